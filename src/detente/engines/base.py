@@ -1,0 +1,90 @@
+"""What an engine is: something that continues token ids under a named policy.
+
+    Request (tokens, policy, pattern, seed) ──> Engine.generate ──> Generation (tokens, log-probabilities)
+
+Engines batch concurrent requests. The policy travels with each request; there is no "current adapter". Must not import torch.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from detente.records import PolicyRef
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is drawn: softmax of logits / temperature, no top-p, no top-k, at most ``max_tokens`` new tokens."""
+
+    temperature: float = 1.0
+    max_tokens: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Continue ``tokens``, the whole chat so far.
+
+    ``chat`` names the chat so that the engine can keep its key-value cache between turns. ``pattern`` constrains the text of
+    the answer (None: free). ``choices`` asks for the probability of each of these texts. The same seed, tokens and policy
+    give the same answer.
+    """
+
+    chat: str
+    tokens: Sequence[int]
+    policy: PolicyRef
+    seed: int
+    sampling: Sampling = Sampling()
+    pattern: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The new tokens (the end-of-turn token included where it was generated), their text without special tokens, the
+    log-probability of each under the distribution it was drawn from, and the probability of each of the request's choices."""
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    probabilities: tuple[float, ...] = ()
+
+
+class Engine(Protocol):
+    """Serves policies to players."""
+
+    async def generate(self, request: Request) -> Generation: ...
+
+    def release(self, chat: str) -> None:
+        """Forget the chat's cache; called when its episode ends."""
+        ...
+
+
+@dataclass
+class FakeEngine:
+    """An engine without a model, for tests and benchmarks: ``answer(request)`` gives the text, or a choice is drawn evenly.
+
+    A token is one character's code point; 3 ends a turn (as ``FakeChat`` in players/chat.py renders it).
+    """
+
+    answer: Callable[[Request], str] | None = None
+    requests: list[Request] = field(default_factory=list)
+    keep_requests: bool = True
+
+    async def generate(self, request: Request) -> Generation:
+        if self.keep_requests:
+            self.requests.append(request)
+        if self.answer is not None:
+            text = self.answer(request)
+        else:
+            options = request.choices or tuple(re.sub(r"\\(.)", r"\1", x) for x in (request.pattern or "").split("|"))
+            text = options[int(random.Random(request.seed).random() * len(options))]
+        tokens = (*map(ord, text), 3)
+        uniform = tuple(1 / len(request.choices) for _ in request.choices)
+        return Generation(text, tokens, (0.0,) * len(tokens), uniform)
+
+    def release(self, chat: str) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,43 @@
+"""The games, by name: ``make("ipd", rounds=20)``.
+
+Adding a game is one file and one line in ``GAMES``; ``"module:attribute"`` makes a game that lives elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from detente.errors import UserError, unknown
+from detente.games import matrix
+from detente.games.base import Action, Game, Observation, State, Step
+
+__all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make"]
+
+GAMES: dict[str, Callable[..., Game]] = {
+    "ipd": matrix.ipd,
+    "stag_hunt": matrix.stag_hunt,
+    "chicken": matrix.chicken,
+    "matching_pennies": matrix.matching_pennies,
+    "matrix": matrix.matrix,
+}
+
+
+def make(name: str, **parameters: Any) -> Game:
+    """The game of that name, or what ``module:attribute`` points to, called with the parameters."""
+    factory = _imported(name) if ":" in name else GAMES.get(name)
+    if factory is None:
+        raise unknown("game", name, GAMES)
+    try:
+        return factory(**parameters)
+    except TypeError as error:
+        raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+
+
+def _imported(path: str) -> Callable[..., Game]:
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"'{path}' does not name a game that can be imported: {error}.") from error

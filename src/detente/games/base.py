@@ -1,0 +1,85 @@
+"""What a game is: pure rules, n players, several phases in a round, private information, a horizon from the seed.
+
+    reset ──> State ── observe ──> Observation ── (a player answers) ── parse ──> Action ── step ──> State, rewards
+
+A game is a frozen dataclass of parameters and its states are frozen too: nothing here knows of models, tokens, asyncio or
+torch, so a rule can be checked with a pencil. Must not import anything but the standard library, records and errors.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+State = Any
+Action = Any  # a JSON value: str, int, float, list or dict of these
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one player is told now.
+
+    ``text`` is what is new since the player was last told something, for a model or a person ("" for nothing new). ``view``
+    is the same information as a small frozen dataclass, for scripts. ``pattern`` is the regular expression that an answer must
+    match; ``choices`` lists every valid answer where they are few (then the pattern is their alternation).
+    """
+
+    text: str
+    view: Any
+    pattern: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What ``step`` returns: the next state, one reward per player when a round ends (else None), and facts for the record."""
+
+    state: State
+    rewards: tuple[float, ...] | None = None
+    done: bool = False
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+class Game(Protocol):
+    """The rules. Implementations are frozen dataclasses whose fields are the parameters, all of them JSON values."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_players(self) -> int: ...
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        """The least and the greatest reward that a player can get in one round."""
+        ...
+
+    def reset(self, rng: random.Random) -> State:
+        """The first state. Everything random comes from rng, the horizon too."""
+        ...
+
+    def to_act(self, state: State) -> tuple[int, ...]:
+        """Who answers now: (0, 1) at once, (0,) when only player 0 speaks."""
+        ...
+
+    def observe(self, state: State, player: int) -> Observation:
+        """What the player is told in this state, acting or waiting."""
+        ...
+
+    def parse(self, state: State, player: int, text: str) -> Action | None:
+        """The action that an answer means; None is invalid, and nothing is guessed."""
+        ...
+
+    def default_action(self, state: State, player: int) -> Action:
+        """Played for an invalid answer, which is counted."""
+        ...
+
+    def step(self, state: State, actions: Mapping[int, Action]) -> Step:
+        """Apply one action for each player in ``to_act(state)``."""
+        ...
+
+    def parameters(self) -> dict[str, Any]:
+        """What makes this game again: ``make(**game.parameters())`` equals the game, and it is JSON."""
+        ...

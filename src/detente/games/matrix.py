@@ -1,0 +1,230 @@
+"""Two-player matrix games played for several rounds: both pick a label at once, a table gives the points.
+
+    ipd:   they C   they D          (the standard payoffs: Axelrod, The Evolution of Cooperation, 1984)
+    I C    3, 3     0, 5
+    I D    5, 0     1, 1
+
+The prompt is neutral: players see labels such as <A> and <B>, never what they mean. ``counterbalance`` draws from the game
+seed which label stands for which action and in which order they are listed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from detente.errors import UserError
+from detente.games.base import Observation, Step
+
+Payoffs = tuple[tuple[tuple[float, float], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixView:
+    """What a script sees: its own and the other's past actions, and its payoff table with its own action first."""
+
+    player: int
+    actions: tuple[str, ...]
+    answers: tuple[str, ...]  # what to say for each action, same order
+    own: tuple[str, ...]
+    other: tuple[str, ...]
+    payoffs: Payoffs  # [own action][other's action] -> (own points, other's points)
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixState:
+    """Everything that has happened, and what the seed decided."""
+
+    horizon: int
+    labels: tuple[str, ...]  # the label of each action, in the order of actions
+    listing: tuple[int, ...]  # the order in which the prompt lists the actions
+    history: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class MatrixGame:
+    """A two-player game in normal form.
+
+    payoffs[i][j] = (row player's points, column player's points) when row plays actions[i] and column actions[j].
+    ``cooperative`` names the action whose rate is reported as cooperation (None: the game has no such action).
+    ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
+    ``max_rounds`` rounds in all.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    payoffs: Payoffs
+    cooperative: str | None = None
+    labels: tuple[str, ...] = ("A", "B")
+    counterbalance: bool = False
+    rounds: int = 10
+    continuation: float | None = None
+    max_rounds: int = 50
+
+    num_players = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", tuple(self.actions))
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "payoffs", _table(self.payoffs, len(self.actions)))
+        if len(self.labels) != len(self.actions) or len(set(self.labels)) != len(self.labels):
+            raise UserError(f"The game needs {len(self.actions)} different labels, one per action, not {list(self.labels)}.")
+        if any(not re.fullmatch(r"[A-Za-z0-9]+", label) for label in self.labels):
+            raise UserError(f"A label is made of letters and digits, not {list(self.labels)}.")
+        if self.cooperative is not None and self.cooperative not in self.actions:
+            raise UserError(f"The cooperative action '{self.cooperative}' is not one of {list(self.actions)}.")
+        if self.rounds < 1 or self.max_rounds < 1:
+            raise UserError("A game has at least one round.")
+        if self.continuation is not None and not 0 <= self.continuation < 1:
+            raise UserError(f"The continuation probability lies in [0, 1), not {self.continuation}.")
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        points = [x for row in self.payoffs for cell in row for x in cell]
+        return min(points), max(points)
+
+    def parameters(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def reset(self, rng: random.Random) -> MatrixState:
+        labels, listing = list(self.labels), list(range(len(self.actions)))
+        if self.counterbalance:
+            rng.shuffle(labels)
+            rng.shuffle(listing)
+        return MatrixState(self._horizon(rng), tuple(labels), tuple(listing))
+
+    def _horizon(self, rng: random.Random) -> int:
+        if self.continuation is None:
+            return self.rounds
+        horizon = 1
+        while horizon < self.max_rounds and rng.random() < self.continuation:
+            horizon += 1
+        return horizon
+
+    def to_act(self, state: MatrixState) -> tuple[int, ...]:
+        return (0, 1) if len(state.history) < state.horizon else ()
+
+    def observe(self, state: MatrixState, player: int) -> Observation:
+        listed = tuple(f"<{state.labels[i]}>" for i in state.listing)
+        view = MatrixView(
+            player=player,
+            actions=self.actions,
+            answers=tuple(f"<{label}>" for label in state.labels),
+            own=tuple(joint[player] for joint in state.history),
+            other=tuple(joint[1 - player] for joint in state.history),
+            payoffs=self._seen_by(player),
+        )
+        text = self._rules(state, player, listed) if not state.history else self._outcome(state, player)
+        return Observation(text, view, "|".join(re.escape(x) for x in view.answers), view.answers)
+
+    def _seen_by(self, player: int) -> Payoffs:
+        if player == 0:
+            return self.payoffs
+        columns = range(len(self.actions))
+        return tuple(tuple((self.payoffs[i][j][1], self.payoffs[i][j][0]) for i in columns) for j in columns)
+
+    def _rules(self, state: MatrixState, player: int, listed: Sequence[str]) -> str:
+        table = self._seen_by(player)
+        lines = [
+            f"- You {own}, they {other}: you get {_number(table[i][j][0])}, they get {_number(table[i][j][1])}."
+            for i, own in zip(state.listing, listed, strict=True)
+            for j, other in zip(state.listing, listed, strict=True)
+        ]
+        return "\n".join(
+            [
+                "You are playing a game with one other player. In every round both of you pick one label at the same time: "
+                + f"{' or '.join(listed)}.",
+                "Points in a round:",
+                *lines,
+                "Your goal: maximise your own total points over the whole game.",
+                f"Answer with exactly one label, {' or '.join(listed)}, and nothing else.",
+            ]
+        )
+
+    def _outcome(self, state: MatrixState, player: int) -> str:
+        label = state.labels[self.actions.index(state.history[-1][1 - player])]
+        return f"The other player picked <{label}>. Your label?"
+
+    def parse(self, state: MatrixState, player: int, text: str) -> str | None:
+        answers = {f"<{label}>": action for label, action in zip(state.labels, self.actions, strict=True)}
+        return answers.get(text.strip())
+
+    def default_action(self, state: MatrixState, player: int) -> str:
+        return self.actions[state.listing[0]]
+
+    def step(self, state: MatrixState, actions: Mapping[int, str]) -> Step:
+        row, column = actions[0], actions[1]
+        history = (*state.history, (row, column))
+        after = MatrixState(state.horizon, state.labels, state.listing, history)
+        rewards = self.payoffs[self.actions.index(row)][self.actions.index(column)]
+        return Step(after, rewards, done=len(history) >= state.horizon)
+
+
+def _table(payoffs: Any, size: int) -> Payoffs:
+    """Check a payoff table that may come from YAML and make it tuples of floats."""
+    wrong = UserError(
+        f"The payoff table must be {size} rows of {size} pairs of numbers [row player, column player], not {payoffs!r}."
+    )
+    try:
+        table = tuple(tuple((float(cell[0]), float(cell[1])) for cell in row) for row in payoffs)
+        shapes = [len(cell) for row in payoffs for cell in row]
+    except (TypeError, ValueError, IndexError, KeyError):
+        raise wrong from None
+    numbers = [x for row in table for cell in row for x in cell]
+    if any(isinstance(x, bool | str) for row in payoffs for cell in row for x in cell) or not all(map(math.isfinite, numbers)):
+        raise wrong
+    if len(table) != size or any(len(row) != size for row in table) or set(shapes) != {2}:
+        raise wrong
+    return table
+
+
+def _number(x: float) -> str:
+    return f"{x:g}"
+
+
+def ipd(**parameters: Any) -> MatrixGame:
+    """The iterated prisoner's dilemma: mutual cooperation pays 3, mutual defection 1, defecting on a cooperator 5 and 0."""
+    return MatrixGame(**{"name": "ipd", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 0, 5, 1)} | parameters)
+
+
+def stag_hunt(**parameters: Any) -> MatrixGame:
+    """The stag hunt: hunting the stag together is best, a hare is safe (Rousseau; Skyrms, 2004)."""
+    return MatrixGame(
+        **{"name": "stag_hunt", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(4, 0, 3, 2)} | parameters
+    )
+
+
+def chicken(**parameters: Any) -> MatrixGame:
+    """Chicken, or hawk and dove: yielding to a defector beats a crash (Maynard Smith and Price, 1973)."""
+    return MatrixGame(
+        **{"name": "chicken", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 1, 4, 0)} | parameters
+    )
+
+
+def matching_pennies(**parameters: Any) -> MatrixGame:
+    """Matching pennies: the row player wants the same label, the column player a different one; zero-sum."""
+    table = (((1, -1), (-1, 1)), ((-1, 1), (1, -1)))
+    return MatrixGame(**{"name": "matching_pennies", "actions": ("H", "T"), "payoffs": table} | parameters)
+
+
+def matrix(**parameters: Any) -> MatrixGame:
+    """Any table: ``payoffs=[[[3, 3], [0, 5]], [[5, 0], [1, 1]]]``, with ``actions`` and ``labels`` for more than two rows."""
+    if "payoffs" not in parameters:
+        raise UserError("The game 'matrix' needs a payoff table, e.g. game.payoffs=[[[3,3],[0,5]],[[5,0],[1,1]]].")
+    payoffs = parameters["payoffs"]
+    size = len(payoffs) if isinstance(payoffs, list | tuple) else 2
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    actions = ("C", "D") if size == 2 else tuple(letters[:size])
+    defaults = {"name": "matrix", "actions": actions, "cooperative": "C" if size == 2 else None, "labels": tuple(letters[:size])}
+    return MatrixGame(**defaults | parameters)
+
+
+def _symmetric(reward: float, sucker: float, temptation: float, punishment: float) -> Payoffs:
+    return (
+        ((reward, reward), (sucker, temptation)),
+        ((temptation, sucker), (punishment, punishment)),
+    )

@@ -1,0 +1,148 @@
+"""The record of play: who answered what, when, and what it earned.
+
+    Episode ── rounds ──> Round ── turns ──> Turn          (one match, one reward per player, one answer)
+
+An episode is written once; training, evaluation, reports and pages read it and never ask the run. Everything here is a
+frozen dataclass of plain values that goes to JSON and back unchanged. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """What decides for a seat: a value that travels with every request and every recorded turn.
+
+    ``version`` counts the updates of an adapter; every other kind has version 0.
+    """
+
+    kind: PolicyKind
+    name: str
+    version: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.kind == "adapter" else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of a player.
+
+    ``prompt_tokens`` are what the chat grew by before the answer, ``tokens`` what was generated, ``logprobs`` the natural
+    logarithm of each generated token's probability under the distribution that it was sampled from. ``pattern`` is the
+    regular expression that decoding was constrained to (None: not constrained). ``probabilities`` are those of the
+    observation's choices, in their order, as the policy saw them (empty: unknown). Scripts, people and remote models have
+    no tokens.
+    """
+
+    text: str
+    policy: PolicyRef
+    seed: int = 0
+    prompt_tokens: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    pattern: str | None = None
+    probabilities: tuple[float, ...] = ()
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer as the game took it. ``action`` is a JSON value; ``valid`` is False where the default action was played."""
+
+    player: int
+    prompt: str
+    action: Any
+    valid: bool
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The turns up to the moment when every player got a reward (points of the game, not divided by anything)."""
+
+    turns: tuple[Turn, ...]
+    rewards: tuple[float, ...]
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One match.
+
+    ``game`` holds the name and the parameters that make it again; ``seed`` is the game seed, shared by the episodes of
+    ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
+    """
+
+    game: dict[str, Any]
+    seed: int
+    policies: tuple[PolicyRef, ...]
+    rounds: tuple[Round, ...]
+    learners: tuple[str | None, ...] = ()
+    iteration: int = 0
+    group: int = 0
+    index: int = 0
+
+    @property
+    def num_players(self) -> int:
+        return len(self.policies)
+
+    def rewards(self, player: int) -> list[float]:
+        """The player's reward in every round, in points."""
+        return [r.rewards[player] for r in self.rounds]
+
+    def mean_reward(self, player: int) -> float:
+        """Points per round."""
+        rewards = self.rewards(player)
+        return sum(rewards) / len(rewards)
+
+    def turns(self, player: int | None = None) -> Iterator[Turn]:
+        """Every turn in the order played, of one player or of all."""
+        return (t for r in self.rounds for t in r.turns if player is None or t.player == player)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(line: str) -> Episode:
+        """The inverse of ``to_json``."""
+        data = json.loads(line)
+        data["policies"] = tuple(PolicyRef(**p) for p in data["policies"])
+        data["learners"] = tuple(data["learners"])
+        data["rounds"] = tuple(_round(r) for r in data["rounds"])
+        return Episode(**data)
+
+
+def _round(data: dict[str, Any]) -> Round:
+    return Round(tuple(_turn(t) for t in data["turns"]), tuple(data["rewards"]), data["info"])
+
+
+def _turn(data: dict[str, Any]) -> Turn:
+    completion = data["completion"]
+    completion["policy"] = PolicyRef(**completion["policy"])
+    for key in ("prompt_tokens", "tokens", "logprobs", "probabilities"):
+        completion[key] = tuple(completion[key])
+    data["completion"] = Completion(**completion)
+    return Turn(**data)
+
+
+def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
+    """Write one JSON line per episode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(episode.to_json() + "\n" for episode in episodes)
+
+
+def read_episodes(path: Path) -> list[Episode]:
+    """Read what ``write_episodes`` wrote."""
+    with path.open(encoding="utf-8") as file:
+        return [Episode.from_json(line) for line in file if line.strip()]

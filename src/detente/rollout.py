@@ -1,0 +1,108 @@
+"""Plays episodes: one, or many at once.
+
+    reset -> (observe -> act -> parse -> step) until done -> Episode
+
+Knows games and players only; whether a player is a model, a script or a person makes no difference here. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detente.games.base import Game, Observation
+from detente.players.base import Player
+from detente.records import Episode, PolicyRef, Round, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One episode to be played: the game and its seed, who sits where, and where the record belongs."""
+
+    game: Game
+    seed: int
+    players: Sequence[Player]
+    learners: tuple[str | None, ...] = ()
+    iteration: int = 0
+    group: int = 0
+    index: int = 0
+
+
+async def play_match(match: Match) -> Episode:
+    """Play one match to its end. Players that act at once answer concurrently and see nothing of each other's answer."""
+    game, players = match.game, match.players
+    state = game.reset(random.Random(match.seed))
+    untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
+    rounds: list[Round] = []
+    turns: list[Turn] = []
+    done = False
+    try:
+        while not done:
+            acting = game.to_act(state)
+            seen = _observe(game, state, untold)
+            turns_now = await asyncio.gather(*(_turn(game, state, p, players[p], seen[p]) for p in acting))
+            for turn in turns_now:
+                untold[turn.player] = ""
+            turns += turns_now
+            step = game.step(state, {turn.player: turn.action for turn in turns_now})
+            state, done = step.state, step.done
+            if step.rewards is not None:
+                rounds.append(Round(tuple(turns), step.rewards, step.info))
+                turns = []
+    finally:
+        for player in players:
+            player.close()
+    policies: tuple[PolicyRef, ...] = tuple(p.policy for p in players)
+    learners = match.learners or (None,) * game.num_players
+    return Episode(
+        game=game.parameters(),
+        seed=match.seed,
+        policies=policies,
+        rounds=tuple(rounds),
+        learners=learners,
+        iteration=match.iteration,
+        group=match.group,
+        index=match.index,
+    )
+
+
+def _observe(game: Game, state: Any, untold: list[str]) -> Mapping[int, Observation]:
+    """Tell every player what is new; who waits keeps it for its next turn. Returns what each player would answer to."""
+    seen = {}
+    for player in range(game.num_players):
+        new = game.observe(state, player)
+        untold[player] = "\n".join(filter(None, (untold[player], new.text)))
+        seen[player] = Observation(untold[player], new.view, new.pattern, new.choices)
+    return seen
+
+
+async def _turn(game: Game, state: Any, seat: int, player: Player, observation: Observation) -> Turn:
+    completion = await player.act(observation)
+    action = game.parse(state, seat, completion.text)
+    valid = action is not None
+    return Turn(seat, observation.text, action if valid else game.default_action(state, seat), valid, completion)
+
+
+def play_matches(
+    matches: Sequence[Match], *, concurrency: int | None = None, on_episode: Callable[[Episode], None] | None = None
+) -> list[Episode]:
+    """Play all matches concurrently (at most ``concurrency`` at a time) and return their episodes in the order given."""
+
+    async def everything() -> list[Episode]:
+        gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
+
+        async def one(match: Match) -> Episode:
+            async with gate:
+                episode = await play_match(match)
+            if on_episode is not None:
+                on_episode(episode)
+            return episode
+
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one(match)) for match in matches]
+        return [task.result() for task in running]
+
+    return asyncio.run(everything())
