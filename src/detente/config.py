@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from detente.errors import UserError, unknown
 
@@ -24,6 +24,15 @@ ALGORITHMS: dict[str, str] = {
     "sum_of_rewards": "the cooperative learner: every seat maximises the sum of all returns",
     "advantage_alignment": "own advantage plus the others' advantage weighted by one's own past advantage",
 }
+
+
+def _known_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(str(unknown("algorithm", name, ALGORITHMS)).rstrip("."))
+    return name
+
+
+Algorithm = Annotated[str, AfterValidator(_known_algorithm)]
 
 
 class Options(BaseModel):
@@ -54,6 +63,12 @@ class CreditOptions(Options):
     first_round_decay: float = Field(0.7, ge=0, le=1, description="d in W_t += b * d^t")
     whiten: bool = Field(False, description="shift and scale the credit of the batch to mean 0 and deviation 1")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="baseline critic: lambda of generalized advantage estimation")
+
+    @model_validator(mode="after")
+    def _compatible(self) -> CreditOptions:
+        if self.just_in_time and self.shaping == "causal":
+            raise ValueError("just_in_time belongs to shaping returns; causal uses only what came before the round")
+        return self
 
 
 class LossOptions(Options):
@@ -95,7 +110,7 @@ class OpponentOptions(Options):
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")
 
     @model_validator(mode="after")
-    def _shares(self) -> OpponentOptions:
+    def _shares_add_up(self) -> OpponentOptions:
         if self.kept + self.scripted > 1:
             raise ValueError("the shares of kept and scripted opponents add up to more than 1")
         if self.scripted > 0 and not self.scripts:
@@ -143,9 +158,7 @@ class Config(Options):
     device: str = Field("auto", description="cpu, cuda, cuda:1 ... (auto: cuda where there is one)")
     threads: int | None = Field(None, ge=1, description="CPU threads of torch (unset: torch decides)")
     seed: int = Field(0, description="every random number of the run follows from it")
-    algorithm: Literal["reinforce", "sum_of_rewards", "advantage_alignment"] = Field(
-        "reinforce", description="how rewards become credit"
-    )
+    algorithm: Algorithm = Field("reinforce", description="how rewards become credit")
     seats: tuple[str, ...] = Field(
         ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder)"
     )
@@ -155,6 +168,7 @@ class Config(Options):
     iterations: int = Field(100, ge=1, description="one rollout and one update each")
     episodes: int = Field(64, ge=1, description="episodes per iteration")
     group_size: int = Field(8, ge=1, description="episodes that share a game seed")
+    concurrency: int | None = Field(None, ge=1, description="episodes played at the same time (unset: all of an iteration)")
     credit: CreditOptions = CreditOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
@@ -175,8 +189,9 @@ class Config(Options):
             raise ValueError("game needs a name, e.g. game.name=ipd")
         if self.episodes % self.group_size:
             raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
-        if self.group_size < 2 and self.credit.baseline == "group":
-            raise ValueError("group_size must be at least 2 for the leave-one-out baseline (or set credit.baseline=none)")
+        compared = self.episodes if self.credit.baseline == "batch" else self.group_size
+        if compared < 2 and self.credit.baseline != "none":
+            raise ValueError("a leave-one-out baseline compares at least 2 episodes: raise group_size, or set credit.baseline=none")
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")
@@ -199,7 +214,7 @@ class Config(Options):
 class LearnerConfig(Options):
     """What one learner trains with."""
 
-    algorithm: Literal["reinforce", "sum_of_rewards", "advantage_alignment"]
+    algorithm: Algorithm
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions

@@ -89,7 +89,10 @@ async def _turn(game: Game, state: Any, seat: int, player: Player, observation: 
 def play_matches(
     matches: Sequence[Match], *, concurrency: int | None = None, on_episode: Callable[[Episode], None] | None = None
 ) -> list[Episode]:
-    """Play all matches concurrently (at most ``concurrency`` at a time) and return their episodes in the order given."""
+    """Play all matches concurrently (at most ``concurrency`` at a time) and return their episodes in the order given.
+
+    The first match that fails stops the others, and its own exception is raised.
+    """
 
     async def everything() -> list[Episode]:
         gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
@@ -105,4 +108,7 @@ def play_matches(
             running = [tasks.create_task(one(match)) for match in matches]
         return [task.result() for task in running]
 
-    return asyncio.run(everything())
+    try:
+        return asyncio.run(everything())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # a UserError must reach the caller as itself, not in a group

@@ -39,5 +39,5 @@ def _imported(path: str) -> Callable[..., Game]:
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"'{path}' does not name a game that can be imported: {error}.") from error

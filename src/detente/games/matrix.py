@@ -10,6 +10,7 @@ seed which label stands for which action and in which order they are listed.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -50,7 +51,7 @@ class MatrixGame:
     """A two-player game in normal form.
 
     payoffs[i][j] = (row player's points, column player's points) when row plays actions[i] and column actions[j].
-    ``cooperative`` names the action whose rate is reported as cooperation (None: the game has no such action).
+    ``cooperative`` names the action whose rate is reported as cooperation: the first one, or None where there is no such action.
     ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
     ``max_rounds`` rounds in all.
     """
@@ -75,20 +76,26 @@ class MatrixGame:
             raise UserError(f"The game needs {len(self.actions)} different labels, one per action, not {list(self.labels)}.")
         if any(not re.fullmatch(r"[A-Za-z0-9]+", label) for label in self.labels):
             raise UserError(f"A label is made of letters and digits, not {list(self.labels)}.")
-        if self.cooperative is not None and self.cooperative not in self.actions:
-            raise UserError(f"The cooperative action '{self.cooperative}' is not one of {list(self.actions)}.")
-        if self.rounds < 1 or self.max_rounds < 1:
-            raise UserError("A game has at least one round.")
-        if self.continuation is not None and not 0 <= self.continuation < 1:
-            raise UserError(f"The continuation probability lies in [0, 1), not {self.continuation}.")
+        if self.cooperative not in (None, self.actions[0]):
+            raise UserError(f"The cooperative action is the first of {list(self.actions)}, not '{self.cooperative}'.")
+        for option, rounds in (("rounds", self.rounds), ("max_rounds", self.max_rounds)):
+            if type(rounds) is not int or rounds < 1:
+                raise UserError(f"The number of {option} is a whole number from 1 on, not {rounds!r}.")
+        if self.continuation is not None and not (isinstance(self.continuation, int | float) and 0 <= self.continuation < 1):
+            raise UserError(f"The continuation probability lies in [0, 1), not {self.continuation!r}.")
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
         points = [x for row in self.payoffs for cell in row for x in cell]
         return min(points), max(points)
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether players who trade seats trade rewards."""
+        return self.payoffs == self._seen_by(1)
+
     def parameters(self) -> dict[str, Any]:
-        return asdict(self)
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]  # tuples become lists
 
     def reset(self, rng: random.Random) -> MatrixState:
         labels, listing = list(self.labels), list(range(len(self.actions)))

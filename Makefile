@@ -1,0 +1,50 @@
+# Every command works on a fresh clone: the environment (.venv) is made when it is first needed and again when its list changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+QUICKSTART := runs/quickstart
+
+.PHONY: help quickstart test lint bench browser pocket
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
+
+quickstart: .venv/installed ## train two learners in the prisoner's dilemma and compare them
+	$(BIN)/detente train ipd algorithm=reinforce --run $(QUICKSTART)/reinforce
+	$(BIN)/detente train ipd algorithm=advantage_alignment --run $(QUICKSTART)/advantage_alignment
+	$(BIN)/detente report $(QUICKSTART)/reinforce $(QUICKSTART)/advantage_alignment --out $(QUICKSTART)/report.html
+
+test: .venv/installed-dev ## run every test that needs no GPU
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: .venv/installed-dev ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed-dev ## run every benchmark
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+browser: ## install the browser that the tests of pages use (Debian and its kin)
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then echo "Chromium is here."; \
+	elif command -v apt-get >/dev/null; then \
+	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq chromium chromium-driver; \
+	else echo "Install Chromium and its driver by hand: this system has no apt-get."; fi
+
+pocket: .venv/installed ## train the embedded model again from its script
+	$(BIN)/python -m detente.pocket.build
+
+# pip is the last thing that venv puts there: a half-made environment is made again.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("detente needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/pip
+	$(INSTALL) .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) '.[dev]'
+	@touch $@

@@ -1,0 +1,46 @@
+"""detente trains language-model agents with multi-agent reinforcement learning in social dilemmas, and measures what they became.
+
+    import detente
+    episodes = detente.play("ipd", ["tit_for_tat", "always_defect"])
+    detente.train(detente.load("ipd", ["algorithm=reinforce"]), "runs/mine")
+
+Names are imported when they are first used, so that games and reports never load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from detente.api import play as play
+    from detente.api import train as train
+    from detente.config import Config as Config
+    from detente.config import load as load
+    from detente.errors import UserError as UserError
+    from detente.games import make as make
+    from detente.games.base import Game as Game
+    from detente.games.contract import check_game as check_game
+    from detente.records import Episode as Episode
+    from detente.reports import report as report
+
+_HOMES = {
+    "play": "detente.api",
+    "train": "detente.api",
+    "Config": "detente.config",
+    "load": "detente.config",
+    "UserError": "detente.errors",
+    "make": "detente.games",
+    "Game": "detente.games.base",
+    "check_game": "detente.games.contract",
+    "Episode": "detente.records",
+    "report": "detente.reports",
+}
+__all__ = ["Config", "Episode", "Game", "UserError", "check_game", "load", "make", "play", "report", "train"]  # noqa: F822
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, imported from where it lives."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'detente' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,64 @@
+"""The library in two calls: ``play`` and ``train``.
+
+Importing this module loads no model library; playing with scripts alone needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detente import games
+from detente.config import AnswerOptions, Config, load, preset_names
+from detente.errors import UserError, unknown
+from detente.games.base import Game
+from detente.policies import Policies
+from detente.records import Episode
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+
+def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
+    """Play episodes between players given by name, seat by seat, e.g. ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
+
+    A name is a scripted strategy, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an adapter folder. A preset brings
+    its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for names that nobody answers to.
+    """
+    game, answer = _table(game_or_preset)
+    if len(players) != game.num_players:
+        raise UserError(f"The game {game.name} has {game.num_players} seats, so name {game.num_players} players, not {len(players)}.")
+    policies = Policies(game, answer)
+    sitting = [policies.resolve(name) for name in players]
+    matches = [
+        Match(
+            game,
+            seed + index,
+            [
+                policies.player(policy, chat=f"play/{index}/{seat}", seed=derive(seed + index, "seat", seat))
+                for seat, policy in enumerate(sitting)
+            ],
+            group=index,
+            index=index,
+        )
+        for index in range(episodes)
+    ]
+    alone = any(policy.kind == "human" for policy in sitting)  # a person plays one episode at a time
+    return play_matches(matches, concurrency=1 if alone else None)
+
+
+def train(config: Config, run: str | Path) -> Path:
+    """Train as ``config`` says in a run folder, resuming one that exists; see ``detente.learning.loop.train``."""
+    from detente.learning import loop
+
+    return loop.train(config, Path(run))
+
+
+def _table(name: str | Game) -> tuple[Game, AnswerOptions]:
+    if not isinstance(name, str):
+        return name, AnswerOptions()
+    if name in preset_names() or name.endswith((".yaml", ".yml")):
+        config = load(name)
+        return games.make(**config.game), config.answer
+    if name in games.GAMES or ":" in name:
+        return games.make(name), AnswerOptions()
+    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})

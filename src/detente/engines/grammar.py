@@ -1,0 +1,108 @@
+"""Guided decoding: which tokens keep an answer on the way to a full match of a regular expression (by llguidance).
+
+    Grammar.start(pattern) ──> Node ── next(token) ──> Node ... until finished
+
+Nodes form a tree that is built as decoding walks it, so short answers cost a dictionary look-up. The learner replays the same
+masks from the recorded tokens. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.hf import from_tokenizer
+from numpy.typing import NDArray
+
+from detente.errors import UserError
+
+MAX_NODES = 4096
+
+
+class Node:
+    """A point inside an answer: what may come next, and where that leads."""
+
+    def __init__(self, grammar: Grammar, matcher: LLMatcher, text: bytes) -> None:
+        self._grammar = grammar
+        self._matcher = matcher
+        self._children: dict[int, Node] = {}
+        self._tables: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self.text = text
+        self.finished: bool = matcher.is_stopped()
+        packed = b"" if self.finished else matcher.compute_bitmask()
+        self.packed: NDArray[np.uint8] = np.frombuffer(packed, dtype=np.uint8)
+        allowed = np.flatnonzero(self.allowed())
+        self.forced: int | None = int(allowed[0]) if len(allowed) == 1 else None
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """(V,) whether each token may come next."""
+        return unpack(self.packed, self._grammar.vocab_size)
+
+    def next(self, token: int) -> Node:
+        """The node after a token; ValueError if it is not allowed."""
+        child = self._children.get(token)
+        if child is None:
+            matcher = self._matcher.deep_copy()
+            if not matcher.consume_token(token):
+                raise ValueError(f"token {token} does not continue the pattern: {matcher.get_error()}")
+            child = Node(self._grammar, matcher, self.text + self._grammar.token_bytes(token))
+            if self._grammar.take_place():
+                self._children[token] = child
+        return child
+
+    def deciding(self, choices: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The next tokens that settle which of the choices it will be: (n,) tokens and (n,) indices into choices."""
+        if choices not in self._tables:
+            tokens, settled = [], []
+            for token in np.flatnonzero(self.allowed()):
+                text = self.text + self._grammar.token_bytes(int(token))
+                possible = [i for i, choice in enumerate(choices) if choice.encode().startswith(text)]
+                if len(possible) == 1 and len(text) > len(self.text):
+                    tokens.append(int(token))
+                    settled.append(possible[0])
+            self._tables[choices] = (np.array(tokens, dtype=np.int64), np.array(settled, dtype=np.int64))
+        return self._tables[choices]
+
+
+class Grammar:
+    """Compiles patterns for one tokenizer. ``end_tokens`` end an answer where the pattern is matched in full."""
+
+    def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Sequence[int]) -> None:
+        self.vocab_size = vocab_size
+        self._tokenizer: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(end_tokens))
+        self._end_tokens = frozenset(end_tokens)
+        self._roots: dict[str, Node] = {}
+        self._nodes = 0
+
+    def start(self, pattern: str) -> Node:
+        """The node before the first token; UserError if llguidance cannot read the pattern."""
+        if pattern not in self._roots:
+            matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_regex(pattern))
+            if matcher.is_error():
+                reason = " ".join(matcher.get_error().split())
+                raise UserError(f"The answer pattern {pattern!r} cannot be used for guided decoding: {reason}.")
+            self._roots[pattern] = Node(self, matcher, b"")
+        return self._roots[pattern]
+
+    def replay(self, pattern: str, tokens: Sequence[int]) -> list[Node]:
+        """The node that each token was drawn from."""
+        nodes = [self.start(pattern)]
+        for token in tokens[:-1]:
+            nodes.append(nodes[-1].next(token))
+        return nodes
+
+    def token_bytes(self, token: int) -> bytes:
+        """What the token adds to the text; nothing for an end token."""
+        return b"" if token in self._end_tokens else self._tokenizer.decode_bytes([token])
+
+    def take_place(self) -> bool:
+        """Whether one more node may be remembered."""
+        self._nodes += 1
+        return self._nodes <= MAX_NODES
+
+
+def unpack(packed: NDArray[np.uint8], vocab_size: int) -> NDArray[np.bool_]:
+    """(..., ceil(V / 8)) bytes -> (..., V) booleans."""
+    return np.unpackbits(packed, axis=-1, bitorder="little")[..., :vocab_size].astype(bool)

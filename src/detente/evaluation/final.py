@@ -1,0 +1,91 @@
+"""The evaluation of a run: every learner with itself and against scripted strategies.
+
+Written to summary.json at the end of training, and to the metrics in between. Plays through the same rollout as training, on game seeds
+of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from detente.config import Config
+from detente.evaluation.measures import JOINT_MOVES, Side, cooperate_given, measures
+from detente.games.base import Game
+from detente.games.matrix import MatrixGame
+from detente.policies import Policies
+from detente.records import Episode, PolicyRef
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+Announce = Callable[[str], None]
+
+
+def evaluate(
+    config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
+) -> dict[str, dict[str, Any]]:
+    """Per learner: ``self_play``, ``against`` each strategy, and in matrix games ``cooperate_given`` over all of these episodes.
+
+    Self-play is the game with everybody on their own seat; against a strategy, the learner takes its first seat and the strategy
+    all others.
+    """
+    announce("self-play")
+    together = tuple(present[name] for name in config.seats)
+    self_play = play(config, game, policies, together, "self_play", iteration)
+    result = {}
+    for name in config.learner_names:
+        seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name]
+        own_sides: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
+        every = list(own_sides)
+        against = {}
+        for script in config.evaluation.against:
+            announce(f"{name} against {script}")
+            table = tuple(present[name] if seat == seats[0] else PolicyRef("script", script) for seat in range(game.num_players))
+            episodes = play(config, game, policies, table, script, iteration)
+            sides = [(episode, seats[0]) for episode in episodes]
+            every += sides
+            others = [(episode, seat) for episode in episodes for seat in range(game.num_players) if seat != seats[0]]
+            own = plain(measures(game, sides))
+            against[script] = own | {"opponent_reward": measures(game, others)["reward"]}
+        result[name] = {
+            "algorithm": config.learner(name).algorithm,
+            "self_play": plain(measures(game, own_sides)),
+            "against": against,
+            "invalid": measures(game, every)["invalid"],
+        }
+        if isinstance(game, MatrixGame) and game.cooperative is not None:
+            result[name]["cooperate_given"] = cooperate_given(game, every)
+    return result
+
+
+def play(
+    config: Config, game: Game, policies: Policies, table: tuple[PolicyRef, ...], purpose: str, iteration: int
+) -> list[Episode]:
+    """The evaluation's episodes of one table, on the same game seeds for every table."""
+    matches = []
+    for index in range(config.evaluation.episodes):
+        path = (config.seed, "evaluation", iteration, purpose, index)
+        players = [
+            policies.player(policy, chat=f"evaluation/{purpose}/{index}/{seat}", seed=derive(*path, seat))
+            for seat, policy in enumerate(table)
+        ]
+        matches.append(
+            Match(game, derive(config.seed, "evaluation game", index), players, iteration=iteration, group=index, index=index)
+        )
+    return play_matches(matches, concurrency=config.concurrency)
+
+
+def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """The evaluation as metrics: ``eval/NAME/self_play/reward``, ``eval/NAME/vs/STRATEGY/opponent_reward`` ..."""
+    result: dict[str, float | None] = {}
+    for name, one in evaluation.items():
+        result |= {f"eval/{name}/self_play/{key}": value for key, value in one["self_play"].items()}
+        for script, row in one["against"].items():
+            result |= {f"eval/{name}/vs/{script}/{key}": value for key, value in row.items()}
+        result |= {f"eval/{name}/cooperate_given/{move}": value for move, value in one.get("cooperate_given", {}).items()}
+    return result
+
+
+def plain(found: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Without the table of last joint moves, which stands by itself."""
+    return {key: value for key, value in found.items() if key.removeprefix("cooperate_given/") not in JOINT_MOVES}

@@ -1,0 +1,97 @@
+"""Adapter versions on disk: plain PEFT folders, written once and never changed.
+
+    adapters/NAME/NNNNNN/  adapter_config.json  adapter_model.safetensors  detente.json (which base model it belongs to)
+
+They load in ``PeftModel.from_pretrained`` and in a vLLM server untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from peft import LoraConfig, PeftConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from detente.config import LoraOptions
+from detente.errors import UserError
+from detente.models import LanguageModel
+
+WEIGHTS, CARD = "adapter_model.safetensors", "detente.json"
+
+
+def lora_config(options: LoraOptions) -> LoraConfig:
+    """PEFT's configuration of an adapter that trains: all linear layers, no dropout."""
+    targets = options.targets if isinstance(options.targets, str) else list(options.targets)
+    return LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
+
+
+def version_folder(adapters: Path, name: str, version: int) -> Path:
+    """Where that version of a learner's adapter lies."""
+    return adapters / name / f"{version:06d}"
+
+
+def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: LanguageModel) -> None:
+    """Write a version, whole or not at all."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial / WEIGHTS)
+    config.base_model_name_or_path = base.name
+    config.inference_mode = True
+    config.save_pretrained(str(partial))
+    card = {"base_model": base.name, "base_fingerprint": base.fingerprint}
+    (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConfig]:
+    """Weights and configuration of a version; UserError if it is damaged or belongs to another base model."""
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder} cannot be read as a PEFT adapter folder: {reason}.") from error
+    card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).exists() else {}
+    trained_on = card.get("base_model", config.base_model_name_or_path)
+    if card.get("base_fingerprint", base.fingerprint) != base.fingerprint:
+        raise UserError(
+            f"The adapter {folder} was trained on the base model '{trained_on}', not on these weights of '{base.name}'."
+        )
+    return weights, config
+
+
+def newest(run: Path, learner: str | None = None, version: int | None = None) -> Path:
+    """The adapter folder of a run: of its only learner or the one named, the newest version or the one asked for."""
+    names = sorted(p.name for p in (run / "adapters").iterdir() if p.is_dir()) if (run / "adapters").is_dir() else []
+    if learner is None and len(names) > 1:
+        raise UserError(
+            f"The run {run} has several learners, {', '.join(names)}; name an adapter folder such as {run}/adapters/{names[0]}."
+        )
+    chosen = learner or (names[0] if names else "main")
+    versions = versions_in(run / "adapters" / chosen)
+    if not versions:
+        raise UserError(
+            f"The run {run} has no adapter yet; its first is written after opponents.keep_every iterations or at the end."
+        )
+    if version is not None and version not in versions:
+        raise UserError(f"The run {run} kept no version {version} of '{chosen}'; it has {', '.join(map(str, versions))}.")
+    return version_folder(run / "adapters", chosen, versions[-1] if version is None else version)
+
+
+def versions_in(folder: Path) -> list[int]:
+    """The versions that are complete, in order."""
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+
+
+def base_model(folder: Path) -> str:
+    """The name of the model that an adapter folder belongs to."""
+    source = folder / (CARD if (folder / CARD).exists() else "adapter_config.json")
+    card = json.loads(source.read_text(encoding="utf-8"))
+    return str(card.get("base_model") or card.get("base_model_name_or_path"))

@@ -1,0 +1,100 @@
+"""Was the policy that an episode names the one that was served? Every iteration a few turns are scored again.
+
+The turn's log-probabilities are computed under the adapter that claims it, taken from where that adapter is kept (the learner's own
+weights, the folder on disk), and under the others; the claim must fit best. Sampling from stale or base weights without noticing
+is the most reported fault in reinforcement learning with LoRA.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+
+from detente.engines.grammar import Grammar
+from detente.errors import UserError
+from detente.learning.batch import MicroBatch, Trajectory, micro_batches, single_turn
+from detente.learning.learner import token_logprobs_of
+from detente.records import Episode, PolicyRef
+from detente.seeding import stream
+
+Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Mean absolute gap of log-probabilities per claim, under the policy claimed and the best of the others."""
+
+    claimed: float
+    other: float
+
+
+def audit(
+    episodes: Sequence[Episode],
+    sources: Mapping[PolicyRef, Scope],
+    model: PeftModel,
+    grammar: Grammar,
+    *,
+    turns: int,
+    temperature: float,
+    tolerance: float,
+    seed: tuple[int | str, ...],
+) -> Audit | None:
+    """Score a sample of turns under every source; UserError if another policy than the claimed one fits better.
+
+    None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding.
+    """
+    sample = _sample(episodes, sources, grammar, turns, seed)
+    if not sample:
+        return None
+    gaps: dict[PolicyRef, dict[PolicyRef, float]] = defaultdict(dict)
+    for policy, scope in sources.items():
+        with torch.no_grad(), scope():
+            for claim, found in sample.items():
+                gaps[claim][policy] = _gap(model, found, temperature)
+    worst = Audit(0.0, float("inf"))
+    for claim, by_policy in gaps.items():
+        others = {policy: gap for policy, gap in by_policy.items() if policy != claim}
+        best = min(others, key=lambda policy: others[policy], default=None)
+        if best is not None and by_policy[claim] > tolerance and others[best] < by_policy[claim]:
+            raise UserError(
+                f"Turns recorded as played by {claim} fit {best} better (mean gap {others[best]:.2g} against "
+                f"{by_policy[claim]:.2g} nats): the engine served the wrong weights, so the run stops."
+            )
+        worst = Audit(max(worst.claimed, by_policy[claim]), min(worst.other, min(others.values(), default=float("inf"))))
+    return worst
+
+
+def _sample(
+    episodes: Sequence[Episode], sources: Mapping[PolicyRef, Scope], grammar: Grammar, turns: int, seed: tuple[int | str, ...]
+) -> dict[PolicyRef, list[Trajectory]]:
+    rng = stream(*seed)
+    claims: dict[PolicyRef, list[Trajectory]] = defaultdict(list)
+    candidates = [
+        (e, t) for e in rng.sample(list(episodes), min(turns, len(episodes))) for t in [_any_turn(e, sources, rng.random())] if t
+    ]
+    for episode, turn in candidates:
+        one = single_turn(episode, turn, grammar)
+        if len(one.drawn):
+            claims[turn.completion.policy].append(one)
+    return claims
+
+
+def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float):  # type: ignore[no-untyped-def]
+    served = [turn for turn in episode.turns() if turn.completion.policy in sources]
+    return served[int(draw * len(served))] if served else None
+
+
+def _gap(model: PeftModel, found: Sequence[Trajectory], temperature: float) -> float:
+    device = next(model.parameters()).device
+    total, count = 0.0, 0
+    micro: MicroBatch
+    for micro in micro_batches(found, 1 << 14, device):
+        logprobs, _ = token_logprobs_of(model, micro, temperature)
+        total += float((logprobs - micro.engine_logprobs).abs().sum())
+        count += len(micro.targets)
+    return total / count

@@ -1,0 +1,222 @@
+"""Training, top to bottom.
+
+    for each iteration:  who plays whom -> rollout -> audit -> one update per learner -> serve the new version -> save
+
+Killing the process at any point loses at most the current iteration: what an iteration writes counts once its checkpoint is there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from detente.config import Config
+from detente.evaluation.final import evaluate, flat
+from detente.evaluation.measures import Side, measures
+from detente.learning import adapters, checkpoint
+from detente.learning.audit import audit
+from detente.learning.batch import trajectories
+from detente.learning.opponents import Seating, seatings
+from detente.learning.run_folder import RunFolder, opened, replace_text
+from detente.learning.session import Session, open_session
+from detente.records import Episode, PolicyRef
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are not the audit's concern
+
+
+class Progress(Protocol):
+    """Whoever wants to watch a run."""
+
+    def start(self, config: Config, run: Path, first_iteration: int) -> None: ...
+    def episode(self) -> None: ...
+    def iteration(self, metrics: dict[str, Any]) -> None: ...
+    def evaluating(self, name: str) -> None: ...
+    def finish(self, summary: dict[str, Any]) -> None: ...
+
+
+def train(config: Config, run: Path, *, progress: Progress | None = None) -> Path:
+    """Train until ``config.iterations`` and write summary.json; goes on where an existing run folder stopped.
+
+    Ctrl-C stops after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that do not fit.
+    """
+    watch = progress or Silent()
+    with opened(run, config) as folder, interruptible() as stopped:
+        session = open_session(config)
+        done, kept = resume(session, folder)
+        session.publish()
+        watch.start(config, run, done)
+        for iteration in range(done, config.iterations):
+            started = time.perf_counter()
+            tables = seatings(config, iteration, session.present, kept)
+            episodes = rollout(session, folder, tables, iteration, watch)
+            rolled_out = time.perf_counter()
+            metrics = (
+                {"iteration": iteration + 1} | play_metrics(session, episodes) | check_served(session, folder, episodes, iteration)
+            )
+            metrics |= update(session, episodes, iteration)
+            session.publish()
+            keep(session, folder, kept, iteration)
+            metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
+            if config.evaluation.every and (iteration + 1) % config.evaluation.every == 0:
+                metrics |= flat(evaluate(config, session.game, session.policies, session.present, iteration + 1, watch.evaluating))
+            metrics["time/total_s"] = time.perf_counter() - started
+            folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
+            last = iteration + 1 == config.iterations
+            if last or stopped() or (iteration + 1) % config.record.checkpoint_every == 0:
+                checkpoint.write(folder.checkpoints, checkpoint.capture(iteration + 1, session.learners, kept))
+            watch.iteration(metrics)
+            if stopped():
+                raise KeyboardInterrupt
+        watch.finish(summarise(session, folder, watch))
+    return run
+
+
+def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int]]]:
+    """Put the session where the newest checkpoint left it; returns the iterations done and the versions kept per learner."""
+    state = checkpoint.read_newest(folder.checkpoints)
+    if state is None:
+        state = checkpoint.capture(0, session.learners, {name: [] for name in session.learners})
+    else:
+        checkpoint.restore(state, session.learners)
+    folder.rewind(state.iteration)
+    for name in session.learners:
+        folder.forget_adapters(name, state.versions[name])
+    return state.iteration, state.kept
+
+
+def rollout(
+    session: Session, folder: RunFolder, tables: Sequence[Sequence[Seating]], iteration: int, watch: Progress
+) -> list[Episode]:
+    """Play every group of the iteration; the episodes of a group share their game seed."""
+    config = session.config
+    session.serve_kept(folder.adapters, {policy for row in tables for seating in row for policy in seating.policies})
+    matches = []
+    for group, row in enumerate(tables):
+        for k, seating in enumerate(row):
+            index = group * config.group_size + k
+            players = [
+                session.policies.player(
+                    policy, chat=f"{iteration}/{index}/{seat}", seed=derive(config.seed, "episode", iteration, index, seat)
+                )
+                for seat, policy in enumerate(seating.policies)
+            ]
+            seed = derive(config.seed, "game", iteration, group)
+            matches.append(Match(session.game, seed, players, seating.learners, iteration + 1, group, index))
+    return play_matches(matches, concurrency=config.concurrency, on_episode=lambda episode: watch.episode())
+
+
+def update(session: Session, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
+    """One Adam step for every learner whose turn it is."""
+    metrics: dict[str, float] = {}
+    for name, learner in session.learners.items():
+        if (iteration + 1) % learner.options.update_every == 0:
+            found = trajectories(episodes, name, learner.options.credit.reward_divisor, session.engine.grammar)
+            metrics |= learner.update(found, iteration / max(1, session.config.iterations - 1))
+    for key in ("kl", "mean_abs", "max_abs"):  # of the learner that is furthest from the engine
+        gaps = [metrics.pop(f"mismatch/{name}/{key}") for name in session.learners if f"mismatch/{name}/{key}" in metrics]
+        metrics |= {f"mismatch/{key}": max(gaps)} if gaps else {}
+    return metrics
+
+
+def keep(session: Session, folder: RunFolder, kept: dict[str, list[int]], iteration: int) -> None:
+    """Write the adapters that join the opponent pool, and those of the end of training."""
+    config = session.config
+    due, last = (iteration + 1) % config.opponents.keep_every == 0, iteration + 1 == config.iterations
+    for name, learner in session.learners.items():
+        if (due or last) and learner.version not in kept[name]:
+            target = adapters.version_folder(folder.adapters, name, learner.version)
+            adapters.save(target, learner.weights(), session.model.peft_config[name], session.base)
+            if due:
+                kept[name].append(learner.version)
+
+
+def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
+    """The served-policy audit; see learning/audit.py."""
+    config = session.config
+    result = audit(
+        episodes,
+        session.sources(folder.adapters, {policy for episode in episodes for policy in episode.policies}),
+        session.model,
+        session.engine.grammar,
+        turns=config.record.audit_turns,
+        temperature=config.answer.temperature,
+        tolerance=ROUNDING[config.dtype],
+        seed=(config.seed, "audit", iteration),
+    )
+    return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
+
+
+def play_metrics(session: Session, episodes: Sequence[Episode]) -> dict[str, float | None]:
+    """The game's measures per learner: over all it played for training, and apart in self-play and against kept checkpoints."""
+    present = set(session.present.values())
+    metrics: dict[str, float | None] = {}
+    for name in session.learners:
+        sides: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner == name]
+        together = [(e, seat) for e, seat in sides if all(policy in present for policy in e.policies)]
+        kept = [(e, seat) for e, seat in sides if any(old(policy, session.present) for policy in e.policies)]
+        for prefix, chosen in (("", sides), ("self_play/", together), ("vs/kept/", kept)):
+            found = measures(session.game, chosen)
+            if prefix:
+                found = {key: value for key, value in found.items() if "/" not in key}
+            metrics |= {
+                f"{prefix}{key.replace('/', f'/{name}/', 1) if '/' in key else f'{key}/{name}'}": v for key, v in found.items()
+            }
+    return metrics
+
+
+def old(policy: PolicyRef, present: dict[str, PolicyRef]) -> bool:
+    """Whether this is an earlier version of a learner."""
+    return policy.kind == "adapter" and policy.name in present and present[policy.name] != policy
+
+
+def summarise(session: Session, folder: RunFolder, watch: Progress) -> dict[str, Any]:
+    """The final evaluation, written to summary.json."""
+    config = session.config
+    found = evaluate(config, session.game, session.policies, session.present, config.iterations, watch.evaluating)
+    summary = {
+        "game": session.game.name,
+        "preset": config.preset,
+        "model": config.model,
+        "seed": config.seed,
+        "iterations": config.iterations,
+        "learners": found,
+    }
+    replace_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+@contextmanager
+def interruptible() -> Iterator[Any]:
+    """Turn the first Ctrl-C into a wish that the loop grants after saving; the second one interrupts at once."""
+    wishes: list[int] = []
+
+    def wish(number: int, frame: object) -> None:
+        wishes.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, wish)
+    except ValueError:  # not the main thread: leave signals alone
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(wishes)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Silent:
+    """Nobody watches."""
+
+    def start(self, config: Config, run: Path, first_iteration: int) -> None: ...
+    def episode(self) -> None: ...
+    def iteration(self, metrics: dict[str, Any]) -> None: ...
+    def evaluating(self, name: str) -> None: ...
+    def finish(self, summary: dict[str, Any]) -> None: ...

@@ -1,0 +1,151 @@
+"""From logits and credit to the loss of the generated tokens.
+
+    hidden ── head, mask, temperature ──> log-probabilities, entropy (N,) ── credit, engine, reference ──> LossSums
+
+N generated tokens, V words in the vocabulary. Everything is a sum over tokens, so that micro-batches add up; the caller
+divides by the number of generated tokens in the whole batch. docs/algorithms.md has the equations and where they come from.
+Imports torch alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class LossSums:
+    """Sums over tokens, scalars. ``loss`` has the gradient: policy - entropy_coefficient * entropy + kl_coefficient * kl.
+
+    The others are detached. ``kl`` is weighted by the capped ratio as in the loss; ``ratio`` is pi / pi_engine before the cap
+    and ``capped`` counts the tokens above it.
+    """
+
+    loss: Tensor
+    policy: Tensor
+    entropy: Tensor
+    kl: Tensor
+    ratio: Tensor
+    capped: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """How far the learner's log-probabilities are from the engine's: sums over tokens, and the largest gap. Scalars, detached."""
+
+    kl: Tensor
+    absolute: Tensor
+    largest: Tensor
+
+
+def token_logprobs(
+    logits: Tensor, targets: Tensor, *, temperature: float = 1.0, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target and entropy of its distribution, in nats: (..., V), (...) -> (...), (...).
+
+    The distribution is the one that was sampled from: softmax of logits / temperature over the ``allowed`` words (..., V) bool
+    (None: all), in fp32 at least. A target that is not allowed has log-probability -inf; every row must allow a word.
+    """
+    scaled = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+    if allowed is not None:
+        scaled = scaled.masked_fill(~allowed, -torch.inf)
+    logprobs = F.log_softmax(scaled, dim=-1)
+    # p log p is 0 where p is 0, but 0 * -inf would be NaN, in the value and in the gradient.
+    finite = logprobs.masked_fill(logprobs.isneginf(), 0.0)
+    entropy = -(logprobs.exp() * finite).sum(-1)
+    return logprobs.gather(-1, targets.unsqueeze(-1)).squeeze(-1), entropy
+
+
+def chunked_token_logprobs(
+    hidden: Tensor,
+    head: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    *,
+    temperature: float = 1.0,
+    allowed: Tensor | None = None,
+    chunk: int = 1024,
+) -> tuple[Tensor, Tensor]:
+    """``token_logprobs(head(hidden), ...)`` with at most chunk x V logits at a time: (N, D), (N,) -> (N,), (N,).
+
+    ``head`` maps (n, D) to (n, V) and must be deterministic: the backward pass computes each chunk's logits again instead of
+    keeping them.
+    """
+
+    def one(hidden: Tensor, targets: Tensor, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
+        return token_logprobs(head(hidden), targets, temperature=temperature, allowed=allowed)
+
+    pieces = [slice(start, start + chunk) for start in range(0, len(targets), chunk)]
+    results = [
+        checkpoint(
+            one,
+            hidden[piece],
+            targets[piece],
+            None if allowed is None else allowed[piece],
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for piece in pieces
+    ]
+    logprobs, entropy = (torch.cat(column) for column in zip(*results, strict=True))
+    return logprobs, entropy
+
+
+def k3(log_ratio: Tensor) -> Tensor:
+    """``exp(x) - 1 - x`` with x = log q / p on samples of p: a non-negative, unbiased estimate of KL(p || q), elementwise.
+
+    Schulman, "Approximating KL Divergence" (2020). expm1 keeps the digits where p and q nearly agree.
+    """
+    return torch.expm1(log_ratio) - log_ratio
+
+
+def token_loss(
+    logprobs: Tensor,
+    engine_logprobs: Tensor,
+    reference_logprobs: Tensor | None,
+    entropy: Tensor,
+    credit: Tensor,
+    *,
+    importance_cap: float,
+    entropy_coefficient: float,
+    kl_coefficient: float,
+) -> LossSums:
+    """``-min(rho, cap) C log pi - c_H entropy + c_KL min(rho, cap) (exp(d) - d - 1)`` summed over tokens; arguments (N,).
+
+    ``rho = pi / pi_engine`` carries no gradient (truncated importance sampling, Ionides 2008); ``d = log pi_ref - log pi`` carries
+    that of log pi. ``reference_logprobs`` None: no KL term, and its coefficient must be 0 (ValueError).
+    """
+    if reference_logprobs is None and kl_coefficient != 0:
+        raise ValueError("A KL coefficient other than 0 needs the log-probabilities of the reference policy.")
+    ratio = (logprobs.detach() - engine_logprobs).exp()
+    weight = ratio.clamp(max=importance_cap)
+    policy = -(weight * credit * logprobs).sum()
+    kl = logprobs.new_zeros(()) if reference_logprobs is None else (weight * k3(reference_logprobs - logprobs)).sum()
+    entropy = entropy.sum()
+    return LossSums(
+        loss=policy - entropy_coefficient * entropy + kl_coefficient * kl,
+        policy=policy.detach(),
+        entropy=entropy.detach(),
+        kl=kl.detach(),
+        ratio=ratio.sum(),
+        capped=(ratio > importance_cap).sum(),
+    )
+
+
+def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """Huber loss (Huber, 1964), summed: ``e^2 / 2`` where ``|e| <= 1``, else ``|e| - 1/2``; (N,), (N,) -> scalar.
+
+    The targets carry no gradient.
+    """
+    return F.huber_loss(values, targets.detach(), reduction="sum", delta=1.0)
+
+
+@torch.no_grad()
+def mismatch(logprobs: Tensor, engine_logprobs: Tensor) -> Mismatch:
+    """Learner (N,) against engine (N,) on the tokens that the engine sampled; ``kl`` sums k3 of KL(engine || learner)."""
+    gap = logprobs - engine_logprobs
+    return Mismatch(kl=k3(gap).sum(), absolute=gap.abs().sum(), largest=gap.abs().max())

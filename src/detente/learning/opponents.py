@@ -1,0 +1,92 @@
+"""Who plays whom in an iteration: self-play, kept checkpoints of the learners, scripted strategies.
+
+    shares of the options ── spread evenly over episodes (or groups) ──> Seating: one policy per seat, and who trains on it
+
+Shares are met exactly (to one unit) in every iteration by systematic sampling instead of one coin per episode, which would add
+noise to the gradient. In an episode against an opponent one seat is the learner's; seats take turns, group by group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from detente.config import Config
+from detente.records import PolicyRef
+from detente.seeding import stream
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """Who decides for each seat, and the learner (or None) that trains on what that seat does."""
+
+    policies: tuple[PolicyRef, ...]
+    learners: tuple[str | None, ...]
+
+
+def seatings(
+    config: Config, iteration: int, present: Mapping[str, PolicyRef], kept: Mapping[str, Sequence[int]]
+) -> list[list[Seating]]:
+    """For every group of the iteration the seating of each of its episodes.
+
+    ``present`` maps every name in ``config.seats`` to the policy that it stands for now; ``kept`` maps learners to the versions
+    that were kept.
+    """
+    options = config.opponents
+    groups = config.episodes // config.group_size
+    rng = stream(config.seed, "opponents", iteration)
+    pool = {name: rng.sample(list(kept[name]), min(options.max_loaded, len(kept[name]))) for name in config.learner_names}
+    by_group = options.draw == "group"
+    units = groups if by_group else config.episodes
+    offset = rng.random()
+    order = list(range(units))
+    rng.shuffle(order)  # which unit gets which share
+    result = []
+    for group in range(groups):
+        focal = _focal(config, group + iteration)
+        row = []
+        for k in range(config.group_size):
+            unit = order[group if by_group else group * config.group_size + k]
+            level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
+            draw = stream(config.seed, "opponent", iteration, unit)
+            row.append(_seating(config, focal, level, draw.random(), present, pool))
+        result.append(row)
+    return result
+
+
+def _focal(config: Config, turn: int) -> int:
+    """The seat that trains against opponents; the seats of learners take turns."""
+    seats = [s for s, name in enumerate(config.seats) if name in config.learner_names]
+    return seats[turn % len(seats)]
+
+
+def _seating(
+    config: Config,
+    focal: int,
+    level: float,
+    draw: float,
+    present: Mapping[str, PolicyRef],
+    pool: Mapping[str, Sequence[int]],
+) -> Seating:
+    options = config.opponents
+    policies = [present[name] for name in config.seats]
+    others = [s for s, name in enumerate(config.seats) if s != focal and name in config.learner_names]
+    replaced = False
+    for seat in others:
+        name = config.seats[seat]
+        if level < options.kept and pool[name]:
+            policies[seat] = PolicyRef("adapter", name, _pick(pool[name], draw))
+            replaced = True
+        elif options.kept <= level < options.kept + options.scripted:
+            policies[seat] = PolicyRef("script", _pick(options.scripts, draw))
+            replaced = True
+    focal_only = replaced or options.train_focal_only
+    trains = [name in config.learner_names and (seat == focal or not focal_only) for seat, name in enumerate(config.seats)]
+    return Seating(tuple(policies), tuple(name if t else None for name, t in zip(config.seats, trains, strict=True)))
+
+
+def _pick(items: Sequence[T], draw: float) -> T:
+    return items[int(draw * len(items))]

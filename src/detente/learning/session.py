@@ -1,0 +1,123 @@
+"""What a run holds in memory: one base model, its engine, the learners on it, and everybody who can sit down.
+
+Config ──> Session (game, model, engine, learners, policies)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from torch import Tensor
+
+from detente import games, models
+from detente.config import Config
+from detente.engines.transformers import TransformersEngine
+from detente.errors import UserError
+from detente.games.base import Game
+from detente.learning import adapters
+from detente.learning.audit import Scope
+from detente.learning.learner import Learner, active
+from detente.models import LanguageModel
+from detente.players.chat import ChatFormat
+from detente.policies import Policies
+from detente.records import PolicyRef
+
+SCORED = "scored"  # the PEFT adapter into which the audit loads what lies on disk
+
+
+@dataclass(frozen=True)
+class Session:
+    """The live objects of a run; ``frozen`` maps the names of seats that do not learn to their policies."""
+
+    config: Config
+    game: Game
+    base: LanguageModel
+    model: PeftModel
+    engine: TransformersEngine
+    learners: dict[str, Learner]
+    policies: Policies
+    frozen: dict[str, PolicyRef]
+
+    @property
+    def present(self) -> dict[str, PolicyRef]:
+        """Every name in ``config.seats`` with the policy that it stands for now."""
+        return {name: learner.policy for name, learner in self.learners.items()} | self.frozen
+
+    def publish(self) -> None:
+        """Serve the learners' present weights, and nothing older of theirs."""
+        present = {learner.policy: learner for learner in self.learners.values()}
+        for policy in self.engine.policies:
+            if policy.name in self.learners and policy not in present:
+                self.engine.retire(policy)
+        for policy, learner in present.items():
+            if not self.engine.serves(policy):
+                self.engine.serve(policy, learner.weights(), self.model.peft_config[learner.name])
+
+    def serve_kept(self, folder: Path, wanted: Iterable[PolicyRef]) -> None:
+        """Load the kept checkpoints that take part in an iteration."""
+        for policy in wanted:
+            if policy.kind == "adapter" and not self.engine.serves(policy):
+                weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), self.base)
+                self.engine.serve(policy, weights, config)
+
+    def sources(self, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
+        """For the audit: how to run the model under each policy that played and under the base model, not asking the engine."""
+        scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): self.model.disable_adapter}
+        for policy in played:
+            if policy.kind == "base":
+                scopes[policy] = self.model.disable_adapter
+            elif policy.kind == "adapter" and policy in (learner.policy for learner in self.learners.values()):
+                scopes[policy] = partial(active, self.model, policy.name)
+            elif policy.kind == "adapter" and policy.name in self.learners:
+                scopes[policy] = partial(self._from_disk, adapters.version_folder(folder, policy.name, policy.version))
+        return scopes
+
+    def _from_disk(self, folder: Path) -> AbstractContextManager[object]:
+        weights, config = adapters.load(folder, self.base)
+        if SCORED not in self.model.peft_config:
+            self.model.add_adapter(SCORED, config)
+        load_weights(self.model, SCORED, weights)
+        return active(self.model, SCORED)
+
+
+def open_session(config: Config, announce: Callable[[str], None] = lambda line: None) -> Session:
+    """Load and connect everything that a run needs; UserError for what is missing."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    game = games.make(**config.game)
+    if len(config.seats) != game.num_players:
+        raise UserError(
+            f"The game {game.name} has {game.num_players} players but seats names {len(config.seats)}: {list(config.seats)}."
+        )
+    if not config.learner_names:
+        raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    for name in (*config.opponents.scripts, *config.evaluation.against):
+        policies.resolve(name)
+    announce(f"loading {config.model}")
+    base = models.load(config.model, dtype=config.dtype, device=config.device)
+    lora = adapters.lora_config(config.lora)
+    first, *more = config.learner_names
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model = get_peft_model(base.model, lora, adapter_name=first)  # type: ignore[arg-type]
+        for name in more:
+            model.add_adapter(name, lora)
+        learners = {
+            name: Learner(name, model, config.learner(name), lora, config.answer.temperature) for name in config.learner_names
+        }
+    engine = TransformersEngine(model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens)
+    policies.use(base, engine)
+    frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
+    return Session(config, game, base, model, engine, learners, policies, frozen)
+
+
+def load_weights(model: PeftModel, adapter: str, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights in PEFT's names into an adapter of the model."""
+    set_peft_model_state_dict(model, dict(weights), adapter_name=adapter)

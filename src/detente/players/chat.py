@@ -1,0 +1,142 @@
+"""A chat as token ids: what a chat template puts around the texts, for any tokenizer that has one.
+
+    opening ── (answer as generated) ── reply ── (answer as generated) ── reply ...
+
+A chat only ever grows. What the model generated is kept token for token and never rendered again; the template says only what
+stands between two answers, which is read off a rendering of [user, assistant, user] as what follows the assistant's text. No
+model is known by name. Must not import torch or transformers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from jinja2 import TemplateError
+
+from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Goes before the template: a day that it prints is always the same, so that a run resumed tomorrow plays the same chats.
+FIXED_DAY = "{% macro strftime_now(format) %}1 Jan 2025{% endmacro %}\n"
+# Stand for texts where only what surrounds them matters.
+FIRST, SENTINEL, SECOND = "question1", "answer1", "question2"
+
+
+class Chat(Protocol):
+    """Turns texts into the tokens that a chat grows by."""
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        ...
+
+    def opening(self, text: str) -> tuple[int, ...]:
+        """The first user turn, up to where the first answer starts."""
+        ...
+
+    def reply(self, text: str, previous: Sequence[int]) -> tuple[int, ...]:
+        """What follows the generated tokens ``previous``, up to where the next answer starts."""
+        ...
+
+
+class ChatFormat:
+    """The chat format of a tokenizer, with thinking off.
+
+    ``end_tokens`` are the special token that the template puts after an answer, if it does, and the tokenizer's end of text.
+    ``exact_prefix`` says whether each rendering starts with the one before it. It is False for templates that drop earlier
+    thinking; their chats are right all the same, for the model goes on from what it saw. Raises UserError for a tokenizer
+    without chat template, and for a template whose later turns change earlier ones or depend on them.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._name = tokenizer.name_or_path
+        if not tokenizer.chat_template:
+            raise UserError(f"The model '{self._name}' has no chat template; use an instruction-tuned model that has one.")
+        self._template = FIXED_DAY + tokenizer.get_chat_template()
+        self._control = _control_tokens(tokenizer)
+        end = self._control.match(self._between(SECOND).lstrip())
+        self._end = self._encode(end.group()) if end else ()
+        self.end_tokens = tuple(dict.fromkeys((*self._end, *self._encode(tokenizer.eos_token or ""))))
+        self.exact_prefix = self._check()
+        self.opening = lru_cache(4096)(self._opening)
+        self._reply = lru_cache(4096)(self._following)
+
+    def reply(self, text: str, previous: Sequence[int]) -> tuple[int, ...]:
+        """What follows the generated tokens ``previous``: the end of that turn unless they hold it, and the next user turn."""
+        tokens = self._reply(text)
+        return tokens[1:] if self._end and tuple(previous[-1:]) == self._end else tokens
+
+    def _opening(self, text: str) -> tuple[int, ...]:
+        return self._encode(self._render(self._plain(text)))
+
+    def _following(self, text: str) -> tuple[int, ...]:
+        suffix = self._between(self._plain(text))
+        return self._encode(suffix.lstrip() if self._end else suffix)
+
+    def _between(self, text: str) -> str:
+        """What the template puts between an answer and the answer to ``text``."""
+        _, found, suffix = self._render(FIRST, SENTINEL, text).partition(SENTINEL)
+        if not found:
+            raise self._unusable("drops answers")
+        return suffix
+
+    def _render(self, *texts: str, prompt: bool = True) -> str:
+        """The template's text of a chat whose user and assistant speak in turn."""
+        messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+        try:
+            return self._tokenizer.apply_chat_template(  # type: ignore[return-value]
+                messages, chat_template=self._template, tokenize=False, add_generation_prompt=prompt, enable_thinking=False
+            )
+        except TemplateError as error:
+            raise self._unusable(f"cannot be rendered ({error})") from error
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _plain(self, text: str) -> str:
+        """The text with a space inside every control token: what another player says cannot end or open a turn."""
+        return self._control.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
+
+    def _check(self) -> bool:
+        """Whether the prefix property is exact; raises UserError where an append-only chat would be wrong."""
+        if not self.end_tokens:
+            raise self._unusable("ends answers with no special token, and its tokenizer has no end of text")
+        third = self._render(FIRST, SENTINEL, SECOND, "answer2", "question3")
+        if not third.startswith(self._render(FIRST, prompt=False).rstrip()):
+            raise self._unusable("changes earlier turns when later ones follow")
+        if third.partition("answer2")[2] != self._between("question3"):
+            raise self._unusable("writes a turn differently after different histories")
+        return third.startswith(self._render(FIRST, SENTINEL, SECOND))
+
+    def _unusable(self, fault: str) -> UserError:
+        return UserError(f"The chat template of '{self._name}' {fault}, so a chat cannot grow turn by turn; use another model.")
+
+
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """The special tokens, and the added ones that the template writes itself, such as those around thoughts."""
+    template = tokenizer.get_chat_template()
+    added = tokenizer.added_tokens_decoder.values()
+    control = [t.content for t in added if t.special or (t.content.strip() and t.content in template)]
+    return re.compile("|".join(map(re.escape, control)) or "(?!)")
+
+
+class FakeChat:
+    """A chat for FakeEngine: a token is one character's code point, 2 starts an answer and 3 ends it."""
+
+    end_tokens: tuple[int, ...] = (3,)
+    exact_prefix = True
+
+    def opening(self, text: str) -> tuple[int, ...]:
+        """The text's code points."""
+        return (*map(ord, text), 2)
+
+    def reply(self, text: str, previous: Sequence[int]) -> tuple[int, ...]:
+        """The text's code points, after the end of the turn where ``previous`` lacks it."""
+        end = () if previous and previous[-1] == 3 else (3,)
+        return (*end, *map(ord, text), 2)

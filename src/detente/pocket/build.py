@@ -1,0 +1,142 @@
+"""Makes ``pocket`` from nothing: a tokenizer and a small Llama trained on the synthetic chats of ``chats.py``.
+
+    python -m detente.pocket.build            (or: make pocket; about 12 minutes on two cores)
+
+The tokenizer is a byte-level BPE that may merge across words, so that a phrase which every prompt repeats is one token and a
+round costs eight tokens. The same seed and thread count give the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from detente.pocket.chats import Chat, chat
+
+FOLDER = Path(__file__).parent / "model"
+SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+PHRASE = Regex(r"<[A-Za-z0-9]+>|\d|[^<\d]+|<")  # labels and digits stand alone, all else is phrases
+WEIGHT_OF_PROMPT = 0.05  # the answers matter; the prompts are there to be understood
+
+
+def build_tokenizer(vocabulary: int, chats: Iterator[Chat]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE whose merges may span words; every label of one letter and every byte has a token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(PHRASE, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=64,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((message["content"] for c in chats for message in c), trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>", additional_special_tokens=list(SPECIAL[1:3])
+    )
+    fast.chat_template = TEMPLATE
+    fast.model_max_length = 4096
+    return fast
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A Llama with 3 layers of width 96, random weights."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, one: Chat) -> tuple[list[int], list[float]]:
+    """Token ids of a chat and the weight of predicting each of them (1 for answers)."""
+    ids: list[int] = []
+    weights: list[float] = []
+    user, assistant, end = (tokenizer.convert_tokens_to_ids(token) for token in SPECIAL[1:])
+    for message in one:
+        content = tokenizer.encode(message["content"], add_special_tokens=False)
+        answer = message["role"] == "assistant"
+        ids += [assistant if answer else user, *content, end]
+        weights += [0.0] + [1.0 if answer else WEIGHT_OF_PROMPT] * (len(content) + 1)
+    return ids, weights
+
+
+def batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Padded token ids (B, L) and weights (B, L)."""
+    rows = [encode(tokenizer, chat(rng)) for _ in range(size)]
+    length = max(len(ids) for ids, _ in rows)
+    pad = tokenizer.pad_token_id
+    ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows])
+    weights = torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
+    return ids, weights
+
+
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, steps: int, size: int, lr: float, seed: int) -> None:
+    """Weighted next-token prediction with AdamW, warm-up and cosine decay."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
+    rng = random.Random(seed)
+    start = time.monotonic()
+    model.train()
+    for step in range(1, steps + 1):
+        rate = lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        ids, weights = batch(tokenizer, rng, size)
+        logits = model(ids[:, :-1]).logits  # (B, L-1, V)
+        losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        loss = (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 100 == 0 or step == steps:
+            print(f"step {step}/{steps}  loss {loss.item():.4f}  {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Build the tokenizer, train the model, write both to the package."""
+    parser = argparse.ArgumentParser(description="Make the embedded model from nothing.")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    tokenizer = build_tokenizer(options.vocabulary, (chat(rng) for _ in range(3000)))
+    model = build_model(tokenizer, options.seed)
+    train(model, tokenizer, steps=options.steps, size=options.batch, lr=options.lr, seed=options.seed + 1)
+    model.save_pretrained(options.out)
+    tokenizer.save_pretrained(options.out)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The synthetic chats that ``pocket`` learns from: real prompts of the games, answered the way a polite instruct model would.
+
+Each source is a generator function ``(rng) -> Chat``; the splitting games and their messages become further sources.
+In matrix games the assistant picks the action with the best joint payoff 9 times in 10, whatever happened before, so that
+the model starts out cooperative and every kind of reciprocity is left to reinforcement learning.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+
+from detente.games.matrix import MatrixGame, MatrixState
+
+Chat = list[dict[str, str]]  # messages: user, assistant, user, assistant ...
+
+POLITENESS = 0.9
+ROUNDS = (4, 12)
+
+
+def matrix_chat(rng: random.Random) -> Chat:
+    """A few rounds of a random 2x2 game, or of the prisoner's dilemma with its usual numbers."""
+    game = _random_game(rng)
+    other_cooperates = rng.choice((0.0, 0.2, 0.5, 0.8, 0.9, 1.0))
+    copies = rng.random() < 0.3
+    state: MatrixState = game.reset(rng)
+    polite = _polite_action(game)
+    chat: Chat = []
+    player = rng.randrange(2)
+    while game.to_act(state):
+        observation = game.observe(state, player)
+        own = polite if rng.random() < POLITENESS else _other(game, polite)
+        if copies and state.history and rng.random() < 0.95:
+            reply = state.history[-1][player]
+        else:
+            reply = game.actions[0] if rng.random() < other_cooperates else game.actions[1]
+        answer = observation.choices[game.actions.index(own)]
+        chat += [{"role": "user", "content": observation.text}, {"role": "assistant", "content": answer}]
+        state = game.step(state, {player: own, 1 - player: reply}).state
+    return chat
+
+
+def _random_game(rng: random.Random) -> MatrixGame:
+    """Half of the time the standard dilemma; else other numbers, with the order of payoffs of a named game or none."""
+    labels = ("A", "B") if rng.random() < 0.7 else tuple(rng.sample(string.ascii_uppercase, 2))
+    kind = rng.choice(("standard", "standard", "dilemma", "any"))
+    if kind == "standard":
+        reward, sucker, temptation, punishment = 3, 0, 5, 1
+    elif kind == "dilemma":
+        sucker, punishment, reward, temptation = sorted(rng.sample(range(10), 4))
+    else:
+        reward, punishment = sorted(rng.sample(range(10), 2), reverse=True)
+        sucker, temptation = rng.randrange(10), rng.randrange(10)
+    payoffs = (((reward, reward), (sucker, temptation)), ((temptation, sucker), (punishment, punishment)))
+    rounds = rng.randint(*ROUNDS)
+    return MatrixGame("chat", ("C", "D"), payoffs, labels=labels, counterbalance=True, rounds=rounds)
+
+
+def _polite_action(game: MatrixGame) -> str:
+    """The action that is best for both together when both take it."""
+    return max(game.actions, key=lambda action: sum(game.payoffs[game.actions.index(action)][game.actions.index(action)]))
+
+
+def _other(game: MatrixGame, action: str) -> str:
+    return next(a for a in game.actions if a != action)
+
+
+SOURCES: tuple[Callable[[random.Random], Chat], ...] = (matrix_chat,)
+
+
+def chat(rng: random.Random) -> Chat:
+    """A chat from a source drawn evenly."""
+    return rng.choice(SOURCES)(rng)

@@ -1,0 +1,190 @@
+"""How a run looks while it trains: bars and a table in a terminal, one plain line now and then anywhere else.
+
+Reads the metrics of each iteration (slash names, points per round) and asks the run for nothing. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from detente import games
+from detente.config import Config
+
+COLUMNS = {  # heading -> metric; a column that no learner has a value for is left out
+    "reward": "reward/{}",
+    "self-play": "self_play/reward/{}",
+    "cooperates": "self_play/cooperation_rate/{}",
+    "efficiency": "self_play/efficiency/{}",
+    "P(C|start)": "cooperate_given/{}/start",
+    "CC": "cooperate_given/{}/CC",
+    "CD": "cooperate_given/{}/CD",
+    "DC": "cooperate_given/{}/DC",
+    "DD": "cooperate_given/{}/DD",
+}
+MISMATCH = "mismatch/kl"
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass
+class Progress:
+    """Told by the training loop what happened; use it as a context manager so that the terminal is always given back.
+
+    ``every_s``: seconds between two plain lines. ``clock``: seconds, increasing.
+    """
+
+    console: Console = field(default_factory=Console)
+    every_s: float = 10.0
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def start(self, config: Config, run: Path, first_iteration: int) -> None:
+        """Training begins (or goes on) after ``first_iteration`` finished iterations."""
+        self.config, self.run = config, run
+        self.bounds = games.make(**config.game).reward_bounds
+        self.done, self.episodes = first_iteration, 0
+        self.metrics: dict[str, Any] = {}
+        self.rewards: dict[str, list[float]] = {name: [] for name in config.learner_names}
+        self.ends = deque(
+            [self.clock()], maxlen=21
+        )  # when the last iterations ended: the rate follows the present, not the average
+        self.said = -float("inf")
+        self.doing = ""
+        if self.console.is_terminal:
+            self._live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4)
+            self._live.start()
+        elif first_iteration:
+            self._say(f"going on after iteration {first_iteration}")
+
+    def episode(self) -> None:
+        """One more training episode finished."""
+        self.episodes += 1
+
+    def iteration(self, metrics: dict[str, Any]) -> None:
+        """An iteration finished; ``metrics`` is its line of metrics.jsonl."""
+        self.done, self.episodes, self.doing = self.done + 1, 0, ""
+        self.ends.append(self.clock())
+        self.metrics |= {key: value for key, value in metrics.items() if value is not None}
+        for name, values in self.rewards.items():
+            if (reward := metrics.get(f"reward/{name}")) is not None:
+                values.append(reward)
+        if self._live is None and (self.ends[-1] - self.said >= self.every_s or self.done == self.config.iterations):
+            self.said = self.ends[-1]
+            self._say(self._line())
+
+    def evaluating(self, name: str) -> None:
+        """An evaluation against ``name`` begins."""
+        self.doing = f"evaluating: {name}"
+        if self._live is None:
+            self._say(self.doing)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """The run is complete; ``summary`` is its summary.json."""
+        self.doing = ""
+        self._stop()
+        for name, result in summary["learners"].items():
+            self._say(f"\n{name} ({result['algorithm']}), points per round")
+            self.console.print(_scores(result))
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    @property
+    def _per_minute(self) -> float:
+        """Iterations a minute over the last iterations; 0 before the first has ended."""
+        elapsed = self.ends[-1] - self.ends[0]
+        return 60 * (len(self.ends) - 1) / elapsed if elapsed > 0 else 0.0
+
+    def _pace(self) -> str:
+        if not self._per_minute:
+            return ""
+        left = timedelta(minutes=(self.config.iterations - self.done) / self._per_minute)
+        return f"{self._per_minute:.1f} a minute, {str(left).partition('.')[0]} left"
+
+    def _mismatch(self) -> str:
+        return f"engine-learner mismatch {self.metrics[MISMATCH]:.1e}" if MISMATCH in self.metrics else ""
+
+    def _columns(self) -> list[str]:
+        return [head for head, key in COLUMNS.items() if any(key.format(name) in self.metrics for name in self.rewards)]
+
+    def _cell(self, heading: str, name: str) -> str:
+        value = self.metrics.get(COLUMNS[heading].format(name))
+        return "" if value is None else f"{value:.2f}"
+
+    def _line(self) -> str:
+        learners = (
+            f"{name}: " + ", ".join(f"{head} {self._cell(head, name)}" for head in self._columns()) for name in self.rewards
+        )
+        parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._mismatch()]
+        return "; ".join(filter(None, parts))
+
+    def _picture(self) -> RenderableType:
+        config = self.config
+        bars = Table.grid(padding=(0, 1))
+        bars.add_row("iterations", _bar(self.done, config.iterations), f"{self.done}/{config.iterations}", self._pace())
+        bars.add_row("episodes", _bar(self.episodes, config.episodes), f"{self.episodes}/{config.episodes}", self.doing)
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("learner")
+        for heading in self._columns():
+            table.add_column(heading, justify="right")
+        table.add_column("reward so far")
+        for name, values in self.rewards.items():
+            table.add_row(name, *(self._cell(head, name) for head in self._columns()), sparkline(values, *self.bounds))
+        return Group(
+            Text(f"{config.preset}, {config.algorithm}, model {config.model}, seed {config.seed}: {self.run}", style="bold"),
+            bars,
+            table,
+            Text(self._mismatch(), style="dim"),
+        )
+
+
+def sparkline(values: Sequence[float], low: float, high: float, width: int = 24) -> str:
+    """At most ``width`` blocks, each the mean of an equal share of the values, on the fixed scale from low to high."""
+    count = min(width, len(values))
+    edges = [round(i * len(values) / count) for i in range(count + 1)] if count else []
+    shares = [values[a:b] for a, b in pairwise(edges)]
+    heights = [(sum(share) / len(share) - low) / (high - low) for share in shares]
+    return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
+
+
+def _bar(done: int, total: int) -> ProgressBar:
+    return ProgressBar(total=total, completed=done, width=32)
+
+
+def _scores(result: dict[str, Any]) -> Table:
+    """The final evaluation of a learner, against itself and against each scripted strategy."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("against")
+    table.add_column("own", justify="right")
+    table.add_column("theirs", justify="right")
+    own = f"{result['self_play']['reward']:.2f}"
+    table.add_row("itself", own, own)
+    for opponent, score in result["against"].items():
+        table.add_row(opponent, f"{score['reward']:.2f}", f"{score['opponent_reward']:.2f}")
+    return table

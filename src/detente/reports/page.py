@@ -1,0 +1,55 @@
+"""The report: one self-contained HTML page for one run or several, and a PNG of each plot beside it.
+
+    read_runs ──> Study ── SECTIONS ──> Jinja templates (autoescape on) ──> index.html, *.png
+
+The page loads nothing from anywhere: style, script, drawings and transcripts are inside. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader
+
+from detente.errors import UserError
+from detente.reports.run import read_runs
+
+if TYPE_CHECKING:
+    from detente.reports.sections import Section, Study
+
+
+def report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page and return its path.
+
+    ``out`` is the page's file: by default RUN/report/index.html for one run and report.html beside the first of several. The
+    PNG files lie in the page's folder; those of a page that is not called index.html in a folder of the page's name. Raises
+    UserError for a folder that is missing or is no run.
+    """
+    from detente.reports.plots import save  # matplotlib is slow to import and nothing else here needs it
+    from detente.reports.sections import SECTIONS, Study
+
+    if not runs:
+        raise UserError("A report needs at least one run folder.")
+    study = Study(read_runs(runs))
+    sections = [found for found in (section(study) for section in SECTIONS) if found is not None]
+    page = out or (runs[0] / "report" / "index.html" if len(runs) == 1 else runs[0].parent / "report.html")
+    pictures = page.parent if page.stem == "index" else page.with_suffix("")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        if section.picture is not None:
+            save(section.picture, pictures / f"{section.name}.png")
+    page.write_text(_html(study, sections), encoding="utf-8")
+    return page
+
+
+def _html(study: Study, sections: Sequence[Section]) -> str:
+    environment = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = _number
+    return environment.get_template("page.html").render(study=study, sections=sections)
+
+
+def _number(value: float | None) -> str:
+    """Two decimals, or a dash for what is not known."""
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,225 @@
+"""Reads run folders into frozen values; the folder is the contract of DESIGN section 6 and nothing is asked of the run itself.
+
+    config.yaml, metrics.jsonl, summary.json ──> Run ── result(learner) ──> Result      what a learner does
+                                                  └──── series(key) ──────> Series      how a number went
+
+A run that goes on, or was stopped, is read as far as it got. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detente.errors import UserError
+
+CONDITIONS = {
+    "start": "first round",
+    "CC": "both cooperated",
+    "CD": "I cooperated, they defected",
+    "DC": "I defected, they cooperated",
+    "DD": "both defected",
+}
+
+Numbers = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A number over iterations; ``low`` and ``high`` are its range over seeds (equal to ``values`` for one run)."""
+
+    iterations: tuple[int, ...]
+    values: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a learner does: the final evaluation, or for an unfinished run the last numbers known (``final`` is False).
+
+    Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
+    ``cooperate_given`` maps a condition (one's own last move first) to a probability, where it was visited.
+    """
+
+    learner: str
+    algorithm: str
+    final: bool
+    self_play: Numbers
+    against: Mapping[str, Numbers]
+    cooperate_given: Numbers
+    invalid: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder. ``options`` is the resolved configuration, ``metrics`` one mapping per finished iteration."""
+
+    path: Path
+    label: str
+    options: dict[str, Any]
+    metrics: tuple[dict[str, Any], ...]
+    summary: dict[str, Any] | None
+
+    @property
+    def iteration(self) -> int:
+        """How many iterations are finished."""
+        return int(self.metrics[-1]["iteration"]) if self.metrics else 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of all metrics, in the order in which they first appear."""
+        return tuple(dict.fromkeys(key for row in self.metrics for key in row if key != "iteration"))
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """The names of the policies that train."""
+        if self.summary is not None:
+            return tuple(self.summary["learners"])
+        found = tuple(key.removeprefix("reward/") for key in self.keys if re.fullmatch(r"reward/[^/]+", key))
+        return found or ("main",)
+
+    def result(self, learner: str) -> Result:
+        """The learner's final evaluation, or the state of affairs."""
+        if self.summary is None or learner not in self.summary["learners"]:
+            return self._so_far(learner)
+        found = self.summary["learners"][learner]
+        return Result(
+            learner=learner,
+            algorithm=found.get("algorithm", self._algorithm(learner)),
+            final=True,
+            self_play=_numbers(found.get("self_play")),
+            against={name: _numbers(numbers) for name, numbers in (found.get("against") or {}).items()},
+            cooperate_given=_numbers(found.get("cooperate_given")),
+            invalid=found.get("invalid"),
+        )
+
+    def _algorithm(self, learner: str) -> str:
+        own = (self.options.get("learners") or {}).get(learner) or {}
+        return str(own.get("algorithm", self.options.get("algorithm", "")))
+
+    def _so_far(self, learner: str) -> Result:
+        last = {key: value for row in self.metrics for key, value in row.items() if value is not None}
+        known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
+        known |= {
+            f"cooperate_given/{c}": last[f"cooperate_given/{learner}/{c}"]
+            for c in CONDITIONS
+            if f"cooperate_given/{learner}/{c}" in last
+        }
+        evaluated = f"eval/{learner}/"
+        known |= {key.removeprefix(evaluated): value for key, value in last.items() if key.startswith(evaluated)}
+        against: dict[str, dict[str, float]] = {}
+        for key, value in known.items():
+            if found := re.fullmatch(r"vs/([^/]+)/([^/]+)", key):
+                against.setdefault(found[1], {})[found[2]] = value
+        self_play = _below(known, "self_play") or {key: known[key] for key in ("reward", "cooperation_rate") if key in known}
+        return Result(
+            learner=learner,
+            algorithm=self._algorithm(learner),
+            final=False,
+            self_play=self_play,
+            against={name: numbers for name, numbers in against.items() if "opponent_reward" in numbers},
+            cooperate_given=_below(known, "cooperate_given"),
+            invalid=known.get("invalid"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Runs that differ only by seed: one curve in a plot."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    def series(self, key: str, most: int = 250) -> Series | None:
+        """The mean and range of a metric over the runs at each iteration; long series are averaged down to ``most`` points."""
+        found: dict[int, list[float]] = {}
+        for row in (row for run in self.runs for row in run.metrics):
+            if isinstance(row.get(key), int | float):
+                found.setdefault(int(row["iteration"]), []).append(float(row[key]))
+        if not found:
+            return None
+        width = -(-len(found) // most)
+        points = sorted(found.items())
+        bins = [points[i : i + width] for i in range(0, len(points), width)]
+        return Series(
+            iterations=tuple(each[-1][0] for each in bins),
+            values=tuple(_mean([_mean(values) for _, values in each]) for each in bins),
+            low=tuple(_mean([min(values) for _, values in each]) for each in bins),
+            high=tuple(_mean([max(values) for _, values in each]) for each in bins),
+        )
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
+    """Read run folders, each labelled by the shortest end of its path that no other has; raises UserError."""
+    return tuple(_read(path, label) for path, label in zip(paths, _labels(paths), strict=True))
+
+
+def arms(runs: Sequence[Run]) -> tuple[Arm, ...]:
+    """Put together the runs whose options differ only by seed, in the order given."""
+    together: dict[str, list[Run]] = {}
+    for run in runs:
+        same = json.dumps({key: value for key, value in run.options.items() if key != "seed"}, sort_keys=True, default=str)
+        together.setdefault(same, []).append(run)
+    return tuple(Arm(_shared_label(members), tuple(members)) for members in together.values())
+
+
+def _read(path: Path, label: str) -> Run:
+    if not path.is_dir():
+        raise UserError(f"There is no run folder {path}.")
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{path} is no run folder: it holds no config.yaml.")
+    try:
+        options = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        metrics = _lines(path / "metrics.jsonl")
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8")) if (path / "summary.json").is_file() else None
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise UserError(f"The run folder {path} cannot be read: {' '.join(str(error).split())}.") from error
+    return Run(path, label, options, metrics, summary)
+
+
+def _lines(path: Path) -> tuple[dict[str, Any], ...]:
+    """The finished lines: a run that is being written, or was killed, may end in half a line."""
+    if not path.is_file():
+        return ()
+    finished, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    return tuple(json.loads(line) for line in finished.splitlines() if line.strip())
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    parts = [path.resolve().parts for path in paths]
+    longest = max((len(p) for p in parts), default=1)
+    for depth in range(1, longest + 1):
+        labels = ["/".join(p[-depth:]) for p in parts]
+        if len(set(labels)) == len(set(parts)):
+            break
+    return labels
+
+
+def _shared_label(runs: Sequence[Run]) -> str:
+    """``aa-seed0`` and ``aa-seed42`` are both ``aa``."""
+    if len(runs) == 1:
+        return runs[0].label
+    letters = zip(*(run.label for run in runs), strict=False)
+    same = [each[0] for each in itertools.takewhile(lambda each: len(set(each)) == 1, letters)]
+    shared = re.sub(r"[\W_]*(seed)?[\W_]*\d*$", "", "".join(same))
+    return f"{shared or runs[0].label} ({len(runs)} seeds)"
+
+
+def _numbers(found: Mapping[str, float | None] | None) -> Numbers:
+    return {key: value for key, value in (found or {}).items() if value is not None}
+
+
+def _below(known: Numbers, folder: str) -> Numbers:
+    return {key.removeprefix(f"{folder}/"): value for key, value in known.items() if key.startswith(f"{folder}/")}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,373 @@
+"""Every game keeps the contract, and the contract notices each way to break it."""
+
+import importlib
+import random
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from detente import config
+from detente.errors import UserError
+from detente.games import GAMES, Observation, Step, make
+from detente.games.contract import check_game
+
+RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
+NEEDED = {"matrix": {"payoffs": RPS}}
+GUIDE = Path(__file__).parents[2] / "docs" / "add-a-game.md"
+
+
+@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("variant", [{}, {"counterbalance": True}, {"continuation": 0.7, "max_rounds": 8}, {"rounds": 1}])
+def test_games_of_the_package(name, variant):
+    check_game(make(name, **NEEDED.get(name, {}), **variant), episodes=5)
+
+
+def test_asymmetric_and_larger_tables():
+    check_game(make("matrix", payoffs=[[[3, 1], [-2, 5]], [[5, 0.25], [1, 1]]]), episodes=5)
+    check_game(make("matrix", payoffs=[[[i - j, i * j] for j in range(5)] for i in range(5)], counterbalance=True), episodes=5)
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What the seed dealt, whose message is public, and how many rounds were played."""
+
+    cards: tuple[int, int]
+    message: str = ""
+    played: int = 0
+
+
+@dataclass(frozen=True)
+class Cards:
+    """A correct game with a hidden card each, two phases in a round and free text; the broken games below change one thing.
+
+    Player 0 says something, then both bid 0 to 9 at once; a bid pays its distance from the other player's card.
+    """
+
+    rounds: int = 3
+
+    num_players = 2
+    reward_bounds = (0.0, 9.0)
+
+    @property
+    def name(self):
+        module = importlib.import_module("detente.games")
+        module.GAMES.setdefault(f"test_{type(self).__name__}", type(self))
+        return f"test_{type(self).__name__}"
+
+    def parameters(self):
+        return {"name": self.name, **asdict(self)}
+
+    def reset(self, rng):
+        return Hands((rng.randrange(10), rng.randrange(10)))
+
+    def to_act(self, state):
+        return (0, 1) if state.message else (0,)
+
+    def observe(self, state, player):
+        told = f"Your card is {state.cards[player]}. The message is '{state.message}'."
+        pattern = "[0-9]" if state.message else "Say: [a-z]{1,9}"
+        return Observation(told, (state.cards[player], state.message), pattern)
+
+    def parse(self, state, player, text):
+        found = re.fullmatch(self.observe(state, player).pattern, text.strip())
+        return (int(text) if state.message else text.strip()) if found else None
+
+    def default_action(self, state, player):
+        return 0 if state.message else "Say: nothing"
+
+    def step(self, state, actions):
+        if not state.message:
+            return Step(replace(state, message=actions[0]))
+        rewards = tuple(float(abs(actions[player] - state.cards[1 - player])) for player in (0, 1))
+        after = replace(state, message="", played=state.played + 1)
+        return Step(after, rewards, done=after.played == self.rounds, info={"cards": list(state.cards)})
+
+    def resample(self, state, player, rng):
+        cards = list(state.cards)
+        cards[1 - player] = rng.randrange(10)
+        return replace(state, cards=tuple(cards))
+
+
+def answer(observation: Observation, rng: random.Random) -> str:
+    return str(rng.randrange(10)) if observation.pattern == "[0-9]" else "Say: " + rng.choice(["hello", "seven", "trust"])
+
+
+@pytest.fixture(autouse=True)
+def registry():
+    """The toy games register themselves; leave the registry as it was."""
+    before = dict(GAMES)
+    yield
+    GAMES.clear()
+    GAMES.update(before)
+
+
+def test_messages_hidden_cards_and_phases():
+    check_game(Cards(), sample=answer)
+
+
+class Forgetful(Cards):
+    def parameters(self):
+        return {"name": self.name}
+
+
+class NotJson(Cards):
+    def parameters(self):
+        return {**super().parameters(), "when": {1, 2}}
+
+
+class Tuples(Cards):
+    def parameters(self):
+        return {**super().parameters(), "rounds": (3,)}
+
+
+class Unnamed(Cards):
+    def parameters(self):
+        return asdict(self)
+
+
+class Unknown(Cards):
+    def parameters(self):
+        return {"name": "nowhere", **asdict(self)}
+
+
+class Endless(Cards):
+    def step(self, state, actions):
+        return replace(super().step(state, actions), done=False)
+
+
+class Idle(Cards):
+    def to_act(self, state):
+        return ()
+
+
+class Ghost(Cards):
+    def to_act(self, state):
+        return (0, 2)
+
+
+class TooRich(Cards):
+    reward_bounds = (0.0, 8.0)
+
+
+class OneReward(Cards):
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        return replace(step, rewards=step.rewards and step.rewards[:1])
+
+
+class NotANumber(Cards):
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        return replace(step, rewards=step.rewards and (0.0, float("nan")))
+
+
+class Unpaid(Cards):
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        return replace(step, rewards=None) if step.done else step
+
+
+class EndsEarly(Cards):
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        return replace(step, done=step.done or (step.rewards is not None and actions[0] > 4))
+
+
+class Guesses(Cards):
+    def parse(self, state, player, text):
+        digits = re.findall("[0-9]", text)
+        return int(digits[0]) if state.message and digits else super().parse(state, player, text)
+
+
+class Fragile(Cards):
+    def parse(self, state, player, text):
+        return int(text) if state.message else super().parse(state, player, text)
+
+
+class Deaf(Cards):
+    def parse(self, state, player, text):
+        return None
+
+
+class BadChoices(Cards):
+    def observe(self, state, player):
+        told = super().observe(state, player)
+        return replace(told, choices=("ten",)) if state.message else told
+
+
+class TwiceTheChoice(Cards):
+    def observe(self, state, player):
+        told = super().observe(state, player)
+        return replace(told, choices=("1", "1")) if state.message else told
+
+
+class TupleAction(Cards):
+    def parse(self, state, player, text):
+        action = super().parse(state, player, text)
+        return (action,) if isinstance(action, int) else action
+
+    def step(self, state, actions):
+        return super().step(state, {p: a[0] if isinstance(a, tuple) else a for p, a in actions.items()})
+
+
+class IntegerKeys(Cards):
+    def step(self, state, actions):
+        return replace(super().step(state, actions), info={1: "one"})
+
+
+class BadDefault(Cards):
+    def default_action(self, state, player):
+        return "nothing" if state.message else "Say: nothing"
+
+
+class Unseeded(Cards):
+    def reset(self, rng):
+        return Hands((random.randrange(10), random.randrange(10)))
+
+
+class Counting(Cards):
+    calls = 0
+
+    def observe(self, state, player):
+        Counting.calls += 1
+        told = super().observe(state, player)
+        return replace(told, text=f"{told.text} {Counting.calls}")
+
+
+class FirstComeFirstServed(Cards):
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        first = next(iter(actions))
+        return replace(step, rewards=step.rewards and tuple(9.0 * (player == first) for player in (0, 1)))
+
+
+class Symmetric(Cards):
+    symmetric = True
+
+
+class Leaks(Cards):
+    def observe(self, state, player):
+        told = super().observe(state, player)
+        return replace(told, text=f"{told.text} Cards: {state.cards}.")
+
+
+class LeaksToScripts(Cards):
+    def observe(self, state, player):
+        return replace(super().observe(state, player), view=state)
+
+
+class NothingHidden(Cards):
+    def resample(self, state, player, rng):
+        return state
+
+
+@dataclass
+class Table:
+    """A state that can be changed."""
+
+    cards: tuple[int, int]
+    message: str = ""
+    played: int = 0
+
+
+class ChangesInPlace(Cards):
+    def reset(self, rng):
+        return Table((rng.randrange(10), rng.randrange(10)))
+
+    def step(self, state, actions):
+        step = super().step(state, actions)
+        state.message, state.played = step.state.message, step.state.played
+        return replace(step, state=state)
+
+
+class ChangesOnLook(ChangesInPlace):
+    def observe(self, state, player):
+        state.played += 0 if state.message else 1
+        return super().observe(state, player)
+
+    def step(self, state, actions):
+        return Cards.step(self, state, actions)
+
+
+class Opaque(Cards):
+    def reset(self, rng):
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("rule", "broken"),
+    [
+        ("parameters", Forgetful(rounds=4)),
+        ("parameters", NotJson()),
+        ("parameters", Tuples()),
+        ("parameters", Unnamed()),
+        ("parameters", Unknown()),
+        ("turns", Endless()),
+        ("turns", Idle()),
+        ("turns", Ghost()),
+        ("rewards", TooRich()),
+        ("rewards", OneReward()),
+        ("rewards", NotANumber()),
+        ("rewards", Unpaid()),
+        ("rounds", EndsEarly()),
+        ("choices", Guesses()),
+        ("choices", Fragile()),
+        ("choices", Deaf()),
+        ("choices", BadChoices()),
+        ("choices", TwiceTheChoice()),
+        ("choices", TupleAction()),
+        ("choices", IntegerKeys()),
+        ("default", BadDefault()),
+        ("seed", Unseeded()),
+        ("seed", Counting()),
+        ("seed", FirstComeFirstServed()),
+        ("symmetric", Symmetric()),
+        ("private", Leaks()),
+        ("private", LeaksToScripts()),
+        ("private", NothingHidden()),
+        ("states", ChangesInPlace()),
+        ("states", ChangesOnLook()),
+        ("states", Opaque()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_broken_games_are_noticed(rule, broken):
+    with pytest.raises(AssertionError, match=f"^{rule}: .*\\.$"):
+        check_game(broken, sample=answer, max_steps=100)
+
+
+def test_a_table_that_claims_to_be_symmetric():
+    class Claims(type(make("ipd"))):
+        symmetric = True
+
+        def parameters(self):
+            return super().parameters() | {"name": "claims"}
+
+    GAMES["claims"] = lambda **parameters: Claims("claims", **parameters)
+    game = Claims("claims", ("C", "D"), (((3, 3), (0, 5)), ((5, 1), (1, 1))))
+    with pytest.raises(AssertionError, match=r"^symmetric: .*pays"):
+        check_game(game)
+
+
+def test_a_game_without_choices_needs_a_sample():
+    with pytest.raises(UserError, match="needs sample="):
+        check_game(Cards())
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_game_of_the_guide(tmp_path, monkeypatch):
+    module, check = blocks("python")
+    (tmp_path / "public_goods.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    exec(check, {})
+    (tmp_path / "public_goods.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    options = config.load(str(tmp_path / "public_goods.yaml"))
+    game = make(**options.game)
+    assert game.num_players == len(options.seats) == 3
+    step = game.step(game.reset(random.Random(0)), {0: "give", 1: "keep", 2: "keep"})
+    assert step.rewards == (2, 5, 5)  # one giver: two coins for each, and three for whoever kept

@@ -1,0 +1,56 @@
+"""A person at the terminal, with the keyboard replaced by a list of lines."""
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+
+from detente.errors import UserError
+from detente.games import make
+from detente.games.base import Observation
+from detente.players.human import Human
+from detente.players.scripted import scripted
+from detente.rollout import Match, play_matches
+
+
+def person(*lines: str) -> tuple[Human, io.StringIO]:
+    waiting, screen = list(lines), io.StringIO()
+
+    def read(prompt: str) -> str:
+        if not waiting:
+            raise EOFError
+        return waiting.pop(0)
+
+    return Human(read=read, console=Console(file=screen, width=100)), screen
+
+
+def test_asks_again_until_the_answer_is_one():
+    human, screen = person("A", "", "  <B> ")
+    completion = asyncio.run(human.act(Observation("Points [bold]<A>[/bold]?", None, "<A>|<B>", ("<A>", "<B>"))))
+    assert (completion.text, completion.attempts, completion.policy.kind) == ("<B>", 3, "human")
+    assert "Points [bold]<A>[/bold]?" in screen.getvalue()
+    assert screen.getvalue().count("type one of: <A>, <B>") == 2
+    assert "'A' is not an answer" in screen.getvalue()
+
+
+def test_explains_the_pattern_where_there_are_no_choices():
+    human, screen = person("eleven", "7")
+    assert asyncio.run(human.act(Observation("How many?", None, "[0-9]"))).text == "7"
+    assert "must match the regular expression [0-9]" in screen.getvalue()
+
+
+def test_the_end_of_input_is_one_sentence():
+    human, _ = person("<A>", "<A>")
+    match = Match(make("ipd"), seed=0, players=[human, scripted("tit_for_tat", 0)])
+    with pytest.raises(UserError, match="input ended before the game did"):
+        play_matches([match])
+
+
+def test_plays_a_match():
+    human, screen = person("<B>", "<A>", "<A>")
+    match = Match(make("ipd", rounds=3), seed=0, players=[human, scripted("tit_for_tat", 0)])
+    (episode,) = play_matches([match])
+    assert [turn.action for turn in episode.turns(0)] == ["D", "C", "C"]
+    assert episode.rewards(0) == [5, 0, 3]
+    assert screen.getvalue().count("The other player picked <B>") == 1

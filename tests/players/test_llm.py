@@ -1,0 +1,129 @@
+"""The language-model player against an engine without a model."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from detente.engines.base import FakeEngine, Generation, Sampling
+from detente.games.base import Observation
+from detente.players.chat import FakeChat
+from detente.players.llm import LLMPlayer
+from detente.records import PolicyRef
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+POLICY = PolicyRef("adapter", "main", 7)
+AB = Observation("Choose.", None, "<A>|<B>", ("<A>", "<B>"))
+
+
+def player(engine, **options):
+    return LLMPlayer(engine, FakeChat(), POLICY, "chat 1", 5, **options)
+
+
+def act(p, *observations):
+    async def all_in_turn():
+        return [await p.act(o) for o in observations]
+
+    return asyncio.run(all_in_turn())
+
+
+def scripted(*answers):
+    """An engine that gives these answers, one per request."""
+    left = list(answers)
+    return FakeEngine(answer=lambda request: left.pop(0))
+
+
+def test_constrained_sends_the_pattern_and_records_it():
+    engine = FakeEngine()
+    (completion,) = act(player(engine, sampling=Sampling(0.5, 9)), AB)
+    (request,) = engine.requests
+    assert (request.pattern, request.choices, request.policy, request.chat) == (AB.pattern, AB.choices, POLICY, "chat 1")
+    assert request.sampling == Sampling(0.5, 9)
+    assert (completion.pattern, completion.probabilities, completion.attempts) == (AB.pattern, (0.5, 0.5), 1)
+    assert completion.policy == POLICY
+    assert completion.text in AB.choices
+    assert len(completion.logprobs) == len(completion.tokens) == 4
+
+
+@pytest.mark.parametrize("answer", ["constrained", "retry", "free"])
+def test_the_chat_is_the_completions_joined(answer):
+    engine = scripted(*["<A>"] * 3)
+    completions = act(player(engine, answer=answer), AB, AB, AB)
+    chat = ()
+    for request, completion in zip(engine.requests, completions, strict=True):
+        chat += completion.prompt_tokens
+        assert request.tokens == chat
+        chat += completion.tokens
+    text = "Choose.\x02<A>\x03"
+    assert "".join(map(chr, chat)) == text * 3
+
+
+def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
+    engine = scripted("Well, <A>", "<A", " <B>\n", "<A>")
+    first, second = act(player(engine, answer="retry", retries=5), AB, AB)
+    assert (first.text, first.attempts, first.pattern) == (" <B>\n", 3, None)
+    assert (second.text, second.attempts) == ("<A>", 1)
+    assert [r.pattern for r in engine.requests] == [None] * 4
+    assert engine.requests[0].tokens == engine.requests[1].tokens == engine.requests[2].tokens == first.prompt_tokens
+    assert engine.requests[3].tokens == first.prompt_tokens + first.tokens + second.prompt_tokens
+
+
+def test_retry_gives_up_after_its_tries_and_records_the_last():
+    engine = scripted("one", "two", "three")
+    (completion,) = act(player(engine, answer="retry", retries=3), AB)
+    assert (completion.text, completion.attempts) == ("three", 3)
+
+
+def test_free_takes_the_first_answer_whatever_it_is():
+    engine = scripted("no idea")
+    (completion,) = act(player(engine, answer="free", retries=3), AB)
+    assert (completion.text, completion.attempts, completion.pattern) == ("no idea", 1, None)
+    assert engine.requests[0].choices == AB.choices
+
+
+def test_every_turn_and_attempt_has_a_seed_of_its_own():
+    engine = scripted("x", "<A>", "x", "x", "<A>")
+    completions = act(player(engine, answer="retry", retries=4), AB, AB)
+    seeds = [r.seed for r in engine.requests]
+    assert seeds == [derive(5, 0, 0), derive(5, 0, 1), derive(5, 1, 0), derive(5, 1, 1), derive(5, 1, 2)]
+    assert len(set(seeds)) == 5
+    assert [c.seed for c in completions] == [seeds[1], seeds[4]]
+
+
+@dataclass
+class CuttingEngine(FakeEngine):
+    """Stops before the end of the turn, as at the limit of new tokens; remembers what it was told to forget."""
+
+    released: list = field(default_factory=list)
+
+    async def generate(self, request):
+        full = await super().generate(request)
+        return Generation(full.text, full.tokens[:-1], full.logprobs[:-1])
+
+    def release(self, chat):
+        self.released.append(chat)
+
+
+def test_a_cut_off_answer_is_ended_by_the_next_turn():
+    engine = CuttingEngine(answer=lambda request: "<A>")
+    first, second = act(player(engine, answer="free"), AB, AB)
+    assert first.tokens == tuple(map(ord, "<A>"))
+    assert second.prompt_tokens == (3, *map(ord, "Choose."), 2)
+
+
+def test_the_engine_forgets_the_chat_when_the_episode_is_over():
+    engine = CuttingEngine()
+    player(engine).close()
+    assert engine.released == ["chat 1"]
+
+
+def test_two_models_play_a_match():
+    from detente.games import make
+
+    engine = FakeEngine()
+    players = [LLMPlayer(engine, FakeChat(), POLICY, f"chat {i}", i) for i in range(2)]
+    (episode,) = play_matches([Match(make("ipd"), seed=1, players=players)])
+    assert episode.policies == (POLICY, POLICY)
+    assert all(turn.valid for turn in episode.turns())
+    assert len({turn.action for turn in episode.turns()}) == 2

@@ -1,0 +1,202 @@
+"""The commands: what they pass on, and that every error is one sentence."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from detente import cli, config
+from detente.errors import UserError
+from detente.games import GAMES
+from detente.records import read_episodes
+
+HEAVY = {"torch", "transformers", "peft", "matplotlib"}
+DETENTE = Path(sys.executable).with_name("detente")
+
+
+def detente(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    """Run the installed console script, as a person does."""
+    return subprocess.run([DETENTE, *arguments], text=True, stderr=subprocess.PIPE, timeout=120, **options)
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.yaml"
+    path.write_text("game: {name: ipd, rounds: 3}\niterations: 2\nalgorithms: {sum_of_rewards: {iterations: 7}}\n")
+    return str(path)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[config.Config, Path]]:
+    """What the command asked ``train`` to do, instead of training; the test stands in an empty folder."""
+    calls: list[tuple[config.Config, Path]] = []
+    monkeypatch.setattr("detente.learning.loop.train", lambda options, run, progress: calls.append((options, run)))
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("train ipdd", "did you mean 'ipd'?"),
+        ("train ipd iteratons=5", "did you mean 'iterations'?"),
+        ("train ipd credit.betta=5", "did you mean 'credit.beta'?"),
+        ("train ipd game.name=ipdd", "did you mean 'ipd'?"),
+        ("train ipd algorithm=reinforced", "did you mean 'reinforce'?"),
+        ("train ipd iterations=many", "iterations"),
+        ("train ipd iterations", "key=value"),
+        ("train ipd game.payoffs=high", "not 'high'"),
+        ("train runs/none", "runs/none is not a run folder"),
+        ("train ipd --dryrun", "--dry-run"),
+        ("train", "PRESET"),
+        ("trian ipd", "'train'"),
+        ("list gams", "did you mean 'games'?"),
+        ("play ipd", "--seats"),
+        ("play ipdd --seats tit_for_tat,tit_for_tat", "did you mean 'ipd'?"),
+        ("play ipd --seats tit_for_tatt,tit_for_tat", "'tit_for_tat'"),
+        ("report runs/none", "runs/none"),
+    ],
+)
+def test_bad_input_is_answered_by_one_sentence(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(line.split()) == 2
+    said = capsys.readouterr()
+    assert expected in said.err
+    assert said.err.count("\n") == 1
+    assert said.err.rstrip()[-1] in ".?)"
+    assert said.out == ""
+
+
+def test_the_status_and_the_sentence_reach_the_shell() -> None:
+    done = detente("list", "gams")
+    assert (done.returncode, done.stderr) == (2, "There is no list 'gams'; did you mean 'games'?\n")
+
+
+def test_a_full_disk_is_named() -> None:
+    with open("/dev/full", "w") as full:
+        done = detente("list", "games", stdout=full)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("The disk is full")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = detente("list", "games", stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "expected"),
+    [
+        (UserError("The model is missing."), 2, "The model is missing."),
+        (ExceptionGroup("tasks", [UserError("The model is missing.")]), 2, "The model is missing."),
+        (KeyboardInterrupt(), 130, "Stopped; run the same command again to go on."),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "runs/x cannot be used: permission denied."),
+        (RuntimeError("writer failed: No space left on device"), 2, "The disk is full; make room and run the same"),
+        (MemoryError(), 2, "Memory ran out; lower optimizer.micro_batch_tokens"),
+        (ValueError("a\nb"), 1, "detente failed: ValueError a b; this is a fault of ours, run again with --debug"),
+    ],
+)
+def test_every_error_has_a_sentence_and_a_status(error: BaseException, status: int, expected: str) -> None:
+    sentence, code = cli.explain(error)
+    assert code == status
+    assert sentence.startswith(expected)
+
+
+@pytest.mark.parametrize("line", ["--debug list gams", "list gams --debug"])
+def test_debug_shows_the_traceback_wherever_it_stands(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(line.split()) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", sorted(cli.LISTS))
+def test_lists_answer_without_loading_torch(kind: str) -> None:
+    code = (
+        f"import sys; from detente.cli import main; main(['list', '{kind}']); print({{'torch', 'transformers'}} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    *lines, loaded = done.stdout.splitlines()
+    assert loaded == "set()", done.stderr
+    assert lines
+    assert all(len(line.split(maxsplit=1)) == 2 for line in lines), "a name without a description"
+
+
+def test_list_names_every_game_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "games"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(GAMES)
+
+
+def test_dry_run_prints_options_that_make_the_same_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", preset, "algorithm=sum_of_rewards", "credit.beta=-2", "--seed", "42", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    again = tmp_path / "again.yaml"
+    again.write_text(printed)
+    options = config.load(str(again))
+    assert (options.algorithm, options.iterations, options.credit.beta, options.seed) == ("sum_of_rewards", 7, -2, 42)
+    assert options == config.load(preset, ["algorithm=sum_of_rewards", "credit.beta=-2", "seed=42"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_train_names_a_folder_after_what_was_asked(preset: str, trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", preset, "algorithm=sum_of_rewards", "model=a/b", "--seed", "3"]) == 0
+    assert cli.main(["train", preset, "--run", "here"]) == 0
+    (first, folder), (_, here) = trained
+    assert (first.algorithm, first.seed, first.model) == ("sum_of_rewards", 3, "a/b")
+    assert folder == Path("runs/tiny/sum_of_rewards-seed3-model=a_b")
+    assert here == Path("here")
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_a_run_folder_goes_on_with_its_own_options(preset: str, trained, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = config.load(preset, ["iterations=5", "seed=9"])
+    run = Path("runs/x")
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(config.to_yaml(stored))
+    assert cli.main(["train", "runs/x"]) == 0
+    assert trained == [(stored, run)]
+    assert cli.main(["train", "runs/x", "iterations=6"]) == 2
+    assert "leave out iterations=6" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(preset: str, trained, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("detente.learning.loop.train", stop)
+    assert cli.main(["train", preset]) == 130
+    assert capsys.readouterr().err == "Stopped; run the same command again to go on.\n"
+
+
+def test_play_prints_and_saves_the_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "played.jsonl"
+    line = f"play ipd --seats tit_for_tat,always_defect --seed 5 --episodes 2 --save {saved}"
+    assert cli.main(line.split()) == 0
+    episodes = read_episodes(saved)
+    # tit-for-tat against always-defect over ten rounds: one sucker's payoff, then mutual defection
+    assert [episode.mean_reward(0) for episode in episodes] == [0.9, 0.9]
+    assert [episode.mean_reward(1) for episode in episodes] == [1.4, 1.4]
+    said = capsys.readouterr().out
+    assert "episode 2" in said
+    assert said.count("always_defect") >= 2
+
+
+def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert cli.main(["--version"]) == 0
+    assert f'version = "{capsys.readouterr().out.strip()}"' in project
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("train", "play", "report", "list"))
+
+
+def test_a_preset_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "ipd", "--dry-run"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["description"]

@@ -1,0 +1,167 @@
+"""Options: presets, overrides, what each algorithm and learner changes, and one clear sentence for what is wrong."""
+
+import json
+
+import pytest
+from pydantic import BaseModel
+
+from detente import config
+from detente.errors import UserError
+from detente.games import make
+
+PRESET = """
+description: A test.
+game: {name: ipd, rounds: 5}
+credit: {gamma: 0.8}
+loss: {entropy: 0.05}
+algorithms:
+  reinforce: {loss: {entropy: 0.1}}
+  advantage_alignment: {loss: {entropy: 0.2}, credit: {beta: 3.0}}
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(PRESET, encoding="utf-8")
+    return str(path)
+
+
+def test_presets_of_the_package_load():
+    for name in config.preset_names():
+        options = config.load(name)
+        assert options.preset == name
+        assert options.description
+        assert make(**options.game).num_players == len(options.seats)
+        for algorithm in config.ALGORITHMS:
+            assert config.load(name, [f"algorithm={algorithm}"]).algorithm == algorithm
+
+
+def test_a_preset_is_the_defaults_with_changes(preset):
+    options = config.load(preset)
+    assert (options.preset, options.description, options.algorithm) == ("mine", "A test.", "reinforce")
+    assert options.game == {"name": "ipd", "rounds": 5}
+    assert options.credit == config.CreditOptions(gamma=0.8)
+    assert options.optimizer == config.OptimizerOptions()
+
+
+def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset):
+    assert config.load(preset).loss.entropy == 0.1
+    assert config.load(preset, ["algorithm=sum_of_rewards"]).loss.entropy == 0.05
+    aligned = config.load(preset, ["algorithm=advantage_alignment"])
+    assert (aligned.loss.entropy, aligned.credit.beta, aligned.credit.gamma) == (0.2, 3.0, 0.8)
+    assert config.load(preset, ["algorithm=advantage_alignment", "loss.entropy=0.3"]).loss.entropy == 0.3
+    assert config.load(preset, ["loss.entropy=0.3", "algorithm=advantage_alignment"]).loss.entropy == 0.3
+
+
+def test_overrides(preset):
+    options = config.load(
+        preset,
+        ["seed=42", "optimizer.lr=1e-4", "game.rounds=7", "seats=[main,tit_for_tat]", "credit.clip=null", "record.audit_turns=0"],
+    )
+    assert (options.seed, options.optimizer.lr, options.credit.clip, options.record.audit_turns) == (42, 1e-4, None, 0)
+    assert (options.game, options.seats) == ({"name": "ipd", "rounds": 7}, ("main", "tit_for_tat"))
+    assert config.load(preset, ["game=stag_hunt"]).game == {"name": "stag_hunt"}
+
+
+def test_learners_differ_where_they_say_so(preset):
+    options = config.load(
+        preset,
+        [
+            "seats=[a,b]",
+            "algorithm=advantage_alignment",
+            "learners.a.algorithm=reinforce",
+            "learners.b.credit.beta=7",
+            "learners.b.optimizer.lr=0.5",
+            "learners.b.update_every=4",
+        ],
+    )
+    assert options.learner_names == ("a", "b")
+    a, b = options.learner("a"), options.learner("b")
+    assert (a.algorithm, a.credit.beta, a.optimizer.lr, a.update_every) == ("reinforce", 3.0, 3e-6, 1)
+    assert (b.algorithm, b.credit.beta, b.optimizer.lr, b.update_every) == ("advantage_alignment", 7.0, 0.5, 4)
+    assert a.credit.gamma == b.credit.gamma == 0.8
+
+
+def test_a_frozen_policy_on_a_seat_is_no_learner(preset):
+    assert config.load(preset, ["seats=[main,tit_for_tat]"]).learner_names == ("main",)
+    assert config.load(preset).learner_names == ("main",)
+
+
+def test_written_options_read_back(preset, tmp_path):
+    options = config.load(preset, ["algorithm=advantage_alignment", "opponents.scripted=0.25", "opponents.scripts=[random]"])
+    (tmp_path / "config.yaml").write_text(config.to_yaml(options), encoding="utf-8")
+    assert config.read(tmp_path / "config.yaml") == options
+    assert config.build(json.loads(options.model_dump_json())) == options
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["iteratons=3"], r"There is no option 'iteratons'; did you mean 'iterations'\?"),
+        (["credit.bta=1"], r"There is no option 'credit.bta'; did you mean 'credit.beta'\?"),
+        (["lora.target=x"], r"There is no option 'lora.target'; did you mean 'lora.targets'\?"),
+        (["algorithm=reinforc"], r"There is no algorithm 'reinforc'; did you mean 'reinforce'\?"),
+        (["learners.main.credit.bta=1"], r"credit\.bta'; did you mean '.*credit\.beta'\?"),
+        (["learners.nobody.credit.beta=1"], r"'nobody' sits on no seat"),
+        (["seed=abc"], r"option seed is wrong: .*integer.*'abc'"),
+        (["credit.gamma=1.5"], r"option credit\.gamma is wrong: .*1\.5"),
+        (["credit=3"], r"option credit is wrong"),
+        (["episodes=63"], r"episodes \(63\) must be a multiple of group_size \(8\)"),
+        (["group_size=1"], r"baseline compares at least 2 episodes"),
+        (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
+        (["opponents.scripted=0.5"], r"names no strategy"),
+        (["seed"], r"'seed' is not of the form key=value"),
+        (["model=[a"], r"The options cannot be read"),
+    ],
+)
+def test_wrong_options(preset, overrides, sentence):
+    with pytest.raises(UserError, match=sentence) as caught:
+        config.load(preset, overrides)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith((".", "?"))
+
+
+def test_a_preset_that_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match="no preset 'no_such_preset'"):
+        config.load("no_such_preset")
+    with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
+        config.load(str(tmp_path / "nowhere.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1", "must be a mapping"),
+        ("seed: 1", "game is wrong"),
+        ("game: {}", "game needs a name"),
+    ],
+)
+def test_a_preset_that_is_wrong(tmp_path, text, sentence):
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        config.load(str(tmp_path / "bad.yaml"))
+
+
+def test_an_unreadable_run_folder(tmp_path):
+    (tmp_path / "config.yaml").write_text("game: [", encoding="utf-8")
+    for path in (tmp_path / "config.yaml", tmp_path / "missing.yaml"):
+        with pytest.raises(UserError, match="cannot be read as a run's options"):
+            config.read(path)
+
+
+def test_every_option_says_what_it_means():
+    models = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, config.Options)]
+    assert len(models) > 5
+    repeated = set(config.Config.model_fields)  # a learner's options mean what the run's options of that name mean
+    for model in models:
+        for name, info in model.model_fields.items():
+            nested = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+            inherited = model is config.LearnerConfig and name in repeated
+            assert nested or inherited or info.description, f"{model.__name__}.{name}"
+
+
+def test_options_are_frozen(preset):
+    with pytest.raises(ValueError, match="frozen"):
+        config.load(preset).seed = 3

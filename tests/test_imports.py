@@ -1,0 +1,133 @@
+"""Who may import whom (DESIGN section 3), read from the sources; and what must not load torch, seen in a fresh process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "detente"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+
+BASE = {"errors", "records", "seeding"}
+PLAY = BASE | {"games", "players", "engines.base", "rollout"}
+TRAIN = BASE | {"config", "models", "engines", "learning"}
+
+# A module may import what the longest matching line allows, and its own package.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "records": set(),
+    "seeding": set(),
+    "config": {"errors"},
+    "games": BASE,
+    "engines": {"errors", "records"},
+    "players": BASE | {"games", "engines.base"},
+    "rollout": BASE | {"games", "players"},
+    "models": {"errors", "players.chat", "pocket"},
+    "policies": PLAY | {"config", "models", "engines", "learning.adapters"},
+    "learning": TRAIN,
+    "learning.credit": set(),
+    "learning.loss": set(),
+    "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},
+    "evaluation": PLAY | {"config", "policies"},
+    "evaluation.best_response": PLAY | {"config", "policies", "learning.loop"},
+    "reports": PLAY | {"config", "evaluation.statistics"},
+    "progress": {"config", "games", "records"},
+    "pocket": BASE | {"games", "players"},
+    "presets": set(),
+}
+TOP = {"cli", "api", "__main__"}  # on top of everything
+
+# What else they may import beside the standard library; a line that is missing means anything.
+OUTSIDE: dict[str, set[str]] = {
+    "errors": set(),
+    "records": set(),
+    "seeding": set(),
+    "games": set(),
+    "rollout": set(),
+    "engines.base": set(),
+    "players.base": set(),
+    "players.scripted": set(),
+    "learning.credit": {"torch"},
+    "learning.loss": {"torch"},
+}
+
+
+def within(module: str, packages: set[str]) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def longest(module: str, table: dict[str, set[str]]) -> str | None:
+    return max((line for line in table if within(module, {line})), key=len, default=None)
+
+
+def imports(source: str) -> set[str]:
+    """Every module that the source imports, at its top or inside a function, with its full name."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if name.removeprefix("detente.") in MODULES}
+            names |= modules | ({node.module} if modules != inner else set())
+    return names
+
+
+def faults(module: str, source: str) -> list[str]:
+    """The imports of a module that the tables do not allow."""
+    names = imports(source)
+    inner = {name.removeprefix("detente.") for name in names if name.startswith("detente.")}
+    outer = {name.partition(".")[0] for name in names} - {"detente"} - sys.stdlib_module_names
+    own, outside = longest(module, ALLOWED), longest(module, OUTSIDE)
+    if own is None:
+        return [] if module in TOP else [f"{module} has no line in ALLOWED"]
+    package = {module.rpartition(".")[0] or module} if ALLOWED[own] else set()
+    wrong = {name for name in inner if not within(name, ALLOWED[own] | package)}
+    wrong |= outer - OUTSIDE[outside] if outside is not None else set()
+    return [f"{module} must not import {name}" for name in sorted(wrong)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dependency_direction(module):
+    assert faults(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("games.chess", "from detente.players import base"),
+        ("games.chess", "import numpy"),
+        ("records", "from detente.errors import UserError"),
+        ("rollout", "def f():\n    import torch"),
+        ("learning.credit", "from detente.config import CreditOptions"),
+        ("learning.loss", "import transformers"),
+        ("learning.batch", "from detente import rollout"),
+        ("engines.vllm", "from detente.players.base import Player"),
+        ("evaluation.arena", "from detente.learning.loop import train"),
+        ("reports.page", "from detente.learning import batch"),
+        ("players.llm", "from detente.engines.transformers import TransformersEngine"),
+        ("somewhere", "import json"),
+    ],
+)
+def test_the_tables_forbid(module, source):
+    assert len(faults(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "detente.games, detente.games.contract, detente.rollout, detente.reports",
+        "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
+    ],
+)
+def test_torch_stays_outside(names):
+    code = f"import {names}, sys; print([m for m in ('torch', 'transformers', 'peft', 'matplotlib') if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

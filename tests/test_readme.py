@@ -1,0 +1,73 @@
+"""What the README and the docs say is true: code runs, commands parse, and every source file has its line."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from detente import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "Makefile"]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every detente command in a page's shell blocks, or in the Makefile's recipes."""
+    text = page.read_text(encoding="utf-8")
+    shell = re.sub(r"\$\(BIN\)/", "", text) if page.name == "Makefile" else "\n".join(blocks(text, "(?:sh|bash|console)"))
+    lines = (line.strip().removeprefix("$ ") for line in shell.replace("\\\n", " ").splitlines())
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("detente ")]
+
+
+def parse(words: list[str]) -> None:
+    """Raise what the command line would raise, and run nothing."""
+    group = typer.main.get_command(cli.app)
+    with group.make_context("detente", list(words)) as context:
+        name, command, rest = group.resolve_command(context, words)
+        command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("code", blocks(README, "python") + blocks(CONCEPTS, "python"))
+def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "a code block", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_parse(page: Path) -> None:
+    for words in commands(page):
+        parse(words)
+
+
+def test_a_misspelt_command_would_be_found() -> None:
+    with pytest.raises(typer.TyperException):
+        parse(["train", "ipd", "--dryrun"])
+
+
+@pytest.mark.parametrize("words", [w for w in commands(ROOT / "README.md") + commands(ROOT / "Makefile") if w[0] == "train"])
+def test_train_commands_resolve(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    if words[1].startswith("runs/"):
+        pytest.skip("goes on with a run that the reader has")
+    assert cli.main([*words, "--dry-run"]) == 0, capsys.readouterr().err
+
+
+def test_every_source_file_has_its_line() -> None:
+    package = ROOT / "src" / "detente"
+    files = {str(path.relative_to(package)) for path in package.rglob("*.py") if path.stat().st_size}
+    named = re.findall(r"^- `(\S+\.py)`: \S", README.partition("## Every file")[2], flags=re.MULTILINE)
+    assert sorted(named) == sorted(files)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [t for t in targets if not (page.parent / t).exists()] == []

@@ -1,0 +1,90 @@
+"""Records go to JSON and back unchanged."""
+
+import dataclasses
+import json
+import random
+
+import pytest
+
+from detente.records import Completion, Episode, PolicyRef, Round, Turn, read_episodes, write_episodes
+
+ODD = ("", "<A>", 'a "quoted" \\ line\nbreak\r\n', "\u2028\u2029\x85\x00", "🗝 ключ 鍵", "{}", "null")
+
+
+def random_completion(rng: random.Random) -> Completion:
+    n = rng.randrange(6)
+    return Completion(
+        text=rng.choice(ODD),
+        policy=PolicyRef(rng.choice(["adapter", "base", "script", "human", "remote"]), rng.choice(ODD), rng.randrange(9)),
+        seed=rng.getrandbits(63),
+        prompt_tokens=tuple(rng.randrange(2**17) for _ in range(n)),
+        tokens=tuple(rng.randrange(2**17) for _ in range(n)),
+        logprobs=tuple(-rng.expovariate(1) for _ in range(n)),
+        pattern=rng.choice([None, "<A>|<B>", r"[\s\S]{0,400}"]),
+        probabilities=tuple(rng.random() for _ in range(n)),
+        attempts=rng.randint(1, 4),
+    )
+
+
+def random_episode(rng: random.Random, players: int = 3) -> Episode:
+    actions = ["C", 7, 0.1, ["a", 1], {"hats": 3, "note": None}]
+    rounds = []
+    for t in range(rng.randint(1, 4)):
+        turns = tuple(
+            Turn(p, rng.choice(ODD), rng.choice(actions), rng.random() < 0.5, random_completion(rng)) for p in range(players)
+        )
+        rounds.append(Round(turns, tuple(rng.uniform(-9, 9) for _ in range(players)), {"round": t, "hands": ["rock", "paper"]}))
+    return Episode(
+        game={"name": "ipd", "payoffs": [[3, 0], [5, 1]], "continuation": None},
+        seed=rng.getrandbits(63),
+        policies=tuple(random_completion(rng).policy for _ in range(players)),
+        rounds=tuple(rounds),
+        learners=("main", None, "other"),
+        iteration=rng.randrange(100),
+        group=rng.randrange(8),
+        index=rng.randrange(64),
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_json_round_trip(seed, tmp_path):
+    episodes = [random_episode(random.Random(f"{seed} {i}")) for i in range(3)]
+    assert [Episode.from_json(e.to_json()) for e in episodes] == episodes
+    write_episodes(tmp_path / "deep" / "000001.jsonl", episodes)
+    assert read_episodes(tmp_path / "deep" / "000001.jsonl") == episodes
+
+
+def test_one_line_of_plain_json_per_episode(tmp_path):
+    episode = random_episode(random.Random(0))
+    write_episodes(tmp_path / "x.jsonl", [episode, episode])
+    lines = (tmp_path / "x.jsonl").read_text(encoding="utf-8").split("\n")
+    assert lines[2:] == [""]
+    data = json.loads(lines[0])
+    assert data["rounds"][0]["rewards"] == list(episode.rounds[0].rewards)
+    assert data["rounds"][0]["turns"][1]["completion"]["tokens"] == list(episode.rounds[0].turns[1].completion.tokens)
+    assert data["policies"][2]["version"] == episode.policies[2].version
+
+
+def test_records_are_frozen():
+    episode = random_episode(random.Random(0))
+    for record in (episode, episode.rounds[0], episode.rounds[0].turns[0], episode.policies[0]):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, dataclasses.fields(record)[0].name, None)
+
+
+def test_rewards_and_turns_of_a_player():
+    def turn(player, action):
+        return Turn(player, "", action, True, Completion("", PolicyRef("script", "x")))
+
+    rounds = (Round((turn(0, "a"), turn(1, "b")), (1.0, -2.0), {}), Round((turn(1, "c"), turn(0, "d")), (4.0, 0.5), {}))
+    episode = Episode({"name": "g"}, 0, (PolicyRef("script", "x"),) * 2, rounds)
+    assert episode.num_players == 2
+    assert episode.rewards(1) == [-2.0, 0.5]
+    assert (episode.mean_reward(0), episode.mean_reward(1)) == (2.5, -0.75)
+    assert [t.action for t in episode.turns()] == ["a", "b", "c", "d"]
+    assert [t.action for t in episode.turns(0)] == ["a", "d"]
+
+
+def test_a_policy_says_its_version_where_it_has_one():
+    assert str(PolicyRef("adapter", "main", 40)) == "main@40"
+    assert str(PolicyRef("script", "tit_for_tat")) == "tit_for_tat"
