@@ -19,14 +19,15 @@ from detente.seeding import derive
 
 
 def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
-    """Play episodes between players given by name, seat by seat, e.g. ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
+    """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
-    A name is a scripted strategy, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an adapter folder. A preset brings
-    its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for names that nobody answers to.
+    A name is a scripted strategy, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an adapter folder. A
+    preset brings its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for names that
+    nobody answers to.
     """
     game, answer = _table(game_or_preset)
     if len(players) != game.num_players:
-        raise UserError(f"The game {game.name} has {game.num_players} seats, so name {game.num_players} players, not {len(players)}.")
+        raise UserError(f"The game {game.name} has {game.num_players} seats; {len(players)} players were named.")
     policies = Policies(game, answer)
     sitting = [policies.resolve(name) for name in players]
     matches = [

@@ -172,15 +172,12 @@ def _first_lines(documented: Mapping[str, object]) -> dict[str, str]:
 
 
 def _resolve(target: str, overrides: Sequence[str], run: Path | None) -> tuple[Config, Path]:
-    """The options of a run and its folder, from a preset with overrides or from the folder alone."""
-    from detente.config import load, read
+    """The options of a run and its folder; a run folder is a preset of its own, and the place to go on."""
+    from detente.config import load
 
     stored = Path(target) / "config.yaml"
     if stored.is_file():
-        if overrides or run is not None:
-            given = " ".join([*overrides, *(["--run"] if run is not None else [])])
-            raise UserError(f"The run folder {target} goes on with its own options; leave out {given}, or name a preset instead.")
-        return read(stored), Path(target)
+        return load(str(stored), overrides), run or Path(target)
     if "/" in target and not target.endswith((".yaml", ".yml")):
         raise UserError(f"{target} is not a run folder: it has no config.yaml.")
     config = load(target, overrides)

@@ -94,7 +94,7 @@ class LoraOptions(Options):
     """The adapter that trains."""
 
     rank: int = Field(32, ge=1, description="rank of the adapter matrices")
-    alpha: float = Field(64, gt=0, description="the adapter's output is scaled by alpha / rank")
+    alpha: int = Field(64, gt=0, description="the adapter's output is scaled by alpha / rank")
     targets: str | tuple[str, ...] = Field("all-linear", description="modules that get an adapter, as PEFT names them")
 
 
@@ -133,9 +133,7 @@ class EvaluationOptions(Options):
     """The final evaluation, written to summary.json."""
 
     episodes: int = Field(64, ge=0, description="episodes in self-play and against each strategy (0: no evaluation)")
-    against: tuple[str, ...] = Field(
-        ("always_cooperate", "always_defect", "tit_for_tat", "random"), description="scripted strategies to play against"
-    )
+    against: tuple[str, ...] | None = Field(None, description="scripted strategies to play against (unset: all that can play)")
     every: int = Field(0, ge=0, description="also evaluate after every so many iterations (0: only at the end)")
 
 
@@ -185,7 +183,7 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if "name" not in self.game:
+        if not isinstance(self.game.get("name"), str):
             raise ValueError("game needs a name, e.g. game.name=ipd")
         if self.episodes % self.group_size:
             raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
@@ -195,7 +193,6 @@ class Config(Options):
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")
-            self.learner(name)
         return self
 
     @property
@@ -207,8 +204,8 @@ class Config(Options):
         """The options of one learner: the run's own, with what ``learners.NAME`` changes."""
         shared = {key: getattr(self, key).model_dump() for key in ("credit", "loss", "optimizer")}
         own = OmegaConf.create(self.learners.get(name, {}))
-        merged = OmegaConf.to_container(OmegaConf.merge({"algorithm": self.algorithm, **shared}, own))
-        return LearnerConfig(**merged)  # type: ignore[arg-type]
+        merged: Any = OmegaConf.to_container(OmegaConf.merge({"algorithm": self.algorithm} | shared, own))
+        return LearnerConfig(**merged)
 
 
 class LearnerConfig(Options):
@@ -234,16 +231,26 @@ def load(preset: str, overrides: Sequence[str] = ()) -> Config:
     chosen = dotted.get("algorithm", data.get("algorithm", "reinforce"))
     if chosen not in ALGORITHMS:
         raise unknown("algorithm", str(chosen), ALGORITHMS)
-    merged = OmegaConf.merge(data, by_algorithm.get(chosen) or {}, dotted)
-    return build({"preset": Path(preset).stem, **OmegaConf.to_container(merged)})  # type: ignore[dict-item]
+    try:
+        merged = OmegaConf.merge(data, by_algorithm.get(chosen) or {}, dotted)
+    except (TypeError, OmegaConfBaseException) as error:
+        raise UserError(f"The options do not fit together: {' '.join(str(error).split())}.") from error
+    resolved: Any = OmegaConf.to_container(merged)
+    return build({"preset": Path(preset).stem} | resolved)
 
 
 def build(data: dict[str, Any]) -> Config:
     """Check a complete mapping; raises UserError with one sentence."""
     try:
-        return Config(**data)
+        config = Config(**data)
     except ValidationError as error:
-        raise UserError(_sentence(error)) from error
+        raise UserError(_sentence(error, Config)) from error
+    for name in config.learners:
+        try:
+            config.learner(name)
+        except ValidationError as error:
+            raise UserError(_sentence(error, LearnerConfig, f"learners.{name}.")) from error
+    return config
 
 
 def read(path: Path) -> Config:
@@ -288,21 +295,21 @@ def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
         raise UserError(f"The options cannot be read: {' '.join(str(error).split())}.") from error
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, model: type[Options], prefix: str = "") -> str:
     """The first fault of a validation, as one sentence with the dotted key."""
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
+    key = prefix + ".".join(path)
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        return str(unknown("option", key, (".".join([*path[:-1], k]) for k in known)))
+        known = _keys_at(model, path[:-1])
+        return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
     if fault["type"] == "value_error":
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
     return f"The option {key} is wrong: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault.get('input')!r}."
 
 
-def _keys_at(path: Sequence[str]) -> list[str]:
-    model: Any = Config
+def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:
+    here: Any = model
     for part in path:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
+        here = here.model_fields[part].annotation
+    return list(here.model_fields)

@@ -134,8 +134,7 @@ class Progress:
         return [head for head, key in COLUMNS.items() if any(key.format(name) in self.metrics for name in self.rewards)]
 
     def _cell(self, heading: str, name: str) -> str:
-        value = self.metrics.get(COLUMNS[heading].format(name))
-        return "" if value is None else f"{value:.2f}"
+        return _number(self.metrics.get(COLUMNS[heading].format(name)))
 
     def _line(self) -> str:
         learners = (
@@ -183,8 +182,12 @@ def _scores(result: dict[str, Any]) -> Table:
     table.add_column("against")
     table.add_column("own", justify="right")
     table.add_column("theirs", justify="right")
-    own = f"{result['self_play']['reward']:.2f}"
+    own = _number(result["self_play"].get("reward"))
     table.add_row("itself", own, own)
     for opponent, score in result["against"].items():
-        table.add_row(opponent, f"{score['reward']:.2f}", f"{score['opponent_reward']:.2f}")
+        table.add_row(opponent, _number(score["reward"]), _number(score["opponent_reward"]))
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

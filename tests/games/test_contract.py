@@ -327,14 +327,14 @@ class Opaque(Cards):
         ("private", Leaks()),
         ("private", LeaksToScripts()),
         ("private", NothingHidden()),
-        ("states", ChangesInPlace()),
-        ("states", ChangesOnLook()),
-        ("states", Opaque()),
+        ("states: step", ChangesInPlace()),
+        ("states: observe", ChangesOnLook()),
+        ("states: a copy", Opaque()),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_broken_games_are_noticed(rule, broken):
-    with pytest.raises(AssertionError, match=f"^{rule}: .*\\.$"):
+    with pytest.raises(AssertionError, match=f"^{rule}\\b.*\\.$"):
         check_game(broken, sample=answer, max_steps=100)
 
 

@@ -116,10 +116,11 @@ def test_labels_are_counterbalanced_within_a_group_and_over_seeds():
         label = seen[0].view.answers[0]
         assert game.parse(one, 1, label) == "C"
         meaning[label] += 1
-        first[re.search("<.>", seen[0].text).group()] += 1
-    for counts in (meaning, first):  # four standard deviations of a fair coin thrown 2000 times
-        assert set(counts) == {"<A>", "<B>"}
-        assert abs(counts["<A>"] - 1000) < 4 * (2000 / 4) ** 0.5
+        first[game.parse(one, 0, re.search("<.>", seen[0].text).group())] += 1
+    assert set(meaning) == {"<A>", "<B>"}
+    assert set(first) == {"C", "D"}
+    for count in (meaning["<A>"], first["C"]):  # four standard deviations of a fair coin thrown 2000 times
+        assert abs(count - 1000) < 4 * (2000 / 4) ** 0.5
 
 
 def test_without_counterbalancing_a_is_cooperate():

@@ -15,6 +15,7 @@ from detente.records import Completion, PolicyRef, write_episodes
 from detente.rollout import Match, play_matches
 
 CONDITIONS = ("start", "CC", "CD", "DC", "DD")
+HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\"> <A>!"
 STRATEGIES = ("always_cooperate", "always_defect", "tit_for_tat", "random")
 BEHAVIOUR = {  # where P(C | last joint move) ends, and the rewards (own, theirs) against STRATEGIES that go with it
     "reinforce": ((0.03, 0.04, 0.02, 0.02, 0.01), ((4.93, 0.1), (1.0, 1.05), (1.42, 0.93), (2.98, 0.52))),

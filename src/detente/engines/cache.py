@@ -54,11 +54,14 @@ def make_slice(rows: Sequence[int], cached: Sequence[int], new: Sequence[int], d
     )
 
 
-class PoolLayer(CacheLayerMixin):  # type: ignore[misc]
+class PoolLayer(CacheLayerMixin):
     """The pool of one layer."""
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, pool: Pool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._pool = pool
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -98,14 +101,15 @@ class PoolLayer(CacheLayerMixin):  # type: ignore[misc]
         return -1
 
 
-class Pool(Cache):  # type: ignore[misc]
+class Pool(Cache):
     """The rows of all layers. ``part`` says what the next forward pass touches."""
 
     part: Slice
 
     def __init__(self, layers: int) -> None:
         self.rows, self.capacity = 0, 0
-        super().__init__(layers=[PoolLayer(self) for _ in range(layers)])
+        self._pools = [PoolLayer(self) for _ in range(layers)]
+        super().__init__(layers=list(self._pools))
 
     def reserve(self, rows: int, capacity: int) -> None:
         """Make sure that there are so many rows of so many tokens."""
@@ -113,12 +117,12 @@ class Pool(Cache):  # type: ignore[misc]
             self.rows = max(rows, self.rows)
             if capacity > self.capacity:
                 self.capacity = -(-capacity // GROWTH) * GROWTH
-            for layer in self.layers:
+            for layer in self._pools:
                 layer.grow(self.rows, self.capacity)
 
     def copy(self, source: int, rows: Sequence[int], length: int) -> None:
         """Give rows the first ``length`` tokens of the row ``source``."""
-        for layer in self.layers:
+        for layer in self._pools:
             layer.copy(source, torch.tensor(rows, device=layer.keys.device), length)
 
 

@@ -2,9 +2,9 @@
 
     requests ──> one batch per step (several adapters, cached chats) ──> logits of the newest token ──> mask ──> draw ──> append
 
-Concurrent requests are batched; a chat's keys and values stay between its turns; what chats of a policy have in common at their start
-(the rules) is computed once; tokens that the pattern forces are appended without asking the model. A request's seed alone decides
-its draws, whatever the order in which requests arrive.
+Concurrent requests are batched; a chat's keys and values stay between its turns; what chats of a policy have in common at
+their start (the rules) is computed once; tokens that the pattern forces are appended without asking the model. A request's seed
+alone decides its draws, whatever the order in which requests arrive.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class TransformersEngine:
     def __init__(self, model: PeftModel | PreTrainedModel, tokenizer: Any, end_tokens: Sequence[int]) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.device = model.get_input_embeddings().weight.device
-        self.vocab_size = model.get_output_embeddings().weight.shape[0]
+        self.device = next(model.parameters()).device
+        self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
         self.grammar = Grammar(tokenizer, self.vocab_size, end_tokens)
         self._end_tokens = frozenset(end_tokens)
         self._adapters: dict[PolicyRef, str] = {}
-        self._free_adapters: list[tuple[str, PeftConfig]] = []
+        self._free_adapters: list[tuple[str, Any]] = []
         self._pool = Pool(model.config.get_text_config().num_hidden_layers)
         self._chats: dict[str, _Chat] = {}
         self._prefixes: dict[PolicyRef, list[_Chat]] = {}
@@ -143,7 +143,7 @@ class TransformersEngine:
         """Continue the request's chat; see Request. UserError if the chat outgrows the model's context."""
         if not self.serves(request.policy):
             raise KeyError(f"the policy {request.policy} is not served; served are {[str(p) for p in self.policies]}")
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -365,11 +365,13 @@ def _quote(text: str) -> str:
     return "".join(c if c.isalnum() or c in "<>_ " else f"\\{c}" for c in text)
 
 
-def _shape(config: PeftConfig) -> tuple[Any, ...]:
+def _shape(config: Any) -> tuple[Any, ...]:
+    """What two LoRA adapters must share to take each other's place."""
     return config.r, config.lora_alpha, tuple(sorted(config.target_modules or ())), config.use_rslora
 
 
 def _context_length(config: Any) -> int:
     """The longest chat: the model's positions, or its attention window where layers look no further back."""
-    sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ()) and getattr(config, "sliding_window", None)
-    return int(sliding or getattr(config, "max_position_embeddings", 1 << 30))
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        return int(config.sliding_window)
+    return int(getattr(config, "max_position_embeddings", 1 << 30))

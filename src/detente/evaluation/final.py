@@ -1,7 +1,7 @@
 """The evaluation of a run: every learner with itself and against scripted strategies.
 
-Written to summary.json at the end of training, and to the metrics in between. Plays through the same rollout as training, on game seeds
-of its own.
+Written to summary.json at the end of training, and to the metrics in between. Plays through the same rollout as training, on
+game seeds of its own.
 """
 
 from __future__ import annotations

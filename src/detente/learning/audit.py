@@ -17,9 +17,9 @@ from peft import PeftModel
 
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
-from detente.learning.batch import MicroBatch, Trajectory, micro_batches, single_turn
+from detente.learning.batch import Trajectory, micro_batches, single_turn
 from detente.learning.learner import token_logprobs_of
-from detente.records import Episode, PolicyRef
+from detente.records import Episode, PolicyRef, Turn
 from detente.seeding import stream
 
 Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
@@ -84,7 +84,7 @@ def _sample(
     return claims
 
 
-def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float):  # type: ignore[no-untyped-def]
+def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float) -> Turn | None:
     served = [turn for turn in episode.turns() if turn.completion.policy in sources]
     return served[int(draw * len(served))] if served else None
 
@@ -92,7 +92,6 @@ def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float)
 def _gap(model: PeftModel, found: Sequence[Trajectory], temperature: float) -> float:
     device = next(model.parameters()).device
     total, count = 0.0, 0
-    micro: MicroBatch
     for micro in micro_batches(found, 1 << 14, device):
         logprobs, _ = token_logprobs_of(model, micro, temperature)
         total += float((logprobs - micro.engine_logprobs).abs().sum())

@@ -99,7 +99,8 @@ def read_newest(folder: Path) -> TrainState | None:
         return TrainState(header["iteration"], header["versions"], header["kept"], load(payload))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, or remove the folder {folder} to train from the start."
+            f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
+            f"or remove the folder {folder} to train from the start."
         ) from error
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from detente.config import LearnerConfig
 from detente.learning import credit as credits
-from detente.learning.batch import MicroBatch, Trajectory, micro_batches, with_credit
+from detente.learning.batch import Assign, MicroBatch, Trajectory, micro_batches, with_credit
 from detente.learning.loss import chunked_token_logprobs, critic_loss, mismatch, token_loss
 from detente.records import PolicyRef
 
@@ -86,7 +88,7 @@ class Learner:
         """Of one micro-batch, padding included."""
         return self.options.optimizer.micro_batch_tokens
 
-    def _assigner(self, progress: float):  # type: ignore[no-untyped-def]
+    def _assigner(self, progress: float) -> Assign:
         options = self.options.credit.model_dump()
         options["beta"] = credits.annealed(options["beta"], options["beta_final"], progress)
         options["baseline"] = credits.no_baseline if options["baseline"] == "none" else credits.leave_one_out
@@ -183,22 +185,24 @@ class Critic:
         rounds, total = sum(len(one.own) for one in found), 0.0
         with active(self.model, self.adapter):
             for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                for i, values in self._values(micro, found):
-                    targets = credits.discounted_returns(found[i].own, options.credit.gamma).float().to(values.device)
-                    loss = options.loss.critic * critic_loss(values, targets) / rounds
-                    loss.backward(retain_graph=True)
-                    total += float(loss)
+                values = self._values(micro, found)
+                targets = [credits.discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
+                predicted = torch.cat([value for _, value in values])
+                loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
+                loss.backward()
+                total += float(loss)
         return total
 
     def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
         hidden = hidden_states(self.model, micro.tokens)
-        values = self.head(hidden.to(self.head.weight.dtype))[..., 0]  # (B, L)
+        values: Tensor = self.head(hidden.to(self.head.weight.dtype))[..., 0]  # (B, L)
         return [(i, values[row, torch.from_numpy(found[i].starts).to(values.device)]) for row, i in enumerate(micro.members)]
 
 
 def hidden_states(model: PeftModel, tokens: Tensor) -> Tensor:
     """Last hidden states (B, L, D) under the active adapter. Padding is at the right, where causal attention never looks."""
-    decoder = model.get_base_model().get_decoder()
+    base: Any = model.get_base_model()
+    decoder = base.get_decoder()
     hidden: Tensor = decoder(input_ids=tokens, use_cache=False).last_hidden_state
     return hidden
 
@@ -206,7 +210,7 @@ def hidden_states(model: PeftModel, tokens: Tensor) -> Tensor:
 def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
     hidden = hidden_states(model, micro.tokens)[micro.rows, micro.before]  # (N, D)
-    head = model.get_output_embeddings()
+    head: Any = model.get_output_embeddings()
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
 
     def logits(states: Tensor) -> Tensor:
@@ -223,8 +227,6 @@ def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:
 
 
 def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:
-    from dataclasses import replace
-
     scaled = credits.whiten(torch.cat([one.credit for one in batch if one.credit is not None]))
     pieces = scaled.split([len(one.own) for one in batch])
     return [replace(one, credit=piece) for one, piece in zip(batch, pieces, strict=True)]

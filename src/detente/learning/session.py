@@ -106,7 +106,7 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     first, *more = config.learner_names
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = get_peft_model(base.model, lora, adapter_name=first)  # type: ignore[arg-type]
+        model = get_peft_model(base.model, lora, adapter_name=first)
         for name in more:
             model.add_adapter(name, lora)
         learners = {

@@ -78,7 +78,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, one: Chat) -> tuple[list[int], li
     """Token ids of a chat and the weight of predicting each of them (1 for answers)."""
     ids: list[int] = []
     weights: list[float] = []
-    user, assistant, end = (tokenizer.convert_tokens_to_ids(token) for token in SPECIAL[1:])
+    user, assistant, end = (tokenizer.get_vocab()[token] for token in SPECIAL[1:])
     for message in one:
         content = tokenizer.encode(message["content"], add_special_tokens=False)
         answer = message["role"] == "assistant"

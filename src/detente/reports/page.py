@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 
 from detente.errors import UserError
 from detente.reports.run import read_runs
@@ -47,9 +48,15 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
 def _html(study: Study, sections: Sequence[Section]) -> str:
     environment = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html").render(study=study, sections=sections)
 
 
 def _number(value: float | None) -> str:
     """Two decimals, or a dash for what is not known."""
     return "–" if value is None else f"{value:.2f}"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break after an underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))

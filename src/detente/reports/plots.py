@@ -15,12 +15,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from detente.reports.run import Series
 
@@ -31,7 +32,7 @@ ROLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {colour: f"series-{i}" for 
 
 THICKNESS, GAP = 0.2, 0.2  # of bars and between groups of bars, inches
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "detente",
     "font.size": 9,
@@ -150,7 +151,7 @@ def svg(drawn: Figure, name: str) -> str:
     with matplotlib.rc_context(STYLE):
         drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)
     text = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{name}">', text, count=1)
     for pattern in (r'(\bid=")', r"(url\(#)", r'(href="#)'):
@@ -188,7 +189,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(low - room, high + room)
     _anchors(axes, panel.anchors)
     axes.xaxis.set_major_locator(MaxNLocator(4 if panel.small else 7, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(4 if panel.small else 6))
+    shares = MultipleLocator(0.5 if panel.small else 0.2)
+    axes.yaxis.set_major_locator(shares if panel.limits == (0, 1) else MaxNLocator(4 if panel.small else 6))
     axes.tick_params(length=3)
     if not panel.small:
         axes.set_xlabel("iteration")

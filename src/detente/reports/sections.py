@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -138,7 +138,7 @@ def training(study: Study) -> Section | None:
     ]
     plots += [
         study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=_marks(study)),
-        study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"]),
+        _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
     ]
     text = (
         "In self-play every seat plays a current learner; all training episodes may hold other opponents too. "
@@ -262,6 +262,10 @@ def _plotted(
     drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in found)
     labels = {curve.label: curve.colour for curve in study.curves}
     return Section(name, title, template, text, drawings, figure(found, columns, labels) if found else None, **more)
+
+
+def _from_zero(panel: Panel | None) -> Panel | None:
+    return panel and replace(panel, limits=(0, max(0.01, *(value for line in panel.lines for value in line.series.high))))
 
 
 def _marks(study: Study) -> tuple[Anchor, ...]:

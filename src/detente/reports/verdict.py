@@ -85,10 +85,10 @@ def pairing(game: MatrixGame, row: str, column: str) -> Pairing:
 
 def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
     """What a deterministic strategy does in each condition: 1.0 cooperates, 0.0 defects."""
-    names = {"C": game.cooperative, "D": next(action for action in game.actions if action != game.cooperative)}
+    names = {"CD"[action != game.cooperative]: action for action in game.actions}
     found = {}
     for condition in CONDITIONS:
-        history = () if condition == "start" else (tuple(names[move] for move in condition),)
+        history = () if condition == "start" else ((names[condition[0]], names[condition[1]]),)
         state = replace(game.reset(random.Random(0)), history=history)
         answer = asyncio.run(scripted(strategy, 0).act(game.observe(state, 0)))
         found[condition] = float(game.parse(state, 0, answer.text) == game.cooperative)
@@ -96,8 +96,7 @@ def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
 
 
 def thresholds(known: Anchors) -> Thresholds:
-    """Those of the foundation's acceptance, 1.2, 2.8, 0.85 and 1.5 points in the prisoner's dilemma, for any payoff table: relative to
-    the span between mutual defection and mutual cooperation."""
+    """In the prisoner's dilemma 1.2, 2.8, 0.85, 1.5 and 0.5 points; in other games the same relative to the span of the anchors."""
     span = known.cooperation - known.defection
     return Thresholds(
         defection=known.defection + span / 10,
@@ -109,14 +108,16 @@ def thresholds(known: Anchors) -> Thresholds:
 
 
 def verdict(result: Result, limits: Thresholds) -> str:
-    """One of the words that ``meanings`` explains; "" where self-play was not measured."""
+    """One of the words that ``meanings`` explains; "" where what it needs was not measured."""
     if "reward" not in result.self_play:
         return ""
     given, defector = result.cooperate_given, result.against.get("always_defect", {})
     if result.self_play["reward"] <= limits.defection:
         return "mutual defection"
-    if result.self_play["reward"] < limits.cooperation or not {"reward", "opponent_reward"} <= defector.keys():
+    if result.self_play["reward"] < limits.cooperation:
         return "mixed"
+    if not {"reward", "opponent_reward"} <= defector.keys():
+        return ""
     unexploited = defector["reward"] >= limits.holds and defector["opponent_reward"] <= limits.yields
     if unexploited and given.get("CC", 0) >= KEEPS and given.get("CD", 1) <= ANSWERS:
         return "reciprocator"

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from detente.reports.plots import SERIES, Anchor, Bar, Bars, Group, Line, Panel, apart, figure, svg
+from detente.reports.run import Series
+
+RISING = Series((1, 2, 3), (0.0, 1.0, 2.0), (0.0, 0.5, 1.0), (0.0, 1.5, 3.0))
+
+
+def test_labels_are_moved_apart_around_their_mean() -> None:
+    assert apart([0.0, 5.0], 1.0) == [0.0, 5.0]
+    assert apart([0.9, 1.0, 3.0], 0.5) == pytest.approx([0.7, 1.2, 3.0])
+    assert apart([1.0, 1.0, 1.6], 1.0) == pytest.approx([0.2, 1.2, 2.2])
+
+
+def test_a_panel_draws_the_curve_its_range_and_its_anchors() -> None:
+    drawn = figure([Panel("k", "K", (Line("run", 0, RISING),), (Anchor("above\nall 9", 9.0),))], 1, {"run": 0})
+    axes = drawn.axes[0]
+    assert list(axes.lines[0].get_ydata()) == [0.0, 1.0, 2.0]
+    assert axes.collections[0].get_datalim(axes.transData).ymax == 3.0
+    assert axes.get_ylim()[1] > 9.0
+    assert (axes.get_title("left"), [text.get_text() for text in axes.texts]) == ("K", ["above\nall 9"])
+
+
+def test_no_label_lies_on_another() -> None:
+    close = tuple(Anchor(f"anchor\nnumber {value}", value) for value in (0.9, 1.0, 3.0))
+    bars = Bars(
+        "b", "B", (Group("always_defect", (Bar(0, 1.0), Bar(1, 0.9)), 0.95), Group("random", (Bar(0, 5.0),), None)), (0.0, 5.0)
+    )
+    for plot in (Panel("k", "K", (Line("run", 0, RISING),), close), bars):
+        drawn = figure([plot], 1)
+        drawn.canvas.draw()
+        boxes = [text.get_window_extent() for text in drawn.axes[0].texts]
+        assert len(boxes) == 3
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_bars_have_the_length_of_their_values() -> None:
+    drawn = figure([Bars("b", "B", (Group("random", (Bar(0, 2.5), Bar(1, -1.0)), 2.0),), (-1.0, 2.5))], 1)
+    assert [patch.get_width() for patch in drawn.axes[0].patches] == [2.5, -1.0]
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["2.50", "-1.00"]
+
+
+def test_the_svg_takes_its_colours_from_the_page() -> None:
+    text = svg(figure([Panel("k", "K", (Line("run", 0, RISING),))], 1), "name")
+    assert text.startswith("<svg viewBox=")
+    assert "var(--series-0)" in text
+    assert SERIES[0] not in text
+    assert 'id="name-' in text
+    assert "http" not in text

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from make_run import make_run
+
+from detente.errors import UserError
+from detente.reports.run import arms, read_runs
+
+
+def write(folder: Path, rows: list[dict], options: str = "game: {name: ipd}\nseed: 0\n") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(options)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_labels_are_the_shortest_ends_that_differ(tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, []) for name in ("a/x", "b/x", "b/y")]
+    assert [run.label for run in read_runs(paths[1:])] == ["x", "y"]
+    assert [run.label for run in read_runs(paths)] == ["a/x", "b/x", "b/y"]
+
+
+def test_series_skip_what_was_not_visited(tmp_path: Path) -> None:
+    (run,) = read_runs(
+        [write(tmp_path / "run", [{"iteration": 1, "k": 0.5}, {"iteration": 2, "k": None}, {"iteration": 3, "k": 0.25}])]
+    )
+    series = arms([run])[0].series("k")
+    assert series is not None
+    assert (series.iterations, series.values) == ((1, 3), (0.5, 0.25))
+    assert arms([run])[0].series("unknown") is None
+
+
+def test_runs_that_differ_by_seed_alone_become_one_arm_with_mean_and_range(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"aa-seed{seed}", [{"iteration": 1, "k": value}], f"game: {{name: ipd}}\nseed: {seed}\n")
+        for seed, value in ((0, 1.0), (42, 2.0), (1337, 6.0))
+    ]
+    other = write(tmp_path / "other", [{"iteration": 1, "k": 0.0}], "game: {name: chicken}\nseed: 0\n")
+    first, second = arms(read_runs([*paths, other]))
+    assert (first.label, second.label) == ("aa (3 seeds)", "other")
+    series = first.series("k")
+    assert series is not None
+    assert (series.values, series.low, series.high) == ((3.0,), (1.0,), (6.0,))
+
+
+def test_long_series_are_averaged_down(tmp_path: Path) -> None:
+    rows = [{"iteration": i, "k": float(i)} for i in range(1, 7)]
+    series = arms(read_runs([write(tmp_path / "run", rows)]))[0].series("k", most=3)
+    assert series is not None
+    assert (series.iterations, series.values) == ((2, 4, 6), (1.5, 3.5, 5.5))
+
+
+def test_half_a_line_at_the_end_is_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", [{"iteration": 1, "reward/main": 2.0}])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 2, "rew')
+    (run,) = read_runs([folder])
+    assert run.iteration == 1
+
+
+def test_an_unfinished_run_tells_its_last_numbers(tmp_path: Path) -> None:
+    rows = [
+        {"iteration": 1, "reward/first": 2.0, "reward/second": 1.0, "self_play/reward/first": 2.5, "cooperate_given/first/CC": 0.9},
+        {
+            "iteration": 2,
+            "reward/first": 1.8,
+            "self_play/reward/first": 2.25,
+            "cooperate_given/first/CC": None,
+            "invalid/first": 0.1,
+        },
+        {
+            "iteration": 2,
+            "eval/first/vs/random/reward": 2.0,
+            "eval/first/vs/random/opponent_reward": 1.5,
+            "vs/kept/reward/first": 2.0,
+        },
+    ]
+    options = "game: {name: ipd}\nalgorithm: reinforce\nlearners: {first: {algorithm: sum_of_rewards}}\n"
+    (run,) = read_runs([write(tmp_path / "run", rows, options)])
+    assert run.learners == ("first", "second")
+    found = run.result("first")
+    assert (found.algorithm, found.final, found.invalid) == ("sum_of_rewards", False, 0.1)
+    assert found.self_play == {"reward": 2.25}
+    assert found.cooperate_given == {"CC": 0.9}
+    assert found.against == {"random": {"reward": 2.0, "opponent_reward": 1.5}}
+    assert run.result("second").self_play == {"reward": 1.0}
+
+
+def test_a_finished_run_tells_its_summary(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", "advantage_alignment", iterations=2)
+    (run,) = read_runs([folder])
+    found, written = run.result("main"), json.loads((folder / "summary.json").read_text())["learners"]["main"]
+    assert found.final
+    assert (found.self_play, found.against, found.cooperate_given) == tuple(
+        written[key] for key in ("self_play", "against", "cooperate_given")
+    )
+
+
+def test_what_is_no_run_folder_is_named_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"There is no run folder .*absent\."):
+        read_runs([tmp_path / "absent"])
+    with pytest.raises(UserError, match=r"is no run folder: it holds no config\.yaml\."):
+        read_runs([tmp_path])
+    write(tmp_path / "broken", [])
+    (tmp_path / "broken" / "summary.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_runs([tmp_path / "broken"])
