@@ -6,13 +6,14 @@ game seeds of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from detente.config import Config
 from detente.evaluation.measures import JOINT_MOVES, Side, cooperate_given, measures
 from detente.games.base import Game
 from detente.games.matrix import MatrixGame
+from detente.players.scripted import scripted_names
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
@@ -38,7 +39,7 @@ def evaluate(
         own_sides: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
         every = list(own_sides)
         against = {}
-        for script in config.evaluation.against:
+        for script in opponents(config, game):
             announce(f"{name} against {script}")
             table = tuple(present[name] if seat == seats[0] else PolicyRef("script", script) for seat in range(game.num_players))
             episodes = play(config, game, policies, table, script, iteration)
@@ -46,16 +47,21 @@ def evaluate(
             every += sides
             others = [(episode, seat) for episode in episodes for seat in range(game.num_players) if seat != seats[0]]
             own = plain(measures(game, sides))
-            against[script] = own | {"opponent_reward": measures(game, others)["reward"]}
+            against[script] = own | {"opponent_reward": measures(game, others).get("reward")}
         result[name] = {
             "algorithm": config.learner(name).algorithm,
             "self_play": plain(measures(game, own_sides)),
             "against": against,
-            "invalid": measures(game, every)["invalid"],
+            "invalid": measures(game, every).get("invalid"),
         }
         if isinstance(game, MatrixGame) and game.cooperative is not None:
             result[name]["cooperate_given"] = cooperate_given(game, every)
     return result
+
+
+def opponents(config: Config, game: Game) -> Sequence[str]:
+    """The scripted strategies of the evaluation."""
+    return scripted_names(game) if config.evaluation.against is None else config.evaluation.against
 
 
 def play(

@@ -130,14 +130,15 @@ class Learner:
                 found = {
                     "loss": loss.loss / generated,
                     "entropy": loss.entropy,
-                    "kl": loss.kl,
                     "ratio": loss.ratio,
                     "capped": loss.capped,
                     "mismatch/kl": gap.kl,
                     "mismatch/mean_abs": gap.absolute,
                 }
+                if reference is not None:
+                    found["kl"] = loss.kl
                 for key, value in found.items():
-                    sums[key] = sums.get(key, 0.0) + float(value)
+                    sums[key] = sums.get(key, 0.0) + float(value.detach())
                 sums["mismatch/max_abs"] = max(sums.get("mismatch/max_abs", 0.0), float(gap.largest))
         return sums
 
@@ -190,7 +191,7 @@ class Critic:
                 predicted = torch.cat([value for _, value in values])
                 loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
                 loss.backward()
-                total += float(loss)
+                total += float(loss.detach())
         return total
 
     def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
@@ -238,7 +239,6 @@ def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], nor
     result = {
         f"loss/{name}": sums["loss"],
         f"entropy/{name}": sums["entropy"] / drawn,
-        f"kl/{name}": sums["kl"] / drawn,
         f"ratio/{name}": sums["ratio"] / drawn,
         f"capped/{name}": sums["capped"] / drawn,
         f"grad_norm/{name}": norm,
@@ -249,6 +249,8 @@ def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], nor
         f"mismatch/{name}/mean_abs": sums["mismatch/mean_abs"] / drawn,
         f"mismatch/{name}/max_abs": sums["mismatch/max_abs"],
     }
+    if "kl" in sums:
+        result[f"kl/{name}"] = sums["kl"] / drawn
     if "critic_loss" in sums:
         result[f"critic_loss/{name}"] = sums["critic_loss"]
     return result

@@ -98,7 +98,7 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
     policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
-    for name in (*config.opponents.scripts, *config.evaluation.against):
+    for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         policies.resolve(name)
     announce(f"loading {config.model}")
     base = models.load(config.model, dtype=config.dtype, device=config.device)
