@@ -139,6 +139,17 @@ def test_another_game_shows_what_it_measures(tmp_path: Path) -> None:
     assert page.row("split") == ["split", "27.50", "0.55", "–", "–", "30.00/ 20.00"]
 
 
+def test_an_opponent_that_is_no_script_has_no_reference(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "odd", iterations=1)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["learners"]["main"]["against"] = {"a$b <i>": {"reward": 2.0}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    page = Page(report([folder]))
+    assert page.row("odd")[-1] == "2.00/ –"
+    assert next(row for row in page.rows if row[:2] == ["tit_for_tat", "reference"])[-1] == "–/ –"
+    assert "<i>" not in page.html
+
+
 def test_two_learners_are_told_apart(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "pair", iterations=2)
     summary = json.loads((folder / "summary.json").read_text())

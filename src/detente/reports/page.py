@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
 from detente.reports.run import read_runs
 
 if TYPE_CHECKING:
-    from detente.reports.sections import Section, Study
+    from detente.reports.sections import Section
+    from detente.reports.study import Study
 
 
 def report(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -29,7 +30,8 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
     UserError for a folder that is missing or is no run.
     """
     from detente.reports.plots import save  # matplotlib is slow to import and nothing else here needs it
-    from detente.reports.sections import SECTIONS, Study
+    from detente.reports.sections import SECTIONS
+    from detente.reports.study import Study
 
     if not runs:
         raise UserError("A report needs at least one run folder.")
@@ -52,9 +54,9 @@ def _html(study: Study, sections: Sequence[Section]) -> str:
     return environment.get_template("page.html").render(study=study, sections=sections)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | Undefined) -> str:
     """Two decimals, or a dash for what is not known."""
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if isinstance(value, Undefined) else f"{value:.2f}"
 
 
 def _breakable(name: str) -> Markup:

@@ -35,6 +35,7 @@ THICKNESS, GAP = 0.2, 0.2  # of bars and between groups of bars, inches
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "detente",
+    "text.parse_math": False,  # a name may hold a dollar sign
     "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
@@ -147,6 +148,7 @@ def figure(plots: Sequence[Panel | Bars], columns: int, legend: Mapping[str, int
 
 def svg(drawn: Figure, name: str) -> str:
     """The figure as an SVG element for the page: colours as CSS variables, ids made unique by ``name``, text kept as text."""
+    name = re.sub(r"\W+", "-", name)
     out = io.StringIO()
     with matplotlib.rc_context(STYLE):
         drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})

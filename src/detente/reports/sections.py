@@ -10,85 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from detente.games.matrix import MatrixGame
+from detente.players.scripted import MATRIX
 from detente.reports import transcript
-from detente.reports.plots import Anchor, Bar, Bars, Group, Line, Panel, figure, svg
-from detente.reports.run import CONDITIONS, Arm, Result, Run, arms
-from detente.reports.verdict import Anchors, anchors, dilemma, meanings, pairing, responses, thresholds, verdict
+from detente.reports.plots import Anchor, Bar, Bars, Group, Panel, figure, svg
+from detente.reports.run import CONDITIONS
+from detente.reports.study import Study
+from detente.reports.verdict import meanings, pairing, responses, thresholds, verdict
 
 RATES = ("cooperation_rate", "efficiency", "truthfulness")  # measures that lie in [0, 1]
 REFERENCES = ("tit_for_tat", "always_cooperate", "always_defect")
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One colour of the page: a learner of the runs of one arm."""
-
-    label: str
-    colour: int
-    arm: Arm
-    learner: str
-
-    def line(self, key: str, dashed: bool = False) -> Line | None:
-        """The metric ``key``, in which LEARNER stands for the learner's name."""
-        series = self.arm.series(key.replace("LEARNER", self.learner))
-        return None if series is None else Line(self.label, self.colour, series, dashed)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of a table: a learner of one run and what it does."""
-
-    label: str
-    colour: int
-    run: Run
-    result: Result
-
-
-@dataclass(frozen=True)
-class Study:
-    """The runs of a report, and what is common to its sections."""
-
-    runs: tuple[Run, ...]
-
-    @cached_property
-    def curves(self) -> tuple[Curve, ...]:
-        found = [(arm, learner) for arm in arms(self.runs) for learner in arm.runs[0].learners]
-        return tuple(Curve(_label(arm.label, arm.runs[0], name), i, arm, name) for i, (arm, name) in enumerate(found))
-
-    @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        return tuple(
-            Entry(_label(run.label, run, curve.learner), curve.colour, run, run.result(curve.learner))
-            for curve in self.curves
-            for run in curve.arm.runs
-        )
-
-    @cached_property
-    def game(self) -> MatrixGame | None:
-        """The dilemma that all runs play, where they play the same one."""
-        games = [run.options["game"] for run in self.runs]
-        return dilemma(games[0]) if all(game == games[0] for game in games) else None
-
-    @cached_property
-    def anchors(self) -> Anchors | None:
-        return anchors(self.game) if self.game else None
-
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """The metrics of all runs, with LEARNER in place of the learners' names."""
-        return tuple(dict.fromkeys(_generic(key, run) for run in self.runs for key in run.keys))
-
-    def panel(self, name: str, title: str, keys: Iterable[str], **more: Any) -> Panel | None:
-        """A panel with every curve that has one of ``keys``; the second key is dashed."""
-        lines = [curve.line(key, dashed=i > 0) for i, key in enumerate(keys) for curve in self.curves]
-        found = tuple(line for line in lines if line is not None)
-        return Panel(name, title, found, **more) if found else None
 
 
 @dataclass(frozen=True)
@@ -286,7 +221,7 @@ def _references(game: MatrixGame, strategies: Iterable[str]) -> list[dict[str, A
             "name": name,
             "self_play": {"reward": pairing(game, name, name).own, "cooperation_rate": pairing(game, name, name).cooperation_rate},
             "given": responses(game, name),
-            "against": {strategy: pairing(game, name, strategy) for strategy in strategies},
+            "against": {strategy: pairing(game, name, strategy) for strategy in strategies if strategy in MATRIX},
         }
         for name in REFERENCES
     ]
@@ -301,18 +236,10 @@ def _groups(study: Study, key: str) -> tuple[Group, ...]:
             played = [run.result(curve.learner).against.get(strategy, {}) for run in curve.arm.runs]
             values = [numbers[key] for numbers in played if key in numbers]
             bars += [Bar(curve.colour, sum(values) / len(values))] if values else []
-        known = pairing(study.game, "tit_for_tat", strategy) if study.game else None
+        known = pairing(study.game, "tit_for_tat", strategy) if study.game and strategy in MATRIX else None
         mark = None if known is None else known.own if key == "reward" else known.theirs
         groups.append(Group(strategy, tuple(bars), mark))
     return tuple(groups)
-
-
-def _label(label: str, run: Run, learner: str) -> str:
-    return label if len(run.learners) == 1 else f"{label} · {learner}"
-
-
-def _generic(key: str, run: Run) -> str:
-    return "/".join("LEARNER" if part in run.learners else part for part in key.split("/"))
 
 
 def _title(measure: str) -> str:

@@ -38,7 +38,7 @@
     if (turn && turn.told) cell.append(element("p", "told", turn.told));
     const line = element("p", "line");
     if (turn) {
-      const tone = turn.cooperates === null ? "" : turn.cooperates ? " cooperates" : " defects";
+      const tone = !turn.valid || turn.cooperates === null ? "" : turn.cooperates ? " cooperates" : " defects";
       line.append(element("span", "said" + tone, turn.answer));
       if (!turn.valid) line.append(element("span", "flag", `invalid, ${turn.action} played instead`));
       else if (turn.action !== turn.answer) line.append(element("b", "", turn.action));
