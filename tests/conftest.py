@@ -1,7 +1,13 @@
 """One torch thread in every test, without loading torch for tests that do not need it."""
 
+import itertools
+import json
 import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +18,208 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def one_thread():
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder with a model shaped like pocket that never was trained, and a tokenizer from a few chats."""
+    import random
+
+    from detente.pocket.build import build_model, build_tokenizer
+    from detente.pocket.chats import chat
+
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    rng = random.Random(0)
+    tokenizer = build_tokenizer(512, (chat(rng) for _ in range(300)))
+    build_model(tokenizer, seed=0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+class Process:
+    """A piece of code that runs in a process of its own; see zygote.py."""
+
+    def __init__(self, ask, code, folder, log):
+        self._ask, self._log = ask, log
+        log.with_suffix(".out").touch()
+        log.with_suffix(".err").touch()
+        self.pid = ask({"start": code, "folder": str(folder), "log": str(log.with_suffix(""))})
+
+    def kill(self, number=signal.SIGKILL):
+        os.kill(self.pid, number)
+
+    def wait(self, seconds=60.0):
+        """The exit status; minus the signal's number where one ended it."""
+        end = time.monotonic() + seconds
+        while (status := self._ask({"status": self.pid})) is None:
+            if time.monotonic() > end:
+                self.kill()
+                pytest.fail(f"still running after {seconds} seconds: {self.out}{self.err}")
+            time.sleep(0.01)
+        return status
+
+    @property
+    def out(self):
+        return self._log.with_suffix(".out").read_text()
+
+    @property
+    def err(self):
+        return self._log.with_suffix(".err").read_text()
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory):
+    """Starts code in a new process that has torch loaded already: ``processes(code, folder) -> Process``."""
+    zygote = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("zygote.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    logs, count = tmp_path_factory.mktemp("processes"), itertools.count()
+
+    def ask(order):
+        zygote.stdin.write(json.dumps(order) + "\n")
+        zygote.stdin.flush()
+        return json.loads(zygote.stdout.readline())
+
+    yield lambda code, folder: Process(ask, code, folder, logs / f"{next(count)}.log")
+    zygote.stdin.close()
+    zygote.wait(10)
+
+
+@pytest.fixture
+def command(processes, tmp_path):
+    """Starts the command line in a process of its own: ``command("train", "ipd") -> Process``."""
+
+    def start(*arguments, folder=tmp_path, before=""):
+        words = [str(argument) for argument in arguments]
+        return processes(f"{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))", folder)
+
+    return start
+
+
+# ---- engine and learner tests
+
+
+@pytest.fixture(scope="session")
+def lively_model(tiny_model, tmp_path_factory):
+    """A folder with the tiny model, its logits five times as large, so that a wrong token or weight shows."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("model") / "lively"
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight *= 5
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def base(lively_model):
+    """The lively model, loaded afresh."""
+    from detente import models
+
+    return models.load(lively_model, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def random_adapter():
+    """``random_adapter(model, seed)`` gives the weights and the configuration of a LoRA whose matrices are all random."""
+    import copy
+
+    import torch
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+
+    def make(model, seed, rank=4, scale=0.1):
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        wrapped = get_peft_model(copy.deepcopy(model), config)
+        generator = torch.Generator().manual_seed(seed)
+        weights = get_peft_model_state_dict(wrapped)
+        return {key: scale * torch.randn(w.shape, generator=generator) for key, w in weights.items()}, wrapped.peft_config[
+            "default"
+        ]
+
+    return make
+
+
+class Run:
+    """A session of the prisoner's dilemma and the rollout of an iteration."""
+
+    def __init__(self, options):
+        from detente.config import build
+        from detente.learning.session import open_session
+
+        defaults = {
+            "game": {"name": "ipd", "rounds": 3},
+            "device": "cpu",
+            "episodes": 4,
+            "group_size": 4,
+            "optimizer": {"lr": 0.01},
+            "lora": {"rank": 4, "alpha": 8},
+            "answer": {"max_tokens": 4},
+        }
+        self.config = build(defaults | options)
+        self.session = open_session(self.config)
+        self.engine, self.model, self.learners = self.session.engine, self.session.model, self.session.learners
+
+    def shake(self, seed=1, size=0.05):
+        """Give every adapter random matrices, as if it had been trained."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for learner in self.learners.values():
+                for parameter in learner.parameters:
+                    parameter += size * torch.randn(parameter.shape, generator=generator)
+        return self
+
+    def play(self, iteration=0, tables=None, publish=True):
+        """Serve the present weights and play; by default everybody on their own seat."""
+        from detente.learning.opponents import seatings
+        from detente.rollout import Match, play_matches
+        from detente.seeding import derive
+
+        if publish:
+            self.session.publish()
+        tables = tables or seatings(self.config, iteration, self.session.present, {name: [] for name in self.learners})
+        matches = [
+            Match(
+                self.session.game,
+                seed=1000 * iteration + group,
+                players=[
+                    self.session.policies.player(policy, chat=f"{group}/{k}/{seat}", seed=derive("test", iteration, group, k, seat))
+                    for seat, policy in enumerate(seating.policies)
+                ],
+                learners=seating.learners,
+                iteration=iteration,
+                group=group,
+                index=group * self.config.group_size + k,
+            )
+            for group, row in enumerate(tables)
+            for k, seating in enumerate(row)
+        ]
+        return play_matches(matches)
+
+    def trajectories(self, episodes, name="main"):
+        from detente.learning.batch import trajectories
+
+        return trajectories(episodes, name, self.learners[name].options.credit.reward_divisor, self.engine.grammar)
+
+
+@pytest.fixture
+def open_run(lively_model):
+    """``open_run(key=value)`` opens a session on the lively model with these options."""
+    return lambda **options: Run({"model": lively_model} | options)
+
+
+@pytest.fixture(scope="session")
+def small_run(tiny_model, tmp_path_factory):
+    """A finished run on the tiny model, with the adapter versions 1 and 2."""
+    from detente import config
+    from detente.learning import loop
+
+    options = (
+        "device=cpu game.rounds=2 iterations=2 episodes=4 group_size=4 lora.rank=2 optimizer.lr=0.05 opponents.keep_every=1 "
+        "evaluation.episodes=1 evaluation.against=[tit_for_tat]"
+    )
+    return loop.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path_factory.mktemp("small") / "run")

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -202,6 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 2 for what the user can put right, 130 for Ctrl-C, 1 for a fault of ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if not debug:
+        _hush()
     command = typer.main.get_command(app)
     try:
         with command.make_context("detente", [word for word in words if word != "--debug"]) as context:
@@ -233,7 +236,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, typer.TyperException):
         said = error.format_message()
         return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
-    if os.strerror(errno.ENOSPC) in str(error):  # not every library raises an OSError for it
+    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
         return "The disk is full; make room and run the same command again to go on.", 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "Memory ran out; lower optimizer.micro_batch_tokens or episodes, or choose a smaller model.", 2
@@ -241,6 +244,14 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"{error.filename} cannot be used: {error.strerror[0].lower()}{error.strerror[1:]}.", 2
     what = " ".join(f"{type(error).__name__} {error}".split())
     return f"detente failed: {what}; this is a fault of ours, run again with --debug to see where.", 1
+
+
+def _hush() -> None:
+    """Libraries' warnings are not for people; nor are their progress bars, where standard error is no terminal."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _complain(sentence: str) -> None:

@@ -7,6 +7,7 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -32,13 +33,19 @@ def _known_algorithm(name: str) -> str:
     return name
 
 
+WORDS = {  # where pydantic speaks of Python
+    "tuple_type": "it is a list, e.g. [a,b]",
+    "dict_type": "it has options of its own",
+    "model_type": "it has options of its own",
+}
+
 Algorithm = Annotated[str, AfterValidator(_known_algorithm)]
 
 
 class Options(BaseModel):
     """Frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CreditOptions(Options):
@@ -76,6 +83,7 @@ class LossOptions(Options):
 
     kl: float = Field(0.0, ge=0, description="coefficient of the KL divergence to the base model")
     entropy: float = Field(0.0, ge=0, description="coefficient of the entropy bonus")
+    entropy_final: float | None = Field(None, ge=0, description="that coefficient at the last iteration, reached linearly")
     importance_cap: float = Field(2.0, gt=0, description="cap of the importance ratio learner / engine")
     critic: float = Field(1.0, ge=0, description="coefficient of the critic's Huber loss")
 
@@ -86,7 +94,7 @@ class OptimizerOptions(Options):
     lr: float = Field(3e-6, gt=0, description="learning rate")
     lr_final: float | None = Field(None, ge=0, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
-    micro_batch_tokens: int = Field(32768, ge=1, description="tokens, padding included, in one forward and backward pass")
+    micro_batch_tokens: int = Field(4096, ge=1, description="tokens, padding included, in one forward and backward pass")
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
 
 
@@ -155,7 +163,7 @@ class Config(Options):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the base model")
     device: str = Field("auto", description="cpu, cuda, cuda:1 ... (auto: cuda where there is one)")
     threads: int | None = Field(None, ge=1, description="CPU threads of torch (unset: torch decides)")
-    seed: int = Field(0, description="every random number of the run follows from it")
+    seed: int = Field(0, ge=0, lt=2**63, description="every random number of the run follows from it")
     algorithm: Algorithm = Field("reinforce", description="how rewards become credit")
     seats: tuple[str, ...] = Field(
         ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder)"
@@ -193,6 +201,8 @@ class Config(Options):
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")
+            if not re.fullmatch(r"\w+", name):  # it names folders and PEFT adapters
+                raise ValueError(f"a learner's name is made of letters, digits and underscores, not '{name}'")
         return self
 
     @property
@@ -228,9 +238,10 @@ def load(preset: str, overrides: Sequence[str] = ()) -> Config:
     data = _preset(preset)
     dotted = _overrides(overrides)
     by_algorithm = data.pop("algorithms", {})
-    chosen = dotted.get("algorithm", data.get("algorithm", "reinforce"))
-    if chosen not in ALGORITHMS:
-        raise unknown("algorithm", str(chosen), ALGORITHMS)
+    chosen = str(dotted.get("algorithm", data.get("algorithm", "reinforce")))
+    for name in (chosen, *by_algorithm):
+        if name not in ALGORITHMS:
+            raise unknown("algorithm", name, ALGORITHMS)
     try:
         merged = OmegaConf.merge(data, by_algorithm.get(chosen) or {}, dotted)
     except (TypeError, OmegaConfBaseException) as error:
@@ -257,8 +268,9 @@ def read(path: Path) -> Config:
     """The config.yaml of a run folder."""
     try:
         return build(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as a run's options: {error}.") from error
+    except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
+        reason = " ".join(str(error).split()).rstrip(".?")
+        raise UserError(f"{path} cannot be read as a run's options: {reason}.") from error
 
 
 def to_yaml(config: Config) -> str:
@@ -305,7 +317,8 @@ def _sentence(error: ValidationError, model: type[Options], prefix: str = "") ->
         return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
     if fault["type"] == "value_error":
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
-    return f"The option {key} is wrong: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault.get('input')!r}."
+    message = WORDS.get(fault["type"], fault["msg"])
+    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {fault.get('input')!r}."
 
 
 def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:

@@ -52,6 +52,8 @@ class Policies:
         path, _, version = name.rpartition("@") if "@" in name else (name, "", "")
         if Path(path).is_dir():
             return self._adapter(Path(path), version, name)
+        if "/" in name:
+            raise UserError(f"There is no run or adapter folder '{path}'.")
         scripted(name, 0)  # raises with the nearest name where there is no such script
         raise UserError(
             f"The strategy '{name}' cannot play {self.game.name}; those that can: {', '.join(scripted_names(self.game))}."

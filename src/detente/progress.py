@@ -52,6 +52,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._live: Live | None = None
+        self.wish = ""
 
     def __enter__(self) -> Progress:
         return self
@@ -94,16 +95,24 @@ class Progress:
             self._say(self._line())
 
     def evaluating(self, name: str) -> None:
-        """An evaluation against ``name`` begins."""
+        """The part of an evaluation that is called ``name`` begins."""
+        if self._live is None and not self.doing:
+            self._say("evaluating")
         self.doing = f"evaluating: {name}"
+
+    def stopping(self) -> None:
+        """Ctrl-C was heard."""
+        self.wish = "stopping after this iteration is saved; Ctrl-C again stops at once"
         if self._live is None:
-            self._say(self.doing)
+            self._say(self.wish)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """The run is complete; ``summary`` is its summary.json."""
         self.doing = ""
         self._stop()
         for name, result in summary["learners"].items():
+            if not result["self_play"]:  # no evaluation was asked for
+                continue
             self._say(f"\n{name} ({result['algorithm']}), points per round")
             self.console.print(_scores(result))
 
@@ -160,6 +169,7 @@ class Progress:
             bars,
             table,
             Text(self._mismatch(), style="dim"),
+            Text(self.wish, style="yellow"),
         )
 
 

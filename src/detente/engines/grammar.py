@@ -31,13 +31,14 @@ class Node:
         self._tables: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.text = text
         self.finished: bool = matcher.is_stopped()
-        packed = b"" if self.finished else matcher.compute_bitmask()
-        self.packed: NDArray[np.uint8] = np.frombuffer(packed, dtype=np.uint8)
+        size = -(-grammar.vocab_size // 8)
+        packed = bytes(size) if self.finished else matcher.compute_bitmask()[:size]
+        self.packed: NDArray[np.uint8] = np.frombuffer(packed, dtype=np.uint8)  # (ceil(V / 8),)
         allowed = np.flatnonzero(self.allowed())
         self.forced: int | None = int(allowed[0]) if len(allowed) == 1 else None
 
     def allowed(self) -> NDArray[np.bool_]:
-        """(V,) whether each token may come next."""
+        """(V,) whether each token may come next; none where the answer is finished."""
         return unpack(self.packed, self._grammar.vocab_size)
 
     def next(self, token: int) -> Node:
@@ -53,17 +54,18 @@ class Node:
         return child
 
     def deciding(self, choices: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The next tokens that settle which of the choices it will be: (n,) tokens and (n,) indices into choices."""
+        """The next tokens, (n,), and for each the index of the choice that it settles on, -1 where several stay possible."""
         if choices not in self._tables:
-            tokens, settled = [], []
-            for token in np.flatnonzero(self.allowed()):
-                text = self.text + self._grammar.token_bytes(int(token))
-                possible = [i for i, choice in enumerate(choices) if choice.encode().startswith(text)]
-                if len(possible) == 1 and len(text) > len(self.text):
-                    tokens.append(int(token))
-                    settled.append(possible[0])
-            self._tables[choices] = (np.array(tokens, dtype=np.int64), np.array(settled, dtype=np.int64))
+            tokens = np.flatnonzero(self.allowed())
+            self._tables[choices] = (tokens, np.array([self._settled(int(token), choices) for token in tokens], dtype=np.int64))
         return self._tables[choices]
+
+    def _settled(self, token: int, choices: tuple[str, ...]) -> int:
+        if self._grammar.ends(token):
+            return choices.index(self.text.decode())
+        text = self.text + self._grammar.token_bytes(token)
+        possible = [i for i, choice in enumerate(choices) if choice.encode().startswith(text)]
+        return possible[0] if len(possible) == 1 else -1
 
 
 class Grammar:
@@ -93,9 +95,13 @@ class Grammar:
             nodes.append(nodes[-1].next(token))
         return nodes
 
+    def ends(self, token: int) -> bool:
+        """Whether the token ends an answer."""
+        return token in self._end_tokens
+
     def token_bytes(self, token: int) -> bytes:
         """What the token adds to the text; nothing for an end token."""
-        return b"" if token in self._end_tokens else self._tokenizer.decode_bytes([token])
+        return b"" if self.ends(token) else self._tokenizer.decode_bytes([token])
 
     def take_place(self) -> bool:
         """Whether one more node may be remembered."""

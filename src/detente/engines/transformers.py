@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from detente.engines.base import Generation, Request
 from detente.engines.cache import Pool, make_slice
+from detente.engines.choices import Choices
 from detente.engines.grammar import Grammar, Node, unpack
 from detente.errors import UserError
 from detente.records import PolicyRef
@@ -39,7 +40,11 @@ class _Chat:
 
     row: int
     policy: PolicyRef
-    tokens: list[int]
+    tokens: list[int] = field(default_factory=list)
+
+    def keep_what_starts(self, tokens: Sequence[int]) -> None:
+        """Forget all but what these tokens start with; the last of them stays to be computed, for its logits."""
+        del self.tokens[min(_common(self.tokens, tokens), len(tokens) - 1) :]
 
 
 @dataclass
@@ -51,14 +56,18 @@ class _Job:
     chat: _Chat
     tokens: list[int]  # prompt and answer so far
     node: Node | None  # of the request's pattern
-    deciding: Node | None  # of the alternation of its choices, until they are settled
+    choices: Choices
     draws: random.Random
     logprobs: list[float] = field(default_factory=list)
-    probabilities: tuple[float, ...] = ()
 
     @property
     def generated(self) -> int:
         return len(self.logprobs)
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The new tokens so far."""
+        return tuple(self.tokens[len(self.request.tokens) :])
 
 
 class TransformersEngine:
@@ -84,6 +93,8 @@ class TransformersEngine:
         self._worker: asyncio.Task[None] | None = None
         self._texts: dict[tuple[int, ...], str] = {}
         self.longest = _context_length(model.config.get_text_config())
+        if model.config.get_text_config()._attn_implementation != "sdpa":
+            raise ValueError("the engine's masks are understood by attn_implementation='sdpa' alone")
 
     # ---- policies
 
@@ -92,9 +103,8 @@ class TransformersEngine:
         if policy in self._adapters:
             raise ValueError(f"{policy} is served already")
         name = self._adapter_place(config)
-        result = set_peft_model_state_dict(self.model, dict(weights), adapter_name=name)
-        missing = [key for key in getattr(result, "missing_keys", []) if f".{name}." in key]
-        if missing or getattr(result, "unexpected_keys", []):
+        if not self._load(name, weights):
+            self._free_adapters.append((name, self.model.peft_config[name]))
             raise UserError(f"The adapter {policy} does not fit the base model {self.model.config._name_or_path}.")
         self._adapters[policy] = name
 
@@ -111,13 +121,24 @@ class TransformersEngine:
         """Free the policy's place; its chats and prefixes are forgotten."""
         name = self._adapters.pop(policy)
         self._free_adapters.append((name, self.model.peft_config[name]))
-        for chat in self._prefixes.pop(policy, []):
-            self._free_rows.append(chat.row)
+        for prefix in self._prefixes.pop(policy, []):
+            self._free_rows.append(prefix.row)
+        for chat in [name for name, chat in self._chats.items() if chat.policy == policy]:
+            self.release(chat)
 
     def served_weights(self, policy: PolicyRef) -> dict[str, Tensor]:
         """The adapter as it is in memory, in PEFT's names."""
         weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self._adapters[policy])
         return weights
+
+    def _load(self, name: str, weights: Mapping[str, Tensor]) -> bool:
+        """Copy weights into a PEFT adapter; False if their names or shapes are not its own."""
+        try:
+            result = set_peft_model_state_dict(self.model, dict(weights), adapter_name=name)
+        except RuntimeError:  # what torch raises for shapes that differ
+            return False
+        missing = [key for key in getattr(result, "missing_keys", []) if f".{name}." in key]
+        return not missing and not getattr(result, "unexpected_keys", [])
 
     def _adapter_place(self, config: PeftConfig) -> str:
         """A PEFT adapter of this shape that nobody uses, or a new one."""
@@ -150,16 +171,20 @@ class TransformersEngine:
         return await future
 
     def release(self, chat: str) -> None:
-        """Forget the chat's cache."""
+        """Forget the chat's cache; with the last chat the prefixes go too, so that nothing depends on what was played before."""
         if chat in self._chats:
             self._free_rows.append(self._chats.pop(chat).row)
+        if not self._chats:
+            self._prefixes.clear()
+            self._free_rows = list(range(self._pool.rows))
 
     async def _work(self) -> None:
         """Answer requests in batches until none are left."""
         jobs: list[_Job] = []
         while True:
             await self._settle()
-            arrived, self._waiting = sorted(self._waiting, key=lambda item: (item[0].seed, item[0].chat)), []
+            waiting, self._waiting = [item for item in self._waiting if not item[1].done()], []  # done: cancelled meanwhile
+            arrived = sorted(waiting, key=lambda item: (item[0].seed, item[0].chat))
             if not jobs and not arrived:
                 return
             try:
@@ -188,12 +213,12 @@ class TransformersEngine:
             chat = self._chats.get(request.chat)
             if chat is None or chat.policy != request.policy:
                 self.release(request.chat)
-                chat = self._chats[request.chat] = _Chat(self._row(), request.policy, [])
+                chat = self._chats[request.chat] = _Chat(self._row(), request.policy)
                 new.append((chat, request))
-            del chat.tokens[min(_common(chat.tokens, request.tokens), len(request.tokens) - 1) :]
+            chat.keep_what_starts(request.tokens)
             node = None if request.pattern is None else self.grammar.start(request.pattern)
-            deciding = self.grammar.start("|".join(map(_quote, request.choices))) if request.choices else None
-            jobs.append(_Job(request, future, chat, list(request.tokens), node, deciding, random.Random(request.seed)))
+            choices = Choices(self.grammar, request.choices)
+            jobs.append(_Job(request, future, chat, list(request.tokens), node, choices, random.Random(request.seed)))
         with torch.inference_mode():
             self._share_prefixes(new)
         for job in jobs:
@@ -202,23 +227,20 @@ class TransformersEngine:
 
     def _share_prefixes(self, new: Sequence[tuple[_Chat, Request]]) -> None:
         """Copy to new chats what an earlier chat of the same policy has in common with them, computing it first if need be."""
-        seeds = []
         for chat, request in new:
             known = self._prefixes.setdefault(chat.policy, [])
             best = max((_common(prefix.tokens, request.tokens) for prefix in known), default=0)
             if best < 0.9 * (len(request.tokens) - 1) and len(known) < MAX_PREFIXES and len(new) > 1:
-                known.append(_Chat(self._row(), chat.policy, list(request.tokens[:-1])))
-                seeds.append(known[-1])
-        self._pool.reserve(self._pool.rows, max((len(prefix.tokens) for prefix in seeds), default=0))
-        if seeds:
-            self._forward([(prefix, prefix.tokens, 0) for prefix in seeds])
+                prefix = _Chat(self._row(), chat.policy)
+                self._forward([(prefix, request.tokens[:-1])])  # alone: its rounding must not depend on the others
+                known.append(prefix)
         copies: dict[tuple[int, int], list[int]] = {}
         for chat, request in new:
-            prefix = max(self._prefixes[chat.policy], key=lambda p: _common(p.tokens, request.tokens), default=None)
-            if prefix is not None:
-                length = min(_common(prefix.tokens, request.tokens), len(request.tokens) - 1)
+            nearest = max(self._prefixes[chat.policy], key=lambda p: _common(p.tokens, request.tokens), default=None)
+            if nearest is not None:
+                length = min(_common(nearest.tokens, request.tokens), len(request.tokens) - 1)
                 chat.tokens = list(request.tokens[:length])
-                copies.setdefault((prefix.row, length), []).append(chat.row)
+                copies.setdefault((nearest.row, length), []).append(chat.row)
         for (source, length), rows in copies.items():
             self._pool.copy(source, rows, length)
 
@@ -228,27 +250,28 @@ class TransformersEngine:
         jobs.sort(key=lambda job: (len(job.tokens) - len(job.chat.tokens), job.chat.row))
         with torch.inference_mode():
             for batch in _batches(jobs):
-                logits = self._forward([(job.chat, job.tokens, len(job.chat.tokens)) for job in batch])
+                logits = self._forward([(job.chat, job.tokens) for job in batch])
                 self._draw(batch, logits)
         return self._deliver(jobs)
 
-    def _forward(self, work: Sequence[tuple[_Chat, list[int], int]]) -> Tensor:
-        """Run the tokens after the cached ones; returns the logits of the newest (B, V) and remembers what is cached."""
-        cached = [start for _, _, start in work]
-        new = [len(tokens) - start for _, tokens, start in work]
-        longest = max(len(tokens) for _, tokens, _ in work)
+    def _forward(self, work: Sequence[tuple[_Chat, Sequence[int]]]) -> Tensor:
+        """Run the tokens after each chat's cached ones, and cache them; returns the logits of the newest (B, V)."""
+        cached = [len(chat.tokens) for chat, _ in work]
+        new = [len(tokens) - start for (_, tokens), start in zip(work, cached, strict=True)]
+        longest = max(len(tokens) for _, tokens in work)
         if longest > self.longest:
             raise UserError(
                 f"A chat has grown to {longest} tokens but the model reads {self.longest}; "
                 "play fewer rounds or allow fewer tokens per answer (answer.max_tokens)."
             )
         self._pool.reserve(self._pool.rows, longest)
-        self._pool.part = make_slice([chat.row for chat, _, _ in work], cached, new, self.device)
+        self._pool.part = make_slice([chat.row for chat, _ in work], cached, new, self.device)
         ids = np.zeros((len(work), max(new)), dtype=np.int64)
-        for i, (_, tokens, start) in enumerate(work):
-            ids[i, ids.shape[1] - new[i] :] = tokens[start:]
-        self.model.eval()
-        names = [BASE if chat.policy.kind == "base" else self._adapters[chat.policy] for chat, _, _ in work]
+        for i, (_, tokens) in enumerate(work):
+            ids[i, ids.shape[1] - new[i] :] = tokens[cached[i] :]
+        if self.model.training:
+            self.model.eval()
+        names = [BASE if chat.policy.kind == "base" else self._adapters[chat.policy] for chat, _ in work]
         logits: Tensor = self.model(
             input_ids=torch.from_numpy(ids).to(self.device),
             position_ids=self._pool.part.positions,
@@ -258,7 +281,7 @@ class TransformersEngine:
             logits_to_keep=1,
             **({"adapter_names": names} if isinstance(self.model, PeftModel) else {}),
         ).logits[:, -1]
-        for chat, tokens, _ in work:
+        for chat, tokens in work:
             chat.tokens = list(tokens)
         return logits
 
@@ -266,7 +289,8 @@ class TransformersEngine:
         """Draw one token per job from softmax(masked logits / temperature) by inverting its distribution function."""
         temperature = torch.tensor([job.request.sampling.temperature for job in jobs], device=self.device)
         logits = logits.float() / temperature[:, None]  # (B, V)
-        self._decide(jobs, logits)
+        for job, row in zip(jobs, logits, strict=True):
+            self._weigh(job, job.answer, row)
         logits = logits.masked_fill(~self._allowed(jobs), float("-inf"))
         logprobs = logits.log_softmax(-1)
         cumulative = logprobs.double().exp().cumsum(-1)
@@ -276,33 +300,37 @@ class TransformersEngine:
         for job, token, logprob in zip(jobs, drawn[:, 0].tolist(), chosen, strict=True):
             self._append(job, token, logprob)
             self._force(job)
+        self._follow(jobs)
 
     def _allowed(self, jobs: Sequence[_Job]) -> Tensor:
         """(B, V) the tokens that each pattern allows; all of them for a free answer."""
         everything = np.full(-(-self.vocab_size // 8), 255, dtype=np.uint8)
-        packed = [everything if job.node is None else _padded(job.node.packed, everything.size) for job in jobs]
+        packed = [everything if job.node is None else job.node.packed for job in jobs]
         return torch.from_numpy(unpack(np.stack(packed), self.vocab_size)).to(self.device)
 
-    def _decide(self, jobs: Sequence[_Job], logits: Tensor) -> None:
-        """Where the next token settles which choice is taken, note the probability of each."""
-        for i, job in enumerate(jobs):
-            if job.deciding is None:
-                continue
-            tokens, settled = job.deciding.deciding(job.request.choices)
-            if len(tokens):
-                weights = torch.softmax(logits[i, torch.from_numpy(tokens).to(self.device)].double(), 0).cpu().numpy()
-                by_choice = np.bincount(settled, weights, minlength=len(job.request.choices))
-                job.probabilities = tuple(by_choice.tolist())
-                job.deciding = None
+    def _weigh(self, job: _Job, answer: tuple[int, ...], logits: Tensor) -> None:
+        """Note what the logits (V,), those after ``answer``, say about the choices."""
+        way = job.choices.at(answer)
+        if way is not None:
+            tokens = torch.from_numpy(job.choices.next_tokens(way)).to(self.device)
+            job.choices.weigh(way, logits[tokens].double().cpu().numpy())
+
+    def _follow(self, jobs: Sequence[_Job]) -> None:
+        """Ask the model about the likely ways to a choice that the answers did not take, one of every chat at a time."""
+        while missed := [(job, way) for job in jobs if (way := job.choices.missed(job.answer))]:
+            work = [(job.chat, [*job.request.tokens, *way.tokens]) for job, way in missed]
+            for chat, tokens in work:
+                chat.keep_what_starts(tokens)
+            logits = self._forward(work)
+            for (job, way), row in zip(missed, logits, strict=True):
+                self._weigh(job, way.tokens, row.float() / job.request.sampling.temperature)
+                job.chat.keep_what_starts(job.tokens)
 
     def _append(self, job: _Job, token: int, logprob: float) -> None:
         job.tokens.append(token)
         job.logprobs.append(logprob)
         if job.node is not None:
             job.node = job.node.next(token)
-        if job.deciding is not None:
-            open_choice = job.deciding.allowed()[token]
-            job.deciding = job.deciding.next(token) if open_choice else None
 
     def _force(self, job: _Job) -> None:
         """Append the tokens to which the pattern leaves no alternative: their probability is 1."""
@@ -317,15 +345,15 @@ class TransformersEngine:
         """Answer the finished requests; returns the others."""
         for job in jobs:
             if self._finished(job) and not job.future.done():
-                tokens = tuple(job.tokens[len(job.request.tokens) :])
-                job.future.set_result(Generation(self._text(tokens), tokens, tuple(job.logprobs), job.probabilities))
+                text = self._text(job.answer)
+                job.future.set_result(Generation(text, job.answer, tuple(job.logprobs), job.choices.probabilities))
         return [job for job in jobs if not job.future.done()]
 
     def _text(self, tokens: tuple[int, ...]) -> str:
         if tokens not in self._texts:
             if len(self._texts) > 4096:
                 self._texts.clear()
-            self._texts[tokens] = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            self._texts[tokens] = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return self._texts[tokens]
 
     def _row(self) -> int:
@@ -357,21 +385,14 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
     return next(i for i in range(n) if a[i] != b[i])
 
 
-def _padded(packed: np.ndarray[Any, np.dtype[np.uint8]], size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return packed[:size] if len(packed) >= size else np.pad(packed, (0, size - len(packed)))
-
-
-def _quote(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "<>_ " else f"\\{c}" for c in text)
-
-
 def _shape(config: Any) -> tuple[Any, ...]:
     """What two LoRA adapters must share to take each other's place."""
-    return config.r, config.lora_alpha, tuple(sorted(config.target_modules or ())), config.use_rslora
+    ranks, alphas = sorted(config.rank_pattern.items()), sorted(config.alpha_pattern.items())
+    return config.r, config.lora_alpha, ranks, alphas, sorted(config.target_modules or ()), config.use_rslora
 
 
 def _context_length(config: Any) -> int:
     """The longest chat: the model's positions, or its attention window where layers look no further back."""
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        return int(config.sliding_window)
-    return int(getattr(config, "max_position_embeddings", 1 << 30))
+    positions, window = getattr(config, "max_position_embeddings", 1 << 30), getattr(config, "sliding_window", None)
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",))
+    return int(min(positions, window) if window and slides else positions)

@@ -30,7 +30,8 @@ def evaluate(
     Self-play is the game with everybody on their own seat; against a strategy, the learner takes its first seat and the strategy
     all others.
     """
-    announce("self-play")
+    if config.evaluation.episodes:
+        announce("self-play")
     together = tuple(present[name] for name in config.seats)
     self_play = play(config, game, policies, together, "self_play", iteration)
     result = {}
@@ -61,6 +62,8 @@ def evaluate(
 
 def opponents(config: Config, game: Game) -> Sequence[str]:
     """The scripted strategies of the evaluation."""
+    if not config.evaluation.episodes:
+        return ()
     return scripted_names(game) if config.evaluation.against is None else config.evaluation.against
 
 

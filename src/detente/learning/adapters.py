@@ -7,10 +7,12 @@ They load in ``PeftModel.from_pretrained`` and in a vLLM server untouched.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from peft import LoraConfig, PeftConfig
 from safetensors import SafetensorError
@@ -41,8 +43,8 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial / WEIGHTS)
-    config.base_model_name_or_path = base.name
-    config.inference_mode = True
+    config = copy.copy(config)  # the model's own stays as it is
+    config.base_model_name_or_path, config.inference_mode = base.name, True
     config.save_pretrained(str(partial))
     card = {"base_model": base.name, "base_fingerprint": base.fingerprint}
     (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -56,9 +58,8 @@ def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConf
         config = PeftConfig.from_pretrained(str(folder))
         weights = load_file(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{folder} cannot be read as a PEFT adapter folder: {reason}.") from error
-    card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).exists() else {}
+        raise _unreadable(folder, error) from error
+    card = _json(folder / CARD) if (folder / CARD).exists() else {}
     trained_on = card.get("base_model", config.base_model_name_or_path)
     if card.get("base_fingerprint", base.fingerprint) != base.fingerprint:
         raise UserError(
@@ -92,6 +93,16 @@ def versions_in(folder: Path) -> list[int]:
 
 def base_model(folder: Path) -> str:
     """The name of the model that an adapter folder belongs to."""
-    source = folder / (CARD if (folder / CARD).exists() else "adapter_config.json")
-    card = json.loads(source.read_text(encoding="utf-8"))
+    card = _json(folder / (CARD if (folder / CARD).exists() else "adapter_config.json"))
     return str(card.get("base_model") or card.get("base_model_name_or_path"))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(path.parent, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder} cannot be read as a PEFT adapter folder: {' '.join(str(error).split()).rstrip('.')}.")

@@ -1,8 +1,8 @@
 """Was the policy that an episode names the one that was served? Every iteration a few turns are scored again.
 
 The turn's log-probabilities are computed under the adapter that claims it, taken from where that adapter is kept (the learner's own
-weights, the folder on disk), and under the others; the claim must fit best. Sampling from stale or base weights without noticing
-is the most reported fault in reinforcement learning with LoRA.
+weights, the folder on disk), and under the others; the claim must fit, and fit best. Sampling from stale or base weights without
+noticing is the most reported fault in reinforcement learning with LoRA.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ def audit(
     tolerance: float,
     seed: tuple[int | str, ...],
 ) -> Audit | None:
-    """Score a sample of turns under every source; UserError if another policy than the claimed one fits better.
+    """Score a sample of turns under every source; UserError if the claimed one does not fit, or another fits better.
 
-    None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding.
+    None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding; ten times that never are, whatever
+    else fits or not: the weights may be stale and nowhere to be compared with.
     """
     sample = _sample(episodes, sources, grammar, turns, seed)
     if not sample:
@@ -58,14 +59,14 @@ def audit(
                 gaps[claim][policy] = _gap(model, found, temperature)
     worst = Audit(0.0, float("inf"))
     for claim, by_policy in gaps.items():
-        others = {policy: gap for policy, gap in by_policy.items() if policy != claim}
-        best = min(others, key=lambda policy: others[policy], default=None)
-        if best is not None and by_policy[claim] > tolerance and others[best] < by_policy[claim]:
+        own = by_policy.pop(claim)
+        other, name = min(((gap, str(policy)) for policy, gap in by_policy.items()), default=(float("inf"), "any other"))
+        if own > tolerance and (other < own or own > 10 * tolerance):
             raise UserError(
-                f"Turns recorded as played by {claim} fit {best} better (mean gap {others[best]:.2g} against "
-                f"{by_policy[claim]:.2g} nats): the engine served the wrong weights, so the run stops."
+                f"Turns recorded as played by {claim} do not fit it (mean gap {own:.2g} nats, and {other:.2g} to {name}): "
+                "the engine served the wrong weights, so the run stops."
             )
-        worst = Audit(max(worst.claimed, by_policy[claim]), min(worst.other, min(others.values(), default=float("inf"))))
+        worst = Audit(max(worst.claimed, own), min(worst.other, other))
     return worst
 
 

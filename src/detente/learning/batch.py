@@ -61,7 +61,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
                 drawn.append(len(tokens) + i)
                 rounds.append(t)
                 logprobs.append(answer.logprobs[i])
-                masks.append(_fitted(nodes[i].packed, everything) if nodes else everything)
+                masks.append(nodes[i].packed if nodes else everything)
             tokens += answer.tokens
             generated += len(answer.tokens)
     rewards = torch.tensor([r.rewards for r in episode.rounds], dtype=torch.float64) / divisor  # (T, players)
@@ -93,24 +93,22 @@ def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, gram
 Assign = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # own, others (G, K, T), values (G, K, T) -> credit (G, K, T)
 
 
-def with_credit(
-    found: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, whole_batch: bool
-) -> list[Trajectory]:
+def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, baseline: str) -> list[Trajectory]:
     """Give every trajectory the credit of its rounds, group by group.
 
-    A group is the trajectories of one seat that share a game seed (``whole_batch``: all of a seat). A trajectory alone in its
-    group has nothing to be compared with and is left out.
+    A group is the trajectories of one seat that share a game seed (``baseline`` "batch": all of a seat). A trajectory alone in
+    its group has nothing to be compared with and is left out, unless nothing is compared (``baseline`` "none").
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, one in enumerate(found):
-        groups[0 if whole_batch else one.group, one.seat].append(index)
+        groups[0 if baseline == "batch" else one.group, one.seat].append(index)
     credited: dict[int, Trajectory] = {}
     for members in groups.values():
         if len({len(found[i].own) for i in members}) > 1:
             raise UserError(
                 "credit.baseline=batch needs episodes of equal length; use credit.baseline=group with a random horizon."
             )
-        if len(members) < 2:
+        if len(members) < 2 and baseline != "none":
             continue
         own = torch.stack([found[i].own for i in members])[None]  # (1, K, T)
         others = torch.stack([found[i].others for i in members])[None]
@@ -174,12 +172,6 @@ def _all_masks(chosen: Sequence[Trajectory]) -> NDArray[np.uint8]:
     width = next(one.allowed.shape[1] for one in chosen if one.allowed is not None)
     everything = np.full((1, width), 255, dtype=np.uint8)
     return np.concatenate([one.allowed if one.allowed is not None else everything.repeat(len(one.drawn), 0) for one in chosen])
-
-
-def _fitted(packed: NDArray[np.uint8], everything: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mask in as many bytes as the vocabulary needs."""
-    size = len(everything)
-    return packed[:size] if len(packed) >= size else np.pad(packed, (0, size - len(packed)))
 
 
 def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:

@@ -68,20 +68,14 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
 def write(folder: Path, state: TrainState) -> None:
     """Save a state, then remove the older ones."""
     payload = save({key: value.detach().cpu().contiguous() for key, value in state.tensors.items()})
-    header = {
-        "iteration": state.iteration,
-        "versions": state.versions,
-        "kept": state.kept,
-        "sha256": hashlib.sha256(payload).hexdigest(),
-    }
+    counters = {"iteration": state.iteration, "versions": state.versions, "kept": state.kept}
+    header = counters | {"sha256": _digest(counters, payload)}
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     _write(partial / TENSORS, payload)
     _write(partial / STATE, json.dumps(header, indent=2).encode())
-    target = folder / f"{state.iteration:06d}"
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    partial.rename(folder / f"{state.iteration:06d}")
     for older in _states(folder)[:-1]:
         shutil.rmtree(older)
 
@@ -94,14 +88,20 @@ def read_newest(folder: Path) -> TrainState | None:
     try:
         header: dict[str, Any] = json.loads((states[-1] / STATE).read_text(encoding="utf-8"))
         payload = (states[-1] / TENSORS).read_bytes()
-        if hashlib.sha256(payload).hexdigest() != header["sha256"]:
+        if header.pop("sha256") != _digest(header, payload):
             raise ValueError("its contents do not match their digest")
-        return TrainState(header["iteration"], header["versions"], header["kept"], load(payload))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return TrainState(**header, tensors=load(payload))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
             f"or remove the folder {folder} to train from the start."
         ) from error
+
+
+def _digest(counters: Mapping[str, Any], payload: bytes) -> str:
+    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
+    digest.update(payload)
+    return digest.hexdigest()
 
 
 def _states(folder: Path) -> list[Path]:

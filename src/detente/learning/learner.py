@@ -8,6 +8,7 @@ The critic's value head and LoRA live outside the adapter that is served.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.config import LearnerConfig
 from detente.learning import credit as credits
@@ -25,10 +27,13 @@ from detente.records import PolicyRef
 
 
 @contextmanager
-def active(model: PeftModel, adapter: str) -> Iterator[None]:
-    """The one adapter that forward and backward inside the block go through."""
+def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> Iterator[None]:
+    """The one adapter that forward and backward inside the block go through; ``checkpointing`` recomputes layers in backward."""
     model.set_adapter(adapter)
     try:
+        for module in model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = checkpointing  # what the layer asks; what is inside it stays without dropout
         yield
         if model.active_adapters != [adapter]:
             raise RuntimeError(f"the adapter was switched from {adapter} to {model.active_adapters} between forward and backward")
@@ -42,6 +47,9 @@ class Learner:
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig, temperature: float) -> None:
         self.name, self.model, self.options, self.temperature = name, model, options, temperature
         self.version = 0
+        if options.optimizer.gradient_checkpointing:
+            base: Any = model.get_base_model()
+            base.gradient_checkpointing_enable({"use_reentrant": False})
         self.critic = Critic(f"{name}_critic", model, lora) if options.credit.baseline == "critic" else None
         parameters = self.parameters + (self.critic.parameters if self.critic else [])
         self.optimizer = torch.optim.Adam(parameters, lr=options.optimizer.lr)
@@ -66,13 +74,12 @@ class Learner:
         options = self.options
         self.optimizer.zero_grad(set_to_none=True)
         values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
-        batch = with_credit(found, self._assigner(progress), values, whole_batch=options.credit.baseline == "batch")
+        batch = with_credit(found, self._assigner(progress), values, baseline=options.credit.baseline)
         if options.credit.whiten and batch:
             batch = _whitened(batch)
-        generated = sum(one.generated for one in batch)
-        if not generated:
+        if not any(len(one.drawn) for one in batch):
             return {}
-        sums = self._accumulate(batch, generated)
+        sums = self._accumulate(batch, sum(one.generated for one in batch), progress)
         if self.critic:
             sums["critic_loss"] = self.critic.accumulate(found, self.options, self.max_tokens)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -103,12 +110,11 @@ class Learner:
 
         return assign
 
-    def _accumulate(self, batch: Sequence[Trajectory], generated: int) -> dict[str, float]:
+    def _accumulate(self, batch: Sequence[Trajectory], generated: int, progress: float) -> dict[str, float]:
         """Backward through every micro-batch; returns sums over the drawn tokens."""
         options = self.options.loss
         sums: dict[str, float] = {}
-        with active(self.model, self.name):
-            self.model.train(self.options.optimizer.gradient_checkpointing)
+        with active(self.model, self.name, checkpointing=self.options.optimizer.gradient_checkpointing):
             for micro in micro_batches(batch, self.max_tokens, self.device):
                 reference = None
                 if options.kl > 0:
@@ -122,7 +128,7 @@ class Learner:
                     entropy,
                     micro.credit,
                     importance_cap=options.importance_cap,
-                    entropy_coefficient=options.entropy,
+                    entropy_coefficient=credits.annealed(options.entropy, options.entropy_final, progress),
                     kl_coefficient=options.kl,
                 )
                 (loss.loss / generated).backward()
@@ -184,7 +190,7 @@ class Critic:
     def accumulate(self, found: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
         """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
         rounds, total = sum(len(one.own) for one in found), 0.0
-        with active(self.model, self.adapter):
+        with active(self.model, self.adapter, checkpointing=options.optimizer.gradient_checkpointing):
             for micro in micro_batches(found, max_tokens, self.head.weight.device):
                 values = self._values(micro, found)
                 targets = [credits.discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
@@ -212,10 +218,12 @@ def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -
     """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
     hidden = hidden_states(model, micro.tokens)[micro.rows, micro.before]  # (N, D)
     head: Any = model.get_output_embeddings()
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    config = model.config.get_text_config()
+    scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
 
     def logits(states: Tensor) -> Tensor:
-        scores: Tensor = head(states)
+        scores: Tensor = head(states) * scale
         return cap * torch.tanh(scores / cap) if cap else scores
 
     allowed = micro.allowed(head.weight.shape[0])
@@ -223,8 +231,9 @@ def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -
 
 
 def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:
-    """The tensors of one adapter, in the model's order."""
-    return [parameter for name, parameter in model.named_parameters() if f".{adapter}." in name]
+    """The tensors of one adapter, in the model's order; modules of the model may have the adapter's name too."""
+    ours = re.compile(rf"\.lora_\w+\.{re.escape(adapter)}(\.weight)?$")
+    return [parameter for name, parameter in model.named_parameters() if ours.search(name)]
 
 
 def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:

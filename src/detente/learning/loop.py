@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from detente.config import Config
+from detente.errors import UserError
 from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import Side, measures
 from detente.learning import adapters, checkpoint
@@ -38,6 +39,7 @@ class Progress(Protocol):
     def episode(self) -> None: ...
     def iteration(self, metrics: dict[str, Any]) -> None: ...
     def evaluating(self, name: str) -> None: ...
+    def stopping(self) -> None: ...
     def finish(self, summary: dict[str, Any]) -> None: ...
 
 
@@ -47,35 +49,43 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
     Ctrl-C stops after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that do not fit.
     """
     watch = progress or Silent()
-    with opened(run, config) as folder, interruptible() as stopped:
+    with opened(run, config) as folder:
         session = open_session(config)
-        done, kept = resume(session, folder)
-        session.publish()
-        watch.start(config, run, done)
-        for iteration in range(done, config.iterations):
-            started = time.perf_counter()
-            tables = seatings(config, iteration, session.present, kept)
-            episodes = rollout(session, folder, tables, iteration, watch)
-            rolled_out = time.perf_counter()
-            metrics = (
-                {"iteration": iteration + 1} | play_metrics(session, episodes) | check_served(session, folder, episodes, iteration)
-            )
-            metrics |= update(session, episodes, iteration)
+        with interruptible(watch.stopping) as wished:
+            done, kept = resume(session, folder)
             session.publish()
-            keep(session, folder, kept, iteration)
-            metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
-            if config.evaluation.every and (iteration + 1) % config.evaluation.every == 0:
-                metrics |= flat(evaluate(config, session.game, session.policies, session.present, iteration + 1, watch.evaluating))
-            metrics["time/total_s"] = time.perf_counter() - started
-            folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
-            last = iteration + 1 == config.iterations
-            if last or stopped() or (iteration + 1) % config.record.checkpoint_every == 0:
-                checkpoint.write(folder.checkpoints, checkpoint.capture(iteration + 1, session.learners, kept))
-            watch.iteration(metrics)
-            if stopped():
-                raise KeyboardInterrupt
+            watch.start(config, run, done)
+            for iteration in range(done, config.iterations):
+                metrics, episodes = advance(session, folder, kept, iteration, watch)
+                folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
+                last, stop = iteration + 1 == config.iterations, wished()
+                if last or stop or (iteration + 1) % config.record.checkpoint_every == 0:
+                    checkpoint.write(folder.checkpoints, checkpoint.capture(iteration + 1, session.learners, kept))
+                watch.iteration(metrics)
+                if stop:
+                    raise KeyboardInterrupt
         watch.finish(summarise(session, folder, watch))
     return run
+
+
+def advance(
+    session: Session, folder: RunFolder, kept: dict[str, list[int]], iteration: int, watch: Progress
+) -> tuple[dict[str, Any], list[Episode]]:
+    """One iteration: rollout, audit, update, and the evaluation where it is due; returns its metrics and episodes."""
+    config = session.config
+    started = time.perf_counter()
+    episodes = rollout(session, folder, seatings(config, iteration, session.present, kept), iteration, watch)
+    rolled_out = time.perf_counter()
+    metrics: dict[str, Any] = {"iteration": iteration + 1}
+    metrics |= play_metrics(session, episodes) | check_served(session, folder, episodes, iteration)
+    metrics |= update(session, episodes, iteration)
+    session.publish()
+    keep(session, folder, kept, iteration)
+    metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
+    if config.evaluation.every and (iteration + 1) % config.evaluation.every == 0:
+        metrics |= flat(evaluate(config, session.game, session.policies, session.present, iteration + 1, watch.evaluating))
+    metrics["time/total_s"] = time.perf_counter() - started
+    return metrics, episodes
 
 
 def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int]]]:
@@ -85,7 +95,10 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
         state = checkpoint.capture(0, session.learners, {name: [] for name in session.learners})
     else:
         checkpoint.restore(state, session.learners)
-    folder.rewind(state.iteration)
+    asked = session.config.iterations
+    if state.iteration > asked:
+        raise UserError(f"The run {folder.path} has {state.iteration} iterations already; iterations={asked} is less than that.")
+    folder.begin(session.config, state.iteration)
     for name in session.learners:
         folder.forget_adapters(name, state.versions[name])
     return state.iteration, state.kept
@@ -164,7 +177,7 @@ def play_metrics(session: Session, episodes: Sequence[Episode]) -> dict[str, flo
         for prefix, chosen in (("", sides), ("self_play/", together), ("vs/kept/", kept)):
             found = measures(session.game, chosen)
             if prefix:
-                found = {key: value for key, value in found.items() if "/" not in key}
+                found = {key: value for key, value in found.items() if key in ("reward", "cooperation_rate")}
             metrics |= {
                 f"{prefix}{key.replace('/', f'/{name}/', 1) if '/' in key else f'{key}/{name}'}": v for key, v in found.items()
             }
@@ -193,13 +206,17 @@ def summarise(session: Session, folder: RunFolder, watch: Progress) -> dict[str,
 
 
 @contextmanager
-def interruptible() -> Iterator[Any]:
-    """Turn the first Ctrl-C into a wish that the loop grants after saving; the second one interrupts at once."""
+def interruptible(heard: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a wish that the loop grants after saving; the second one interrupts at once.
+
+    Yields whether there is such a wish. ``heard`` is called when it comes.
+    """
     wishes: list[int] = []
 
     def wish(number: int, frame: object) -> None:
         wishes.append(number)
         signal.signal(signal.SIGINT, before)
+        heard()
 
     try:
         before = signal.signal(signal.SIGINT, wish)
@@ -219,4 +236,5 @@ class Silent:
     def episode(self) -> None: ...
     def iteration(self, metrics: dict[str, Any]) -> None: ...
     def evaluating(self, name: str) -> None: ...
+    def stopping(self) -> None: ...
     def finish(self, summary: dict[str, Any]) -> None: ...

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from detente.errors import UserError
 from detente.records import Episode, write_episodes
 
 MAY_CHANGE = ("iterations", "threads", "concurrency", "description")
+BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
 
 
 class RunFolder:
@@ -27,14 +28,15 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.adapters, self.checkpoints = path / "adapters", path / "checkpoint"
-        self.metrics, self.summary = path / "metrics.jsonl", path / "summary.json"
+        self.options, self.metrics, self.summary = path / "config.yaml", path / "metrics.jsonl", path / "summary.json"
 
     def episodes(self, iteration: int) -> Path:
         """The file of an iteration's episodes."""
         return self.path / "episodes" / f"{iteration:06d}.jsonl"
 
-    def rewind(self, iteration: int) -> None:
-        """Forget what was written after the checkpoint of that iteration (0: everything)."""
+    def begin(self, config: Config, iteration: int) -> None:
+        """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
+        replace_text(self.options, to_yaml(config))
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         kept = [line for line in lines if _iteration(line) <= iteration]
         replace_text(self.metrics, "".join(line + "\n" for line in kept))
@@ -44,9 +46,8 @@ class RunFolder:
         self.summary.unlink(missing_ok=True)
 
     def forget_adapters(self, name: str, version: int) -> None:
-        """Remove a learner's adapter folders later than the version."""
-        folder = self.adapters / name
-        for one in folder.iterdir() if folder.is_dir() else ():
+        """Remove a learner's adapter folders later than the version, and those that are not complete."""
+        for one in (self.adapters / name).glob("[0-9]*"):
             if not one.name.isdigit() or int(one.name) > version:
                 shutil.rmtree(one)
 
@@ -60,7 +61,12 @@ class RunFolder:
 
 @contextmanager
 def opened(path: Path, config: Config) -> Iterator[RunFolder]:
-    """Lock the folder and hold it to its options: a new folder gets them, an existing one must have been made with them."""
+    """Lock the folder for a run with these options. A folder that holds anything else than this run is left as it is, and a run
+    that never begins leaves no folder."""
+    run = RunFolder(path)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    if not missing and not run.options.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
+        raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("w") as lock:
         try:
@@ -69,13 +75,17 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
             raise UserError(
                 f"The run folder {path} is in use by another process; wait for it or give --run another folder."
             ) from None
-        stored = path / "config.yaml"
-        if stored.exists():
-            _same_options(path, read(stored), config)
-        elif any(p.name != ".lock" for p in path.iterdir()):
-            raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
-        replace_text(stored, to_yaml(config))
-        yield RunFolder(path)
+        if run.options.exists():
+            _same_options(path, read(run.options), config)
+        try:
+            yield run
+        finally:
+            if not run.options.exists():
+                for leftover in BEFORE_A_RUN:
+                    (path / leftover).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody else may have put something there
+                    for folder in missing:
+                        folder.rmdir()
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -89,16 +99,23 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def _same_options(path: Path, stored: Config, given: Config) -> None:
-    old, new = stored.model_dump(mode="json"), given.model_dump(mode="json")
-    for key in MAY_CHANGE:
-        old.pop(key, None), new.pop(key, None)
-    differing = sorted(key for key in old if old[key] != new[key])
+    old, new = (_dotted(config.model_dump(mode="json", exclude=set(MAY_CHANGE))) for config in (stored, given))
+    differing = [key for key in old | new if old.get(key, "unset") != new.get(key, "unset")]
     if differing:
-        key = differing[0]
+        key, *others = differing
+        also = f" (other options differ too: {', '.join(others)})" if others else ""
         raise UserError(
-            f"The run {path} was started with other options ({', '.join(differing)}: {old[key]!r}, now {new[key]!r}); "
+            f"The run {path} was started with {key}={old.get(key, 'unset')} and not {new.get(key, 'unset')}{also}; "
             "give --run another folder, or repeat the options it was started with."
         )
+
+
+def _dotted(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"credit": {"beta": 2}} -> {"credit.beta": 2}."""
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return flat
 
 
 def _iteration(line: str) -> int:

@@ -5,6 +5,7 @@ Config ──> Session (game, model, engine, learners, policies)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
         policies.resolve(name)
     announce(f"loading {config.model}")
     base = models.load(config.model, dtype=config.dtype, device=config.device)
+    for name in config.learner_names:
+        _check_name(name, base)
     lora = adapters.lora_config(config.lora)
     first, *more = config.learner_names
     with torch.random.fork_rng():
@@ -116,6 +119,13 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     policies.use(base, engine)
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     return Session(config, game, base, model, engine, learners, policies, frozen)
+
+
+def _check_name(name: str, base: LanguageModel) -> None:
+    """PEFT finds an adapter's tensors by its name, which must be no other part of a tensor's name."""
+    taken = {part for path, _ in base.model.named_modules() for part in path.split(".")}
+    if name in taken or re.match(f"lora_|served|{SCORED}$|base_model$", name):
+        raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")
 
 
 def load_weights(model: PeftModel, adapter: str, weights: Mapping[str, Tensor]) -> None:

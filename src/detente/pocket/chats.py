@@ -1,8 +1,9 @@
 """The synthetic chats that ``pocket`` learns from: real prompts of the games, answered the way a polite instruct model would.
 
 Each source is a generator function ``(rng) -> Chat``; the splitting games and their messages become further sources.
-In matrix games the assistant picks the action with the best joint payoff 9 times in 10, whatever happened before, so that
-the model starts out cooperative and every kind of reciprocity is left to reinforcement learning.
+In matrix games the assistant picks the action with the best joint payoff 19 times in 20, and 4 times in 5 right after the other
+player did not: it starts out cooperative and easy to exploit, but it has learned to look at the last move. (A model that had not
+was tried: reinforcement learning then collapsed into mutual defection before it found the last move, with every algorithm.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from detente.games.matrix import MatrixGame, MatrixState
 
 Chat = list[dict[str, str]]  # messages: user, assistant, user, assistant ...
 
-POLITENESS = 0.9
+POLITENESS = 0.95
+POLITENESS_WHEN_CROSSED = 0.8
 ROUNDS = (4, 12)
 
 
@@ -30,7 +32,8 @@ def matrix_chat(rng: random.Random) -> Chat:
     player = rng.randrange(2)
     while game.to_act(state):
         observation = game.observe(state, player)
-        own = polite if rng.random() < POLITENESS else _other(game, polite)
+        crossed = bool(state.history) and state.history[-1][1 - player] != polite
+        own = polite if rng.random() < (POLITENESS_WHEN_CROSSED if crossed else POLITENESS) else _other(game, polite)
         if copies and state.history and rng.random() < 0.95:
             reply = state.history[-1][player]
         else:

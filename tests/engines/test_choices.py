@@ -1,0 +1,88 @@
+"""The probability of a choice against the sum over every token path that spells it."""
+
+import random
+
+import numpy as np
+import pytest
+
+from detente.engines import choices as module
+from detente.engines.choices import Choices
+from detente.engines.grammar import Grammar
+
+TEXTS = [("<A>", "<B>"), ("<A>", "<AB>", "<ABA>"), ("1", "10", "2"), ("yes", "no"), ("a-b", "a.b", "a b"), ("only",)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def logits(path, tokens):
+    """What a made-up model says after a path: numbers that depend on all of it."""
+    return np.array([random.Random(repr((path, token))).gauss(0, 2) for token in tokens])
+
+
+def enumerate_paths(tokenizer, texts, end):
+    """Probability of each text under softmax over the tokens that keep one of the texts possible, path by path."""
+    plain = {i: tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
+    total = dict.fromkeys(texts, 0.0)
+
+    def go(path, written, probability):
+        longer = [i for i, text in plain.items() if any(t.startswith(written + text) for t in texts)]
+        if not longer:
+            total[written] += probability
+            return
+        tokens = sorted([*longer, *([end] if written in texts else [])])
+        weights = np.exp(logits(path, tokens))
+        for token, p in zip(tokens, probability * weights / weights.sum(), strict=True):
+            if token == end:
+                total[written] += p
+            else:
+                go((*path, token), written + plain[token], p)
+
+    go((), "", 1.0)
+    return tuple(total.values())
+
+
+def collect(choices):
+    """Follow every way."""
+    followed = 0
+    while (way := choices.missed(("nothing starts like this",))) is not None:
+        choices.weigh(way, logits(way.tokens, choices.next_tokens(way).tolist()))
+        followed += 1
+    return followed
+
+
+@pytest.mark.parametrize("texts", TEXTS)
+def test_equal_to_the_enumeration_of_all_paths(tokenizer, texts, monkeypatch):
+    monkeypatch.setattr(module, "NEGLIGIBLE", 0.0)
+    end = tokenizer.eos_token_id
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [end]), texts)
+    collect(choices)
+    assert choices.probabilities == pytest.approx(enumerate_paths(tokenizer, texts, end), abs=1e-12)
+    assert sum(choices.probabilities) == pytest.approx(1)
+
+
+def test_negligible_ways_cost_little_accuracy(tokenizer):
+    end = tokenizer.eos_token_id
+    for texts in TEXTS:
+        choices = Choices(Grammar(tokenizer, len(tokenizer), [end]), texts)
+        collect(choices)
+        assert choices.probabilities == pytest.approx(enumerate_paths(tokenizer, texts, end), abs=0.01)
+
+
+def test_what_must_follow_needs_no_logits(tokenizer):
+    """Both texts begin with 7, which is one token: the open way stands behind it."""
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("7q", "7z"))
+    seven = tokenizer.encode("7", add_special_tokens=False)
+    assert choices.at(()) is None
+    assert choices.at(tuple(seven)) is not None
+
+
+def test_without_choices_nothing_is_known(tokenizer):
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ())
+    assert choices.probabilities == ()
+    assert choices.at(()) is None
+    assert choices.missed((1,)) is None

@@ -1,0 +1,478 @@
+"""The engine against plain forward passes of a copy of the model: no cache, no batch, no engine."""
+
+import asyncio
+import copy
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+from peft import get_peft_model, set_peft_model_state_dict
+
+from detente.engines import choices as choices_module
+from detente.engines.base import Request, Sampling
+from detente.engines.transformers import TransformersEngine
+from detente.errors import UserError
+from detente.records import PolicyRef
+
+BASE, FIRST, SECOND = PolicyRef("base", "base"), PolicyRef("adapter", "main", 1), PolicyRef("adapter", "main", 2)
+AB = ("<A>", "<B>")
+SHORT = Sampling(max_tokens=5)
+
+
+class Oracle:
+    """Logits of whole token sequences, one at a time, from a copy of the model with the adapter as its only one."""
+
+    def __init__(self, model):
+        self.plain = copy.deepcopy(model).eval()
+        self.adapted = {}
+
+    def add(self, policy, weights, config):
+        model = get_peft_model(copy.deepcopy(self.plain), copy.deepcopy(config))
+        set_peft_model_state_dict(model, dict(weights))
+        self.adapted[policy] = model.eval()
+
+    @torch.no_grad()
+    def logits(self, policy, tokens):
+        """(L, V)"""
+        return self.adapted.get(policy, self.plain)(torch.tensor([list(tokens)]), use_cache=False).logits[0]
+
+    def probabilities(self, request, tokenizer, end):
+        """Of each choice, by following every token path that spells one."""
+        texts = {i: tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
+        total = dict.fromkeys(request.choices, 0.0)
+
+        def go(path, written, probability):
+            longer = [i for i, text in texts.items() if any(c.startswith(written + text) for c in request.choices)]
+            if not longer:
+                total[written] += probability
+                return
+            tokens = [*longer, *([end] if written in request.choices else [])]
+            logits = self.logits(request.policy, [*request.tokens, *path])[-1][tokens].double()
+            for token, p in zip(tokens, (logits / request.sampling.temperature).softmax(-1).tolist(), strict=True):
+                if token == end:
+                    total[written] += probability * p
+                else:
+                    go((*path, token), written + texts[token], probability * p)
+
+        go((), "", 1.0)
+        return tuple(total.values())
+
+
+class Setup:
+    """An engine that serves the base model and two adapters, and what is true of them."""
+
+    def __init__(self, model, tokenizer, random_adapter):
+        self.oracle, self.tokenizer, self.end = Oracle(model), tokenizer, tokenizer.eos_token_id
+        self.engine = TransformersEngine(model, tokenizer, [self.end])
+        for seed, policy in enumerate((FIRST, SECOND)):
+            self.serve(policy, *random_adapter(self.oracle.plain, seed))
+
+    def serve(self, policy, weights, config):
+        self.oracle.add(policy, weights, config)
+        self.engine.serve(policy, weights, config)
+
+    def generate(self, *requests):
+        async def together():
+            return await asyncio.gather(*(self.engine.generate(request) for request in requests), return_exceptions=True)
+
+        return asyncio.run(together())
+
+    def check(self, request, generation):
+        """The log-probability of every token is that of the masked, tempered softmax of a plain forward."""
+        if isinstance(generation, BaseException):
+            raise generation
+        logits = self.oracle.logits(request.policy, [*request.tokens, *generation.tokens])[len(request.tokens) - 1 : -1].float()
+        logits = logits / request.sampling.temperature
+        if request.pattern is not None:
+            nodes = self.engine.grammar.replay(request.pattern, generation.tokens)
+            for row, node in zip(logits, nodes, strict=True):
+                row[~torch.from_numpy(node.allowed())] = -torch.inf
+        expected = logits.log_softmax(-1).gather(-1, torch.tensor(generation.tokens)[:, None])[:, 0]
+        assert generation.logprobs == pytest.approx(expected.tolist(), abs=1e-5)
+        if request.choices:
+            assert generation.probabilities == pytest.approx(self.oracle.probabilities(request, self.tokenizer, self.end), abs=1e-5)
+
+
+@pytest.fixture
+def setup(base, random_adapter):
+    return Setup(base.model, base.tokenizer, random_adapter)
+
+
+@pytest.fixture
+def every_way(monkeypatch):
+    monkeypatch.setattr(choices_module, "NEGLIGIBLE", 0.0)
+
+
+def words(seed, n):
+    """n tokens that are neither special nor the first bytes."""
+    return tuple(random.Random(seed).randrange(10, 400) for _ in range(n))
+
+
+def mixed(n=12, sampling=SHORT):
+    """Requests that differ in policy, length, pattern and seed; some start alike."""
+    rules, requests = words("rules", 30), []
+    for i in range(n):
+        tokens = (rules if i % 2 else ()) + words(i, 1 + 5 * i % 17)
+        pattern = (None, "<A>|<B>", "[0-9]{1,3}", None)[i % 4]
+        sampling = replace(sampling, temperature=(1.0, 0.6, 1.7)[i % 3])
+        options = AB if i % 4 < 2 else ()
+        requests.append(Request(f"chat {i}", tokens, (BASE, FIRST, SECOND)[i % 3], 100 + i, sampling, pattern, options))
+    return requests
+
+
+def follow_up(request, generation, turn):
+    more = words(f"{request.chat} {turn}", 1 + (request.seed + turn) % 6)
+    return replace(request, tokens=(*request.tokens, *generation.tokens, *more), seed=request.seed + 1000 * turn)
+
+
+def test_equal_to_plain_forwards_over_several_turns(setup, every_way):
+    requests = mixed()
+    for turn in range(1, 4):
+        generations = setup.generate(*requests)
+        for request, generation in zip(requests, generations, strict=True):
+            setup.check(request, generation)
+        requests = [follow_up(r, g, turn) for r, g in zip(requests, generations, strict=True)]
+
+
+SMALL = {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+GROUPED = SMALL | {
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 3,
+}
+WINDOW = {"sliding_window": 64, "head_dim": 8}
+ARCHITECTURES = {
+    "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
+    "qwen3": lambda: transformers.Qwen3Config(**GROUPED, head_dim=8),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**GROUPED, **WINDOW, layer_types=["sliding_attention", "full_attention"]),
+    "mistral": lambda: transformers.MistralConfig(**GROUPED, **WINDOW),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(**SMALL, eos_token_id=3, max_position_embeddings=256),
+    "granite": lambda: transformers.GraniteConfig(**GROUPED, logits_scaling=0.25, residual_multiplier=0.5),
+    "cohere": lambda: transformers.CohereConfig(**GROUPED, logit_scale=4.0),
+    "phi3": lambda: transformers.Phi3Config(**GROUPED),
+}
+
+
+def tiny(name):
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(ARCHITECTURES[name](), attn_implementation="sdpa").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter *= 5  # fresh models are all but uniform
+    return model
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_other_architectures(name, base, random_adapter):
+    setup = Setup(tiny(name), base.tokenizer, random_adapter)
+    requests = [replace(request, choices=()) for request in mixed(9)]
+    for turn in range(1, 3):
+        generations = setup.generate(*requests)
+        for request, generation in zip(requests, generations, strict=True):
+            setup.check(request, generation)
+        requests = [follow_up(r, g, turn) for r, g in zip(requests, generations, strict=True)]
+
+
+@pytest.mark.parametrize(("name", "longest"), [("qwen2", 256), ("gemma3", 64), ("mistral", 64), ("gpt_neox", 256)])
+def test_the_longest_chat_is_the_window(name, longest, base):
+    assert TransformersEngine(tiny(name), base.tokenizer, [3]).longest == longest
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]", None])
+def test_frequencies_follow_the_probabilities(setup, pattern):
+    """Chi-square of 1000 first tokens against the plain distribution, rare tokens taken together."""
+    n, tokens = 1000, words(5, 9)
+    sampling = Sampling(temperature=1.25, max_tokens=1)
+    requests = [Request(f"{i}", tokens, FIRST, seed, sampling, pattern) for i, seed in enumerate(range(1000, 1000 + n))]
+    drawn = Counter(generation.tokens[0] for generation in setup.generate(*requests))
+    logits = setup.oracle.logits(FIRST, tokens)[-1] / 1.25
+    if pattern:
+        digits = setup.tokenizer.encode("0123456789", add_special_tokens=False)
+        logits = torch.full_like(logits, -torch.inf).index_copy(0, torch.tensor(digits), logits[digits])
+    expected = n * logits.double().softmax(-1)
+    often = [i for i, e in enumerate(expected.tolist()) if e >= 5]
+    observed = torch.tensor([*(drawn[i] for i in often), n - sum(drawn[i] for i in often)])
+    predicted = torch.tensor([*(expected[i] for i in often), n - sum(expected[i] for i in often)])
+    observed, predicted = observed[predicted > 1e-6], predicted[predicted > 1e-6]
+    assert len(observed) > 5
+    statistic = ((observed - predicted) ** 2 / predicted).sum()
+    p = torch.special.gammaincc(torch.tensor((len(observed) - 1) / 2, dtype=torch.float64), (statistic / 2).double())
+    assert 0.01 < p < 0.999
+
+
+# ---- the same seed, the same answer
+
+
+async def play(engine, requests, delays=None, turns=3):
+    """Several turns of every chat, each at its own pace; returns the generations of each."""
+
+    async def chat(request):
+        found = []
+        for turn in range(1, turns + 1):
+            if delays is not None:
+                await asyncio.sleep(delays.choice((0, 0, 0.001, 0.004)))
+            found.append(await engine.generate(request))
+            request = follow_up(request, found[-1], turn)
+        engine.release(request.chat)
+        return found
+
+    tasks = {request.chat: asyncio.create_task(chat(request)) for request in requests}
+    return {name: await task for name, task in sorted(tasks.items())}
+
+
+def close(one, other):
+    assert one.keys() == other.keys()
+    for chat in one:
+        for a, b in zip(one[chat], other[chat], strict=True):
+            assert (a.text, a.tokens) == (b.text, b.tokens)
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
+            assert a.probabilities == pytest.approx(b.probabilities, abs=2e-3)
+
+
+def test_the_order_of_arrival_changes_no_bit(setup):
+    expected = asyncio.run(play(setup.engine, mixed()))
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(mixed(), 12)
+        assert asyncio.run(play(setup.engine, shuffled)) == expected
+
+
+def test_company_and_delays_change_no_token(setup):
+    expected = asyncio.run(play(setup.engine, mixed()))
+    for seed in range(3):
+        close(asyncio.run(play(setup.engine, mixed(), random.Random(seed))), expected)
+    alone = {}
+    for request in mixed():
+        alone |= asyncio.run(play(setup.engine, [request]))
+    close(alone, expected)
+
+
+def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
+    """A resumed run starts with a fresh engine and must go on as the uninterrupted one."""
+    asyncio.run(play(setup.engine, [replace(r, tokens=words("other", 29) + r.tokens, policy=BASE) for r in mixed(40)]))
+    asyncio.run(play(setup.engine, mixed(3)))
+    fresh = Setup(setup.oracle.plain, base.tokenizer, random_adapter)
+    assert asyncio.run(play(setup.engine, mixed())) == asyncio.run(play(fresh.engine, mixed()))
+
+
+# ---- what the cache saves, and what it must not keep
+
+
+@pytest.fixture
+def passed(setup, monkeypatch):
+    """Shapes of the token ids that went through the model."""
+    shapes, forward = [], setup.engine.model.forward
+
+    def counted(*args, **kwargs):
+        shapes.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(setup.engine.model, "forward", counted)
+    return shapes
+
+
+def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(setup, passed):
+    rules = words("rules", 50)
+    policies = (FIRST, FIRST, FIRST, SECOND, SECOND, BASE)
+    requests = [
+        Request(f"{i}", (*rules, *words(i, 2)), policy, i, Sampling(max_tokens=1), "<A>|<B>") for i, policy in enumerate(policies)
+    ]
+    generations = setup.generate(*requests)
+    assert passed == [(1, 51), (1, 51), (1, 51), (6, 2)]  # one prefix per policy, then what is different in each chat
+    passed.clear()
+    later = [replace(r, tokens=(*r.tokens, *g.tokens, *words("next", 3))) for r, g in zip(requests, generations, strict=True)]
+    for request, generation in zip(later, setup.generate(*later), strict=True):
+        setup.check(request, generation)
+    assert passed == [(6, 4)]  # the answer that was never read, and what followed it
+
+
+def test_forced_tokens_are_not_asked_for(setup, passed):
+    request = Request("chat", words(0, 8), FIRST, 0, Sampling(), "1234(5|6)")
+    (generation,) = setup.generate(request)
+    assert passed == [(1, 8 + 4)]
+    assert generation.logprobs[:4] == (0, 0, 0, 0)
+    setup.check(request, generation)
+
+
+def test_released_rows_are_used_again(setup):
+    asyncio.run(play(setup.engine, mixed(10)))
+    rows = setup.engine._pool.rows
+    for _ in range(3):
+        asyncio.run(play(setup.engine, mixed(10), turns=2))
+    assert setup.engine._pool.rows == rows <= 32
+
+
+def test_a_chat_that_is_not_continued_but_changed(setup):
+    first = Request("chat", words(0, 20), FIRST, 0, SHORT)
+    setup.generate(first)
+    for tokens in (words(0, 12), words(0, 12) + words(1, 9), words(2, 20), words(0, 20)):
+        request = replace(first, tokens=tokens)
+        setup.check(request, *setup.generate(request))
+    other = replace(first, policy=SECOND)
+    setup.check(other, *setup.generate(other))
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("successor", [FIRST, replace(FIRST, version=7)])
+def test_a_place_that_is_served_anew_serves_nothing_old(setup, random_adapter, successor, released):
+    requests = [Request(f"{i}", words("rules", 20) + words(i, 3), FIRST, i, SHORT) for i in range(3)]
+    setup.generate(*requests)
+    if released:
+        for request in requests:
+            setup.engine.release(request.chat)
+    setup.engine.retire(FIRST)
+    assert setup.engine.policies == (SECOND,)
+    places = len(setup.engine.model.peft_config)
+    setup.serve(successor, *random_adapter(setup.oracle.plain, 99))
+    assert len(setup.engine.model.peft_config) == places
+    requests = [replace(request, policy=successor) for request in requests] + [
+        Request("new 1", words("rules", 20) + words(7, 3), successor, 7, SHORT),
+        Request("new 2", words("rules", 20) + words(8, 3), successor, 8, SHORT),
+    ]
+    for request, generation in zip(requests, setup.generate(*requests), strict=True):
+        setup.check(request, generation)
+
+
+def test_served_weights_are_a_copy(setup, random_adapter):
+    weights, config = random_adapter(setup.oracle.plain, 5)
+    policy = PolicyRef("adapter", "other", 3)
+    setup.serve(policy, weights, config)
+    for tensor in weights.values():
+        tensor.zero_()
+    request = Request("chat", words(0, 9), policy, 0, SHORT)
+    setup.check(request, *setup.generate(request))
+    assert all(w.abs().sum() > 0 for w in setup.engine.served_weights(policy).values())
+
+
+# ---- when something goes wrong
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 4])
+def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup, monkeypatch, at):
+    """Forwards 0 to 2 compute what the chats of a policy share, the later ones are steps."""
+    forward, calls = setup.engine.model.forward, []
+
+    def failing(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == at + 1:
+            raise MemoryError("no room")
+        return forward(*args, **kwargs)
+
+    rules = words("rules", 30)
+    policies = (FIRST, SECOND, BASE, FIRST, SECOND, BASE)
+    requests = [Request(f"{i}", (*rules, *words(i, 4)), policy, i, SHORT) for i, policy in enumerate(policies)]
+    monkeypatch.setattr(setup.engine.model, "forward", failing)
+    results = setup.generate(*requests)
+    answered = [g for g in results if not isinstance(g, BaseException)]
+    assert all(g.tokens[-1] == setup.end for g in answered)  # before the failure
+    assert [str(error) for error in results if error not in answered] == ["no room"] * (6 - len(answered))
+    assert len(answered) < 3
+    requests += [replace(request, chat=f"new {request.chat}") for request in requests]
+    for request, generation in zip(requests, setup.generate(*requests), strict=True):
+        setup.check(request, generation)
+
+
+def test_a_chat_that_outgrows_the_model(setup):
+    setup.engine.longest = 12
+    (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling()))
+    assert isinstance(error, UserError)
+    assert "12" in str(error)
+    assert "max_tokens" in str(error)
+    request = Request("chat", words(0, 9), FIRST, 0, Sampling(max_tokens=4))  # the fourth token is not read any more
+    setup.check(request, *setup.generate(request))
+
+
+def test_a_bad_pattern(setup):
+    (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling(), "x["))
+    assert isinstance(error, UserError)
+    request = Request("chat", words(0, 9), FIRST, 0, SHORT, "[0-9]")
+    setup.check(request, *setup.generate(request))
+
+
+@pytest.mark.parametrize("pattern", [None, "[0-9]{5,9}"])
+def test_an_answer_is_cut_at_max_tokens(setup, pattern):
+    request = Request("chat", words(0, 9), FIRST, 3, Sampling(max_tokens=3), pattern)
+    (generation,) = setup.generate(request)
+    assert len(generation.tokens) == len(generation.logprobs) == 3
+    setup.check(request, generation)
+
+
+def test_the_end_token_belongs_to_the_tokens_and_not_to_the_text(setup):
+    for seed in range(200):
+        request = Request("chat", words(0, 9), FIRST, seed, Sampling(max_tokens=8), "[0-9]{1,3}")
+        (generation,) = setup.generate(request)
+        if generation.tokens[-1] == setup.end:
+            break
+    assert setup.tokenizer.decode(generation.tokens[:-1]) == generation.text
+    setup.check(request, generation)
+
+
+def test_cancelled_callers_leave_no_row_behind(setup):
+    """One is cancelled before it is admitted, one while its answer grows."""
+
+    async def some_give_up():
+        tasks = [asyncio.create_task(setup.engine.generate(request)) for request in mixed()]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        survivors = await asyncio.gather(*tasks[2:6])
+        tasks[1].cancel()
+        for request in mixed():
+            setup.engine.release(request.chat)
+        return survivors
+
+    for _ in range(3):
+        for request, generation in zip(mixed()[2:6], asyncio.run(some_give_up()), strict=True):
+            setup.check(replace(request, choices=()), generation)
+    asyncio.run(play(setup.engine, mixed()))
+    assert len(setup.engine._free_rows) == setup.engine._pool.rows
+
+
+def test_who_is_not_served(setup, random_adapter):
+    (error,) = setup.generate(Request("chat", words(0, 9), PolicyRef("adapter", "main", 3), 0))
+    assert isinstance(error, KeyError)
+    assert "main@3" in str(error)
+    weights, config = random_adapter(setup.oracle.plain, 0)
+    with pytest.raises(ValueError, match="main@1 is served already"):
+        setup.engine.serve(FIRST, weights, config)
+
+
+def test_an_adapter_that_does_not_fit(setup, random_adapter):
+    weights, config = random_adapter(setup.oracle.plain, 0)
+    policy = PolicyRef("adapter", "other", 1)
+    name, first = next(iter(weights.items()))
+    for wrong in ({name: first[:1]}, {}, {"elsewhere": first}):
+        unfit = {key: w for key, w in weights.items() if key != name} | wrong
+        with pytest.raises(UserError, match="other@1 does not fit"):
+            setup.engine.serve(policy, unfit, config)
+        assert not setup.engine.serves(policy)
+    setup.serve(policy, weights, config)
+    request = Request("chat", words(0, 9), policy, 0, SHORT)
+    setup.check(request, *setup.generate(request))
+
+
+def test_adapters_of_another_shape_get_another_place(setup, random_adapter):
+    setup.engine.retire(FIRST)
+    wide = PolicyRef("adapter", "wide", 1)
+    setup.serve(wide, *random_adapter(setup.oracle.plain, 4, rank=8))
+    setup.serve(FIRST, *random_adapter(setup.oracle.plain, 5))
+    requests = [Request(f"{i}", words(i, 9), policy, i, SHORT) for i, policy in enumerate((wide, FIRST, SECOND))]
+    for request, generation in zip(requests, setup.generate(*requests), strict=True):
+        setup.check(request, generation)
+
+
+def test_attention_that_takes_no_mask_of_ours(base):
+    model = tiny("qwen2")
+    model.set_attn_implementation("eager")
+    with pytest.raises(ValueError, match="sdpa"):
+        TransformersEngine(model, base.tokenizer, [3])
+
+
+def test_one_choice_is_certain(setup):
+    request = Request("chat", words(0, 9), FIRST, 0, SHORT, choices=("<A>",))
+    (generation,) = setup.generate(request)
+    assert generation.probabilities == (1.0,)

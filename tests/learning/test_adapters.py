@@ -1,0 +1,144 @@
+"""Adapter folders: plain PEFT reads them, and what does not belong is refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from detente import models
+from detente.config import LoraOptions
+from detente.errors import UserError
+from detente.learning import adapters
+from detente.records import PolicyRef
+
+
+@pytest.fixture
+def saved(open_run, tmp_path):
+    """A run with a trained-looking adapter and the folder it was saved to."""
+    run = open_run().shake()
+    folder = adapters.version_folder(tmp_path / "adapters", "main", 7)
+    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    return run, folder
+
+
+def test_plain_peft_loads_it_and_gives_the_same_logits(saved, lively_model):
+    run, folder = saved
+    fresh = AutoModelForCausalLM.from_pretrained(lively_model)
+    loaded = PeftModel.from_pretrained(fresh, folder).eval()
+    run.model.set_adapter("main")
+    tokens = torch.randint(10, 400, (3, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours, theirs = (model(tokens).logits.log_softmax(-1) for model in (run.model, loaded))
+        with loaded.disable_adapter():
+            assert (loaded(tokens).logits.log_softmax(-1) - ours).abs().max() > 0.1
+    assert torch.equal(ours, theirs)
+
+
+def test_loading_gives_back_the_weights_and_they_can_be_served(saved):
+    run, folder = saved
+    weights, config = adapters.load(folder, run.session.base)
+    expected = run.learners["main"].weights()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[key], expected[key]) for key in weights)
+    assert (config.r, config.lora_alpha) == (4, 8)
+    policy = PolicyRef("adapter", "main", 7)
+    run.engine.serve(policy, weights, config)
+    assert all(torch.equal(w, expected[key]) for key, w in run.engine.served_weights(policy).items())
+
+
+def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_model, tmp_path):
+    run, folder = saved
+    run.session.base.model.config._name_or_path = "whatever"
+    assert sorted(p.name for p in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors", "detente.json"]
+    assert folder.relative_to(tmp_path).as_posix() == "adapters/main/000007"
+    named = models.LanguageModel("pocket", run.session.base.model, run.session.base.tokenizer, run.session.base.fingerprint)
+    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], named)
+    for file in folder.iterdir():
+        text = file.read_bytes().decode(errors="replace")
+        assert str(tmp_path) not in text
+        assert lively_model not in text
+    assert adapters.base_model(folder) == "pocket"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["inference_mode"]) == ("pocket", True)
+
+
+def test_saving_leaves_the_model_as_it_was(saved):
+    run, _ = saved
+    config = run.model.peft_config["main"]
+    assert not config.inference_mode
+    assert config.base_model_name_or_path == run.session.base.name
+
+
+def test_another_base_model_is_refused(saved, tiny_model):
+    _, folder = saved
+    other = models.load(tiny_model, device="cpu")  # of the same shape
+    with pytest.raises(UserError, match="was trained on the base model"):
+        adapters.load(folder, other)
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "detente.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
+def test_a_damaged_folder_is_refused(saved, file, damage):
+    run, folder = saved
+    path = folder / file
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "garbage": b"\x00\xff" * 50}[damage])
+    if (file, damage) == ("detente.json", "missing"):  # a plain PEFT folder from elsewhere
+        adapters.load(folder, run.session.base)
+        return
+    with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder") as caught:
+        adapters.load(folder, run.session.base)
+    assert "\n" not in str(caught.value)
+    if file == "detente.json":
+        with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
+            adapters.base_model(folder)
+
+
+def test_a_folder_that_is_not_there(saved, tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        adapters.load(tmp_path / "nowhere", saved[0].session.base)
+
+
+def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
+    run, folder = saved
+    shutil.rmtree(folder)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(adapters, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    assert adapters.versions_in(folder.parent) == []
+    monkeypatch.undo()
+    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    assert adapters.versions_in(folder.parent) == [7]
+    assert not folder.with_name("000007.partial").exists()
+
+
+def test_finding_a_version_in_a_run(tmp_path):
+    with pytest.raises(UserError, match="has no adapter yet"):
+        adapters.newest(tmp_path)
+    for version in (10, 9, 110):
+        adapters.version_folder(tmp_path / "adapters", "main", version).mkdir(parents=True)
+    (tmp_path / "adapters" / "main" / "000120.partial").mkdir()
+    assert adapters.newest(tmp_path).name == "000110"
+    assert adapters.newest(tmp_path, version=9).name == "000009"
+    with pytest.raises(UserError, match="no version 11 of 'main'; it has 9, 10, 110"):
+        adapters.newest(tmp_path, version=11)
+    adapters.version_folder(tmp_path / "adapters", "other", 5).mkdir(parents=True)
+    with pytest.raises(UserError, match="several learners, main, other"):
+        adapters.newest(tmp_path)
+    assert adapters.newest(tmp_path, "other").name == "000005"
+
+
+def test_options_become_pefts_configuration():
+    config = adapters.lora_config(LoraOptions(rank=16, alpha=24, targets=("q_proj", "v_proj")))
+    assert (config.r, config.lora_alpha, config.lora_dropout, config.target_modules) == (16, 24, 0.0, {"q_proj", "v_proj"})
+    assert adapters.lora_config(LoraOptions()).target_modules == "all-linear"

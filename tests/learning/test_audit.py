@@ -1,0 +1,135 @@
+"""The served-policy audit: silent when the engine is honest, loud when it is not."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from detente.errors import UserError
+from detente.learning import adapters
+from detente.learning.audit import audit
+from detente.learning.learner import active
+from detente.learning.opponents import Seating
+from detente.records import PolicyRef
+
+SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
+
+
+def check(run, episodes, sources, **options):
+    defaults = {"turns": 8, "temperature": run.config.answer.temperature, "tolerance": 1e-3, "seed": (0, "audit")}
+    return audit(episodes, sources, run.model, run.engine.grammar, **defaults | options)
+
+
+def sources_of(run, folder, episodes):
+    return run.session.sources(folder, {policy for episode in episodes for policy in episode.policies})
+
+
+@pytest.mark.parametrize("answer", ["constrained", "free"])
+def test_an_honest_engine_passes(open_run, tmp_path, answer):
+    run = open_run(**SEPARATE, answer={"policy": answer, "max_tokens": 4, "temperature": 0.8}).shake(size=0.2)
+    episodes = run.play()
+    found = check(run, episodes, sources_of(run, tmp_path, episodes))
+    assert found.claimed < 1e-5
+    assert found.other > 1e-3
+
+
+def test_an_engine_that_swaps_two_adapters_is_found(open_run, tmp_path):
+    run = open_run(**SEPARATE).shake(size=0.2)
+    run.session.publish()
+    left, right = run.session.present.values()
+    places = run.engine._adapters
+    places[left], places[right] = places[right], places[left]
+    episodes = run.play()
+    with pytest.raises(
+        UserError, match=r"played by left@0 do not fit it .* to right@0|played by right@0 do not fit it .* to left@0"
+    ):
+        check(run, episodes, sources_of(run, tmp_path, episodes))
+
+
+def test_an_engine_that_serves_the_base_model_is_found(open_run, tmp_path):
+    run = open_run().shake(size=0.2)
+    run.learners["main"].version = 5
+    policy = run.learners["main"].policy
+    nothing = {key: torch.zeros_like(w) for key, w in run.learners["main"].weights().items()}
+    run.engine.serve(policy, nothing, run.model.peft_config["main"])
+    episodes = run.play()
+    with pytest.raises(UserError, match=r"played by main@5 do not fit it .* to the base model"):
+        check(run, episodes, sources_of(run, tmp_path, episodes))
+
+
+def stale(open_run):
+    """A run that serves the weights of before its last step as the present ones."""
+    run = open_run().shake(size=0.2)
+    old = {key: w.clone() for key, w in run.learners["main"].weights().items()}
+    run.shake(seed=2)
+    run.learners["main"].version = 5
+    run.engine.serve(run.learners["main"].policy, old, run.model.peft_config["main"])
+    return run, old
+
+
+def test_stale_weights_that_are_on_disk_are_named(open_run, tmp_path):
+    run, old = stale(open_run)
+    folder = adapters.version_folder(tmp_path, "main", 4)
+    adapters.save(folder, old, run.model.peft_config["main"], run.session.base)
+    episodes = run.play()
+    sources = run.session.sources(tmp_path, {run.learners["main"].policy, PolicyRef("adapter", "main", 4)})
+    with pytest.raises(UserError, match=r"played by main@5 do not fit it .* to main@4"):
+        check(run, episodes, sources)
+
+
+def test_stale_weights_that_are_nowhere_are_found_too(open_run, tmp_path):
+    run, _ = stale(open_run)
+    episodes = run.play()
+    with pytest.raises(UserError, match=r"played by main@5 do not fit it"):
+        check(run, episodes, sources_of(run, tmp_path, episodes))
+
+
+def test_kept_versions_are_compared_with_what_lies_on_disk(open_run, tmp_path):
+    run = open_run().shake(size=0.2)
+    learner, base = run.learners["main"], run.session.base
+    kept = PolicyRef("adapter", "main", 3)
+    adapters.save(adapters.version_folder(tmp_path, "main", 3), learner.weights(), run.model.peft_config["main"], base)
+    run.shake(seed=2, size=0.2)
+    learner.version = 9
+    run.session.publish()
+    run.session.serve_kept(tmp_path, [kept])
+    table = [[Seating((learner.policy, kept), ("main", None))] * 4]
+    episodes = run.play(tables=table, publish=False)
+    sources = sources_of(run, tmp_path, episodes)
+    assert set(sources) == {learner.policy, kept, PolicyRef("base", "the base model")}
+    assert check(run, episodes, sources, turns=4).claimed < 1e-5
+    # the file changes: what was served as main@3 is not main@3 any more
+    other = {key: w + 0.2 * torch.randn_like(w) for key, w in learner.weights().items()}
+    adapters.save(adapters.version_folder(tmp_path, "main", 3), other, run.model.peft_config["main"], base)
+    with pytest.raises(UserError, match="played by main@3 do not fit"):
+        check(run, episodes, sources, turns=4)
+
+
+def test_gaps_up_to_the_tolerance_are_rounding(open_run, tmp_path):
+    """Two adapters that hardly differ may fit better than each other."""
+    run = open_run(**SEPARATE)
+    with torch.no_grad():
+        for parameter in run.learners["right"].parameters:
+            parameter += 1e-6
+    run.session.publish()
+    left, right = run.session.present.values()
+    places = run.engine._adapters
+    places[left], places[right] = places[right], places[left]
+    episodes = run.play()
+    assert check(run, episodes, sources_of(run, tmp_path, episodes)).claimed < 1e-3
+
+
+def test_the_same_seed_scores_the_same_turns(open_run, tmp_path):
+    run = open_run(episodes=8, group_size=8).shake()
+    episodes = run.play()
+    sources = sources_of(run, tmp_path, episodes)
+    assert check(run, episodes, sources, turns=2) == check(run, episodes, sources, turns=2)
+    assert len({check(run, episodes, sources, turns=2, seed=(i,)).other for i in range(4)}) > 1
+
+
+def test_nobody_to_audit(open_run):
+    run = open_run()
+    episodes = run.play()
+    assert check(run, episodes, {PolicyRef("adapter", "other", 1): partial(active, run.model, "main")}) is None
+    assert check(run, [], {}) is None
+    assert check(run, episodes, {run.learners["main"].policy: partial(active, run.model, "main")}, turns=0) is None

@@ -1,0 +1,212 @@
+"""From episodes to tensors, on episodes written by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from detente.engines.grammar import Grammar
+from detente.errors import UserError
+from detente.learning.batch import micro_batches, single_turn, trajectories, trajectory, with_credit
+from detente.records import Completion, Episode, PolicyRef, Round, Turn
+
+MAIN, SCRIPT = PolicyRef("adapter", "main", 3), PolicyRef("script", "tit_for_tat")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def grammar(tokenizer):
+    return Grammar(tokenizer, len(tokenizer) + 3, [tokenizer.eos_token_id])
+
+
+def turn(player, prompt, tokens, pattern=None, policy=MAIN, logprobs=None):
+    logprobs = tuple(-0.1 * (i + 1) for i in range(len(tokens))) if logprobs is None else logprobs
+    completion = Completion("", policy, 0, tuple(prompt), tuple(tokens), logprobs, pattern)
+    return Turn(player, "", "C", True, completion)
+
+
+def episode(rounds, learners=("main", None), group=0, rewards=None):
+    rewards = rewards or [(float(t), 10.0 + t) for t in range(len(rounds))]
+    made = tuple(Round(tuple(turns), r, {}) for turns, r in zip(rounds, rewards, strict=True))
+    return Episode({"name": "ipd"}, 0, (MAIN, SCRIPT), made, learners, group=group)
+
+
+def test_a_trajectory_by_hand(tokenizer, grammar):
+    """Round 0: a message (free) and a decision (constrained) of seat 0; round 1: seat 0 is silent; round 2: a decision."""
+    digits = tokenizer.encode("12345", add_special_tokens=False)
+    end = tokenizer.eos_token_id
+    chat = episode(
+        [
+            [
+                turn(0, (50, 51, 52), (60, 61)),
+                turn(1, (), (), policy=SCRIPT),
+                turn(0, (53,), (*digits[:4], end), "1234(5)?", logprobs=(0, 0, 0, 0, -0.7)),
+            ],
+            [turn(1, (), (), policy=SCRIPT)],
+            [turn(0, (54, 55), (digits[4],), "4|5", logprobs=(-0.3,)), turn(1, (), (), policy=SCRIPT)],
+        ]
+    )
+    one = trajectory(chat, 0, 2.0, grammar)
+    assert one.tokens.tolist() == [50, 51, 52, 60, 61, 53, *digits[:4], end, 54, 55, digits[4]]
+    # of the decision 1234(5)? only the last token was drawn: the four digits are forced
+    assert one.drawn.tolist() == [3, 4, 10, 13]
+    assert one.rounds.tolist() == [0, 0, 0, 2]
+    assert one.logprobs.tolist() == [-0.1, -0.2, -0.7, -0.3]
+    assert one.generated == 2 + 5 + 1
+    assert one.starts.tolist() == [2, 10, 12]  # the position before the first answer; in round 1 that of the last token so far
+    assert one.own.tolist() == [0.0, 0.5, 1.0]
+    assert one.others.tolist() == [5.0, 5.5, 6.0]
+    (micro,) = micro_batches([one], 1000, CPU)
+    size = len(tokenizer) + 3
+    allowed = micro.allowed(size)
+    assert allowed.shape == (4, size)
+    assert allowed[:2].all()
+    assert allowed[2].nonzero()[:, 0].tolist() == sorted([digits[4], end])
+    assert allowed[3].nonzero()[:, 0].tolist() == sorted([digits[3], digits[4]])
+
+
+def test_free_answers_need_no_mask(grammar):
+    one = trajectory(episode([[turn(0, (5,), (6, 7))]]), 0, 1.0, grammar)
+    assert one.allowed is None
+    (micro,) = micro_batches([one], 1000, CPU)
+    assert micro.allowed(9) is None
+
+
+def test_only_seats_that_train_make_trajectories(grammar):
+    free = [[turn(0, (5,), (6,)), turn(1, (8,), (9,))]]
+    episodes = [
+        episode(free, ("main", None)),
+        episode(free, (None, "main")),
+        episode(free, ("main", "main")),
+        episode(free, ("x", "y")),
+    ]
+    found = trajectories(episodes, "main", 1.0, grammar)
+    assert [(one.seat, one.tokens.tolist()) for one in found] == [(0, [5, 6]), (1, [8, 9]), (0, [5, 6]), (1, [8, 9])]
+    assert [one.seat for one in trajectories(episodes, "y", 1.0, grammar)] == [1]
+
+
+def test_a_seat_without_tokens(grammar):
+    one = trajectory(episode([[turn(1, (), (), policy=SCRIPT)]] * 2), 0, 1.0, grammar)
+    assert (len(one.tokens), len(one.drawn), one.generated) == (0, 0, 0)
+    assert one.starts.tolist() == [0, 0]
+
+
+def test_single_turn_is_the_chat_up_to_a_turn(tokenizer, grammar):
+    four = tokenizer.encode("4", add_special_tokens=False)
+    rounds = [
+        [turn(0, (50,), (60, 61)), turn(1, (70,), (71,))],
+        [turn(1, (72,), (73,)), turn(0, (51,), four, "4|5", logprobs=(-0.6,))],
+    ]
+    chat = episode(rounds)
+    one = single_turn(chat, rounds[1][1], grammar)
+    assert one.tokens.tolist() == [50, 60, 61, 51, *four]
+    assert one.drawn.tolist() == [4]
+    assert one.logprobs.tolist() == [-0.6]
+    assert single_turn(chat, rounds[0][1], grammar).tokens.tolist() == [70, 71]
+
+
+# ---- credit, group by group
+
+
+def lone(group, seat, own, others=None, tokens=2):
+    own = torch.tensor(own, dtype=torch.float64)
+    made = trajectory(episode([[turn(0, (5,), (6,) * tokens)]] * len(own)), 0, 1.0, Plain())
+    return replace(made, group=group, seat=seat, own=own, others=own if others is None else torch.tensor(others))
+
+
+class Plain:
+    vocab_size = 16
+
+
+def minus_mean_of_others(own, others, values):
+    assert values is None
+    return own - (own.sum(1, keepdim=True) - own) / (own.shape[1] - 1)
+
+
+def test_groups_are_seats_that_share_a_game_seed():
+    found = [
+        lone(0, 0, [1.0, 2]),
+        lone(0, 1, [10.0, 0]),
+        lone(1, 0, [5.0]),
+        lone(0, 0, [3.0, 6]),
+        lone(1, 0, [1.0]),
+        lone(0, 1, [0.0, 0]),
+    ]
+    credited = with_credit(found, minus_mean_of_others, None, baseline="group")
+    assert [one.credit.tolist() for one in credited] == [[-2, -4], [10, 0], [4], [2, 4], [-4], [-10, 0]]
+    assert [(one.group, one.seat) for one in credited] == [(one.group, one.seat) for one in found]
+
+
+def test_the_whole_batch_as_one_group():
+    found = [lone(0, 0, [1.0]), lone(1, 0, [2.0]), lone(2, 0, [6.0]), lone(0, 1, [1.0]), lone(1, 1, [4.0])]
+    credited = with_credit(found, minus_mean_of_others, None, baseline="batch")
+    assert [one.credit.item() for one in credited] == [-3, -1.5, 4.5, -3, 3]
+    with pytest.raises(UserError, match="equal length"):
+        with_credit([lone(0, 0, [1.0]), lone(1, 0, [2.0, 3.0])], minus_mean_of_others, None, baseline="batch")
+
+
+def test_who_is_alone_is_left_out_unless_nothing_is_compared():
+    found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 1, [4.0])]
+    assert [one.seat for one in with_credit(found, minus_mean_of_others, None, baseline="group")] == [1, 1]
+    plain = with_credit(found, lambda own, others, values: own, None, baseline="none")
+    assert [one.credit.item() for one in plain] == [1, 2, 4]
+
+
+def test_values_go_with_their_trajectories():
+    found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 0, [4.0]), lone(0, 1, [8.0])]
+    values = [torch.tensor([10.0 * i]) for i in range(4)]
+    credited = with_credit(found, lambda own, others, known: own + known, values, baseline="critic")
+    assert [one.credit.item() for one in credited] == [1, 12, 24, 38]
+
+
+# ---- padding
+
+
+def test_micro_batches_hold_every_drawn_token_once():
+    rng = np.random.default_rng(0)
+    found = [
+        replace(lone(0, 0, [1.0], tokens=int(n)), credit=torch.tensor([float(i)])) for i, n in enumerate(rng.integers(1, 30, 25))
+    ]
+    for limit in (1, 40, 100, 10_000):
+        micros = list(micro_batches(found, limit, CPU))
+        assert sorted(i for micro in micros for i in micro.members) == list(range(25))
+        for micro in micros:
+            assert micro.tokens.numel() <= limit or len(micro.members) == 1
+            for row, i in enumerate(micro.members):
+                here = micro.rows == row
+                assert micro.tokens[row, : len(found[i].tokens)].tolist() == found[i].tokens.tolist()
+                assert not micro.tokens[row, len(found[i].tokens) :].any()
+                assert (micro.before[here] + 1).tolist() == found[i].drawn.tolist()
+                assert micro.targets[here].tolist() == found[i].tokens[found[i].drawn].tolist()
+                assert micro.engine_logprobs[here].tolist() == pytest.approx(found[i].logprobs.tolist())
+                assert set(micro.credit[here].tolist()) == {float(i)}
+    assert len(list(micro_batches(found, 10_000, CPU))) == 1
+    assert len(list(micro_batches(found, 1, CPU))) == 25
+
+
+def test_credit_goes_to_the_tokens_of_its_round():
+    one = replace(lone(0, 0, [1.0, 1.0, 1.0]), credit=torch.tensor([7.0, 8.0, 9.0]))
+    (micro,) = micro_batches([one], 1000, CPU)
+    assert micro.credit.tolist() == [7, 7, 8, 8, 9, 9]
+
+
+def test_constrained_and_free_chats_in_one_batch(tokenizer, grammar):
+    four = tokenizer.encode("4", add_special_tokens=False)
+    constrained = trajectory(episode([[turn(0, (50,), four, "4|5")]]), 0, 1.0, grammar)
+    free = trajectory(episode([[turn(0, (50, 51), (60, 61))]]), 0, 1.0, grammar)
+    (micro,) = micro_batches([free, constrained], 1000, CPU)
+    allowed = micro.allowed(grammar.vocab_size)
+    assert [int(n) for n in allowed.sum(-1)] == [2, grammar.vocab_size, grammar.vocab_size]
+
+
+def test_nothing_to_do():
+    assert list(micro_batches([], 100, CPU)) == []
+    assert with_credit([], minus_mean_of_others, None, baseline="group") == []

@@ -1,0 +1,152 @@
+"""The training state on disk: what goes in comes out, bit for bit, and damage never goes unnoticed."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from detente.errors import UserError
+from detente.learning.checkpoint import TrainState, capture, read_newest, restore, write
+
+KEPT = {"main": [10, 20], "other": []}
+
+
+def learner(seed=0, steps=0):
+    """What a checkpoint needs of a learner: tensors that Adam has moved a few times, and a version."""
+    torch.manual_seed(seed)
+    parameters = [torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(4))]
+    optimizer = torch.optim.Adam(parameters, lr=0.1)
+    one = SimpleNamespace(version=0, optimizer=optimizer, parameters=parameters)
+    for _ in range(steps):
+        step(one)
+    return one
+
+
+def step(one):
+    one.optimizer.zero_grad()
+    sum((p**2).sum() for p in one.parameters).backward()
+    one.optimizer.step()
+    one.version += 1
+
+
+def state(iteration, seed=0, steps=3):
+    return capture(iteration, {"main": learner(seed, steps), "other": learner(seed + 1)}, KEPT)
+
+
+def newest(folder):
+    found = read_newest(folder)
+    assert found is not None
+    return found
+
+
+def test_without_a_folder_there_is_no_state(tmp_path):
+    assert read_newest(tmp_path / "checkpoint") is None
+
+
+def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path):
+    first = {"main": learner(0, 3), "other": learner(1, 0)}
+    write(tmp_path, capture(3, first, KEPT))
+    again = {"main": learner(5, 1), "other": learner(6, 2)}
+    found = newest(tmp_path)
+    restore(found, again)
+    assert (found.iteration, found.kept, found.versions) == (3, KEPT, {"main": 3, "other": 0})
+    for name in first:
+        assert again[name].version == first[name].version
+        for _ in range(2):
+            step(first[name])
+            step(again[name])
+        for ours, theirs in zip(again[name].parameters, first[name].parameters, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_capturing_does_not_share_the_pool():
+    kept = {"main": [10]}
+    taken = capture(10, {"main": learner()}, kept)
+    kept["main"].append(20)
+    assert taken.kept == {"main": [10]}
+
+
+def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path):
+    for iteration in (9, 10, 11):
+        write(tmp_path, state(iteration, seed=iteration))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["000011"]
+    found, expected = newest(tmp_path), state(11, seed=11)
+    assert found.iteration == 11
+    assert all(torch.equal(found.tensors[key], expected.tensors[key]) for key in expected.tensors)
+    assert found.tensors.keys() == expected.tensors.keys()
+
+
+def test_what_a_crash_leaves_does_no_harm(tmp_path):
+    write(tmp_path, state(1))
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "tensors.safetensors").write_bytes(b"half")
+    assert newest(tmp_path).iteration == 1
+    write(tmp_path, state(2))
+    assert [folder.name for folder in tmp_path.iterdir()] == ["000002"]
+
+
+def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
+    write(tmp_path, state(1))
+
+    def full(descriptor):
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            write(tmp_path, state(2))
+    assert newest(tmp_path).iteration == 1
+    write(tmp_path, state(2))
+    assert newest(tmp_path).iteration == 2
+
+
+def flip(path, at):
+    """Change one bit."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def edit(folder, **changes):
+    path = folder / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+DAMAGE = {
+    "tensors cut short": lambda folder: os.truncate(folder / "tensors.safetensors", 500),
+    "tensors empty": lambda folder: os.truncate(folder / "tensors.safetensors", 0),
+    "tensors missing": lambda folder: (folder / "tensors.safetensors").unlink(),
+    "a bit of the last tensor": lambda folder: flip(folder / "tensors.safetensors", -1),
+    "a bit of the header": lambda folder: flip(folder / "tensors.safetensors", 20),
+    "state missing": lambda folder: (folder / "state.json").unlink(),
+    "state cut short": lambda folder: os.truncate(folder / "state.json", 30),
+    "state of another shape": lambda folder: (folder / "state.json").write_text("[1, 2]"),
+    "state without digest": lambda folder: (folder / "state.json").write_text('{"iteration": 1}'),
+    "state not text": lambda folder: (folder / "state.json").write_bytes(b"\xff\xfe"),
+    "another iteration": lambda folder: edit(folder, iteration=2),
+    "another pool": lambda folder: edit(folder, kept={"main": [10, 30], "other": []}),
+    "another version": lambda folder: edit(folder, versions={"main": 2, "other": 0}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_one_sentence(damage, tmp_path):
+    write(tmp_path, state(1))
+    DAMAGE[damage](tmp_path / "000001")
+    with pytest.raises(UserError) as caught:
+        read_newest(tmp_path)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"The checkpoint {tmp_path / '000001'} is damaged (")
+    assert sentence.endswith(f"; restore it from a copy, or remove the folder {tmp_path} to train from the start.")
+    assert "\n" not in sentence
+
+
+def test_tensors_keep_their_type_and_bits(tmp_path):
+    odd = torch.tensor([0.1, -0.0, float("inf"), 1e-45])
+    write(tmp_path, TrainState(1, {}, {}, {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}))
+    found = newest(tmp_path).tensors
+    assert torch.equal(found["a"].view(torch.int32), odd.view(torch.int32))
+    assert found["b"].dtype == torch.bfloat16
+    assert found["c"].shape == ()

@@ -1,0 +1,423 @@
+"""The learner against gradients and log-probabilities computed plainly: whole chats, one at a time, no batch, no cache."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+
+from detente.learning import learner as module
+from detente.learning.learner import active, adapter_parameters
+from detente.records import PolicyRef
+
+CAP = 2.0
+
+
+def sgd(learner, lr=1.0):
+    """Replace Adam, so that an update moves the weights by the gradient itself."""
+    parameters = [p for group in learner.optimizer.param_groups for p in group["params"]]
+    learner.optimizer = torch.optim.SGD(parameters, lr=lr)
+
+
+def moved(learner, found, progress=0.0):
+    """How far one update moves each tensor of the adapter."""
+    before = [p.detach().clone() for p in learner.parameters]
+    learner.update(found, progress)
+    return [p.detach() - old for p, old in zip(learner.parameters, before, strict=True)]
+
+
+OPEN = {"lr": 1.0, "max_grad_norm": 1e9}  # with sgd: the step is minus the gradient
+
+
+# ---- gradient of the loss
+
+
+def plain_loss(run, model, reference, found, ratios=None):
+    """SPEC 3.5 from plain forwards of whole chats: the loss, and the importance ratios (kept fixed if given)."""
+    options, temperature = run.learners["main"].options, run.config.answer.temperature
+    total, all_ratios = 0.0, []
+    returns = {}
+    for i, one in enumerate(found):
+        returns[i] = [
+            sum(options.credit.gamma ** (k - t) * one.own[k] for k in range(t, len(one.own))) for t in range(len(one.own))
+        ]
+    for i, one in enumerate(found):
+        members = [j for j, other in enumerate(found) if (other.group, other.seat) == (one.group, one.seat) and j != i]
+        distributions = []
+        for which in (model, reference):
+            rows = which(torch.from_numpy(one.tokens)[None]).logits[0, one.drawn - 1] / temperature
+            for row, packed in zip(rows, one.allowed, strict=True):
+                bits = [(int(packed[word // 8]) >> word % 8) & 1 for word in range(rows.shape[1])]
+                row.data[~torch.tensor(bits, dtype=torch.bool)] = -torch.inf
+            distributions.append(rows.log_softmax(-1))
+        for n, (position, t) in enumerate(zip(one.drawn, one.rounds, strict=True)):
+            credit = float(returns[i][t] - sum(returns[j][t] for j in members) / len(members))
+            target = int(one.tokens[position])
+            logprob, base = distributions[0][n, target], distributions[1][n, target].detach()
+            possible = distributions[0][n][distributions[0][n].isfinite()]
+            entropy = -(possible.exp() * possible).sum()
+            ratio = float((logprob.detach() - one.logprobs[n]).exp()) if ratios is None else ratios[len(all_ratios)]
+            all_ratios.append(ratio)
+            weight, d = min(ratio, CAP), base - logprob
+            total = total - weight * credit * logprob - options.loss.entropy * entropy
+            total = total + options.loss.kl * weight * (d.exp() - d - 1)
+    return total / sum(one.generated for one in found), all_ratios
+
+
+def norm(self, hidden):
+    """LlamaRMSNorm without its detour through float32, which would drown differences."""
+    return self.weight * hidden * (hidden.pow(2).mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+
+def test_an_update_is_the_finite_difference_of_the_loss(open_run, monkeypatch):
+    monkeypatch.setattr(transformers.models.llama.modeling_llama.LlamaRMSNorm, "forward", norm)
+    run = open_run(
+        loss={"entropy": 0.3, "kl": 0.2},
+        credit={"reward_divisor": 5, "gamma": 0.8},
+        optimizer=OPEN,
+        answer={"temperature": 0.7, "max_tokens": 4},
+        game={"name": "ipd", "rounds": 2},
+    ).shake()
+    found = run.trajectories(run.play())
+    # as if the engine had been off: ratios from 0.6 to 3.3, some of them above the cap
+    shifts = torch.linspace(-0.5, 1.2, len(found)).tolist()
+    found = [replace(one, logprobs=one.logprobs - shift) for one, shift in zip(found, shifts, strict=True)]
+    run.model.double()
+    learner = run.learners["main"]
+    trained, reference = copy.deepcopy(run.model), copy.deepcopy(run.model).unload()
+    trained.set_adapter("main")
+    sgd(learner)
+    steps = moved(learner, found)
+    tensors = adapter_parameters(trained, "main")
+    with torch.no_grad():
+        _, ratios = plain_loss(run, trained, reference, found)
+        assert min(ratios) < 0.7
+        assert max(ratios) > CAP
+        checked = 0
+        for i in range(0, len(tensors), 5):  # A and B of every kind of layer
+            entry = int(steps[i].abs().argmax())
+            losses = []
+            for sign in (1, -1):
+                tensors[i].view(-1)[entry] += sign * 1e-5
+                losses.append(float(plain_loss(run, trained, reference, found, ratios)[0]))
+                tensors[i].view(-1)[entry] -= sign * 1e-5
+            slope = (losses[0] - losses[1]) / 2e-5
+            assert abs(slope) > 1e-6
+            assert -float(steps[i].view(-1)[entry]) == pytest.approx(slope, rel=1e-5)
+            checked += 1
+    assert checked > 5
+
+
+def test_micro_batches_add_up_to_the_whole_batch(open_run):
+    """Chats of different lengths, so that micro-batches pad differently."""
+    options = {"loss": {"entropy": 0.1, "kl": 0.1}, "game": {"name": "ipd", "continuation": 0.6, "max_rounds": 6}}
+    steps = []
+    for limit in (1_000_000, 200, 1):
+        run = open_run(**options, optimizer=OPEN | {"micro_batch_tokens": limit}, episodes=8, group_size=4).shake()
+        found = run.trajectories(run.play())
+        assert len({len(one.tokens) for one in found}) > 1
+        sgd(run.learners["main"])
+        steps.append(moved(run.learners["main"], found))
+    largest = max(float(step.abs().max()) for step in steps[0])
+    assert largest > 1e-3
+    for other in steps[1:]:
+        for one, two in zip(steps[0], other, strict=True):
+            torch.testing.assert_close(one, two, atol=1e-6 * largest + 1e-8, rtol=1e-4)
+
+
+def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run):
+    steps, forwards = [], []
+    for checkpointing in (False, True):
+        run = open_run(optimizer=OPEN | {"gradient_checkpointing": checkpointing}, loss={"kl": 0.1}).shake()
+        found = run.trajectories(run.play())
+        calls = []
+        for layer in run.model.get_base_model().get_decoder().layers:
+            layer.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        sgd(run.learners["main"])
+        steps.append(moved(run.learners["main"], found))
+        forwards.append(len(calls))
+        assert not any(m.training for m in run.model.modules())
+    assert forwards == [6, 9]  # three layers: reference, policy, and the policy once more
+    for plain, checkpointed in zip(*steps, strict=True):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+def test_dropout_of_the_base_model_stays_off_while_training(open_run, tmp_path, base):
+    config = transformers.Qwen2Config(**SMALL, num_key_value_heads=2, attention_dropout=0.5)
+    folder = saved(transformers.AutoModelForCausalLM.from_config(config), base.tokenizer, tmp_path)
+    run = open_run(model=folder, optimizer={"gradient_checkpointing": True}).shake()
+    metrics = run.learners["main"].update(run.trajectories(run.play()), 0.0)
+    assert metrics["mismatch/main/max_abs"] < 1e-5
+
+
+def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypatch):
+    run = open_run(game={"name": "ipd", "rounds": 6}, episodes=8).shake()
+    found = run.trajectories(run.play())
+    drawn = sum(len(one.drawn) for one in found)
+    monkeypatch.setattr(module, "chunked_token_logprobs", lambda *a, f=module.chunked_token_logprobs, **k: f(*a, **k, chunk=20))
+    shapes = []
+    run.model.get_output_embeddings().register_forward_hook(lambda _, inputs, output: shapes.append(tuple(output.shape)))
+    run.learners["main"].update(found, 0.0)
+    assert drawn < sum(len(one.tokens) for one in found) / 4
+    assert all(rows <= 20 for rows, _ in shapes)
+    assert sum(rows for rows, _ in shapes) == 2 * drawn  # once forward, once more for backward
+
+
+# ---- the same distribution as the engine
+
+SMALL = {
+    "vocab_size": 512,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+    "eos_token_id": 3,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+}
+GROUPED = SMALL | {"num_key_value_heads": 2}
+ARCHITECTURES = {
+    "qwen3": lambda: transformers.Qwen3Config(**GROUPED, head_dim=8),
+    "gemma3": lambda: transformers.Gemma3TextConfig(
+        **GROUPED, head_dim=8, sliding_window=256, layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=3.0
+    ),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(**SMALL),
+    "granite": lambda: transformers.GraniteConfig(**GROUPED, logits_scaling=0.25),
+    "cohere": lambda: transformers.CohereConfig(**GROUPED, logit_scale=4.0),
+}
+
+
+def saved(model, tokenizer, folder):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter *= 5
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def exact(metrics):
+    assert metrics["ratio/main"] == pytest.approx(1, abs=1e-5)
+    assert metrics["capped/main"] == 0
+    assert metrics["mismatch/main/max_abs"] < 2e-5
+    assert 0 <= metrics["mismatch/main/kl"] < 1e-9
+
+
+@pytest.mark.parametrize("policy", ["constrained", "retry", "free"])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_right_after_the_rollout_ratios_are_one(open_run, policy, temperature):
+    run = open_run(answer={"policy": policy, "max_tokens": 4, "temperature": temperature}).shake()
+    for iteration in range(2):
+        exact(run.learners["main"].update(run.trajectories(run.play(iteration)), 0.0))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_right_after_the_rollout_ratios_are_one_on_other_architectures(open_run, tmp_path, base, name):
+    torch.manual_seed(0)
+    folder = saved(transformers.AutoModelForCausalLM.from_config(ARCHITECTURES[name]()), base.tokenizer, tmp_path)
+    run = open_run(model=folder, loss={"kl": 0.1}).shake()
+    for iteration in range(2):
+        exact(run.learners["main"].update(run.trajectories(run.play(iteration)), 0.0))
+
+
+def test_ratios_tell_when_the_engine_was_off(open_run):
+    run = open_run().shake()
+    found = [replace(one, logprobs=one.logprobs - 1.0) for one in run.trajectories(run.play())]
+    metrics = run.learners["main"].update(found, 0.0)
+    assert metrics["ratio/main"] == pytest.approx(2.718282, rel=1e-4)
+    assert metrics["capped/main"] == 1
+    assert metrics["mismatch/main/mean_abs"] == pytest.approx(1, rel=1e-4)
+    assert metrics["mismatch/main/kl"] == pytest.approx(2.718282 - 2, rel=1e-3)
+
+
+def test_the_divergence_is_from_the_base_model(open_run):
+    """A new adapter is the base model; a random one is not. The number against plain forwards."""
+    fresh = open_run(loss={"kl": 0.1})
+    assert abs(fresh.learners["main"].update(fresh.trajectories(fresh.play()), 0.0)["kl/main"]) < 1e-9
+    run = open_run(loss={"kl": 0.1}).shake(size=0.2)
+    found = run.trajectories(run.play())
+    trained, reference = copy.deepcopy(run.model), copy.deepcopy(run.model).unload()
+    trained.set_adapter("main")
+    total = 0.0
+    for one in found:
+        logprobs = []
+        for model in (trained, reference):
+            rows = model(torch.from_numpy(one.tokens)[None]).logits[0, one.drawn - 1].detach()
+            words = [[w for w in range(rows.shape[1]) if int(p[w // 8]) >> w % 8 & 1] for p in one.allowed]
+            logprobs.append([rows[n, one.tokens[i]] - rows[n, words[n]].logsumexp(-1) for n, i in enumerate(one.drawn)])
+        total += sum(float(torch.expm1(b - a) - (b - a)) for a, b in zip(*logprobs, strict=True))
+    expected = total / sum(len(one.drawn) for one in found)
+    assert expected > 1e-3
+    assert run.learners["main"].update(found, 0.0)["kl/main"] == pytest.approx(expected, rel=1e-3)
+
+
+# ---- adapters beside each other
+
+SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
+
+
+def test_updating_one_learner_leaves_everything_else_bit_for_bit(open_run):
+    run = open_run(**SEPARATE).shake()
+    episodes = run.play()
+    state = {key: value.clone() for key, value in run.model.state_dict().items()}
+    run.learners["left"].update(run.trajectories(episodes, "left"), 0.0)
+    changed = {key for key, value in run.model.state_dict().items() if not torch.equal(value, state[key])}
+    assert changed == {key for key in state if ".left." in key}
+    assert (run.learners["left"].version, run.learners["right"].version) == (1, 0)
+    assert run.learners["left"].policy == PolicyRef("adapter", "left", 1)
+    run.learners["right"].update(run.trajectories(episodes, "right"), 0.0)
+    exact_again = run.learners["right"].update(run.trajectories(run.play(1), "right"), 0.0)
+    assert exact_again["mismatch/right/max_abs"] < 2e-5
+
+
+def test_each_learner_trains_on_its_own_seat(open_run):
+    run = open_run(**SEPARATE)
+    episodes = run.play()
+    assert {one.seat for one in run.trajectories(episodes, "left")} == {0}
+    assert {one.seat for one in run.trajectories(episodes, "right")} == {1}
+
+
+@pytest.mark.parametrize("names", [("weight", "other"), ("left", "left2"), ("main", "main_2")])
+def test_names_that_contain_each_other_or_more(open_run, names):
+    run = open_run(seats=names, learners={name: {} for name in names}).shake()
+    one, other = (adapter_parameters(run.model, name) for name in names)
+    assert [p.shape for p in one] == [p.shape for p in other]
+    assert len(one) == len(run.learners[names[0]].weights()) == 2 * 7 * 3  # A and B, linear layers, layers
+    assert not {id(p) for p in one} & {id(p) for p in other}
+    metrics = run.learners[names[0]].update(run.trajectories(run.play(), names[0]), 0.0)
+    assert metrics[f"mismatch/{names[0]}/max_abs"] < 2e-5
+
+
+def test_switching_adapters_between_forward_and_backward_is_an_error(open_run):
+    run = open_run(**SEPARATE)
+    with pytest.raises(RuntimeError, match=r"switched from left to \['right'\]"), active(run.model, "left"):
+        run.model.set_adapter("right")
+    with pytest.raises(KeyError), active(run.model, "left"):  # an error of its own goes through
+        {}["missing"]
+    assert not run.model.training
+
+
+# ---- options
+
+
+def test_the_learning_rate_is_annealed(open_run):
+    run = open_run(optimizer={"lr": 0.02, "lr_final": 0.01}).shake()
+    found, learner = run.trajectories(run.play()), run.learners["main"]
+    for progress, lr in ((0.0, 0.02), (0.25, 0.0175), (1.0, 0.01)):
+        learner.update(found, progress)
+        assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(lr)
+
+
+def test_beta_is_annealed_and_the_options_reach_the_algorithm(open_run, monkeypatch):
+    seen = []
+    assign = module.credits.assign
+    monkeypatch.setattr(
+        module.credits, "assign", lambda name, *a, **options: seen.append((name, options)) or assign(name, *a, **options)
+    )
+    credit = {"beta": 4.0, "beta_final": 2.0, "shaping": "causal", "first_round_bonus": 0.3, "gamma": 0.7, "gamma_shaping": 0.6}
+    run = open_run(algorithm="advantage_alignment", credit=credit)
+    found = run.trajectories(run.play())
+    for progress in (0.0, 0.5, 1.0):
+        run.learners["main"].update(found, progress)
+    assert {name for name, _ in seen} == {"advantage_alignment"}
+    assert [options["beta"] for _, options in seen] == [4, 4, 3, 3, 2, 2]  # two seats, so two groups
+    assert all(
+        {k: o[k] for k in ("shaping", "first_round_bonus", "gamma", "gamma_shaping")}
+        == {k: credit[k] for k in ("shaping", "first_round_bonus", "gamma", "gamma_shaping")}
+        for _, o in seen
+    )
+
+
+def test_whitened_credit_has_deviation_one(open_run):
+    run = open_run(credit={"whiten": True}, episodes=8)
+    metrics = run.learners["main"].update(run.trajectories(run.play()), 0.0)
+    n = 8 * 2 * 3  # episodes, seats, rounds
+    assert metrics["credit/main/std"] == pytest.approx((n / (n - 1)) ** 0.5, rel=1e-4)
+
+
+def test_the_gradient_is_clipped(open_run):
+    run = open_run(optimizer={"lr": 1.0, "max_grad_norm": 0.001}, credit={"reward_divisor": 0.1}).shake()
+    sgd(run.learners["main"])
+    steps = moved(run.learners["main"], run.trajectories(run.play()))
+    assert sum(float((step**2).sum()) for step in steps) ** 0.5 == pytest.approx(0.001, rel=1e-3)
+
+
+def test_without_baseline_a_group_may_be_one_episode(open_run):
+    run = open_run(credit={"baseline": "none"}, episodes=2, group_size=1).shake()
+    metrics = run.learners["main"].update(run.trajectories(run.play()), 0.0)
+    assert metrics["grad_norm/main"] > 0
+    assert run.learners["main"].version == 1
+
+
+def test_nothing_to_learn_from(open_run):
+    learner = open_run().learners["main"]
+    assert learner.update([], 0.0) == {}
+    assert learner.version == 0
+
+
+def test_learners_update_on_their_own_clock(open_run):
+    from detente.learning.loop import update
+
+    run = open_run(seats=["left", "right"], learners={"left": {}, "right": {"update_every": 3}})
+    versions = []
+    for iteration in range(6):
+        update(run.session, run.play(iteration), iteration)
+        versions.append((run.learners["left"].version, run.learners["right"].version))
+    assert versions == [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)]
+
+
+# ---- the critic
+
+
+def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run):
+    run = open_run(credit={"baseline": "critic", "reward_divisor": 5}, optimizer={"lr": 0.02}).shake()
+    learner = run.learners["main"]
+    names = set(learner.weights())
+    episodes = run.play()
+    found = run.trajectories(episodes)
+    assert [v.tolist() for v in learner.critic.evaluate(found, 1000)] == [[0, 0, 0]] * 8  # the head starts at 0
+    losses = [learner.update(found, 0.0)["critic_loss/main"] for _ in range(12)]
+    returns = torch.cat([module.credits.discounted_returns(one.own, 0.9) for one in found])
+    values = torch.cat(learner.critic.evaluate(found, 1000))
+    assert losses[0] == pytest.approx(float(torch.nn.functional.huber_loss(torch.zeros_like(returns), returns)), rel=1e-5)
+    assert losses[-1] < 0.5 * losses[0]
+    assert float(((values - returns) ** 2).mean()) < float((returns**2).mean())
+    assert set(learner.weights()) == names
+    assert not any("critic" in name or "head" in name for name in names)
+    served = run.play(1)
+    assert run.engine.policies == (learner.policy,)
+    assert served[0].policies[0] == learner.policy
+
+
+def test_values_are_read_where_a_round_starts(open_run):
+    """The value of round t does not depend on what is said in it or later, and does depend on the round before."""
+    run = open_run(credit={"baseline": "critic"})
+    critic = run.learners["main"].critic
+    torch.nn.init.normal_(critic.head.weight)
+    one = run.trajectories(run.play())[0]
+    (before,) = critic.evaluate([one], 1000)
+    for t in range(3):
+        changed = one.tokens.copy()
+        changed[one.starts[t] + 1] += 1
+        (after,) = critic.evaluate([replace(one, tokens=changed)], 1000)
+        assert torch.allclose(after[: t + 1], before[: t + 1], atol=1e-5)
+        assert not torch.allclose(after[t + 1 :], before[t + 1 :], atol=1e-5) or t == 2
+
+
+def test_with_a_critic_credit_is_the_generalised_advantage(open_run, monkeypatch):
+    run = open_run(credit={"baseline": "critic", "gamma": 0.9, "gae_lambda": 0.8})
+    learner, given = run.learners["main"], []
+    found = run.trajectories(run.play())
+    values = [torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64) + i for i in range(len(found))]
+    monkeypatch.setattr(learner.critic, "evaluate", lambda *_: values)
+    accumulate = learner._accumulate
+    monkeypatch.setattr(learner, "_accumulate", lambda batch, n: given.append(batch) or accumulate(batch, n))
+    learner.update(found, 0.0)
+    for one, v in zip(given[0], values, strict=True):
+        r, v = one.own.tolist(), [*v.tolist(), 0.0]
+        deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(3)]
+        expected = [sum((0.9 * 0.8) ** (k - t) * deltas[k] for k in range(t, 3)) for t in range(3)]
+        assert one.credit.tolist() == pytest.approx(expected)

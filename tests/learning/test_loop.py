@@ -1,0 +1,371 @@
+"""The training loop on a tiny model: the run folder is what DESIGN promises, and every kind of run trains."""
+
+import json
+import math
+import threading
+from statistics import mean
+
+import pytest
+import torch
+from peft import PeftConfig
+from safetensors.torch import load_file
+
+from detente import config
+from detente.learning import loop
+from detente.learning.loop import interruptible
+from detente.records import PolicyRef, read_episodes
+
+QUICK = (
+    "device=cpu game.rounds=3 iterations=1 episodes=8 group_size=8 lora.rank=2 opponents.kept=0 "
+    "evaluation.every=0 evaluation.episodes=1 evaluation.against=[always_defect] record.episodes_every=1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def train(tiny_model, tmp_path_factory):
+    """``train("iterations=2", ...) -> run folder``."""
+
+    def start(*overrides, preset="ipd", progress=None):
+        options = config.load(preset, [f"model={tiny_model}", *QUICK, *overrides])
+        return loop.train(options, tmp_path_factory.mktemp("runs") / "run", progress=progress)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def run(train):
+    """Four iterations of the usual kind: self-play with kept checkpoints, evaluated on the way."""
+    return train(
+        "iterations=4",
+        "opponents.kept=0.5",
+        "opponents.keep_every=2",
+        "evaluation.every=2",
+        "evaluation.episodes=3",
+        "evaluation.against=[always_defect,tit_for_tat]",
+        "record.episodes_every=3",
+    )
+
+
+def metrics(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def played(run, iteration=1):
+    return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl")
+
+
+def sides(episodes, learner="main"):
+    return [(e, seat) for e in episodes for seat, name in enumerate(e.learners) if name == learner]
+
+
+# ---- the contract
+
+
+def test_a_run_folder_holds_what_design_says(run):
+    assert {p.name for p in run.iterdir()} - {".lock"} == {
+        "config.yaml",
+        "metrics.jsonl",
+        "episodes",
+        "adapters",
+        "checkpoint",
+        "summary.json",
+    }
+    assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl", "000004.jsonl"]
+    assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000002", "000004"]
+    assert [p.name for p in (run / "checkpoint").iterdir()] == ["000004"]
+    assert config.read(run / "config.yaml").opponents.keep_every == 2
+
+
+def test_every_iteration_is_one_line_of_numbers(run):
+    lines = metrics(run)
+    assert [line["iteration"] for line in lines] == [1, 2, 3, 4]
+    always = {
+        *("reward/main", "invalid/main", "cooperation_rate/main", "self_play/reward/main", "self_play/cooperation_rate/main"),
+        *(f"cooperate_given/main/{move}" for move in ("start", "CC", "CD", "DC", "DD")),
+        *("loss/main", "entropy/main", "ratio/main", "capped/main", "grad_norm/main", "credit/main/std"),
+        *("tokens/main/generated", "tokens/main/drawn", "mismatch/kl", "mismatch/mean_abs", "mismatch/max_abs"),
+        *("audit/gap", "audit/other_gap", "time/rollout_s", "time/update_s", "time/total_s"),
+    }
+    for line in lines:
+        assert always <= line.keys()
+        assert all(isinstance(value, int | float) or value is None for value in line.values())
+        assert all(math.isfinite(value) for value in line.values() if value is not None)
+        assert 0 <= line["reward/main"] <= 5
+        assert all(0 <= line[key] <= 1 for key in line if "cooperat" in key and line[key] is not None)
+        assert 0 <= line["mismatch/kl"] < 1e-6  # in-process, float32: rounding only
+        assert line["audit/gap"] < 1e-4
+        assert abs(line["ratio/main"] - 1) < 1e-4
+        assert 0 < line["entropy/main"] <= math.log(512)
+    evaluated = {"eval/main/self_play/reward", "eval/main/vs/tit_for_tat/opponent_reward", "eval/main/cooperate_given/start"}
+    assert [evaluated <= line.keys() for line in lines] == [False, True, False, True]
+    assert ["vs/kept/reward/main" in line for line in lines] == [False, False, False, True]
+
+
+def test_the_metrics_are_those_of_the_episodes(run):
+    line, episodes = metrics(run)[3], played(run, 4)
+    ours = sides(episodes)
+    present = PolicyRef("adapter", "main", 3)
+    assert line["reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in ours))
+    actions = [turn.action for e, seat in ours for turn in e.turns(seat)]
+    assert line["cooperation_rate/main"] == pytest.approx(actions.count("C") / len(actions))
+    together = [(e, seat) for e, seat in ours if e.policies == (present, present)]
+    kept = [(e, seat) for e, seat in ours if e.policies != (present, present)]
+    assert len(together) == 2 * 4  # half of 8 episodes, both seats
+    assert len(kept) == 4
+    assert line["self_play/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in together))
+    assert line["vs/kept/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in kept))
+    assert line["tokens/main/generated"] == sum(len(t.completion.tokens) for e, seat in ours for t in e.turns(seat))
+
+
+def test_an_episode_says_who_played_and_who_trains(run):
+    first, fourth = played(run, 1), played(run, 4)
+    assert all(e.policies == (PolicyRef("adapter", "main", 0),) * 2 and e.learners == ("main", "main") for e in first)
+    for episode in fourth:
+        assert all(turn.completion.policy == episode.policies[turn.player] for turn in episode.turns())
+        trains = {3: "main", 2: None}  # version 2 was kept and is a mere opponent
+        assert episode.learners == tuple(trains[policy.version] for policy in episode.policies)
+    assert {(e.iteration, e.group, e.index) for e in fourth} == {(4, 0, k) for k in range(8)}
+    assert len({e.seed for e in first}) == 1
+    assert first[0].seed != fourth[0].seed
+
+
+def test_the_version_just_kept_is_the_present_self(train):
+    """After iteration 1 the kept version 1 and the learner are the same weights: no opponent of the past."""
+    run = train("iterations=2", "opponents.kept=1", "opponents.keep_every=1")
+    assert {episode.policies for episode in played(run, 2)} == {(PolicyRef("adapter", "main", 1),) * 2}
+    assert metrics(run)[1]["self_play/reward/main"] == metrics(run)[1]["reward/main"]
+    assert "vs/kept/reward/main" not in metrics(run)[1]
+
+
+def test_the_summary_has_the_keys_of_design(run):
+    found = summary(run)
+    assert {"game": "ipd", "preset": "ipd", "seed": 0, "iterations": 4}.items() <= found.items()
+    learner = found["learners"]["main"]
+    assert learner["algorithm"] == "advantage_alignment"
+    assert learner["self_play"].keys() >= {"reward", "cooperation_rate"}
+    assert learner["against"].keys() == {"always_defect", "tit_for_tat"}
+    for score in learner["against"].values():
+        assert 0 <= score["reward"] <= 5
+        assert 0 <= score["opponent_reward"] <= 5
+    assert list(learner["cooperate_given"]) == ["start", "CC", "CD", "DC", "DD"]
+    assert all(value is None or 0 <= value <= 1 for value in learner["cooperate_given"].values())
+    assert learner["cooperate_given"]["CC"] is not None
+    # always_defect never cooperates, so one's own reward is at most 1 a round and the sum of both at most 5
+    assert learner["against"]["always_defect"]["reward"] <= 1
+
+
+def test_the_last_evaluation_on_the_way_has_the_names_of_the_summary(run):
+    line, learner = metrics(run)[-1], summary(run)["learners"]["main"]
+    assert line["eval/main/self_play/reward"] == learner["self_play"]["reward"]  # the same weights, seeds and iteration
+    assert line["eval/main/vs/tit_for_tat/reward"] == learner["against"]["tit_for_tat"]["reward"]
+    assert line["eval/main/cooperate_given/DD"] == learner["cooperate_given"]["DD"]
+
+
+def test_adapters_are_peft_folders_and_go_on_learning_after_they_are_kept(run, tiny_model):
+    folders = [run / "adapters" / "main" / name for name in ("000002", "000004")]
+    for folder in folders:
+        written = PeftConfig.from_pretrained(str(folder))
+        assert (written.r, written.base_model_name_or_path, written.inference_mode) == (2, tiny_model, True)
+    older, newer = (load_file(folder / "adapter_model.safetensors") for folder in folders)
+    assert all("lora_" in key and "main" not in key for key in newer)
+    changed = [key for key in newer if not torch.equal(older[key], newer[key])]
+    assert len(changed) == len(newer) == 2 * 3 * 7  # A and B, 3 layers, 7 linear maps
+
+
+def test_the_watcher_hears_everything_in_order(train):
+    heard = []
+
+    class Watcher(loop.Silent):
+        def start(self, options, run, first_iteration):
+            heard.append(f"start {first_iteration}")
+
+        def episode(self):
+            heard.append("episode")
+
+        def iteration(self, found):
+            heard.append(f"iteration {found['iteration']}")
+
+        def evaluating(self, name):
+            heard.append(name)
+
+        def finish(self, found):
+            heard.append(f"finish {found['iterations']}")
+
+    train("iterations=2", "evaluation.every=2", progress=Watcher())
+    evaluation = ["self-play", "main against always_defect"]
+    assert heard == [
+        "start 0",
+        *["episode"] * 8,
+        "iteration 1",
+        *["episode"] * 8,
+        *evaluation,
+        "iteration 2",
+        *evaluation,
+        "finish 2",
+    ]
+
+
+# ---- every kind of run
+
+
+def test_learners_on_separate_seats_train_apart(train):
+    run = train("iterations=2", "seats=[row,column]", "learners.row.algorithm=reinforce", "learners.column.update_every=2")
+    first, second = metrics(run)
+    assert {"reward/row", "reward/column", "loss/row"} <= first.keys()
+    assert "loss/column" not in first  # it updates every second iteration
+    assert {"loss/row", "loss/column"} <= second.keys()
+    assert first["tokens/row/generated"] == sum(len(t.completion.tokens) for e in played(run) for t in e.turns(0))
+    assert [policy.version for policy in played(run, 2)[0].policies] == [1, 0]
+    assert played(run)[0].learners == ("row", "column")
+    learners = summary(run)["learners"]
+    assert [learners[name]["algorithm"] for name in ("row", "column")] == ["reinforce", "advantage_alignment"]
+    row, column = (load_file(next((run / "adapters" / name).iterdir()) / "adapter_model.safetensors") for name in ("row", "column"))
+    assert not any(torch.equal(row[key], column[key]) for key in row if "lora_B" in key)
+
+
+def test_a_script_on_a_seat_is_frozen(train):
+    run = train("seats=[main,always_defect]")
+    for episode in played(run):
+        assert episode.learners == ("main", None)
+        assert episode.policies[1] == PolicyRef("script", "always_defect")
+        assert {turn.action for turn in episode.turns(1)} == {"D"}
+    assert summary(run)["learners"]["main"]["self_play"]["reward"] <= 1  # "self-play" is everybody on their own seat
+
+
+@pytest.mark.parametrize("name", ["{run}", "{run}@2", "{run}/adapters/main/000002"])
+def test_an_earlier_run_on_a_seat_is_frozen(name, run, train):
+    seat = name.format(run=run)
+    later = train(f"seats=[{seat},main]", "iterations=2", "opponents.keep_every=1")
+    version = 2 if "2" in name else 4
+    for iteration in (1, 2):
+        for episode in played(later, iteration):
+            assert episode.learners == (None, "main")
+            assert episode.policies == (PolicyRef("adapter", seat.partition("@")[0], version), PolicyRef("adapter", "main", iteration - 1))
+    assert [p.name for p in (later / "adapters").iterdir()] == ["main"]
+
+
+def test_scripts_take_their_share_of_the_episodes(train):
+    run = train("opponents.scripted=0.5", "opponents.scripts=[tit_for_tat,random]", "group_size=4", "game.rounds=1")
+    against = [e for e in played(run) if any(policy.kind == "script" for policy in e.policies)]
+    assert len(against) == 4
+    for episode in against:
+        seat = episode.learners.index("main")
+        assert episode.learners[1 - seat] is None
+        assert episode.policies[1 - seat].name in ("tit_for_tat", "random")
+    assert {e.learners.index("main") for e in against} == {0, 1}  # the two groups take turns
+
+
+@pytest.mark.parametrize(("policy", "most"), [("retry", 3), ("free", 1)])
+def test_a_model_that_may_say_anything_is_often_invalid_and_trains(policy, most, train):
+    run = train(f"answer.policy={policy}", "answer.max_tokens=3")
+    turns = [turn for e in played(run) for turn in e.turns()]
+    invalid = [turn for turn in turns if not turn.valid]
+    assert metrics(run)[0]["invalid/main"] == pytest.approx(len(invalid) / len(turns))
+    assert len(invalid) > len(turns) / 2  # it never was trained
+    assert {turn.completion.attempts for turn in invalid} == {most}
+    assert all(turn.completion.pattern is None and turn.action == "C" for turn in invalid)  # the default is what is listed first
+    assert metrics(run)[0]["mismatch/kl"] < 1e-6
+
+
+VARIANTS = {
+    "critic": ["credit.baseline=critic"],
+    "whole batch": ["credit.baseline=batch", "group_size=2"],
+    "no baseline, one episode a group": ["credit.baseline=none", "group_size=1"],
+    "whitened, annealed, paper's weight": [
+        *("credit.whiten=true", "credit.beta_final=0", "credit.shaping=returns", "credit.first_round_bonus=0"),
+        *("optimizer.lr_final=0", "loss.kl=0.1"),
+    ],
+    "small micro-batches with checkpointed gradients": [
+        "optimizer.micro_batch_tokens=300",
+        "optimizer.gradient_checkpointing=true",
+    ],
+    "random horizon": ["game.continuation=0.5", "game.max_rounds=4", "group_size=2"],
+    "counterbalanced": ["game.counterbalance=true", "group_size=2"],
+    "stag hunt": ["game.name=stag_hunt"],
+    "chicken": ["game.name=chicken"],
+    "matching pennies": ["game.name=matching_pennies", "evaluation.against=null"],
+    "three actions": [
+        "game.name=matrix",
+        "game.payoffs=[[[1,1],[0,2],[3,0]],[[2,0],[1,1],[0,0]],[[0,3],[0,0],[2,2]]]",
+        "evaluation.against=null",
+    ],
+    "negative payoffs": ["game.payoffs=[[[-1,-1],[-3,0]],[[0,-3],[-2,-2]]]"],
+    "no audit, one at a time": ["record.audit_turns=0", "concurrency=1"],
+    "bfloat16": ["dtype=bfloat16"],
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_run_trains(variant, train):
+    run = train(*VARIANTS[variant])
+    (line,) = metrics(run)
+    assert all(math.isfinite(value) for value in line.values() if value is not None)
+    assert line["grad_norm/main"] > 0
+    assert line["mismatch/kl"] < (1e-2 if variant == "bfloat16" else 1e-6)
+    low, high = (-3, 5)
+    assert low <= line["reward/main"] <= high
+    weights = load_file(run / "adapters/main/000001/adapter_model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert any(tensor.any() for key, tensor in weights.items() if "lora_B" in key)  # B starts at zero
+    learner = summary(run)["learners"]["main"]
+    without_cooperation = variant in ("matching pennies", "three actions")
+    assert ("cooperate_given" not in learner) == without_cooperation
+    assert ("cooperation_rate/main" not in line) == without_cooperation
+    assert list(learner["against"]) == (["random"] if without_cooperation else ["always_defect"])
+
+
+def test_rounds_of_a_random_horizon_are_those_of_the_group(train):
+    run = train("game.continuation=0.7", "game.max_rounds=6", "group_size=2")
+    lengths = {}
+    for episode in played(run):
+        lengths.setdefault(episode.group, set()).add(len(episode.rounds))
+    assert all(len(found) == 1 for found in lengths.values())
+    assert len(set.union(*lengths.values())) > 1
+
+
+def test_without_evaluation_the_summary_says_so(train):
+    run = train("evaluation.episodes=0", "evaluation.every=1")
+    learner = summary(run)["learners"]["main"]
+    assert (learner["self_play"], learner["against"]) == ({}, {})
+    assert not [key for key, value in metrics(run)[0].items() if key.startswith("eval/") and value is not None]
+
+
+def test_seeds_decide_and_global_state_does_not(train):
+    def weights(*overrides):
+        run = train(*overrides)
+        return (run / "adapters/main/000001/adapter_model.safetensors").read_bytes(), played(run)
+
+    torch.manual_seed(1)
+    first = weights("seed=3")
+    torch.manual_seed(2)
+    assert weights("seed=3") == first
+    assert weights("seed=4")[0] != first[0]
+
+
+def test_it_learns_what_pays(train):
+    """Against a cooperator one round is a bandit: defection pays 5 and cooperation 3. The logits of a model that never was trained
+    are bounded, so that neither gets rare."""
+    run = train(
+        *("algorithm=reinforce", "seats=[main,always_cooperate]", "game.rounds=1", "iterations=7", "episodes=32", "group_size=32"),
+        *("loss.entropy=0", "loss.entropy_final=null", "optimizer.lr=0.005", "evaluation.episodes=0"),
+    )
+    cooperates = [line["cooperate_given/main/start"] for line in metrics(run)]
+    assert cooperates[0] > 0.4
+    assert cooperates[-1] < 0.2
+
+
+def test_signals_are_left_alone_outside_the_main_thread():
+    found = []
+
+    def inside():
+        with interruptible(lambda: None) as wished:
+            found.append(wished())
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [False]

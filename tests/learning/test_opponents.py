@@ -1,0 +1,141 @@
+"""Who plays whom: shares, turns, draws, and what the record will say."""
+
+from collections import Counter
+
+import pytest
+
+from detente.config import build
+from detente.learning.opponents import seatings
+from detente.records import PolicyRef
+
+NOW = PolicyRef("adapter", "main", 50)
+KEPT = {"main": [10, 20, 30, 40]}
+
+
+def config(episodes=32, group_size=8, seats=("main", "main"), learners=None, seed=0, **opponents):
+    return build(
+        {
+            "game": "ipd",
+            "episodes": episodes,
+            "group_size": group_size,
+            "seats": seats,
+            "learners": learners or {},
+            "seed": seed,
+            "opponents": opponents,
+        }
+    )
+
+
+def draw(options, iteration=0, present=None, kept=KEPT):
+    return seatings(options, iteration, present or {"main": NOW}, kept)
+
+
+def flat(tables):
+    return [seating for row in tables for seating in row]
+
+
+def kind(seating):
+    """What sits opposite: the present, a kept version, a script."""
+    others = [policy for policy in seating.policies if policy != NOW]
+    return ("script" if others[0].kind == "script" else "kept") if others else "self"
+
+
+@pytest.mark.parametrize("iteration", range(12))
+@pytest.mark.parametrize(("draw_by", "episodes", "group_size"), [("episode", 32, 8), ("group", 32, 2)])
+def test_shares_are_met_exactly(iteration, draw_by, episodes, group_size):
+    options = config(episodes, group_size, kept=0.25, scripted=0.125, scripts=["tit_for_tat", "always_defect"], draw=draw_by)
+    found = Counter(map(kind, flat(draw(options, iteration))))
+    assert found == {"kept": 8, "script": 4, "self": 20}
+
+
+@pytest.mark.parametrize("iteration", range(12))
+def test_shares_that_do_not_come_out_even_are_met_to_one_episode(iteration):
+    options = config(10, 5, kept=0.33, scripted=0.17, scripts=["tit_for_tat"])
+    found = Counter(map(kind, flat(draw(options, iteration))))
+    assert found["kept"] in (3, 4)
+    assert found["script"] in (1, 2)
+
+
+def test_over_many_iterations_shares_are_exact_and_every_episode_gets_each():
+    options = config(10, 5, kept=0.33)
+    tables = [flat(draw(options, iteration)) for iteration in range(600)]
+    by_place = [sum(kind(table[place]) == "kept" for table in tables) / 600 for place in range(10)]
+    assert sum(by_place) / 10 == pytest.approx(0.33, abs=0.01)
+    assert by_place == pytest.approx([0.33] * 10, abs=0.08)  # 4 standard deviations of a coin
+
+
+def test_all_or_nothing():
+    assert {kind(s) for s in flat(draw(config()))} == {"self"}
+    assert {kind(s) for s in flat(draw(config(kept=1.0)))} == {"kept"}
+    assert {kind(s) for s in flat(draw(config(kept=1.0), kept={"main": []}))} == {"self"}  # nothing is kept yet
+
+
+def test_the_seat_that_trains_takes_turns_group_by_group_and_iteration_by_iteration():
+    options = config(kept=1.0)
+    for iteration in range(4):
+        for group, row in enumerate(draw(options, iteration)):
+            focal = (group + iteration) % 2
+            for seating in row:
+                assert seating.learners[focal] == "main"
+                assert seating.learners[1 - focal] is None
+                assert seating.policies[focal] == NOW
+                assert seating.policies[1 - focal].version in KEPT["main"]
+
+
+def test_self_play_trains_both_seats_unless_only_the_focal_one():
+    assert {s.learners for s in flat(draw(config()))} == {("main", "main")}
+    assert {s.policies for s in flat(draw(config()))} == {(NOW, NOW)}
+    one_sided = draw(config(train_focal_only=True))
+    assert [{s.learners for s in row} for row in one_sided] == [{("main", None)}, {(None, "main")}] * 2
+
+
+def test_a_group_shares_its_opponent_or_mixes():
+    pool = {"main": list(range(1, 25))}
+    shared = draw(config(128, 16, kept=1.0, draw="group"), kept=pool)
+    assert all(len({s.policies for s in row}) == 1 for row in shared)
+    assert len({row[0].policies[i] for i in (0, 1) for row in shared} - {NOW}) > 4
+    mixed = draw(config(128, 16, kept=1.0, draw="episode"), kept=pool)
+    assert all(len({s.policies for s in row}) > 5 for row in mixed)
+
+
+def test_kept_versions_are_drawn_evenly_and_by_identity():
+    options = config(64, 64, kept=1.0)
+    found = Counter(s.policies[(i + 1) % 2] for i in range(100) for s in flat(draw(options, i)))
+    assert set(found) == {PolicyRef("adapter", "main", version) for version in KEPT["main"]}
+    assert all(n == pytest.approx(1600, abs=140) for n in found.values())  # 4 standard deviations
+
+
+def test_at_most_so_many_are_loaded_and_they_change():
+    options, many = config(64, 64, kept=1.0, max_loaded=3), {"main": list(range(10, 400, 10))}
+    seen = [{s.policies[(i + 1) % 2].version for s in flat(draw(options, i, kept=many))} for i in range(10)]
+    assert all(len(versions) <= 3 for versions in seen)
+    assert len(set.union(*seen)) > 10
+
+
+def test_the_seed_and_the_iteration_decide():
+    options = config(kept=0.5, scripted=0.2, scripts=["tit_for_tat", "always_defect"])
+    assert draw(options, 3) == draw(options, 3)
+    assert draw(options, 3) != draw(options, 5)
+    assert draw(options, 3) != draw(config(seed=1, kept=0.5, scripted=0.2, scripts=["tit_for_tat", "always_defect"]), 3)
+
+
+def test_two_learners_on_their_own_seats():
+    """Each meets kept versions of the other, never of itself, and trains on its own seat alone."""
+    options = config(seats=("left", "right"), learners={"left": {}, "right": {}}, kept=0.5)
+    present = {"left": PolicyRef("adapter", "left", 7), "right": PolicyRef("adapter", "right", 9)}
+    tables = [draw(options, i, present, {"left": [1, 2], "right": [5]}) for i in range(2)]
+    together = {s for table in tables for s in flat(table) if s.policies == tuple(present.values())}
+    assert {s.learners for s in together} == {("left", "right")}
+    apart = {(s.policies, s.learners) for table in tables for s in flat(table)} - {(s.policies, s.learners) for s in together}
+    assert apart == {
+        ((present["left"], PolicyRef("adapter", "right", 5)), ("left", None)),
+        ((PolicyRef("adapter", "left", 1), present["right"]), (None, "right")),
+        ((PolicyRef("adapter", "left", 2), present["right"]), (None, "right")),
+    }
+
+
+def test_a_frozen_seat_is_never_replaced_and_never_trains():
+    options = config(seats=("main", "tit_for_tat"), kept=0.5)
+    script = PolicyRef("script", "tit_for_tat")
+    for seating in flat(draw(options, 1, {"main": NOW, "tit_for_tat": script})):
+        assert (seating.policies, seating.learners) == ((NOW, script), ("main", None))

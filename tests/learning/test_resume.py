@@ -1,0 +1,245 @@
+"""A run that was killed, or stopped, and started again ends exactly as one that was left alone.
+
+The reference is trained in this process; the killed runs are processes of their own (with another hash seed, as a real restart has),
+which send themselves the signal at a named moment.
+"""
+
+import json
+import random
+import time
+
+import pytest
+
+from detente import config
+from detente.learning import loop
+
+OPTIONS = (
+    "device=cpu game.rounds=3 game.counterbalance=true iterations=4 episodes=8 group_size=4 lora.rank=4 optimizer.lr=0.01 "
+    "opponents.keep_every=2 opponents.kept=0.5 opponents.scripted=0.25 opponents.scripts=[tit_for_tat,random] "
+    "evaluation.every=2 evaluation.episodes=2 evaluation.against=[tit_for_tat]"
+).split()
+VARIANTS = {
+    "every iteration is saved": ("record.episodes_every=1",),
+    "every third is saved": ("record.checkpoint_every=3", "record.episodes_every=2"),
+    "two learners, one of them slow, one with a critic": (
+        "seats=[row,column]",
+        "learners.row.update_every=2",
+        "learners.column.algorithm=reinforce",
+        "learners.column.credit.baseline=critic",
+    ),
+    "a frozen model opposite": ("seats=[main,model:{model}]", "evaluation.every=0"),
+}
+
+SIGNALS = """
+import os, shutil, signal, time
+from pathlib import Path
+import torch
+from detente import rollout
+from detente.engines.transformers import TransformersEngine
+from detente.learning import adapters, checkpoint, loop, run_folder
+
+def at(owner, name, *counts, after=False, number=signal.SIGKILL):
+    '''Send this process a signal at the given calls of owner.name, before it does anything or after it is done.'''
+    original, calls = getattr(owner, name), 0
+    def counted(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        now = calls in counts
+        if now and not after:
+            os.kill(os.getpid(), number)
+        result = original(*args, **kwargs)
+        if now and after:
+            os.kill(os.getpid(), number)
+        return result
+    setattr(owner, name, counted)
+
+def half_a_line(self, iteration, metrics, episodes):
+    self.metrics.open("a").write('{"iteration": %d, "rew' % iteration)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def half_removed(folder, **options):
+    if folder.parent.name == "checkpoint" and folder.name.isdigit():
+        (folder / "tensors.safetensors").unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    removed(folder, **options)
+removed = shutil.rmtree
+"""
+# Each process of a chain dies at its moment and the next one goes on from there. An iteration has 16 answers a round, one Adam
+# step a learner and two files in its checkpoint; every second iteration keeps an adapter and evaluates.
+CHAINS = {
+    "beginning and rollout": [
+        "at(loop, 'open_session', 1)",
+        "at(Path, 'replace', 1)",  # the options under their temporary name
+        "at(Path, 'replace', 1, after=True)",
+        "at(rollout, 'play_match', 5)",
+        "at(TransformersEngine, 'generate', 20)",
+        "at(TransformersEngine, 'generate', 130)",
+        "at(run_folder.RunFolder, 'forget_adapters', 1)",
+        "at(loop, 'check_served', 2)",
+    ],
+    "update and adapters": [
+        "at(torch.optim.Adam, 'step', 1)",
+        "at(torch.optim.Adam, 'step', 1, after=True)",
+        "at(torch.Tensor, 'backward', 3)",
+        "at(adapters, 'save_file', 1)",
+        "at(adapters, 'save_file', 1, after=True)",
+        "at(adapters, 'save', 1, after=True)",
+        "at(loop, 'evaluate', 1, after=True)",
+    ],
+    "metrics, episodes and checkpoint": [
+        "at(checkpoint, '_write', 1, after=True)",  # the tensors are there, the state is not
+        "run_folder.RunFolder.write = half_a_line",
+        "at(run_folder, 'write_episodes', 1, after=True)",
+        "at(checkpoint, '_write', 4, after=True)",  # all is there but under its temporary name
+        "at(checkpoint, '_states', 2)",  # two checkpoints side by side
+        "checkpoint.shutil.rmtree = half_removed",
+        "at(run_folder.RunFolder, 'write', 1, after=True)",
+    ],
+    "end": [
+        "at(loop, 'evaluate', 3)",
+        "at(loop, 'replace_text', 1)",  # all but summary.json
+        "at(loop, 'replace_text', 1, after=True)",
+        "at(run_folder.RunFolder, 'begin', 1, after=True)",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model, tmp_path_factory):
+    """The options of a variant and a run that was left alone, made once."""
+    made = {}
+
+    def make(variant):
+        if variant not in made:
+            changes = [item.format(model=tiny_model) for item in (*OPTIONS, f"model={tiny_model}", *VARIANTS[variant])]
+            options = config.load("ipd", changes)
+            made[variant] = options, loop.train(options, tmp_path_factory.mktemp("reference") / "run")
+        return made[variant]
+
+    return make
+
+
+def training(options, run, before=""):
+    """Code that trains as the command line does: its exit status is the command's."""
+    run.parent.mkdir(exist_ok=True)
+    preset = run.with_suffix(".yaml")
+    preset.write_text(config.to_yaml(options))
+    return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main(['train', {str(preset)!r}, '--run', {str(run)!r}]))"
+
+
+def metrics(run):
+    """The lines of metrics.jsonl, without how long things took."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if not key.startswith("time/")} for line in lines]
+
+
+def contents(run):
+    return {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "metrics.jsonl"}
+
+
+def assert_same(run, expected):
+    """The same metrics, and the same bytes in every other file: adapters, optimizer, episodes, options, summary."""
+    for ours, theirs in zip(metrics(run), metrics(expected), strict=True):
+        assert ours == theirs
+    ours, theirs = contents(run), contents(expected)
+    assert sorted(ours) == sorted(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_killed_run_ends_like_one_left_alone(chain, reference, processes, tmp_path):
+    options, expected = reference("every iteration is saved")
+    run = tmp_path / "run"
+    for moment in CHAINS[chain]:
+        process = processes(training(options, run, moment), tmp_path)
+        assert process.wait() == -9, f"{moment}: {process.out}{process.err}"
+    process = processes(training(options, run), tmp_path)
+    assert process.wait() == 0, process.err
+    assert_same(run, expected)
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant != "every iteration is saved"])
+def test_every_kind_of_run_can_be_killed(variant, reference, processes, tmp_path):
+    options, expected = reference(variant)
+    run = tmp_path / "run"
+    for moment in ("at(torch.optim.Adam, 'step', 4)", "at(run_folder.RunFolder, 'write', 1, after=True)"):
+        process = processes(training(options, run, moment), tmp_path)
+        assert process.wait() == -9, f"{moment}: {process.out}{process.err}"
+    process = processes(training(options, run), tmp_path)
+    assert process.wait() == 0, process.err
+    assert_same(run, expected)
+
+
+def test_killed_at_any_time_until_it_is_done(reference, processes, tmp_path):
+    options, expected = reference("every iteration is saved")
+    run, longest, status = tmp_path / "run", 0.5, -9
+    while status == -9:
+        process = processes(training(options, run), tmp_path)
+        time.sleep(random.uniform(0, longest))
+        process.kill()
+        status = process.wait()
+        longest *= 1.2
+    assert status == 0, process.err
+    assert_same(run, expected)
+
+
+def test_what_a_crash_leaves_behind_does_no_harm(reference, processes, tmp_path):
+    options, expected = reference("every iteration is saved")
+    run = tmp_path / "run"
+    assert processes(training(options, run, "at(loop, 'keep', 3)"), tmp_path).wait() == -9
+    for folder in ("checkpoint/partial", "adapters/main/000004.partial", "adapters/main/000004"):
+        (run / folder).mkdir()
+        (run / folder / "adapter_model.safetensors").write_bytes(b"half")
+    (run / "summary.json.partial").write_text("{")
+    (run / "summary.json").write_text("{}")
+    (run / "metrics.jsonl.partial").write_text("{")
+    process = processes(training(options, run), tmp_path)
+    assert process.wait() == 0, process.err
+    assert_same(run, expected)
+
+
+def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference, processes, tmp_path):
+    options, expected = reference("every third is saved")
+    run = tmp_path / "run"
+    process = processes(training(options, run, "at(TransformersEngine, 'generate', 20, number=signal.SIGINT)"), tmp_path)
+    assert process.wait() == 130
+    assert process.err == "Stopped; run the same command again to go on.\n"
+    assert "stopping after this iteration is saved" in process.out
+    assert metrics(run) == metrics(expected)[:1]
+    assert [folder.name for folder in (run / "checkpoint").iterdir()] == ["000001"]
+    assert processes(training(options, run), tmp_path).wait() == 0
+    assert_same(run, expected)
+
+
+def test_a_second_ctrl_c_stops_at_once(reference, processes, tmp_path):
+    options, expected = reference("every third is saved")
+    run = tmp_path / "run"
+    process = processes(training(options, run, "at(TransformersEngine, 'generate', 20, 25, number=signal.SIGINT)"), tmp_path)
+    assert process.wait() == 130
+    assert process.err == "Stopped; run the same command again to go on.\n"
+    assert metrics(run) == []
+    assert not (run / "checkpoint").exists()
+    assert processes(training(options, run), tmp_path).wait() == 0
+    assert_same(run, expected)
+
+
+def test_ctrl_c_in_the_final_evaluation_stops_at_once(reference, processes, tmp_path):
+    options, expected = reference("every third is saved")
+    run = tmp_path / "run"
+    process = processes(training(options, run, "at(loop, 'evaluate', 3, number=signal.SIGINT)"), tmp_path)
+    assert process.wait() == 130
+    assert len(metrics(run)) == 4
+    assert not (run / "summary.json").exists()
+    assert processes(training(options, run), tmp_path).wait() == 0
+    assert_same(run, expected)
+
+
+def test_a_finished_run_can_be_made_longer(reference, tmp_path):
+    """Nothing here depends on the number of iterations, so three and then one more are four."""
+    options, expected = reference("every iteration is saved")
+    run = tmp_path / "run"
+    loop.train(options.model_copy(update={"iterations": 3}), run)
+    assert json.loads((run / "summary.json").read_text())["iterations"] == 3
+    loop.train(options, run)
+    assert metrics(run) == metrics(expected)
+    assert (run / "summary.json").read_bytes() == (expected / "summary.json").read_bytes()

@@ -1,0 +1,72 @@
+"""What a run opens, serves and scores."""
+
+import pytest
+import torch
+
+from detente.errors import UserError
+from detente.learning import adapters
+from detente.records import PolicyRef
+
+
+def test_present_policies_by_seat(open_run):
+    run = open_run(seats=["main", "tit_for_tat"])
+    assert run.session.present == {"main": PolicyRef("adapter", "main", 0), "tit_for_tat": PolicyRef("script", "tit_for_tat")}
+    assert run.session.frozen == {"tit_for_tat": PolicyRef("script", "tit_for_tat")}
+
+
+def test_a_frozen_seat_may_be_the_base_model(open_run, lively_model):
+    run = open_run(seats=["main", f"model:{lively_model}"]).shake()
+    (episode, *_) = run.play()
+    assert [policy.kind for policy in episode.policies] == ["adapter", "base"]
+    assert episode.learners == ("main", None)
+
+
+def test_the_seed_decides_the_first_weights(open_run):
+    one, same, other = (open_run(seed=seed).learners["main"].weights() for seed in (3, 3, 4))
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert any(not torch.equal(one[key], other[key]) for key in one)
+
+
+def test_publish_serves_the_present_weights_and_nothing_older(open_run, tmp_path):
+    run = open_run()
+    run.session.publish()
+    for version in range(1, 4):
+        run.shake(seed=version)
+        run.learners["main"].version = version
+        run.session.publish()
+        (served,) = run.engine.policies
+        assert served == PolicyRef("adapter", "main", version)
+        ours = run.learners["main"].weights()
+        assert all(torch.equal(w, ours[key]) for key, w in run.engine.served_weights(served).items())
+    assert len([name for name in run.model.peft_config if name.startswith("served")]) == 1
+
+
+def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
+    run = open_run()
+    loads, load = [], adapters.load
+    monkeypatch.setattr(adapters, "load", lambda folder, base: loads.append(folder.name) or load(folder, base))
+    for version in (3, 4):
+        folder = adapters.version_folder(tmp_path, "main", version)
+        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    wanted = [PolicyRef("adapter", "main", 3), PolicyRef("script", "tit_for_tat"), PolicyRef("adapter", "main", 4)]
+    run.session.publish()
+    run.session.serve_kept(tmp_path, [*wanted, run.learners["main"].policy])
+    run.session.serve_kept(tmp_path, wanted)
+    assert loads == ["000003", "000004"]
+    assert set(run.engine.policies) == {wanted[0], wanted[2], run.learners["main"].policy}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seats": ["main"]}, "has 2 players but seats names 1"),
+        ({"seats": ["tit_for_tat", "always_defect"]}, "No seat learns"),
+        ({"seats": ["layers", "main"], "learners": {"layers": {}}}, "cannot be named 'layers'"),
+        ({"seats": ["served0", "main"], "learners": {"served0": {}}}, "cannot be named 'served0'"),
+        ({"evaluation": {"against": ["tit_for_tatt"]}}, "did you mean 'tit_for_tat'"),
+        ({"opponents": {"scripted": 0.5, "scripts": ["grim"]}}, "grim"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(open_run, options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        open_run(**options)

@@ -1,0 +1,94 @@
+"""The two calls of the library."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import detente
+from detente import api, config
+from detente.errors import UserError
+from detente.games import make
+from detente.records import PolicyRef
+
+
+def test_playing_scripts_loads_no_model_library():
+    code = (
+        "import sys, detente; [e] = detente.play('ipd', ['tit_for_tat', 'always_defect']); "
+        "print(e.mean_reward(0), e.mean_reward(1), sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0.9 1.4 []\n"
+
+
+def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time():
+    played = api.play("ipd", ["random", "random"], seed=5, episodes=3)
+    assert [episode.seed for episode in played] == [5, 6, 7]
+    assert api.play("ipd", ["random", "random"], seed=5, episodes=3) == played
+    assert api.play("ipd", ["random", "random"], seed=6, episodes=1)[0].rounds == played[1].rounds
+    moves = [[turn.action for turn in episode.turns()] for episode in played]
+    assert moves[0] != moves[1] != moves[2]
+    assert moves[0][::2] != moves[0][1::2]  # two randoms at one table flip their own coins
+
+
+def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path):
+    (tmp_path / "short.yaml").write_text("game: {name: ipd, rounds: 4}\n")
+    custom = make("ipd", rounds=3)
+    rounds = {"ipd": 10, "stag_hunt": 10, str(tmp_path / "short.yaml"): 4, "detente.games.matrix:chicken": 10, custom: 3}
+    for game, expected in rounds.items():
+        (episode,) = detente.play(game, ["tit_for_tat", "always_cooperate"])
+        assert len(episode.rounds) == expected
+    assert api.play(custom, ["always_defect", "always_cooperate"])[0].rounds[2].rewards == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("game", "players", "sentence"),
+    [
+        ("ipdd", ["random", "random"], r"There is no game or preset 'ipdd'; did you mean 'ipd'\?"),
+        ("ipd", ["random"], r"The game ipd has 2 seats; 1 players were named\."),
+        ("ipd", ["random", "randomm"], r"There is no strategy 'randomm'; did you mean 'random'\?"),
+        ("nowhere:nothing", ["random", "random"], r"'nowhere:nothing' does not name a game"),
+        ("missing.yaml", ["random", "random"], r"The preset file missing\.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_played(game, players, sentence):
+    with pytest.raises(UserError, match=sentence):
+        api.play(game, players)
+
+
+def test_a_model_plays_the_same_for_the_same_seed(tiny_model):
+    def moves(**options):
+        played = api.play("ipd", [f"model:{tiny_model}", "tit_for_tat"], **options)
+        return [[turn.action for turn in episode.turns(0)] for episode in played]
+
+    first = moves(seed=3, episodes=4)
+    assert moves(seed=3, episodes=4) == first
+    assert moves(seed=4) == first[1:2]  # one at a time or many at once
+    assert len({tuple(one) for one in first}) > 1
+
+
+def test_runs_and_adapter_folders_play(small_run):
+    folder = small_run / "adapters" / "main" / "000002"
+    (episode,) = api.play("ipd", [f"{small_run}@1", str(folder)], seed=1)
+    assert episode.policies == (PolicyRef("adapter", str(small_run), 1), PolicyRef("adapter", str(folder), 2))
+    assert all(turn.valid and turn.completion.pattern == "<A>|<B>" for turn in episode.turns())
+    probabilities = [[turn.completion.probabilities[0] for turn in episode.turns(player)] for player in (0, 1)]
+    # the newest version is what the folder holds, and not what version 1 is
+    (again,) = api.play("ipd", [f"{small_run}@1", str(small_run)], seed=1)
+    assert [t.completion.probabilities[0] for t in again.turns(1)] == pytest.approx(probabilities[1])
+    assert probabilities[0] != pytest.approx(probabilities[1], abs=1e-3)
+    assert [t.action for t in again.turns()] == [t.action for t in episode.turns()]
+
+
+def test_a_preset_brings_the_way_models_answer(tiny_model, tmp_path):
+    (tmp_path / "free.yaml").write_text("game: {name: ipd, rounds: 2}\nanswer: {policy: free, max_tokens: 2}\n")
+    (episode,) = api.play(str(tmp_path / "free.yaml"), [f"model:{tiny_model}", "always_defect"])
+    answers = [turn.completion for turn in episode.turns(0)]
+    assert all(answer.pattern is None and len(answer.tokens) <= 2 for answer in answers)
+
+
+def test_train_is_the_loop(tiny_model, tmp_path):
+    options = "device=cpu game.rounds=1 iterations=1 episodes=2 group_size=2 lora.rank=2 evaluation.episodes=0"
+    run = api.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run")
+    assert run == tmp_path / "run"
+    assert json.loads((run / "summary.json").read_text())["iterations"] == 1

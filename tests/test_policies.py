@@ -1,0 +1,116 @@
+"""Names become policies, and policies become players; what nobody answers to is one sentence."""
+
+import shutil
+
+import pytest
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from detente import models
+from detente.config import AnswerOptions
+from detente.engines.base import Sampling
+from detente.errors import UserError
+from detente.games import make
+from detente.players.human import Human
+from detente.policies import Policies
+from detente.records import PolicyRef
+
+
+def policies(game="ipd", **answer):
+    return Policies(make(game), AnswerOptions(**answer), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def other_model(tiny_model, tmp_path_factory):
+    """A model of another shape with the same tokenizer, and a plain PEFT adapter of it."""
+    folder = tmp_path_factory.mktemp("other")
+    shutil.copytree(tiny_model, folder / "model")
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    )
+    model.save_pretrained(folder / "model")
+    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(folder / "adapter")
+    return folder
+
+
+def test_scripts_and_people_need_no_model():
+    table = policies()
+    assert table.resolve("tit_for_tat") == PolicyRef("script", "tit_for_tat")
+    assert table.resolve("human") == PolicyRef("human", "human")
+    assert table.player(table.resolve("tit_for_tat"), chat="x", seed=1).policy == PolicyRef("script", "tit_for_tat")
+    assert isinstance(table.player(table.resolve("human"), chat="x", seed=1), Human)
+    assert table.base is None
+
+
+def test_a_base_model_answers_as_the_options_say(tiny_model):
+    table = policies(policy="retry", retries=5, temperature=0.5, max_tokens=7)
+    policy = table.resolve(f"model:{tiny_model}")
+    assert policy == PolicyRef("base", f"model:{tiny_model}")
+    player = table.player(policy, chat="play/0/1", seed=11)
+    assert (player.answer, player.retries, player.sampling, player.seed, player.chat_id) == ("retry", 5, Sampling(0.5, 7), 11, "play/0/1")
+
+
+def test_a_run_stands_for_its_newest_adapter_or_the_one_asked_for(small_run):
+    table = policies()
+    assert table.resolve(str(small_run)) == PolicyRef("adapter", str(small_run), 2)
+    assert table.resolve(f"{small_run}@1") == PolicyRef("adapter", str(small_run), 1)
+    assert table.resolve(f"{small_run}@1") == PolicyRef("adapter", str(small_run), 1)  # and is loaded once
+    folder = small_run / "adapters" / "main" / "000001"
+    assert table.resolve(str(folder)) == PolicyRef("adapter", str(folder), 1)
+    assert len(table.engine.policies) == 3
+
+
+def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run, tmp_path):
+    copy = tmp_path / "me@home"
+    shutil.copytree(small_run, copy)
+    assert policies().resolve(str(copy)) == PolicyRef("adapter", str(copy), 2)
+    assert policies().resolve(f"{copy}@1") == PolicyRef("adapter", str(copy), 1)
+
+
+@pytest.mark.parametrize(
+    ("game", "name", "sentence"),
+    [
+        ("ipd", "tit_for_tatt", r"There is no strategy 'tit_for_tatt'; did you mean 'tit_for_tat'\?"),
+        ("matching_pennies", "tit_for_tat", r"The strategy 'tit_for_tat' cannot play matching_pennies; those that can: random\."),
+        ("stag_hunt", "extort", r"The strategy 'extort' cannot play stag_hunt; those that can: always_cooperate, .*\."),
+        ("ipd", "runs/none", r"There is no run or adapter folder 'runs/none'\."),
+        ("ipd", "runs/none@40", r"There is no run or adapter folder 'runs/none@40'\."),
+        ("ipd", "{run}@7", r"kept no version 7 of 'main'; it has 1, 2\."),
+        ("ipd", "{run}@last", r"should end in a version number, such as .*run@40\."),
+        ("ipd", "{run}/adapters", r"is neither a run \(config\.yaml\) nor an adapter \(adapter_config\.json\)\."),
+        ("ipd", "model:/nowhere/at/all", r"The model '/nowhere/at/all' cannot be loaded .*\."),
+    ],
+)
+def test_names_that_nobody_answers_to(game, name, sentence, small_run, monkeypatch):
+    monkeypatch.setattr(models, "_on_hub", lambda repository: False)
+    with pytest.raises(UserError, match=f"{sentence}$") as caught:
+        policies(game).resolve(name.format(run=small_run))
+    assert "\n" not in str(caught.value)
+
+
+def test_language_models_at_one_table_share_a_base_model(small_run, tiny_model, other_model):
+    table = policies()
+    table.resolve(str(small_run))
+    for stranger in (f"model:{other_model / 'model'}",):
+        with pytest.raises(UserError, match=r"share a base model; this one is '.*tiny', not '.*other.*'\.$"):
+            table.resolve(stranger)
+
+
+def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path):
+    """The base model was trained on since, under the same name."""
+    from detente.learning import adapters
+
+    base = models.load(tiny_model, device="cpu")
+    weights, config = adapters.load(small_run / "adapters" / "main" / "000001", base)
+    base.model.model.norm.weight.data += 1
+    changed = models.LanguageModel(base.name, base.model, base.tokenizer, models.fingerprint(base.model))
+    adapters.save(tmp_path / "000001", weights, config, changed)
+    with pytest.raises(UserError, match=r"was trained on the base model '.*tiny', not on these weights of '.*tiny'\.$"):
+        policies().resolve(str(tmp_path / "000001"))
+
+
+def test_a_plain_adapter_that_does_not_fit_is_refused(small_run, other_model):
+    table = policies()
+    table.resolve(str(small_run))
+    with pytest.raises(UserError, match=r"does not fit the base model .*tiny\.$"):
+        table.resolve(str(other_model / "adapter"))

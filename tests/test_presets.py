@@ -1,0 +1,25 @@
+"""Every preset of the package, with every algorithm, runs one iteration on the tiny model."""
+
+import json
+
+import pytest
+
+from detente import config
+from detente.learning import loop
+
+SMALL = "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 evaluation.episodes=1 evaluation.every=0"
+
+
+@pytest.mark.parametrize("algorithm", config.ALGORITHMS)
+@pytest.mark.parametrize("preset", config.preset_names())
+def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
+    full = config.load(preset)
+    rounds = ["game.rounds=2"] if "rounds" in full.game else []
+    options = config.load(preset, [*SMALL.split(), *rounds, f"model={tiny_model}", f"algorithm={algorithm}"])
+    run = loop.train(options, tmp_path / "run")
+    (line,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    summary = json.loads((run / "summary.json").read_text())
+    assert line["grad_norm/main"] > 0
+    assert summary["preset"] == preset
+    assert summary["learners"]["main"]["algorithm"] == algorithm
+    assert (run / "adapters" / "main" / "000001" / "adapter_model.safetensors").exists()
