@@ -1,6 +1,6 @@
 """How the embedded model plays before any training: the table of docs/models.md.
 
-    python experiments/pocket.py
+python experiments/pocket.py
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Process:
     def kill(self, number=signal.SIGKILL):
         os.kill(self.pid, number)
 
-    def wait(self, seconds=60.0):
+    def wait(self, seconds=180.0):
         """The exit status; minus the signal's number where one ended it."""
         end = time.monotonic() + seconds
         while (status := self._ask({"status": self.pid})) is None:
@@ -220,6 +220,6 @@ def small_run(tiny_model, tmp_path_factory):
 
     options = (
         "device=cpu game.rounds=2 iterations=2 episodes=4 group_size=4 lora.rank=2 optimizer.lr=0.05 opponents.keep_every=1 "
-        "evaluation.episodes=1 evaluation.against=[tit_for_tat]"
+        "credit.beta=2 evaluation.episodes=1 evaluation.against=[tit_for_tat]"
     )
     return loop.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path_factory.mktemp("small") / "run")

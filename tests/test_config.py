@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from detente import config
 from detente.errors import UserError
 from detente.games import make
+from detente.options import ALGORITHMS
 
 PRESET = """
 description: A test.
@@ -33,7 +34,7 @@ def test_presets_of_the_package_load():
         assert options.preset == name
         assert options.description
         assert make(**options.game).num_players == len(options.seats)
-        for algorithm in config.ALGORITHMS:
+        for algorithm in ALGORITHMS:
             assert config.load(name, [f"algorithm={algorithm}"]).algorithm == algorithm
 
 

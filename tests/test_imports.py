@@ -16,20 +16,21 @@ MODULES = {
 
 BASE = {"errors", "records", "seeding"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout"}
-TRAIN = BASE | {"config", "models", "engines", "learning"}
+TRAIN = BASE | {"config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "seeding": set(),
-    "config": {"errors"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
     "games": BASE,
     "engines": {"errors", "records"},
     "players": BASE | {"games", "engines.base"},
     "rollout": BASE | {"games", "players"},
     "models": {"errors", "players.chat", "pocket"},
-    "policies": PLAY | {"config", "models", "engines", "learning.adapters"},
+    "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters"},
     "learning": TRAIN,
     "learning.credit": set(),
     "learning.loss": set(),

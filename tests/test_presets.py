@@ -6,11 +6,12 @@ import pytest
 
 from detente import config
 from detente.learning import loop
+from detente.options import ALGORITHMS
 
 SMALL = "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 evaluation.episodes=1 evaluation.every=0"
 
 
-@pytest.mark.parametrize("algorithm", config.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("preset", config.preset_names())
 def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
     full = config.load(preset)

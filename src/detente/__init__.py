@@ -10,7 +10,12 @@ Names are imported when they are first used, so that games and reports never loa
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# Threads that wait for each other by spinning make torch ten times slower as soon as anything else runs on the machine. Read by
+# OpenMP when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from detente.api import play as play
@@ -36,7 +41,7 @@ _HOMES = {
     "Episode": "detente.records",
     "report": "detente.reports",
 }
-__all__ = ["Config", "Episode", "Game", "UserError", "check_game", "load", "make", "play", "report", "train"]  # noqa: F822
+__all__ = ["Config", "Episode", "Game", "UserError", "check_game", "load", "make", "play", "report", "train"]
 
 
 def __getattr__(name: str) -> Any:

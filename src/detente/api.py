@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detente import games
-from detente.config import AnswerOptions, Config, load, preset_names
+from detente.config import Config, load, preset_names
 from detente.errors import UserError, unknown
 from detente.games.base import Game
+from detente.options import AnswerOptions
 from detente.policies import Policies
 from detente.records import Episode
 from detente.rollout import Match, play_matches

@@ -142,7 +142,7 @@ def _players() -> Mapping[str, str]:
 
 
 def _algorithms() -> Mapping[str, str]:
-    from detente.config import ALGORITHMS
+    from detente.options import ALGORITHMS
 
     return ALGORITHMS
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detente.config import AnswerOptions, read
+from detente.config import read
 from detente.engines.base import Engine, Sampling
 from detente.errors import UserError
 from detente.games.base import Game
+from detente.options import AnswerOptions
 from detente.players.base import Player
 from detente.players.human import Human
 from detente.players.scripted import scripted, scripted_names
@@ -49,7 +50,7 @@ class Policies:
             return PolicyRef("base", name)
         if name in scripted_names(self.game):
             return PolicyRef("script", name)
-        path, _, version = name.rpartition("@") if "@" in name else (name, "", "")
+        path, _, version = (name, "", "") if "@" not in name or Path(name).is_dir() else name.rpartition("@")
         if Path(path).is_dir():
             return self._adapter(Path(path), version, name)
         if "/" in name:

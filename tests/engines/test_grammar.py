@@ -142,7 +142,7 @@ def test_a_bound_on_nodes_changes_nothing(tokenizer, pattern, monkeypatch):
         found, same_tokens = walk(bounded, tokenizer, pattern, seed)
         assert same_tokens == tokens
         assert all((a.allowed() == b.allowed()).all() for a, b in zip(found, nodes, strict=True))
-    assert count(bounded.start(pattern)) <= 4
+        assert count(bounded.start(pattern)) <= 4
 
 
 def count(node):

@@ -78,7 +78,7 @@ class Setup:
         async def together():
             return await asyncio.gather(*(self.engine.generate(request) for request in requests), return_exceptions=True)
 
-        return asyncio.run(together())
+        return asyncio.run(asyncio.wait_for(together(), 60))
 
     def check(self, request, generation):
         """The log-probability of every token is that of the masked, tempered softmax of a plain forward."""
@@ -266,13 +266,13 @@ def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
 @pytest.fixture
 def passed(setup, monkeypatch):
     """Shapes of the token ids that went through the model."""
-    shapes, forward = [], setup.engine.model.forward
+    shapes, forward = [], setup.engine.adapters.model.forward
 
     def counted(*args, **kwargs):
         shapes.append(tuple(kwargs["input_ids"].shape))
         return forward(*args, **kwargs)
 
-    monkeypatch.setattr(setup.engine.model, "forward", counted)
+    monkeypatch.setattr(setup.engine.adapters.model, "forward", counted)
     return shapes
 
 
@@ -300,11 +300,14 @@ def test_forced_tokens_are_not_asked_for(setup, passed):
 
 
 def test_released_rows_are_used_again(setup):
-    asyncio.run(play(setup.engine, mixed(10)))
-    rows = setup.engine._pool.rows
-    for _ in range(3):
-        asyncio.run(play(setup.engine, mixed(10), turns=2))
-    assert setup.engine._pool.rows == rows <= 32
+    """Also while another chat stays."""
+    staying = Request("staying", words(9, 7), FIRST, 9, SHORT)
+    (generation,) = setup.generate(staying)
+    for _ in range(4):
+        asyncio.run(play(setup.engine, mixed(8), turns=2))
+    assert setup.engine._pool.rows <= 32
+    later = follow_up(staying, generation, 1)
+    setup.check(later, *setup.generate(later))
 
 
 def test_a_chat_that_is_not_continued_but_changed(setup):
@@ -327,9 +330,9 @@ def test_a_place_that_is_served_anew_serves_nothing_old(setup, random_adapter, s
             setup.engine.release(request.chat)
     setup.engine.retire(FIRST)
     assert setup.engine.policies == (SECOND,)
-    places = len(setup.engine.model.peft_config)
+    places = len(setup.engine.adapters.model.peft_config)
     setup.serve(successor, *random_adapter(setup.oracle.plain, 99))
-    assert len(setup.engine.model.peft_config) == places
+    assert len(setup.engine.adapters.model.peft_config) == places
     requests = [replace(request, policy=successor) for request in requests] + [
         Request("new 1", words("rules", 20) + words(7, 3), successor, 7, SHORT),
         Request("new 2", words("rules", 20) + words(8, 3), successor, 8, SHORT),
@@ -346,7 +349,7 @@ def test_served_weights_are_a_copy(setup, random_adapter):
         tensor.zero_()
     request = Request("chat", words(0, 9), policy, 0, SHORT)
     setup.check(request, *setup.generate(request))
-    assert all(w.abs().sum() > 0 for w in setup.engine.served_weights(policy).values())
+    assert all(w.abs().sum() > 0 for w in setup.engine.adapters.weights(policy).values())
 
 
 # ---- when something goes wrong
@@ -355,7 +358,7 @@ def test_served_weights_are_a_copy(setup, random_adapter):
 @pytest.mark.parametrize("at", [0, 1, 3, 4])
 def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup, monkeypatch, at):
     """Forwards 0 to 2 compute what the chats of a policy share, the later ones are steps."""
-    forward, calls = setup.engine.model.forward, []
+    forward, calls = setup.engine.adapters.model.forward, []
 
     def failing(*args, **kwargs):
         calls.append(None)
@@ -366,7 +369,7 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
     rules = words("rules", 30)
     policies = (FIRST, SECOND, BASE, FIRST, SECOND, BASE)
     requests = [Request(f"{i}", (*rules, *words(i, 4)), policy, i, SHORT) for i, policy in enumerate(policies)]
-    monkeypatch.setattr(setup.engine.model, "forward", failing)
+    monkeypatch.setattr(setup.engine.adapters.model, "forward", failing)
     results = setup.generate(*requests)
     answered = [g for g in results if not isinstance(g, BaseException)]
     assert all(g.tokens[-1] == setup.end for g in answered)  # before the failure

@@ -11,7 +11,7 @@ from detente.records import PolicyRef
 
 def evaluated(script, *overrides, names=("main",)):
     """The evaluation of a run whose learners have turned into scripts, and what was announced."""
-    options = config.load("ipd", ["evaluation.episodes=3", *overrides])
+    options = config.load("ipd", ["algorithm=advantage_alignment", "evaluation.episodes=3", *overrides])
     game = make(**options.game)
     present = {seat: PolicyRef("script", script if seat in names else seat) for seat in options.seats}
     announced = []

@@ -9,9 +9,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from detente import models
-from detente.config import LoraOptions
 from detente.errors import UserError
 from detente.learning import adapters
+from detente.options import LoraOptions
 from detente.records import PolicyRef
 
 
@@ -46,7 +46,7 @@ def test_loading_gives_back_the_weights_and_they_can_be_served(saved):
     assert (config.r, config.lora_alpha) == (4, 8)
     policy = PolicyRef("adapter", "main", 7)
     run.engine.serve(policy, weights, config)
-    assert all(torch.equal(w, expected[key]) for key, w in run.engine.served_weights(policy).items())
+    assert all(torch.equal(w, expected[key]) for key, w in run.engine.adapters.weights(policy).items())
 
 
 def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_model, tmp_path):

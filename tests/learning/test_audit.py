@@ -8,7 +8,7 @@ import torch
 from detente.errors import UserError
 from detente.learning import adapters
 from detente.learning.audit import audit
-from detente.learning.learner import active
+from detente.learning.forward import active
 from detente.learning.opponents import Seating
 from detente.records import PolicyRef
 
@@ -37,7 +37,7 @@ def test_an_engine_that_swaps_two_adapters_is_found(open_run, tmp_path):
     run = open_run(**SEPARATE).shake(size=0.2)
     run.session.publish()
     left, right = run.session.present.values()
-    places = run.engine._adapters
+    places = run.engine.adapters.names
     places[left], places[right] = places[right], places[left]
     episodes = run.play()
     with pytest.raises(
@@ -113,10 +113,23 @@ def test_gaps_up_to_the_tolerance_are_rounding(open_run, tmp_path):
             parameter += 1e-6
     run.session.publish()
     left, right = run.session.present.values()
-    places = run.engine._adapters
+    places = run.engine.adapters.names
     places[left], places[right] = places[right], places[left]
     episodes = run.play()
     assert check(run, episodes, sources_of(run, tmp_path, episodes)).claimed < 1e-3
+
+
+def test_a_small_gap_counts_where_another_fits_better(open_run, tmp_path):
+    run = open_run(**SEPARATE).shake(size=0.2)
+    run.session.publish()
+    left, right = run.session.present.values()
+    places = run.engine.adapters.names
+    places[left], places[right] = places[right], places[left]
+    episodes = run.play()
+    sources = sources_of(run, tmp_path, episodes)
+    gap = check(run, episodes, sources, tolerance=float("inf")).claimed
+    with pytest.raises(UserError, match="do not fit it"):
+        check(run, episodes, sources, tolerance=gap / 3)
 
 
 def test_the_same_seed_scores_the_same_turns(open_run, tmp_path):

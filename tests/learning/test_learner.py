@@ -7,8 +7,9 @@ import pytest
 import torch
 import transformers
 
+from detente.learning import forward
 from detente.learning import learner as module
-from detente.learning.learner import active, adapter_parameters
+from detente.learning.forward import active, adapter_parameters
 from detente.records import PolicyRef
 
 CAP = 2.0
@@ -155,7 +156,7 @@ def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypa
     run = open_run(game={"name": "ipd", "rounds": 6}, episodes=8).shake()
     found = run.trajectories(run.play())
     drawn = sum(len(one.drawn) for one in found)
-    monkeypatch.setattr(module, "chunked_token_logprobs", lambda *a, f=module.chunked_token_logprobs, **k: f(*a, **k, chunk=20))
+    monkeypatch.setattr(forward, "chunked_token_logprobs", lambda *a, f=forward.chunked_token_logprobs, **k: f(*a, **k, chunk=20))
     shapes = []
     run.model.get_output_embeddings().register_forward_hook(lambda _, inputs, output: shapes.append(tuple(output.shape)))
     run.learners["main"].update(found, 0.0)
@@ -414,7 +415,7 @@ def test_with_a_critic_credit_is_the_generalised_advantage(open_run, monkeypatch
     values = [torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64) + i for i in range(len(found))]
     monkeypatch.setattr(learner.critic, "evaluate", lambda *_: values)
     accumulate = learner._accumulate
-    monkeypatch.setattr(learner, "_accumulate", lambda batch, n: given.append(batch) or accumulate(batch, n))
+    monkeypatch.setattr(learner, "_accumulate", lambda batch, *rest: given.append(batch) or accumulate(batch, *rest))
     learner.update(found, 0.0)
     for one, v in zip(given[0], values, strict=True):
         r, v = one.own.tolist(), [*v.tolist(), 0.0]

@@ -17,8 +17,9 @@ from detente.records import PolicyRef, read_episodes
 
 QUICK = (
     "device=cpu game.rounds=3 iterations=1 episodes=8 group_size=8 lora.rank=2 opponents.kept=0 "
-    "evaluation.every=0 evaluation.episodes=1 evaluation.against=[always_defect] record.episodes_every=1"
-).split()
+    "algorithm=advantage_alignment evaluation.every=0 evaluation.episodes=1 evaluation.against=[always_defect] "
+    "record.episodes_every=1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def train(tiny_model, tmp_path_factory):
     """``train("iterations=2", ...) -> run folder``."""
 
     def start(*overrides, preset="ipd", progress=None):
-        options = config.load(preset, [f"model={tiny_model}", *QUICK, *overrides])
+        options = config.load(preset, [f"model={tiny_model}", *QUICK.split(), *overrides])
         return loop.train(options, tmp_path_factory.mktemp("runs") / "run", progress=progress)
 
     return start
@@ -240,11 +241,11 @@ def test_a_script_on_a_seat_is_frozen(train):
 def test_an_earlier_run_on_a_seat_is_frozen(name, run, train):
     seat = name.format(run=run)
     later = train(f"seats=[{seat},main]", "iterations=2", "opponents.keep_every=1")
-    version = 2 if "2" in name else 4
+    version, frozen = 2 if "2" in name else 4, seat.partition("@")[0]
     for iteration in (1, 2):
         for episode in played(later, iteration):
             assert episode.learners == (None, "main")
-            assert episode.policies == (PolicyRef("adapter", seat.partition("@")[0], version), PolicyRef("adapter", "main", iteration - 1))
+            assert episode.policies == (PolicyRef("adapter", frozen, version), PolicyRef("adapter", "main", iteration - 1))
     assert [p.name for p in (later / "adapters").iterdir()] == ["main"]
 
 

@@ -1,11 +1,12 @@
 """A run that was killed, or stopped, and started again ends exactly as one that was left alone.
 
-The reference is trained in this process; the killed runs are processes of their own (with another hash seed, as a real restart has),
-which send themselves the signal at a named moment.
+The reference is trained in this process; the killed runs are processes of their own, with another hash seed as after a real
+restart, which send themselves the signal at a named moment.
 """
 
 import json
 import random
+import subprocess
 import time
 
 import pytest
@@ -16,8 +17,8 @@ from detente.learning import loop
 OPTIONS = (
     "device=cpu game.rounds=3 game.counterbalance=true iterations=4 episodes=8 group_size=4 lora.rank=4 optimizer.lr=0.01 "
     "opponents.keep_every=2 opponents.kept=0.5 opponents.scripted=0.25 opponents.scripts=[tit_for_tat,random] "
-    "evaluation.every=2 evaluation.episodes=2 evaluation.against=[tit_for_tat]"
-).split()
+    "evaluation.every=2 evaluation.episodes=2 evaluation.against=[tit_for_tat] loss.entropy_final=null"
+)
 VARIANTS = {
     "every iteration is saved": ("record.episodes_every=1",),
     "every third is saved": ("record.checkpoint_every=3", "record.episodes_every=2"),
@@ -26,6 +27,7 @@ VARIANTS = {
         "learners.row.update_every=2",
         "learners.column.algorithm=reinforce",
         "learners.column.credit.baseline=critic",
+        "evaluation.every=0",
     ),
     "a frozen model opposite": ("seats=[main,model:{model}]", "evaluation.every=0"),
 }
@@ -63,6 +65,17 @@ def half_removed(folder, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     removed(folder, **options)
 removed = shutil.rmtree
+
+def full(owner, name, count, error=OSError):
+    '''The disk is full at the given call of owner.name.'''
+    original, calls = getattr(owner, name), 0
+    def counted(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise error(28, os.strerror(28)) if error is OSError else error("I/O error: No space left on device (os error 28)")
+        return original(*args, **kwargs)
+    setattr(owner, name, counted)
 """
 # Each process of a chain dies at its moment and the next one goes on from there. An iteration has 16 answers a round, one Adam
 # step a learner and two files in its checkpoint; every second iteration keeps an adapter and evaluates.
@@ -70,7 +83,6 @@ CHAINS = {
     "beginning and rollout": [
         "at(loop, 'open_session', 1)",
         "at(Path, 'replace', 1)",  # the options under their temporary name
-        "at(Path, 'replace', 1, after=True)",
         "at(rollout, 'play_match', 5)",
         "at(TransformersEngine, 'generate', 20)",
         "at(TransformersEngine, 'generate', 130)",
@@ -83,7 +95,6 @@ CHAINS = {
         "at(torch.Tensor, 'backward', 3)",
         "at(adapters, 'save_file', 1)",
         "at(adapters, 'save_file', 1, after=True)",
-        "at(adapters, 'save', 1, after=True)",
         "at(loop, 'evaluate', 1, after=True)",
     ],
     "metrics, episodes and checkpoint": [
@@ -104,6 +115,16 @@ CHAINS = {
 }
 
 
+FULL_DISK = [
+    "full(run_folder.os, 'fsync', 1)",  # the options
+    "full(run_folder, 'write_episodes', 1)",
+    "full(checkpoint, '_write', 4)",
+    "from safetensors import SafetensorError; full(adapters, 'save_file', 1, SafetensorError)",
+    "full(run_folder.RunFolder, 'write', 1)",  # the metrics
+    "full(loop, 'replace_text', 1)",  # the summary
+]
+
+
 @pytest.fixture(scope="module")
 def reference(tiny_model, tmp_path_factory):
     """The options of a variant and a run that was left alone, made once."""
@@ -111,7 +132,7 @@ def reference(tiny_model, tmp_path_factory):
 
     def make(variant):
         if variant not in made:
-            changes = [item.format(model=tiny_model) for item in (*OPTIONS, f"model={tiny_model}", *VARIANTS[variant])]
+            changes = [item.format(model=tiny_model) for item in (*OPTIONS.split(), f"model={tiny_model}", *VARIANTS[variant])]
             options = config.load("ipd", changes)
             made[variant] = options, loop.train(options, tmp_path_factory.mktemp("reference") / "run")
         return made[variant]
@@ -124,7 +145,8 @@ def training(options, run, before=""):
     run.parent.mkdir(exist_ok=True)
     preset = run.with_suffix(".yaml")
     preset.write_text(config.to_yaml(options))
-    return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main(['train', {str(preset)!r}, '--run', {str(run)!r}]))"
+    words = ["train", str(preset), "--run", str(run)]
+    return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))"
 
 
 def metrics(run):
@@ -162,9 +184,8 @@ def test_a_killed_run_ends_like_one_left_alone(chain, reference, processes, tmp_
 def test_every_kind_of_run_can_be_killed(variant, reference, processes, tmp_path):
     options, expected = reference(variant)
     run = tmp_path / "run"
-    for moment in ("at(torch.optim.Adam, 'step', 4)", "at(run_folder.RunFolder, 'write', 1, after=True)"):
-        process = processes(training(options, run, moment), tmp_path)
-        assert process.wait() == -9, f"{moment}: {process.out}{process.err}"
+    process = processes(training(options, run, "at(torch.optim.Adam, 'step', 4)"), tmp_path)
+    assert process.wait() == -9, f"{process.out}{process.err}"
     process = processes(training(options, run), tmp_path)
     assert process.wait() == 0, process.err
     assert_same(run, expected)
@@ -198,6 +219,48 @@ def test_what_a_crash_leaves_behind_does_no_harm(reference, processes, tmp_path)
     assert_same(run, expected)
 
 
+SENTENCE = "The disk is full; make room and run the same command again to go on.\n"
+
+
+def test_a_disk_that_is_full_at_any_moment_stops_the_run_and_no_more(reference, processes, tmp_path):
+    options, expected = reference("every iteration is saved")
+    run = tmp_path / "run"
+    for moment in FULL_DISK:
+        process = processes(training(options, run, moment), tmp_path)
+        assert process.wait() == 2, f"{moment}: {process.out}{process.err}"
+        assert process.err == SENTENCE
+    process = processes(training(options, run), tmp_path)
+    assert process.wait() == 0, process.err
+    assert_same(run, expected)
+
+
+def disk_usage(folder):
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def test_a_real_disk_that_is_full(reference, processes, tmp_path):
+    """It has room for the finished run, but not for another checkpoint beside the one there is."""
+    options, expected = reference("every iteration is saved")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = disk_usage(expected) + disk_usage(expected / "checkpoint") // 2
+    if subprocess.call(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], stderr=subprocess.DEVNULL):
+        pytest.skip("only root can mount a small disk")
+    try:
+        run = disk / "run"
+        process = processes(training(options, run), tmp_path)
+        assert process.wait() == 2
+        assert process.err == SENTENCE
+        (done,) = (int(folder.name) for folder in (run / "checkpoint").glob("0*"))
+        subprocess.check_call(["mount", "-o", "remount,size=64m", disk])
+        process = processes(training(options, run), tmp_path)
+        assert process.wait() == 0, process.err
+        assert f"going on after iteration {done}" in process.out
+        assert_same(run, expected)
+    finally:
+        subprocess.check_call(["umount", disk])
+
+
 def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference, processes, tmp_path):
     options, expected = reference("every third is saved")
     run = tmp_path / "run"
@@ -228,6 +291,7 @@ def test_ctrl_c_in_the_final_evaluation_stops_at_once(reference, processes, tmp_
     run = tmp_path / "run"
     process = processes(training(options, run, "at(loop, 'evaluate', 3, number=signal.SIGINT)"), tmp_path)
     assert process.wait() == 130
+    assert process.out.count("evaluating") == 2  # one line for each evaluation on the way, after 2 and after 4
     assert len(metrics(run)) == 4
     assert not (run / "summary.json").exists()
     assert processes(training(options, run), tmp_path).wait() == 0

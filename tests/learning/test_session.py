@@ -37,7 +37,7 @@ def test_publish_serves_the_present_weights_and_nothing_older(open_run, tmp_path
         (served,) = run.engine.policies
         assert served == PolicyRef("adapter", "main", version)
         ours = run.learners["main"].weights()
-        assert all(torch.equal(w, ours[key]) for key, w in run.engine.served_weights(served).items())
+        assert all(torch.equal(w, ours[key]) for key, w in run.engine.adapters.weights(served).items())
     assert len([name for name in run.model.peft_config if name.startswith("served")]) == 1
 
 

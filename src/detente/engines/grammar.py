@@ -3,7 +3,8 @@
     Grammar.start(pattern) ──> Node ── next(token) ──> Node ... until finished
 
 Nodes form a tree that is built as decoding walks it, so short answers cost a dictionary look-up. The learner replays the same
-masks from the recorded tokens. Must not import torch.
+masks from the recorded tokens. Where the text that comes next is settled, only the tokens that llguidance spells it with are
+allowed. Must not import torch.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Grammar:
 
     def start(self, pattern: str) -> Node:
         """The node before the first token; UserError if llguidance cannot read the pattern."""
+        if self._nodes > MAX_NODES:  # start over, so that what is remembered is what is used
+            self._roots, self._nodes = {}, 0
         if pattern not in self._roots:
             matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_regex(pattern))
             if matcher.is_error():

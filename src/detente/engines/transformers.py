@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import PeftModel
 from peft.config import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from detente.engines.adapters import Adapters
 from detente.engines.base import Generation, Request
 from detente.engines.cache import Pool, make_slice
 from detente.engines.choices import Choices
@@ -29,7 +30,6 @@ from detente.engines.grammar import Grammar, Node, unpack
 from detente.errors import UserError
 from detente.records import PolicyRef
 
-BASE = "__base__"  # PEFT's word for a row without adapter
 PREFILL_TOKENS = 32768  # padded tokens in one forward pass
 MAX_PREFIXES = 8  # shared starts that are kept per policy
 
@@ -77,14 +77,12 @@ class TransformersEngine:
     """
 
     def __init__(self, model: PeftModel | PreTrainedModel, tokenizer: Any, end_tokens: Sequence[int]) -> None:
-        self.model = model
+        self.adapters = Adapters(model)
         self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
         self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
         self.grammar = Grammar(tokenizer, self.vocab_size, end_tokens)
         self._end_tokens = frozenset(end_tokens)
-        self._adapters: dict[PolicyRef, str] = {}
-        self._free_adapters: list[tuple[str, Any]] = []
         self._pool = Pool(model.config.get_text_config().num_hidden_layers)
         self._chats: dict[str, _Chat] = {}
         self._prefixes: dict[PolicyRef, list[_Chat]] = {}
@@ -99,64 +97,25 @@ class TransformersEngine:
     # ---- policies
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
-        """Make an adapter available under its name; ``weights`` are copied. Serving a policy again is an error."""
-        if policy in self._adapters:
-            raise ValueError(f"{policy} is served already")
-        name = self._adapter_place(config)
-        if not self._load(name, weights):
-            self._free_adapters.append((name, self.model.peft_config[name]))
-            raise UserError(f"The adapter {policy} does not fit the base model {self.model.config._name_or_path}.")
-        self._adapters[policy] = name
+        """Make an adapter available under its name; see ``Adapters.add``."""
+        self.adapters.add(policy, weights, config)
 
     def serves(self, policy: PolicyRef) -> bool:
         """Whether requests under this policy can be answered."""
-        return policy.kind == "base" or policy in self._adapters
+        return policy.kind == "base" or policy in self.adapters.names
 
     @property
     def policies(self) -> tuple[PolicyRef, ...]:
         """The adapters that are served."""
-        return tuple(self._adapters)
+        return tuple(self.adapters.names)
 
     def retire(self, policy: PolicyRef) -> None:
         """Free the policy's place; its chats and prefixes are forgotten."""
-        name = self._adapters.pop(policy)
-        self._free_adapters.append((name, self.model.peft_config[name]))
+        self.adapters.remove(policy)
         for prefix in self._prefixes.pop(policy, []):
             self._free_rows.append(prefix.row)
         for chat in [name for name, chat in self._chats.items() if chat.policy == policy]:
             self.release(chat)
-
-    def served_weights(self, policy: PolicyRef) -> dict[str, Tensor]:
-        """The adapter as it is in memory, in PEFT's names."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self._adapters[policy])
-        return weights
-
-    def _load(self, name: str, weights: Mapping[str, Tensor]) -> bool:
-        """Copy weights into a PEFT adapter; False if their names or shapes are not its own."""
-        try:
-            result = set_peft_model_state_dict(self.model, dict(weights), adapter_name=name)
-        except RuntimeError:  # what torch raises for shapes that differ
-            return False
-        missing = [key for key in getattr(result, "missing_keys", []) if f".{name}." in key]
-        return not missing and not getattr(result, "unexpected_keys", [])
-
-    def _adapter_place(self, config: PeftConfig) -> str:
-        """A PEFT adapter of this shape that nobody uses, or a new one."""
-        for place in self._free_adapters:
-            if _shape(place[1]) == _shape(config):
-                self._free_adapters.remove(place)
-                return place[0]
-        name = f"served{len(self._adapters) + len(self._free_adapters)}"
-        if isinstance(self.model, PeftModel):
-            active = self.model.active_adapter
-            self.model.add_adapter(name, config)
-            self.model.set_adapter(active)
-        else:
-            self.model = PeftModel(self.model, config, adapter_name=name)
-        for parameter_name, parameter in self.model.named_parameters():
-            if f".{name}." in parameter_name:
-                parameter.requires_grad_(False)
-        return name
 
     # ---- requests
 
@@ -269,17 +228,17 @@ class TransformersEngine:
         ids = np.zeros((len(work), max(new)), dtype=np.int64)
         for i, (_, tokens) in enumerate(work):
             ids[i, ids.shape[1] - new[i] :] = tokens[cached[i] :]
-        if self.model.training:
-            self.model.eval()
-        names = [BASE if chat.policy.kind == "base" else self._adapters[chat.policy] for chat, _ in work]
-        logits: Tensor = self.model(
+        model = self.adapters.model
+        if model.training:
+            model.eval()
+        logits: Tensor = model(
             input_ids=torch.from_numpy(ids).to(self.device),
             position_ids=self._pool.part.positions,
             attention_mask=self._pool.part.attention_mask,
             past_key_values=self._pool,
             use_cache=True,
             logits_to_keep=1,
-            **({"adapter_names": names} if isinstance(self.model, PeftModel) else {}),
+            **self.adapters.choose([chat.policy for chat, _ in work]),
         ).logits[:, -1]
         for chat, tokens in work:
             chat.tokens = list(tokens)
@@ -383,12 +342,6 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
     if list(a[:n]) == list(b[:n]):
         return n
     return next(i for i in range(n) if a[i] != b[i])
-
-
-def _shape(config: Any) -> tuple[Any, ...]:
-    """What two LoRA adapters must share to take each other's place."""
-    ranks, alphas = sorted(config.rank_pattern.items()), sorted(config.alpha_pattern.items())
-    return config.r, config.lora_alpha, ranks, alphas, sorted(config.target_modules or ()), config.use_rslora
 
 
 def _context_length(config: Any) -> int:

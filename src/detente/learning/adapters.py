@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from detente.config import LoraOptions
 from detente.errors import UserError
 from detente.models import LanguageModel
+from detente.options import LoraOptions
 
 WEIGHTS, CARD = "adapter_model.safetensors", "detente.json"
 

@@ -18,7 +18,7 @@ from peft import PeftModel
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
 from detente.learning.batch import Trajectory, micro_batches, single_turn
-from detente.learning.learner import token_logprobs_of
+from detente.learning.forward import token_logprobs_of
 from detente.records import Episode, PolicyRef, Turn
 from detente.seeding import stream
 

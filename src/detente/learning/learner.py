@@ -1,44 +1,25 @@
 """A policy that trains: one LoRA adapter on the shared base model, its optimizer, and optionally a critic.
 
-    trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, one Adam step
-
-Forward and backward of one adapter stay inside ``active``: PEFT silently loses gradients if the adapter is switched in between.
-The critic's value head and LoRA live outside the adapter that is served.
+trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, one Adam step
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.config import LearnerConfig
 from detente.learning import credit as credits
 from detente.learning.batch import Assign, MicroBatch, Trajectory, micro_batches, with_credit
-from detente.learning.loss import chunked_token_logprobs, critic_loss, mismatch, token_loss
+from detente.learning.critic import Critic
+from detente.learning.forward import active, adapter_parameters, token_logprobs_of
+from detente.learning.loss import mismatch, token_loss
 from detente.records import PolicyRef
-
-
-@contextmanager
-def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> Iterator[None]:
-    """The one adapter that forward and backward inside the block go through; ``checkpointing`` recomputes layers in backward."""
-    model.set_adapter(adapter)
-    try:
-        for module in model.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = checkpointing  # what the layer asks; what is inside it stays without dropout
-        yield
-        if model.active_adapters != [adapter]:
-            raise RuntimeError(f"the adapter was switched from {adapter} to {model.active_adapters} between forward and backward")
-    finally:
-        model.eval()
 
 
 class Learner:
@@ -156,84 +137,6 @@ class Learner:
     def device(self) -> torch.device:
         """Where the model lives."""
         return next(self.model.parameters()).device
-
-
-class Critic:
-    """Values of the rounds to come: a linear head on the last hidden state at the start of a round, with a LoRA of its own."""
-
-    def __init__(self, adapter: str, model: PeftModel, lora: LoraConfig) -> None:
-        self.adapter, self.model = adapter, model
-        model.add_adapter(adapter, lora)
-        embeddings = model.get_input_embeddings().weight
-        self.head = nn.Linear(embeddings.shape[1], 1, device=embeddings.device)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """Adapter and head, in a fixed order."""
-        return [*adapter_parameters(self.model, self.adapter), *self.head.parameters()]
-
-    def weights(self) -> dict[str, Tensor]:
-        """Adapter and head by name, not copied."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.adapter)
-        return weights | {f"head.{key}": value for key, value in self.head.state_dict().items()}
-
-    def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
-        """(T,) float64 values of each trajectory's rounds."""
-        values: dict[int, Tensor] = {}
-        with torch.no_grad(), active(self.model, self.adapter):
-            for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values |= {i: v.detach().double().cpu() for i, v in self._values(micro, found)}
-        return [values.get(i, torch.zeros(len(one.own), dtype=torch.float64)) for i, one in enumerate(found)]
-
-    def accumulate(self, found: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
-        """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
-        rounds, total = sum(len(one.own) for one in found), 0.0
-        with active(self.model, self.adapter, checkpointing=options.optimizer.gradient_checkpointing):
-            for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values = self._values(micro, found)
-                targets = [credits.discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
-                predicted = torch.cat([value for _, value in values])
-                loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
-                loss.backward()
-                total += float(loss.detach())
-        return total
-
-    def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
-        hidden = hidden_states(self.model, micro.tokens)
-        values: Tensor = self.head(hidden.to(self.head.weight.dtype))[..., 0]  # (B, L)
-        return [(i, values[row, torch.from_numpy(found[i].starts).to(values.device)]) for row, i in enumerate(micro.members)]
-
-
-def hidden_states(model: PeftModel, tokens: Tensor) -> Tensor:
-    """Last hidden states (B, L, D) under the active adapter. Padding is at the right, where causal attention never looks."""
-    base: Any = model.get_base_model()
-    decoder = base.get_decoder()
-    hidden: Tensor = decoder(input_ids=tokens, use_cache=False).last_hidden_state
-    return hidden
-
-
-def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
-    hidden = hidden_states(model, micro.tokens)[micro.rows, micro.before]  # (N, D)
-    head: Any = model.get_output_embeddings()
-    config = model.config.get_text_config()
-    scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1.0)
-    cap = getattr(config, "final_logit_softcapping", None)
-
-    def logits(states: Tensor) -> Tensor:
-        scores: Tensor = head(states) * scale
-        return cap * torch.tanh(scores / cap) if cap else scores
-
-    allowed = micro.allowed(head.weight.shape[0])
-    return chunked_token_logprobs(hidden, logits, micro.targets, temperature=temperature, allowed=allowed)
-
-
-def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:
-    """The tensors of one adapter, in the model's order; modules of the model may have the adapter's name too."""
-    ours = re.compile(rf"\.lora_\w+\.{re.escape(adapter)}(\.weight)?$")
-    return [parameter for name, parameter in model.named_parameters() if ours.search(name)]
 
 
 def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:

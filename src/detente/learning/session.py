@@ -23,7 +23,8 @@ from detente.errors import UserError
 from detente.games.base import Game
 from detente.learning import adapters
 from detente.learning.audit import Scope
-from detente.learning.learner import Learner, active
+from detente.learning.forward import active
+from detente.learning.learner import Learner
 from detente.models import LanguageModel
 from detente.players.chat import ChatFormat
 from detente.policies import Policies

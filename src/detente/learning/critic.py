@@ -1,0 +1,66 @@
+"""The critic: how much reward is still to come, as a baseline beside the group's (``credit.baseline=critic``).
+
+A linear head on the last hidden state, with a LoRA of its own; both live outside the adapter that is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from torch import Tensor, nn
+
+from detente.config import LearnerConfig
+from detente.learning.batch import MicroBatch, Trajectory, micro_batches
+from detente.learning.credit import discounted_returns
+from detente.learning.forward import active, adapter_parameters, hidden_states
+from detente.learning.loss import critic_loss
+
+
+class Critic:
+    """Values of the rounds to come: a linear head on the last hidden state at the start of a round, with a LoRA of its own."""
+
+    def __init__(self, adapter: str, model: PeftModel, lora: LoraConfig) -> None:
+        self.adapter, self.model = adapter, model
+        model.add_adapter(adapter, lora)
+        embeddings = model.get_input_embeddings().weight
+        self.head = nn.Linear(embeddings.shape[1], 1, device=embeddings.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Adapter and head, in a fixed order."""
+        return [*adapter_parameters(self.model, self.adapter), *self.head.parameters()]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Adapter and head by name, not copied."""
+        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.adapter)
+        return weights | {f"head.{key}": value for key, value in self.head.state_dict().items()}
+
+    def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
+        """(T,) float64 values of each trajectory's rounds."""
+        values: dict[int, Tensor] = {}
+        with torch.no_grad(), active(self.model, self.adapter):
+            for micro in micro_batches(found, max_tokens, self.head.weight.device):
+                values |= {i: v.detach().double().cpu() for i, v in self._values(micro, found)}
+        return [values.get(i, torch.zeros(len(one.own), dtype=torch.float64)) for i, one in enumerate(found)]
+
+    def accumulate(self, found: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
+        """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
+        rounds, total = sum(len(one.own) for one in found), 0.0
+        with active(self.model, self.adapter, checkpointing=options.optimizer.gradient_checkpointing):
+            for micro in micro_batches(found, max_tokens, self.head.weight.device):
+                values = self._values(micro, found)
+                targets = [discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
+                predicted = torch.cat([value for _, value in values])
+                loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
+                loss.backward()
+                total += float(loss.detach())
+        return total
+
+    def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
+        hidden = hidden_states(self.model, micro.tokens)
+        values: Tensor = self.head(hidden.to(self.head.weight.dtype))[..., 0]  # (B, L)
+        return [(i, values[row, torch.from_numpy(found[i].starts).to(values.device)]) for row, i in enumerate(micro.members)]

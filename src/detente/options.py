@@ -1,0 +1,138 @@
+"""The groups of options: credit, loss, optimizer, adapter, opponents, answers, evaluation, record. Each field says what it means.
+
+Unknown keys are errors; everything is frozen. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from detente.errors import unknown
+
+ALGORITHMS: dict[str, str] = {
+    "reinforce": "the ordinary learner: every seat maximises its own return",
+    "sum_of_rewards": "the cooperative learner: every seat maximises the sum of all returns",
+    "advantage_alignment": "own advantage plus the others' advantage weighted by one's own past advantage",
+}
+
+
+def _known_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(str(unknown("algorithm", name, ALGORITHMS)).rstrip("."))
+    return name
+
+
+Algorithm = Annotated[str, AfterValidator(_known_algorithm)]
+
+
+class Options(BaseModel):
+    """Frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CreditOptions(Options):
+    """How rewards become the credit of each round (SPEC 3; the formulas stand beside the functions in learning/credit.py)."""
+
+    gamma: float = Field(0.9, ge=0, le=1, description="discount of rewards in the return")
+    reward_divisor: float = Field(1.0, gt=0, description="rewards are divided by this for training")
+    baseline: Literal["group", "batch", "none", "critic"] = Field(
+        "group", description="group: leave-one-out over the episodes that share the game seed; batch: over the whole batch"
+    )
+    beta: float = Field(1.0, description="advantage_alignment: weight of the alignment term")
+    beta_final: float | None = Field(None, description="advantage_alignment: beta at the last iteration, reached linearly")
+    gamma_shaping: float | None = Field(None, ge=0, le=1, description="gamma_a, the discount of past advantages (unset: gamma)")
+    shaping: Literal["returns", "causal"] = Field(
+        "returns", description="returns: the paper's form; causal: only the rewards received before the round"
+    )
+    just_in_time: bool = Field(False, description="shaping returns: past advantages up to and including the present round")
+    sign: bool = Field(False, description="use the sign of the shaping weight")
+    clip: float | None = Field(None, gt=0, description="clip the shaping weight to [-clip, clip]")
+    divide_by_time: bool = Field(False, description="divide the shaping weight at round t (from 0) by t + 1")
+    first_round_bonus: float = Field(0.0, description="b in W_t += b * d^t; without it the first move is selfish")
+    first_round_decay: float = Field(0.7, ge=0, le=1, description="d in W_t += b * d^t")
+    whiten: bool = Field(False, description="shift and scale the credit of the batch to mean 0 and deviation 1")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="baseline critic: lambda of generalized advantage estimation")
+
+    @model_validator(mode="after")
+    def _compatible(self) -> CreditOptions:
+        if self.just_in_time and self.shaping == "causal":
+            raise ValueError("just_in_time belongs to shaping returns; causal uses only what came before the round")
+        return self
+
+
+class LossOptions(Options):
+    """The token loss (SPEC 3.5)."""
+
+    kl: float = Field(0.0, ge=0, description="coefficient of the KL divergence to the base model")
+    entropy: float = Field(0.0, ge=0, description="coefficient of the entropy bonus")
+    entropy_final: float | None = Field(None, ge=0, description="that coefficient at the last iteration, reached linearly")
+    importance_cap: float = Field(2.0, gt=0, description="cap of the importance ratio learner / engine")
+    critic: float = Field(1.0, ge=0, description="coefficient of the critic's Huber loss")
+
+
+class OptimizerOptions(Options):
+    """Adam, one step per iteration."""
+
+    lr: float = Field(3e-6, gt=0, description="learning rate")
+    lr_final: float | None = Field(None, ge=0, description="learning rate at the last iteration, reached linearly")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    micro_batch_tokens: int = Field(4096, ge=1, description="tokens, padding included, in one forward and backward pass")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
+
+
+class LoraOptions(Options):
+    """The adapter that trains."""
+
+    rank: int = Field(32, ge=1, description="rank of the adapter matrices")
+    alpha: int = Field(64, gt=0, description="the adapter's output is scaled by alpha / rank")
+    targets: str | tuple[str, ...] = Field("all-linear", description="modules that get an adapter, as PEFT names them")
+
+
+class OpponentOptions(Options):
+    """Who sits opposite the learner, apart from its present self."""
+
+    kept: float = Field(0.0, ge=0, le=1, description="share of episodes against kept checkpoints of the learner")
+    scripted: float = Field(0.0, ge=0, le=1, description="share of episodes against scripted strategies")
+    scripts: tuple[str, ...] = Field((), description="the scripted strategies to draw from")
+    keep_every: int = Field(10, ge=1, description="a checkpoint is kept after every so many iterations")
+    draw: Literal["episode", "group"] = Field("episode", description="whether a group mixes opponents or shares one")
+    max_loaded: int = Field(28, ge=1, description="at most so many kept checkpoints take part in one iteration")
+    train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> OpponentOptions:
+        if self.kept + self.scripted > 1:
+            raise ValueError("the shares of kept and scripted opponents add up to more than 1")
+        if self.scripted > 0 and not self.scripts:
+            raise ValueError("opponents.scripted is above 0 but opponents.scripts names no strategy")
+        return self
+
+
+class AnswerOptions(Options):
+    """How a language model answers."""
+
+    policy: Literal["constrained", "retry", "free"] = Field(
+        "constrained", description="guided decoding, retries, or one free answer"
+    )
+    retries: int = Field(3, ge=1, description="policy retry: tries before the default action")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature")
+    max_tokens: int = Field(400, ge=1, description="new tokens per answer")
+
+
+class EvaluationOptions(Options):
+    """The final evaluation, written to summary.json."""
+
+    episodes: int = Field(64, ge=0, description="episodes in self-play and against each strategy (0: no evaluation)")
+    against: tuple[str, ...] | None = Field(None, description="scripted strategies to play against (unset: all that can play)")
+    every: int = Field(0, ge=0, description="also evaluate after every so many iterations (0: only at the end)")
+
+
+class RecordOptions(Options):
+    """What a run leaves on disk."""
+
+    episodes_every: int = Field(1, ge=1, description="write the episodes of every so many iterations")
+    checkpoint_every: int = Field(1, ge=1, description="save the training state after every so many iterations")
+    audit_turns: int = Field(4, ge=0, description="turns per iteration that are scored again to check who was served")

@@ -1,0 +1,222 @@
+"""Everything that a person can get wrong, through the command line in a process of its own: one sentence, no traceback, and nothing
+left behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from detente import config
+
+TINY = ("device=cpu", "game.rounds=2", "iterations=2", "episodes=4", "group_size=4", "lora.rank=2")
+
+
+def assert_refused(process, sentence, status=2):
+    assert process.wait() == status, process.err
+    assert sentence in process.err
+    assert process.err.count("\n") == 1, process.err
+    assert process.err.rstrip()[-1] in ".?"
+    assert "Traceback" not in process.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        # names
+        (["ipdd"], "There is no preset 'ipdd'; did you mean 'ipd'?"),
+        (["ipd", "iteratons=5"], "There is no option 'iteratons'; did you mean 'iterations'?"),
+        (["ipd", "credit.betta=5"], "There is no option 'credit.betta'; did you mean 'credit.beta'?"),
+        (["ipd", "learners.main.optimizer.lrr=1"], "did you mean 'learners.main.optimizer.lr'?"),
+        (["ipd", "algorithm=advantage_alignement"], "did you mean 'advantage_alignment'?"),
+        (["ipd", "algorithm=[reinforce]"], "There is no algorithm '['reinforce']'; did you mean 'reinforce'?"),
+        (["ipd", "learners.main.algorithm=reinforced"], "did you mean 'reinforce'?"),
+        (["ipd", "game.name=stag_hunr"], "There is no game 'stag_hunr'; did you mean 'stag_hunt'?"),
+        (["ipd", "game.round=5"], "There is no option 'game.round'; did you mean 'game.rounds'?"),
+        (["ipd", "seats=[main,tit_for_tatt]"], "There is no strategy 'tit_for_tatt'; did you mean 'tit_for_tat'?"),
+        (["ipd", "evaluation.against=[allways_defect]"], "did you mean 'always_defect'?"),
+        (["ipd", "opponents.scripted=0.5", "opponents.scripts=[grim]"], "There is no strategy 'grim'"),
+        (["ipd", "game.name=stag_hunt", "evaluation.against=[extort]"], "The strategy 'extort' cannot play stag_hunt"),
+        (["ipd", "seats=[main,runs/none]"], "There is no run or adapter folder 'runs/none'."),
+        (["ipd", "opponents.scripted=0.5", "opponents.scripts=[human]"], "'human' is no scripted strategy"),
+        (["ipd", "lora.targets=[nonsense]"], "lora.targets=('nonsense',) does not fit the model"),
+        # seats
+        (["ipd", "seats=[main]"], "The game ipd has 2 players but seats names 1: ['main']."),
+        (["ipd", "seats=[random,random]"], "No seat learns"),
+        (["ipd", "seats=[main,scored]", "learners.scored.update_every=2"], "A learner cannot be named 'scored'"),
+        (["ipd", "seats=[main,a/b]", "learners.a/b.update_every=2"], "a learner's name is made of letters, digits and underscores"),
+        (["ipd", "learners.nobody.update_every=2"], "learner 'nobody' sits on no seat"),
+        # types and ranges
+        (["ipd", "game.payoffs=[[[3,3],[0,five]],[[5,0],[1,1]]]"], "The payoff table must be 2 rows of 2 pairs of numbers"),
+        (["ipd", "game.payoffs=[[[3,3],[0,5]]]"], "The payoff table must be 2 rows of 2 pairs of numbers"),
+        (["ipd", "game.counterbalance=maybe"], "counterbalance is true or false, not 'maybe'"),
+        (["ipd", "game.continuation=1"], "The continuation probability lies in [0, 1), not 1."),
+        (["ipd", "iterations=0"], "The option iterations is wrong: input should be greater than or equal to 1, not 0."),
+        (["ipd", "iterations=many"], "not 'many'."),
+        (["ipd", "seed=-1"], "The option seed is wrong"),
+        (["ipd", f"seed={2**64}"], "The option seed is wrong"),
+        (["ipd", "optimizer.lr=0"], "The option optimizer.lr is wrong"),
+        (["ipd", "optimizer.lr=.inf"], "The option optimizer.lr is wrong"),
+        (["ipd", "credit.beta=.nan"], "The option credit.beta is wrong"),
+        (["ipd", "credit.gamma=1.1"], "The option credit.gamma is wrong"),
+        (["ipd", "credit.shaping=casual"], "'returns' or 'causal', not 'casual'."),
+        (["ipd", "seats=main"], "The option seats is wrong: it is a list, e.g. [a,b], not 'main'."),
+        (["ipd", "credit=3"], "The option credit is wrong: it has options of its own, not 3."),
+        (["ipd", "learners=3"], "The option learners is wrong: it has options of its own, not 3."),
+        (["ipd", "group_size=7"], "episodes (64) must be a multiple of group_size (7)."),
+        (["ipd", "group_size=1"], "a leave-one-out baseline compares at least 2 episodes"),
+        (["ipd", "opponents.kept=0.8", "opponents.scripted=0.8", "opponents.scripts=[random]"], "add up to more than 1."),
+        (["ipd", "iterations"], "'iterations' is not of the form key=value"),
+        (["ipd", "device=cuda:99"], "There is no device 'cuda:99' here"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why_and_leaves_nothing(words, sentence, command, tiny_model, tmp_path):
+    process = command("train", *words, f"model={tiny_model}", "--run", "runs/x/y")
+    assert_refused(process, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_file_with_a_misspelt_algorithm(command, tmp_path):
+    (tmp_path / "mine.yaml").write_text("game: ipd\nalgorithms: {reinforcee: {seed: 3}}\n")
+    assert_refused(command("train", "mine.yaml"), "There is no algorithm 'reinforcee'; did you mean 'reinforce'?")
+
+
+def test_negative_payoffs_are_payoffs(command):
+    process = command("train", "ipd", "game.payoffs=[[[-1,-1],[-3,0]],[[0,-3],[-2,-2]]]", "--dry-run")
+    assert process.wait() == 0
+    assert process.err == ""
+
+
+MODELS = {
+    "a missing one": (lambda folder: shutil.rmtree(folder), "cannot be loaded"),
+    "one that does not chat": (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat template"),
+    "a folder without a model": (lambda folder: (folder / "config.json").unlink(), "holds no model: it has no config.json."),
+    "one whose weights are damaged": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "cannot be loaded"),
+    "one without tokenizer": (lambda folder: [p.unlink() for p in folder.glob("tokenizer*")], "cannot be loaded"),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_that_cannot_be_used(model, command, tiny_model, tmp_path):
+    spoil, sentence = MODELS[model]
+    shutil.copytree(tiny_model, tmp_path / "my_model")
+    spoil(tmp_path / "my_model")
+    before = sorted(tmp_path.rglob("*"))
+    words = ("ipd", *TINY, "model=./my_model", "--run", "x")
+    assert_refused(command("train", *words, before="from detente import models; models._on_hub = lambda name: False"), sentence)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_adapter_of_another_base_model_on_a_seat(command, small_run, tiny_model, tmp_path):
+    """The folder says which weights it was trained on; those under that name have changed."""
+    shutil.copytree(small_run / "adapters" / "main" / "000002", tmp_path / "frozen")
+    card = tmp_path / "frozen" / "detente.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"base_model": "somebody/else", "base_fingerprint": "0" * 16}))
+    process = command("train", "ipd", *TINY, f"model={tiny_model}", "seats=[main,./frozen]", "--run", "x")
+    assert_refused(process, "was trained on the base model 'somebody/else', not on these weights of")
+    assert [p.name for p in tmp_path.iterdir()] == ["frozen"]
+
+
+@pytest.fixture
+def run(small_run, tmp_path):
+    """A finished run that a test may spoil."""
+    return Path(shutil.copytree(small_run, tmp_path / "run"))
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_run_folder_in_use(command, processes, run, tmp_path):
+    lock = "import fcntl; lock = open('run/.lock', 'w'); fcntl.flock(lock, fcntl.LOCK_EX)"
+    other = processes(f"{lock}; print('mine', flush=True); import time; time.sleep(60)", tmp_path)
+    while "mine" not in other.out:
+        time.sleep(0.01)
+    before = contents(run)
+    assert_refused(command("train", "run"), "The run folder run is in use by another process; ")
+    assert contents(run) == before
+    other.kill()
+    assert other.wait() == -9
+    assert command("train", "run").wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "run", "credit.beta=3"], "The run run was started with credit.beta=2.0 and not 3.0; "),
+        (["train", "run", "--seed", "4"], "The run run was started with seed=0 and not 4; "),
+        (["train", "run", "iterations=1"], "The run run has 2 iterations already; iterations=1 is less than that."),
+        (["train", "run", "--run", "notes"], "The folder notes is not empty and is no run (it has no config.yaml); "),
+        (["train", "run", "--run", "notes/text"], "notes/text cannot be used: not a directory."),
+        (["play", "ipd", "--seats", "run@9,tit_for_tat"], "The run run kept no version 9 of 'main'; it has 1, 2."),
+        (["play", "ipd", "--seats", "run,model:pocket"], "All language models at one table share a base model"),
+        (["play", "ipd", "--seats", "notes,tit_for_tat"], "The folder notes is neither a run (config.yaml) nor an adapter"),
+        (["play", "ipd", "--seats", "runn/x,tit_for_tat"], "There is no run or adapter folder 'runn/x'."),
+    ],
+)
+def test_runs_that_are_asked_for_something_else(words, sentence, command, run, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "text").write_text("Mine.")
+    before = contents(tmp_path)
+    assert_refused(command(*words), sentence)
+    assert contents(tmp_path) == before
+
+
+DAMAGE = {
+    "checkpoint cut short": ("checkpoint/000002/tensors.safetensors", lambda path: os.truncate(path, 900), "is damaged"),
+    "checkpoint state": ("checkpoint/000002/state.json", lambda path: path.write_text('{"iteration": '), "is damaged"),
+    "adapter": (
+        "adapters/main/000002/adapter_model.safetensors",
+        lambda path: os.truncate(path, 900),
+        "cannot be read as",
+    ),
+    "options": ("config.yaml", lambda path: path.write_text("game: ["), "is not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_run(damage, command, run, tmp_path):
+    name, spoil, sentence = DAMAGE[damage]
+    spoil(run / name)
+    before = contents(run)
+    words = ("play", "ipd", "--seats", "run,tit_for_tat") if damage == "adapter" else ("train", "run", "iterations=3")
+    assert_refused(command(*words), sentence)
+    assert contents(run) == before
+
+
+def test_a_run_folder_that_may_not_be_written(command, run, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    run.chmod(0o500)
+    assert_refused(command("train", "run"), "run/.lock cannot be used: permission denied.")
+
+
+def test_the_real_command_is_quiet_and_stops_at_ctrl_c(tiny_model, tmp_path):
+    """The installed console script, with nothing loaded before and a signal from outside."""
+    options = [*TINY, f"model={tiny_model}", "iterations=1000", "record.checkpoint_every=1000", "evaluation.episodes=0"]
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("detente"), "train", "ipd", *options, "--run", "x"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whatever started the tests may ignore it
+    )
+    metrics = tmp_path / "x" / "metrics.jsonl"
+    end = time.monotonic() + 180
+    while not metrics.exists() or not metrics.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 130
+    assert err == "Stopped; run the same command again to go on.\n"
+    assert "stopping after this iteration is saved" in out
+    done = len(metrics.read_text().splitlines())
+    assert [p.name for p in (tmp_path / "x" / "checkpoint").iterdir()] == [f"{done:06d}"]
+    assert config.read(tmp_path / "x" / "config.yaml").iterations == 1000
