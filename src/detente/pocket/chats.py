@@ -2,8 +2,8 @@
 
 Each source is a generator function ``(rng) -> Chat``; the splitting games and their messages become further sources.
 In matrix games the assistant picks the action with the best joint payoff 19 times in 20, and 4 times in 5 right after the other
-player did not: it starts out cooperative and easy to exploit, but it has learned to look at the last move. (A model that had not
-was tried: reinforcement learning then collapsed into mutual defection before it found the last move, with every algorithm.)
+player did not: it starts out cooperative and easy to exploit, but it has learned to look at the last move (docs/models.md says
+what happened without that).
 """
 
 from __future__ import annotations
