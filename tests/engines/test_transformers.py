@@ -237,14 +237,14 @@ def close(one, other):
 
 def test_the_order_of_arrival_changes_no_bit(setup):
     expected = asyncio.run(play(setup.engine, mixed()))
-    for seed in range(3):
+    for seed in range(2):
         shuffled = random.Random(seed).sample(mixed(), 12)
         assert asyncio.run(play(setup.engine, shuffled)) == expected
 
 
 def test_company_and_delays_change_no_token(setup):
     expected = asyncio.run(play(setup.engine, mixed()))
-    for seed in range(3):
+    for seed in range(2):
         close(asyncio.run(play(setup.engine, mixed(), random.Random(seed))), expected)
     alone = {}
     for request in mixed():
@@ -254,7 +254,7 @@ def test_company_and_delays_change_no_token(setup):
 
 def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
     """A resumed run starts with a fresh engine and must go on as the uninterrupted one."""
-    asyncio.run(play(setup.engine, [replace(r, tokens=words("other", 29) + r.tokens, policy=BASE) for r in mixed(40)]))
+    asyncio.run(play(setup.engine, [replace(r, tokens=words("other", 29) + r.tokens, policy=BASE) for r in mixed(20)]))
     asyncio.run(play(setup.engine, mixed(3)))
     fresh = Setup(setup.oracle.plain, base.tokenizer, random_adapter)
     assert asyncio.run(play(setup.engine, mixed())) == asyncio.run(play(fresh.engine, mixed()))

@@ -142,7 +142,9 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     strategies = ("always_defect", "always_cooperate", "tit_for_tat")
     table = Table(caption="points per round; against a strategy: own / theirs", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
-    table.add_column("algorithm", overflow="fold")
+    telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
+    if not telling:  # else the names of the runs say it
+        table.add_column("algorithm", overflow="fold")
     for name in ("self-play", "P(C|CC)", "P(C|CD)", *(f"vs {strategy.replace('_', ' ')}" for strategy in strategies)):
         table.add_column(name.replace(" ", "\n"), justify="right", vertical="middle")
     table.add_column("verdict", style="bold")
@@ -152,7 +154,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
             result = run.result(learner)
             table.add_row(
                 Text(run.label if len(run.learners) == 1 else f"{run.label} {learner}"),
-                result.algorithm,
+                *([] if telling else [result.algorithm]),
                 _number(result.self_play.get("reward")),
                 *(_number(result.cooperate_given.get(condition)) for condition in ("CC", "CD")),
                 *(_pair(result, strategy) for strategy in strategies),
