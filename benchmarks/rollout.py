@@ -3,7 +3,8 @@
     python benchmarks/rollout.py [--model pocket] [--episodes 32] [--repeats 5]
 
 Baseline, written here: every turn runs the whole chats through the model again, left-padded, without a cache kept between
-turns, and draws one label per chat from the last logits. Ours: `detente.rollout` with the in-process engine. Same games, same prompts.
+turns, and draws one label per chat from the last logits. Ours: `detente.rollout` with the in-process engine. The games and
+prompts are the same.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def test_a_payoff_table_that_is_none(payoffs):
         ({"max_rounds": 0}, "whole number"),
         ({"continuation": 1.0}, "continuation probability"),
         ({"continuation": "often"}, "continuation probability"),
-        ({"round": 3}, "does not take these parameters"),
+        ({"round": 3}, "did you mean 'game.rounds'"),
     ],
 )
 def test_wrong_parameters(parameters, sentence):

@@ -15,10 +15,10 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from detente.errors import UserError
+from detente.errors import UserError, unknown
 from detente.games.base import Observation, Step
 
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
@@ -81,6 +81,8 @@ class MatrixGame:
         for option, rounds in (("rounds", self.rounds), ("max_rounds", self.max_rounds)):
             if type(rounds) is not int or rounds < 1:
                 raise UserError(f"The number of {option} is a whole number from 1 on, not {rounds!r}.")
+        if type(self.counterbalance) is not bool:
+            raise UserError(f"The option counterbalance is true or false, not {self.counterbalance!r}.")
         if self.continuation is not None and not (isinstance(self.continuation, int | float) and 0 <= self.continuation < 1):
             raise UserError(f"The continuation probability lies in [0, 1), not {self.continuation!r}.")
 
@@ -195,27 +197,23 @@ def _number(x: float) -> str:
 
 def ipd(**parameters: Any) -> MatrixGame:
     """The iterated prisoner's dilemma: mutual cooperation pays 3, mutual defection 1, defecting on a cooperator 5 and 0."""
-    return MatrixGame(**{"name": "ipd", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 0, 5, 1)} | parameters)
+    return _game({"name": "ipd", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 0, 5, 1)}, parameters)
 
 
 def stag_hunt(**parameters: Any) -> MatrixGame:
     """The stag hunt: hunting the stag together is best, a hare is safe (Rousseau; Skyrms, 2004)."""
-    return MatrixGame(
-        **{"name": "stag_hunt", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(4, 0, 3, 2)} | parameters
-    )
+    return _game({"name": "stag_hunt", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(4, 0, 3, 2)}, parameters)
 
 
 def chicken(**parameters: Any) -> MatrixGame:
     """Chicken, or hawk and dove: yielding to a defector beats a crash (Maynard Smith and Price, 1973)."""
-    return MatrixGame(
-        **{"name": "chicken", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 1, 4, 0)} | parameters
-    )
+    return _game({"name": "chicken", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 1, 4, 0)}, parameters)
 
 
 def matching_pennies(**parameters: Any) -> MatrixGame:
     """Matching pennies: the row player wants the same label, the column player a different one; zero-sum."""
     table = (((1, -1), (-1, 1)), ((-1, 1), (1, -1)))
-    return MatrixGame(**{"name": "matching_pennies", "actions": ("H", "T"), "payoffs": table} | parameters)
+    return _game({"name": "matching_pennies", "actions": ("H", "T"), "payoffs": table}, parameters)
 
 
 def matrix(**parameters: Any) -> MatrixGame:
@@ -227,6 +225,14 @@ def matrix(**parameters: Any) -> MatrixGame:
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     actions = ("C", "D") if size == 2 else tuple(letters[:size])
     defaults = {"name": "matrix", "actions": actions, "cooperative": "C" if size == 2 else None, "labels": tuple(letters[:size])}
+    return _game(defaults, parameters)
+
+
+def _game(defaults: dict[str, Any], parameters: dict[str, Any]) -> MatrixGame:
+    known = [field.name for field in fields(MatrixGame)]
+    for name in parameters:
+        if name not in known:
+            raise unknown("option", f"game.{name}", (f"game.{one}" for one in known))
     return MatrixGame(**defaults | parameters)
 
 

@@ -30,7 +30,7 @@ class Learner:
         self.version = 0
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
-            base.gradient_checkpointing_enable({"use_reentrant": False})
+            base.activation_checkpointing_enable({"use_reentrant": False})
         self.critic = Critic(f"{name}_critic", model, lora) if options.credit.baseline == "critic" else None
         parameters = self.parameters + (self.critic.parameters if self.critic else [])
         self.optimizer = torch.optim.Adam(parameters, lr=options.optimizer.lr)

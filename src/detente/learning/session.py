@@ -27,6 +27,7 @@ from detente.learning.forward import active
 from detente.learning.learner import Learner
 from detente.models import LanguageModel
 from detente.players.chat import ChatFormat
+from detente.players.scripted import scripted_names
 from detente.policies import Policies
 from detente.records import PolicyRef
 
@@ -101,7 +102,8 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
     policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
-        policies.resolve(name)
+        if policies.resolve(name).kind != "script":
+            raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
     announce(f"loading {config.model}")
     base = models.load(config.model, dtype=config.dtype, device=config.device)
     for name in config.learner_names:
@@ -110,7 +112,10 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     first, *more = config.learner_names
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = get_peft_model(base.model, lora, adapter_name=first)
+        try:
+            model = get_peft_model(base.model, lora, adapter_name=first)
+        except ValueError as error:  # PEFT's for modules that the model does not have
+            raise UserError(f"lora.targets={config.lora.targets} does not fit the model '{config.model}'.") from error
         for name in more:
             model.add_adapter(name, lora)
         learners = {
