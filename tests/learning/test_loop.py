@@ -370,3 +370,23 @@ def test_signals_are_left_alone_outside_the_main_thread():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_run_is_not_resumed_on_other_weights(tiny_model, tmp_path, monkeypatch):
+    from detente import config as options
+    from detente import models
+    from detente.errors import UserError
+    from detente.learning.loop import train
+
+    overrides = [
+        "game.rounds=2",
+        "episodes=4",
+        "group_size=4",
+        "evaluation.episodes=0",
+        f"model={tiny_model}",
+        "evaluation.every=0",
+    ]
+    train(options.load("ipd", [*overrides, "iterations=1"]), tmp_path / "run")
+    monkeypatch.setattr(models, "fingerprint", lambda model: "another")
+    with pytest.raises(UserError, match="trained on other weights"):
+        train(options.load("ipd", [*overrides, "iterations=2"]), tmp_path / "run")

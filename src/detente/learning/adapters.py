@@ -45,7 +45,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial / WEIGHTS)
     config = copy.copy(config)  # the model's own stays as it is
     config.base_model_name_or_path, config.inference_mode = base.name, True
-    if isinstance(config.target_modules, set):
+    if isinstance(config, LoraConfig) and isinstance(config.target_modules, set):
         config.target_modules = sorted(config.target_modules)  # a set's order differs from process to process
     config.save_pretrained(str(partial))
     card = {"base_model": base.name, "base_fingerprint": base.fingerprint}

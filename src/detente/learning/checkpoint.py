@@ -29,22 +29,23 @@ STATE, TENSORS = "state.json", "tensors.safetensors"
 
 @dataclass(frozen=True)
 class TrainState:
-    """After how many iterations, which versions were kept per learner, and the tensors of the learners."""
+    """After how many iterations, which versions were kept per learner, the tensors of the learners, the base's fingerprint."""
 
     iteration: int
     versions: dict[str, int]
     kept: dict[str, list[int]]
     tensors: dict[str, Tensor]
+    base: str = ""
 
 
-def capture(iteration: int, learners: Mapping[str, Learner], kept: Mapping[str, list[int]]) -> TrainState:
+def capture(iteration: int, learners: Mapping[str, Learner], kept: Mapping[str, list[int]], base: str = "") -> TrainState:
     """The state of a run now."""
     tensors: dict[str, Tensor] = {}
     for name, learner in learners.items():
         for key, value in _tensors(learner).items():
             tensors[f"{name}/{key}"] = value
     versions = {name: learner.version for name, learner in learners.items()}
-    return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors)
+    return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors, base)
 
 
 def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
@@ -68,7 +69,7 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
 def write(folder: Path, state: TrainState) -> None:
     """Save a state, then remove the older ones."""
     payload = save({key: value.detach().cpu().contiguous() for key, value in state.tensors.items()})
-    counters = {"iteration": state.iteration, "versions": state.versions, "kept": state.kept}
+    counters = {"iteration": state.iteration, "versions": state.versions, "kept": state.kept, "base": state.base}
     header = counters | {"sha256": _digest(counters, payload)}
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)

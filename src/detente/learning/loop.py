@@ -60,7 +60,7 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
                 folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
                 last, stop = iteration + 1 == config.iterations, wished()
                 if last or stop or (iteration + 1) % config.record.checkpoint_every == 0:
-                    checkpoint.write(folder.checkpoints, checkpoint.capture(iteration + 1, session.learners, kept))
+                    save(session, folder, kept, iteration + 1)
                 watch.iteration(metrics)
                 if stop:
                     raise KeyboardInterrupt
@@ -93,6 +93,11 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
     state = checkpoint.read_newest(folder.checkpoints)
     if state is None:
         state = checkpoint.capture(0, session.learners, {name: [] for name in session.learners})
+    elif state.base != session.base.fingerprint:
+        raise UserError(
+            f"The run {folder.path} was trained on other weights of '{session.base.name}' than there are now; "
+            "give --run another folder to train on these."
+        )
     else:
         checkpoint.restore(state, session.learners)
     asked = session.config.iterations
@@ -102,6 +107,11 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
     for name in session.learners:
         folder.forget_adapters(name, state.versions[name])
     return state.iteration, state.kept
+
+
+def save(session: Session, folder: RunFolder, kept: dict[str, list[int]], done: int) -> None:
+    """Write the checkpoint after so many iterations."""
+    checkpoint.write(folder.checkpoints, checkpoint.capture(done, session.learners, kept, session.base.fingerprint))
 
 
 def rollout(
