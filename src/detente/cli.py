@@ -137,7 +137,7 @@ def _players() -> Mapping[str, str]:
         **_first_lines(MATRIX),
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
-        "FOLDER": "A run folder (runs/x, or runs/x@40 for iteration 40) or an adapter folder.",
+        "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder.",
     }
 
 

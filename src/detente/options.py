@@ -34,7 +34,7 @@ class Options(BaseModel):
 
 
 class CreditOptions(Options):
-    """How rewards become the credit of each round (SPEC 3; the formulas stand beside the functions in learning/credit.py)."""
+    """How rewards become the credit of each round; docs/algorithms.md has the equations."""
 
     gamma: float = Field(0.9, ge=0, le=1, description="discount of rewards in the return")
     reward_divisor: float = Field(1.0, gt=0, description="rewards are divided by this for training")
@@ -64,7 +64,7 @@ class CreditOptions(Options):
 
 
 class LossOptions(Options):
-    """The token loss (SPEC 3.5)."""
+    """The token loss; docs/algorithms.md has the equation."""
 
     kl: float = Field(0.0, ge=0, description="coefficient of the KL divergence to the base model")
     entropy: float = Field(0.0, ge=0, description="coefficient of the entropy bonus")

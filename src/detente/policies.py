@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from detente.engines.transformers import TransformersEngine
     from detente.models import LanguageModel
 
-DEFAULT_MODEL = "pocket"
-
 
 class Policies:
     """Everybody who can sit down at a table. Language models share one base model and one engine."""

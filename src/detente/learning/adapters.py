@@ -27,7 +27,7 @@ WEIGHTS, CARD = "adapter_model.safetensors", "detente.json"
 
 
 def lora_config(options: LoraOptions) -> LoraConfig:
-    """PEFT's configuration of an adapter that trains: all linear layers, no dropout."""
+    """PEFT's configuration of an adapter that trains, without dropout."""
     targets = options.targets if isinstance(options.targets, str) else list(options.targets)
     return LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
 

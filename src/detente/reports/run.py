@@ -1,4 +1,4 @@
-"""Reads run folders into frozen values; the folder is the contract of DESIGN section 6 and nothing is asked of the run itself.
+"""Reads run folders into frozen values; learning/run_folder.py says what lies there, and nothing is asked of the run itself.
 
     config.yaml, metrics.jsonl, summary.json ──> Run ── result(learner) ──> Result      what a learner does
                                                   └──── series(key) ──────> Series      how a number went
