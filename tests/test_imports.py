@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning": TRAIN,
     "learning.credit": set(),
     "learning.loss": set(),
-    "learning.session": TRAIN | {"games", "players.chat", "policies"},  # puts together what the loop runs
+    "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},
     "evaluation": PLAY | {"config", "policies"},
     "evaluation.best_response": PLAY | {"config", "policies", "learning.loop"},

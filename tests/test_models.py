@@ -51,7 +51,7 @@ def test_a_folder_is_loaded_ready_to_run(tmp_path):
     assert (loaded.model.dtype, loaded.model.config._attn_implementation) == (torch.float32, "sdpa")
     original = LlamaForCausalLM.from_pretrained(name)
     assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), original.parameters(), strict=True))
-    assert ChatFormat(models.load_tokenizer(name)).end_tokens == (1,)
+    assert ChatFormat(loaded.tokenizer).end_tokens == (1,)
 
 
 def test_the_fingerprint_knows_the_weights_and_not_their_number_format(tmp_path):

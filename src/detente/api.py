@@ -10,10 +10,10 @@ from pathlib import Path
 
 from detente import games
 from detente.config import Config, load, preset_names
-from detente.errors import UserError, unknown
+from detente.errors import unknown
 from detente.games.base import Game
 from detente.options import AnswerOptions
-from detente.policies import Policies
+from detente.policies import Policies, check_seats
 from detente.records import Episode
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
@@ -26,10 +26,9 @@ def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, epis
     preset brings its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for names that
     nobody answers to.
     """
-    game, answer = _table(game_or_preset)
-    if len(players) != game.num_players:
-        raise UserError(f"The game {game.name} has {game.num_players} seats; {len(players)} players were named.")
-    policies = Policies(game, answer)
+    policies = _table(game_or_preset)
+    game = policies.game
+    check_seats(game, players)
     sitting = [policies.resolve(name) for name in players]
     matches = [
         Match(
@@ -55,12 +54,12 @@ def train(config: Config, run: str | Path) -> Path:
     return loop.train(config, Path(run))
 
 
-def _table(name: str | Game) -> tuple[Game, AnswerOptions]:
+def _table(name: str | Game) -> Policies:
     if not isinstance(name, str):
-        return name, AnswerOptions()
+        return Policies(name, AnswerOptions())
     if name in preset_names() or name.endswith((".yaml", ".yml")):
         config = load(name)
-        return games.make(**config.game), config.answer
+        return Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
     if name in games.GAMES or ":" in name:
-        return games.make(name), AnswerOptions()
+        return Policies(games.make(name), AnswerOptions())
     raise unknown("game or preset", name, {*games.GAMES, *preset_names()})

@@ -55,10 +55,11 @@ def train(
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
     from detente import games
+    from detente.policies import check_seats
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     config, folder = _resolve(target, changes, run)
-    games.make(**config.game)
+    check_seats(games.make(**config.game), config.seats)
     if dry_run:
         from detente.config import to_yaml
 

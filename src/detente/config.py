@@ -58,7 +58,11 @@ class Config(Options):
     learners: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="per learner: options that differ (algorithm, credit, loss, optimizer, update_every)"
     )
-    iterations: int = Field(100, ge=1, description="one rollout and one update each")
+    iterations: int = Field(
+        100,
+        ge=1,
+        description="one rollout and one update each; may be raised on an existing run, *_final values then move to the new end",
+    )
     episodes: int = Field(64, ge=1, description="episodes per iteration")
     group_size: int = Field(8, ge=1, description="episodes that share a game seed")
     concurrency: int | None = Field(None, ge=1, description="episodes played at the same time (unset: all of an iteration)")

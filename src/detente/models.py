@@ -58,11 +58,6 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     return LanguageModel(name, model.to(where).eval(), tokenizer, fingerprint(model))
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The model's tokenizer; raises UserError where there is none."""
-    return _tokenizer(name, _source(name))
-
-
 def fingerprint(model: PreTrainedModel) -> str:
     """16 hex digits from the name, the shape and the first 256 numbers of every parameter of a model without adapters.
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
     from detente.models import LanguageModel
 
 
+def check_seats(game: Game, names: Sequence[str]) -> None:
+    """UserError unless there is one name per player."""
+    if len(names) != game.num_players:
+        raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
+
+
 class Policies:
     """Everybody who can sit down at a table. Language models share one base model and one engine."""
 
     def __init__(self, game: Game, answer: AnswerOptions, *, dtype: str = "float32", device: str = "auto") -> None:
         self.game, self.answer, self.dtype, self.device = game, answer, dtype, device
+        self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
         self.base: LanguageModel | None = None
         self.engine: TransformersEngine | None = None
 
@@ -77,7 +85,10 @@ class Policies:
         if (path / "config.yaml").exists():
             if version and not version.isdigit():
                 raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
-            self._need_base(read(path / "config.yaml").model)
+            run = read(path / "config.yaml")
+            if self.base is None:
+                self.dtype = run.dtype
+            self._need_base(run.model)
             folder = adapters.newest(path, version=int(version) if version else None)
         elif (path / "adapter_config.json").exists():
             folder = path
@@ -88,6 +99,7 @@ class Policies:
         assert self.engine is not None
         number = int(folder.name) if folder.name.isdigit() else 0
         policy = PolicyRef("adapter", str(path), number)
+        self.folders[policy] = folder
         if not self.engine.serves(policy):
             weights, config = adapters.load(folder, self.base)
             self.engine.serve(policy, weights, config)

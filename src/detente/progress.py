@@ -67,9 +67,8 @@ class Progress:
         self.done, self.episodes = first_iteration, 0
         self.metrics: dict[str, Any] = {}
         self.rewards: dict[str, list[float]] = {name: [] for name in config.learner_names}
-        self.ends = deque(
-            [self.clock()], maxlen=21
-        )  # when the last iterations ended: the rate follows the present, not the average
+        # When the last iterations ended: the rate follows the present, not the average.
+        self.ends = deque([self.clock()], maxlen=21)
         self.said = -float("inf")
         self.doing = ""
         if self.console.is_terminal:

@@ -59,7 +59,7 @@ def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"seats": ["main"]}, "has 2 players but seats names 1"),
+        ({"seats": ["main"]}, "has 2 seats; 1 players were named: main"),
         ({"seats": ["tit_for_tat", "always_defect"]}, "No seat learns"),
         ({"seats": ["layers", "main"], "learners": {"layers": {}}}, "cannot be named 'layers'"),
         ({"seats": ["served0", "main"], "learners": {"served0": {}}}, "cannot be named 'served0'"),

@@ -65,18 +65,16 @@ class Engine(Protocol):
 
 @dataclass
 class FakeEngine:
-    """An engine without a model, for tests and benchmarks: ``answer(request)`` gives the text, or a choice is drawn evenly.
+    """An engine without a model, for tests: ``answer(request)`` gives the text, or a choice is drawn evenly.
 
     A token is one character's code point; 3 ends a turn (as ``FakeChat`` in players/chat.py renders it).
     """
 
     answer: Callable[[Request], str] | None = None
     requests: list[Request] = field(default_factory=list)
-    keep_requests: bool = True
 
     async def generate(self, request: Request) -> Generation:
-        if self.keep_requests:
-            self.requests.append(request)
+        self.requests.append(request)
         if self.answer is not None:
             text = self.answer(request)
         else:

@@ -70,22 +70,21 @@ def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConf
     return weights, config
 
 
-def newest(run: Path, learner: str | None = None, version: int | None = None) -> Path:
-    """The adapter folder of a run: of its only learner or the one named, the newest version or the one asked for."""
+def newest(run: Path, version: int | None = None) -> Path:
+    """The adapter folder of a run's only learner: the newest version or the one asked for."""
     names = sorted(p.name for p in (run / "adapters").iterdir() if p.is_dir()) if (run / "adapters").is_dir() else []
-    if learner is None and len(names) > 1:
+    if len(names) > 1:
         raise UserError(
             f"The run {run} has several learners, {', '.join(names)}; name an adapter folder such as {run}/adapters/{names[0]}."
         )
-    chosen = learner or (names[0] if names else "main")
-    versions = versions_in(run / "adapters" / chosen)
+    versions = versions_in(run / "adapters" / names[0]) if names else []
     if not versions:
         raise UserError(
             f"The run {run} has no adapter yet; its first is written after opponents.keep_every iterations or at the end."
         )
     if version is not None and version not in versions:
-        raise UserError(f"The run {run} kept no version {version} of '{chosen}'; it has {', '.join(map(str, versions))}.")
-    return version_folder(run / "adapters", chosen, versions[-1] if version is None else version)
+        raise UserError(f"The run {run} kept no version {version} of '{names[0]}'; it has {', '.join(map(str, versions))}.")
+    return version_folder(run / "adapters", names[0], versions[-1] if version is None else version)
 
 
 def versions_in(folder: Path) -> list[int]:

@@ -28,10 +28,10 @@ from detente.learning.learner import Learner
 from detente.models import LanguageModel
 from detente.players.chat import ChatFormat
 from detente.players.scripted import scripted_names
-from detente.policies import Policies
+from detente.policies import Policies, check_seats
 from detente.records import PolicyRef
 
-SCORED = "scored"  # the PEFT adapter into which the audit loads what lies on disk
+SCORED = "scored"  # the PEFT adapter, one per rank, into which the audit loads what lies on disk
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,18 @@ class Session:
                 scopes[policy] = self.model.disable_adapter
             elif policy.kind == "adapter" and policy in (learner.policy for learner in self.learners.values()):
                 scopes[policy] = partial(active, self.model, policy.name)
-            elif policy.kind == "adapter" and policy.name in self.learners:
-                scopes[policy] = partial(self._from_disk, adapters.version_folder(folder, policy.name, policy.version))
+            elif policy.kind == "adapter":
+                kept = adapters.version_folder(folder, policy.name, policy.version)
+                scopes[policy] = partial(self._from_disk, self.policies.folders.get(policy, kept))
         return scopes
 
     def _from_disk(self, folder: Path) -> AbstractContextManager[object]:
         weights, config = adapters.load(folder, self.base)
-        if SCORED not in self.model.peft_config:
-            self.model.add_adapter(SCORED, config)
-        load_weights(self.model, SCORED, weights)
-        return active(self.model, SCORED)
+        scored = f"{SCORED}{config.r}"  # type: ignore[attr-defined]
+        if scored not in self.model.peft_config:
+            self.model.add_adapter(scored, config)
+        load_weights(self.model, scored, weights)
+        return active(self.model, scored)
 
 
 def open_session(config: Config, announce: Callable[[str], None] = lambda line: None) -> Session:
@@ -94,10 +96,7 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = games.make(**config.game)
-    if len(config.seats) != game.num_players:
-        raise UserError(
-            f"The game {game.name} has {game.num_players} players but seats names {len(config.seats)}: {list(config.seats)}."
-        )
+    check_seats(game, config.seats)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
     policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)

@@ -51,7 +51,7 @@ def tit_for_two_tats(view: MatrixView, rng: random.Random) -> str:
 
 
 def generous_tit_for_tat(view: MatrixView, rng: random.Random) -> str:
-    """Tit for tat that forgives a defection with probability ``generosity(view)`` (Nowak and Sigmund, Nature 1992)."""
+    """Tit for tat that forgives a defection now and then, as often as still resists defectors (Nowak and Sigmund, Nature 1992)."""
     forgiving = rng.random() < generosity(view)
     return view.actions[0] if forgiving else tit_for_tat(view, rng)
 

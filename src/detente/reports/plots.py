@@ -207,9 +207,8 @@ def _bars(axes: Axes, plot: Bars) -> None:
         for bar in group.bars:
             axes.barh(place, bar.value, THICKNESS * 0.84, color=_colour(bar.colour))
             end = max(bar.value, 0.0)
-            crossed = (
-                group.mark is not None and end - span * 0.02 <= group.mark <= end + span * 0.14
-            )  # the mark would cross the number
+            # Whether the mark would cross the number.
+            crossed = group.mark is not None and end - span * 0.02 <= group.mark <= end + span * 0.14
             beside = group.mark if crossed and group.mark is not None else end
             axes.text(beside + span * 0.02, place, f"{bar.value:.2f}", va="center", fontsize=8, color=MUTED)
             place += THICKNESS
