@@ -80,10 +80,15 @@ def test_contrast_table_sets_the_runs_side_by_side(tmp_path: Path) -> None:
     table = contrast_table([make_run(tmp_path / name, name, iterations=1) for name in names])
     cells = [list(column.cells) for column in table.columns]
     assert [str(cell) for cell in cells[0]] == list(names)
-    assert cells[2:6] == [
+    assert cells[1:5] == [  # no column for the algorithm, which the names of the runs say
         ["1.02", "2.99", "2.98"],
         ["0.04", "0.99", "0.99"],
         ["0.02", "0.03", "0.98"],
         ["1.00 / 1.05", "0.90 / 1.40", "0.03 / 4.90"],
     ]
     assert cells[-1] == ["mutual defection", "reciprocator", "exploitable cooperator"]
+
+
+def test_contrast_table_names_the_algorithm_where_the_runs_do_not(tmp_path: Path) -> None:
+    table = contrast_table([make_run(tmp_path / name, iterations=1) for name in ("first", "reinforce")])
+    assert [column.header for column in table.columns][:2] == ["run", "algorithm"]
