@@ -146,3 +146,21 @@ def test_nobody_to_audit(open_run):
     assert check(run, episodes, {PolicyRef("adapter", "other", 1): partial(active, run.model, "main")}) is None
     assert check(run, [], {}) is None
     assert check(run, episodes, {run.learners["main"].policy: partial(active, run.model, "main")}, turns=0) is None
+
+
+def test_a_frozen_adapter_is_audited_from_its_folder(open_run, tmp_path):
+    maker = open_run(lora={"rank": 2, "alpha": 4}).shake(seed=7, size=0.2)  # of another rank than the learner
+    folder = tmp_path / "frozen"
+    adapters.save(folder, maker.learners["main"].weights(), maker.model.peft_config["main"], maker.session.base)
+    run = open_run(seats=["main", str(folder)]).shake(size=0.2)
+    frozen = run.session.frozen[str(folder)]
+    run.session.publish()
+    episodes = run.play()
+    sources = sources_of(run, tmp_path, episodes)
+    assert frozen in sources
+    assert check(run, episodes, sources).claimed < 1e-5
+    places = run.engine.adapters.names
+    places[frozen], places[run.learners["main"].policy] = places[run.learners["main"].policy], places[frozen]
+    swapped = run.play(publish=False)
+    with pytest.raises(UserError, match=r"do not fit it"):
+        check(run, swapped, sources)
