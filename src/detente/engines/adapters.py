@@ -46,7 +46,9 @@ class Adapters:
 
     def weights(self, policy: PolicyRef) -> dict[str, Tensor]:
         """The adapter as it is in memory, in PEFT's names."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.names[policy])
+        weights: dict[str, Tensor] = get_peft_model_state_dict(
+            self.model, adapter_name=self.names[policy], save_embedding_layers=False
+        )
         return weights
 
     def choose(self, policies: Sequence[PolicyRef]) -> dict[str, list[str]]:

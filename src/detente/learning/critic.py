@@ -36,7 +36,7 @@ class Critic:
 
     def weights(self) -> dict[str, Tensor]:
         """Adapter and head by name, not copied."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.adapter)
+        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.adapter, save_embedding_layers=False)
         return weights | {f"head.{key}": value for key, value in self.head.state_dict().items()}
 
     def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:

@@ -47,7 +47,7 @@ class Learner:
 
     def weights(self) -> dict[str, Tensor]:
         """The adapter in PEFT's names, not copied."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.name)
+        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.name, save_embedding_layers=False)
         return weights
 
     def update(self, found: Sequence[Trajectory], progress: float) -> dict[str, float]:
