@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
 from detente.config import LearnerConfig
@@ -33,11 +33,6 @@ class Critic:
     def parameters(self) -> list[nn.Parameter]:
         """Adapter and head, in a fixed order."""
         return [*adapter_parameters(self.model, self.adapter), *self.head.parameters()]
-
-    def weights(self) -> dict[str, Tensor]:
-        """Adapter and head by name, not copied."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.adapter, save_embedding_layers=False)
-        return weights | {f"head.{key}": value for key, value in self.head.state_dict().items()}
 
     def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
         """(T,) float64 values of each trajectory's rounds."""

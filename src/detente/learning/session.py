@@ -6,7 +6,7 @@ Config ──> Session (game, model, engine, learners, policies)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -91,7 +91,7 @@ class Session:
         return active(self.model, scored)
 
 
-def open_session(config: Config, announce: Callable[[str], None] = lambda line: None) -> Session:
+def open_session(config: Config) -> Session:
     """Load and connect everything that a run needs; UserError for what is missing."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -103,7 +103,6 @@ def open_session(config: Config, announce: Callable[[str], None] = lambda line: 
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         if policies.resolve(name).kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
-    announce(f"loading {config.model}")
     base = models.load(config.model, dtype=config.dtype, device=config.device)
     for name in config.learner_names:
         _check_name(name, base)
