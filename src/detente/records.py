@@ -56,13 +56,17 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer as the game took it. ``action`` is a JSON value; ``valid`` is False where the default action was played."""
+    """One answer as the game took it. ``action`` is a JSON value; ``valid`` is False where the default action was played.
+
+    ``phase`` tells talk from decisions.
+    """
 
     player: int
     prompt: str
     action: Any
     valid: bool
     completion: Completion
+    phase: Literal["message", "decision"] = "decision"
 
 
 @dataclass(frozen=True, slots=True)

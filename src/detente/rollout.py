@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detente.games.base import Game, Observation
@@ -75,7 +75,7 @@ def _observe(game: Game, state: Any, untold: list[str]) -> Mapping[int, Observat
     for player in range(game.num_players):
         new = game.observe(state, player)
         untold[player] = "\n".join(filter(None, (untold[player], new.text)))
-        seen[player] = Observation(untold[player], new.view, new.pattern, new.choices)
+        seen[player] = replace(new, text=untold[player])
     return seen
 
 
@@ -83,7 +83,8 @@ async def _turn(game: Game, state: Any, seat: int, player: Player, observation: 
     completion = await player.act(observation)
     action = game.parse(state, seat, completion.text)
     valid = action is not None
-    return Turn(seat, observation.text, action if valid else game.default_action(state, seat), valid, completion)
+    taken = action if valid else game.default_action(state, seat)
+    return Turn(seat, observation.text, taken, valid, completion, observation.phase)
 
 
 def play_matches(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from detente.errors import UserError, unknown
-from detente.games import matrix
+from detente.games import item_split, matrix, trust_and_split
 from detente.games.base import Action, Game, Observation, State, Step
 
 __all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make"]
@@ -21,6 +21,9 @@ GAMES: dict[str, Callable[..., Game]] = {
     "chicken": matrix.chicken,
     "matching_pennies": matrix.matching_pennies,
     "matrix": matrix.matrix,
+    "split_no_comm": item_split.split_no_comm,
+    "trust_and_split": trust_and_split.trust_and_split,
+    "trust_and_split_items": item_split.trust_and_split_items,
 }
 
 

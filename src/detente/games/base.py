@@ -11,10 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 State = Any
 Action = Any  # a JSON value: str, int, float, list or dict of these
+Phase = Literal["message", "decision"]  # talk, or what the points depend on
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,18 @@ class Observation:
     ``text`` is what is new since the player was last told something, for a model or a person ("" for nothing new). ``view``
     is the same information as a small frozen dataclass, for scripts. ``pattern`` is the regular expression that an answer must
     match; ``choices`` lists every valid answer where they are few (then the pattern is their alternation).
+
+    ``phase`` tells talk from decisions. ``form`` turns what a person types into an answer, one ``{}`` for each thing to fill in,
+    and ``help`` says in one sentence what to type.
     """
 
     text: str
     view: Any
     pattern: str
     choices: tuple[str, ...] = ()
+    phase: Phase = "decision"
+    form: str = "{}"
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,16 @@ seed which label stands for which action and in which order they are listed.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from detente.errors import UserError, unknown
+from detente.errors import UserError
 from detente.games.base import Observation, Step
+from detente.games.parameters import as_json, build, check_horizon, check_switch, draw_horizon
 
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
 
@@ -78,13 +78,8 @@ class MatrixGame:
             raise UserError(f"A label is made of letters and digits, not {list(self.labels)}.")
         if self.cooperative not in (None, self.actions[0]):
             raise UserError(f"The cooperative action is the first of {list(self.actions)}, not '{self.cooperative}'.")
-        for option, rounds in (("rounds", self.rounds), ("max_rounds", self.max_rounds)):
-            if type(rounds) is not int or rounds < 1:
-                raise UserError(f"The number of {option} is a whole number from 1 on, not {rounds!r}.")
-        if type(self.counterbalance) is not bool:
-            raise UserError(f"The option counterbalance is true or false, not {self.counterbalance!r}.")
-        if self.continuation is not None and not (isinstance(self.continuation, int | float) and 0 <= self.continuation < 1):
-            raise UserError(f"The continuation probability lies in [0, 1), not {self.continuation!r}.")
+        check_switch("counterbalance", self.counterbalance)
+        check_horizon(self.rounds, self.continuation, self.max_rounds)
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
@@ -97,22 +92,15 @@ class MatrixGame:
         return self.payoffs == self._seen_by(1)
 
     def parameters(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]  # tuples become lists
+        return as_json(self)
 
     def reset(self, rng: random.Random) -> MatrixState:
         labels, listing = list(self.labels), list(range(len(self.actions)))
         if self.counterbalance:
             rng.shuffle(labels)
             rng.shuffle(listing)
-        return MatrixState(self._horizon(rng), tuple(labels), tuple(listing))
-
-    def _horizon(self, rng: random.Random) -> int:
-        if self.continuation is None:
-            return self.rounds
-        horizon = 1
-        while horizon < self.max_rounds and rng.random() < self.continuation:
-            horizon += 1
-        return horizon
+        horizon = draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)
+        return MatrixState(horizon, tuple(labels), tuple(listing))
 
     def to_act(self, state: MatrixState) -> tuple[int, ...]:
         return (0, 1) if len(state.history) < state.horizon else ()
@@ -229,11 +217,7 @@ def matrix(**parameters: Any) -> MatrixGame:
 
 
 def _game(defaults: dict[str, Any], parameters: dict[str, Any]) -> MatrixGame:
-    known = [field.name for field in fields(MatrixGame)]
-    for name in parameters:
-        if name not in known:
-            raise unknown("option", f"game.{name}", (f"game.{one}" for one in known))
-    return MatrixGame(**defaults | parameters)
+    return build(MatrixGame, defaults, parameters)
 
 
 def _symmetric(reward: float, sucker: float, temptation: float, punishment: float) -> Payoffs:

@@ -1,0 +1,117 @@
+"""Items are split, each of them worth more or less to each player: in public and in silence, or in private with talk.
+
+``split_no_comm`` and ``trust_and_split_items``, the game before it had hands (Piche et al., arXiv 2511.19405).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from detente.errors import UserError
+from detente.games.parameters import build, check_count, check_switch
+from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemSplit(SplittingGame):
+    """``stock`` units of every item; a unit is worth ``low`` or ``high`` points.
+
+    Values are drawn until at least one item is valued differently and both players' values have the same sum.
+    ``public``: both see the values of both.
+    """
+
+    name: str
+    items: tuple[str, ...] = ("hats", "books", "balls")
+    stock: int = 10
+    low: int = 1
+    high: int = 10
+    public: bool = False
+
+    claim: ClassVar[str] = "I value {} most."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in ("stock", "low", "high"):
+            check_count(option, getattr(self, option), 0 if option == "low" else 1)
+        check_switch("public", self.public)
+        if self.high <= self.low:
+            raise UserError(f"The high value must be above the low one: {self.high} is not above {self.low}.")
+        if len(self.items) < 2:
+            raise UserError(f"The players need at least two items to differ in what they value, not {list(self.items)}.")
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        return 0.0, float(self.stock * (self.low + self.high * (len(self.items) - 1)))
+
+    def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
+        values = rng.choice(value_pairs(len(self.items), self.low, self.high))
+        return Deal((self.stock,) * len(self.items), values, tuple(map(self._most, values)))
+
+    def rules(self) -> str:
+        stock = ", ".join(f"{self.stock} {item}" for item in self.items)
+        seen = "You see both players' values." if self.public else "You see only your own values."
+        talk = f"Then you may talk, in turn, at most {self.message_chars} characters a message. " if self.messages else ""
+        return "\n".join(
+            [
+                f"You are playing a game with one other player. In every round the two of you split {stock}.",
+                f"At the start of a round it is drawn what one unit of each item is worth to each of you: {self.low} or "
+                f"{self.high} points, with the same sum for both of you and a difference somewhere. {seen}",
+                f"{talk}At the end both of you ask for 0 to {self.stock} of every item at the same time.",
+                f"Where the asks for an item add up to {self.stock} or less, each gets what it asked for and the rest is lost; "
+                "else the item is split in proportion to the asks.",
+                "Your goal: maximise your own total points over the whole game.",
+                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
+                f"Write a proposal as {self._form('proposal', self._list(self.stock // 2))}, with the numbers that you ask for.",
+            ]
+        )
+
+    def situation(self, deal: Deal, player: int) -> str:
+        own = f"You value {self._worth(deal.values[player])}"
+        return f"{own}; the other player values {self._worth(deal.values[1 - player])}." if self.public else f"{own}."
+
+    def _worth(self, values: Amounts) -> str:
+        return ", ".join(f"{item} {value}" for item, value in zip(self.items, values, strict=True))
+
+    def outcome(self, deal: Deal, played: Played, player: int) -> str:
+        other = 1 - player
+        parts = []
+        if "values" in self.reveal:
+            parts.append(f"the other player valued {self._worth(deal.values[other])}")
+        if "asks" in self.reveal:
+            parts.append(
+                f"you asked for {self._list(*played.asks[player])}, the other player for {self._list(*played.asks[other])}"
+            )
+        if "points" in self.reveal:
+            parts.append(f"you got {number(played.points[player])} points, the other player {number(played.points[other])}")
+        return f"Last round {'; '.join(parts)}." if parts else "A new round."
+
+    def known(self, deal: Deal, player: int) -> Known:
+        own, other = deal.values[player], deal.values[1 - player]
+        if self.public:
+            return Known(own, Values(own, other))
+        pairs = value_pairs(len(self.items), self.low, self.high)
+        possible = dict.fromkeys(theirs for mine, theirs in pairs if mine == own)
+        return Known(own, if_named={frozenset(self._most(theirs)): Values(own, theirs) for theirs in possible})
+
+    def _most(self, values: Amounts) -> tuple[str, ...]:
+        """The items of high value: what an honest player names."""
+        return tuple(item for item, value in zip(self.items, values, strict=True) if value == self.high)
+
+
+def value_pairs(items: int, low: int, high: int) -> list[tuple[Amounts, Amounts]]:
+    """All pairs of different values with the same sum, equally likely; 12 for three items."""
+    each = list(itertools.product((low, high), repeat=items))
+    return [(own, other) for own in each for other in each if own != other and sum(own) == sum(other)]
+
+
+def split_no_comm(**parameters: Any) -> ItemSplit:
+    """Split, no communication: three items, public values, no messages (Piche et al., arXiv 2511.19405)."""
+    return build(ItemSplit, {"name": "split_no_comm", "public": True, "messages": 0, "tags": "line"}, parameters)
+
+
+def trust_and_split_items(**parameters: Any) -> ItemSplit:
+    """Trust-and-Split with three items and private values: talk tells who values what (Piche et al., arXiv 2511.19405)."""
+    return build(ItemSplit, {"name": "trust_and_split_items"}, parameters)

@@ -1,0 +1,63 @@
+"""What the parameters of the games have in common: the horizon, JSON, and one sentence for a wrong option."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
+
+from detente.errors import UserError, unknown
+
+G = TypeVar("G")
+
+
+def build(kind: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
+    """The dataclass ``kind`` with these parameters; UserError names the nearest option where there is none of that name."""
+    known = [f"game.{field.name}" for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if f"game.{name}" not in known:
+            raise unknown("option", f"game.{name}", known)
+    return kind(**defaults | given)
+
+
+def as_json(game: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values; tuples become lists."""
+    return json.loads(json.dumps(asdict(game)))  # type: ignore[no-any-return]
+
+
+def draw_horizon(rng: random.Random, rounds: int, continuation: float | None, max_rounds: int) -> int:
+    """How many rounds an episode has: ``rounds``, or after each round one more with probability ``continuation``."""
+    if continuation is None:
+        return rounds
+    horizon = 1
+    while horizon < max_rounds and rng.random() < continuation:
+        horizon += 1
+    return horizon
+
+
+def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
+    """UserError unless ``draw_horizon`` can use these."""
+    check_count("rounds", rounds, 1)
+    check_count("max_rounds", max_rounds, 1)
+    if continuation is not None and not (isinstance(continuation, int | float) and 0 <= continuation < 1):
+        raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
+
+
+def check_count(option: str, value: Any, least: int) -> None:
+    """UserError unless this is a whole number that is large enough."""
+    if type(value) is not int or value < least:
+        raise UserError(f"The number of {option} is a whole number from {least} on, not {value!r}.")
+
+
+def check_switch(option: str, value: Any) -> None:
+    """UserError unless this is true or false."""
+    if type(value) is not bool:
+        raise UserError(f"The option {option} is true or false, not {value!r}.")
+
+
+def check_choice(option: str, value: Any, known: Iterable[str]) -> None:
+    """UserError unless this is one of the words that are known."""
+    if value not in known:
+        raise unknown(f"value of {option}", str(value), known)

@@ -1,0 +1,361 @@
+"""Splitting games: every round something is dealt, the players may talk, then all of them ask for a share at once.
+
+    deal ──> messages, in turn ──> asks, at once ──> points = units received x one's own values
+
+``allocate`` is the splitting rule. ``SplittingGame`` is what the games of this family share: whose turn it is, tags, parsing,
+points. A game of the family says what is dealt, how players are told, and (where the rule is another) what asks receive.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, ClassVar
+
+from detente.errors import UserError
+from detente.games.base import Observation, Phase, Step
+from detente.games.parameters import as_json, check_choice, check_count, check_horizon, draw_horizon
+
+Amounts = tuple[int, ...]  # one number per item: units, or points per unit
+TAGS = {  # what stands before and after a message and a proposal
+    "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
+    "xml": {"message": ("<message>", "</message>"), "proposal": ("<proposal>", "</proposal>")},
+    "line": {"message": ("Message:", ""), "proposal": ("Proposal:", "")},
+}
+REVEAL = ("values", "asks", "points")
+
+
+def allocate(asks: Sequence[float], stock: float) -> tuple[float, ...]:
+    """What each of n players receives of one item: stock * p_i / max(stock, sum of p).
+
+    Asks that fit are granted and the rest is lost; asks that do not fit are scaled down in proportion.
+    """
+    divisor = max(stock, sum(asks))
+    return tuple(stock * ask / divisor if divisor else 0.0 for ask in asks)
+
+
+def greed(asks: Sequence[float], values: Sequence[float], others: Sequence[float], stock: Sequence[float]) -> float | None:
+    """The share in [0, 1] that a player asks for of what the other values more; None where there is nothing of the kind."""
+    shares = [ask / q for ask, own, other, q in zip(asks, values, others, stock, strict=True) if own < other and q]
+    return sum(shares) / len(shares) if shares else None
+
+
+def named(text: str, words: Iterable[str]) -> frozenset[str]:
+    """Which of the words a message names, in whatever case."""
+    return frozenset(word for word in words if _word(word).search(text))
+
+
+@cache
+def _word(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """What a round starts with. ``truth[p]`` are the words with which player p would name truthfully what only it knows."""
+
+    stock: Amounts
+    values: tuple[Amounts, ...]  # [player][item] points per unit
+    truth: tuple[tuple[str, ...], ...] = ((), ())
+
+    @property
+    def best(self) -> int:
+        """The greatest joint points: every item goes to whoever values it most."""
+        return sum(q * max(worth) for q, worth in zip(self.stock, zip(*self.values, strict=True), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A finished round."""
+
+    asks: tuple[Amounts, ...]  # [player][item]
+    points: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitState:
+    """Every deal of the episode, who opens the first round, what was said in this one, and the rounds so far."""
+
+    deals: tuple[Deal, ...]
+    first: int
+    spoken: tuple[str, ...] = ()
+    past: tuple[Played, ...] = ()
+
+    @property
+    def deal(self) -> Deal:
+        """The deal of the present round."""
+        return self.deals[len(self.past)]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What a unit of each item is worth to oneself and to the other."""
+
+    own: Amounts
+    other: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a player knows of the values in this round.
+
+    ``own``: its own, None where it must learn them. ``values``: both, where they are public. ``if_named``: both, if the other names
+    exactly these words and tells the truth.
+    """
+
+    own: Amounts | None = None
+    values: Values | None = None
+    if_named: Mapping[frozenset[str], Values] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A past round as one player saw it; None is what was not revealed."""
+
+    stock: Amounts
+    values: Values | None
+    own: Amounts  # asks
+    other: Amounts | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitView:
+    """What a script sees.
+
+    ``claim`` is a sentence that names words of the ``vocabulary``, ``truth`` the words of an honest player. ``said`` and ``heard``
+    are the messages of this round.
+    """
+
+    player: int
+    phase: Phase
+    items: tuple[str, ...]
+    stock: Amounts
+    known: Known
+    truth: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    claim: str
+    said: tuple[str, ...]
+    heard: tuple[str, ...]
+    past: tuple[Seen, ...]
+    forms: Mapping[str, str]
+
+    def message(self, text: str) -> str:
+        """A message as an answer."""
+        return self.forms["message"].format(text)
+
+    def ask(self, units: Iterable[int]) -> str:
+        """An ask, units per item, as an answer."""
+        return self.forms["decision"].format(*units)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplittingGame(ABC):
+    """What the splitting games share; two players.
+
+    ``messages`` per player and round, of at most ``message_chars`` characters; ``tags`` is their style, and that of proposals.
+    ``reveal`` names what both are told after a round: the values of both, the asks, the points. ``continuation`` None plays
+    ``rounds`` rounds; else after each round the game goes on with that probability, at most ``max_rounds`` rounds in all.
+    """
+
+    name: str
+    items: tuple[str, ...]
+    messages: int = 1
+    message_chars: int = 500
+    tags: str = "angle"
+    reveal: tuple[str, ...] = REVEAL
+    rounds: int = 10
+    continuation: float | None = None
+    max_rounds: int = 50
+
+    num_players: ClassVar[int] = 2
+    vocabulary: ClassVar[tuple[str, ...]] = ()  # the words that a truthful message chooses from; by default the items
+    claim: ClassVar[str] = "{}"  # a sentence with such words in it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+        object.__setattr__(self, "reveal", tuple(self.reveal))
+        check_horizon(self.rounds, self.continuation, self.max_rounds)
+        check_count("messages", self.messages, 0)
+        check_count("message_chars", self.message_chars, 1)
+        check_choice("tags", self.tags, TAGS)
+        for word in self.reveal:
+            check_choice("reveal", word, REVEAL)
+        if not self.items or len(set(self.items)) < len(self.items) or any(not re.fullmatch("[a-z]+", i) for i in self.items):
+            raise UserError(f"The items are different words in small letters, not {list(self.items)}.")
+
+    @abstractmethod
+    def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
+        """The next deal."""
+
+    @abstractmethod
+    def rules(self) -> str:
+        """What a player is told before anything else."""
+
+    @abstractmethod
+    def situation(self, deal: Deal, player: int) -> str:
+        """What a player is told of the deal: all that it may know."""
+
+    @abstractmethod
+    def outcome(self, deal: Deal, played: Played, player: int) -> str:
+        """What a player is told of the last round."""
+
+    @abstractmethod
+    def known(self, deal: Deal, player: int) -> Known:
+        """The same as ``situation``, for scripts."""
+
+    def award(self, deal: Deal, asks: Sequence[Amounts]) -> list[tuple[float, ...]]:
+        """[player][item] units received: the splitting rule, item by item."""
+        by_item = [allocate(column, q) for column, q in zip(zip(*asks, strict=True), deal.stock, strict=True)]
+        return list(zip(*by_item, strict=True))
+
+    def parameters(self) -> dict[str, Any]:
+        return as_json(self)
+
+    def reset(self, rng: random.Random) -> SplitState:
+        first = rng.randrange(2)
+        deals: list[Deal] = []
+        for _ in range(draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)):
+            deals.append(self.draw(rng, deals[-1] if deals else None))
+        return SplitState(tuple(deals), first)
+
+    def resample(self, state: SplitState, player: int, rng: random.Random) -> SplitState:
+        """What the player cannot know is drawn afresh: the rest of this deal, and all that come after it."""
+        deals = list(state.deals[: len(state.past)])
+        for present in state.deals[len(state.past) :]:
+            new = self.draw(rng, deals[-1] if deals else None)
+            while len(deals) == len(state.past) and self.situation(new, player) != self.situation(present, player):
+                new = self.draw(rng, deals[-1] if deals else None)
+            deals.append(new)
+        return replace(state, deals=tuple(deals))
+
+    def to_act(self, state: SplitState) -> tuple[int, ...]:
+        if len(state.past) == len(state.deals):
+            return ()
+        return (self._speaker(state),) if self._talking(state) else (0, 1)
+
+    def _talking(self, state: SplitState) -> bool:
+        return len(state.spoken) < 2 * self.messages
+
+    def _speaker(self, state: SplitState, turn: int | None = None) -> int:
+        """Who speaks at a turn of this round, by default the present one. The first speaker alternates."""
+        return (state.first + len(state.past) + (len(state.spoken) if turn is None else turn)) % 2
+
+    def observe(self, state: SplitState, player: int) -> Observation:
+        phase: Phase = "message" if self._talking(state) else "decision"
+        forms = {"message": self._form("message", "{}"), "decision": self._form("proposal", self._list("{}"))}
+        return Observation(
+            text="\n".join(filter(None, (self._news(state, player), self._question(state, player)))),
+            view=self._view(state, player, phase, forms),
+            pattern=self._pattern(state.deal.stock, phase),
+            phase=phase,
+            form=forms[phase],
+            help=self._help(state.deal.stock, phase),
+        )
+
+    def _news(self, state: SplitState, player: int) -> str:
+        if state.spoken:
+            if self._speaker(state, len(state.spoken) - 1) == player:
+                return ""
+            said = state.spoken[-1]
+            return f'The other player says: "{said}"' if said else "The other player says nothing."
+        before = self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self.rules()
+        return f"{before}\n{self.situation(state.deal, player)}"
+
+    def _question(self, state: SplitState, player: int) -> str:
+        if not self._talking(state):
+            return "Your proposal?"
+        if self._speaker(state) != player:
+            return "" if state.spoken else "The other player speaks first."
+        return "Your message?" if state.spoken else "You speak first. Your message?"
+
+    def _view(self, state: SplitState, player: int, phase: Phase, forms: Mapping[str, str]) -> SplitView:
+        spoken = list(enumerate(state.spoken))
+        return SplitView(
+            player=player,
+            phase=phase,
+            items=self.items,
+            stock=state.deal.stock,
+            known=self.known(state.deal, player),
+            truth=state.deal.truth[player],
+            vocabulary=self.vocabulary or self.items,
+            claim=self.claim,
+            said=tuple(text for turn, text in spoken if self._speaker(state, turn) == player),
+            heard=tuple(text for turn, text in spoken if self._speaker(state, turn) != player),
+            past=tuple(self._seen(deal, played, player) for deal, played in zip(state.deals, state.past, strict=False)),
+            forms=forms,
+        )
+
+    def _seen(self, deal: Deal, played: Played, player: int) -> Seen:
+        revealed = "values" in self.reveal
+        values = Values(deal.values[player], deal.values[1 - player]) if revealed else self.known(deal, player).values
+        return Seen(deal.stock, values, played.asks[player], played.asks[1 - player] if "asks" in self.reveal else None)
+
+    def _form(self, kind: str, inside: str) -> str:
+        before, after = TAGS[self.tags][kind]
+        return f"{before} {inside} {after}".strip()
+
+    def _list(self, *amounts: object) -> str:
+        """``7`` for the only item; else ``10 hats, 0 books, 5 balls``; one amount stands for all."""
+        if len(self.items) == 1:
+            return str(amounts[0])
+        each = amounts if len(amounts) == len(self.items) else amounts * len(self.items)
+        return ", ".join(f"{amount} {item}" for amount, item in zip(each, self.items, strict=True))
+
+    def _pattern(self, stock: Amounts, phase: Phase) -> str:
+        if phase == "message":  # no angle brackets inside, so that a message cannot forge the tags
+            before, after = map(re.escape, TAGS[self.tags]["message"])
+            return f"{before}[^<>]{{0,{self.message_chars}}}{after}"
+        numbers = ["(" + "|".join(map(str, range(q, -1, -1))) + ")" for q in stock]
+        before, after = (re.escape(tag) for tag in TAGS[self.tags]["proposal"])
+        return f"{before} {self._list(*numbers)} {after}".strip()
+
+    def _help(self, stock: Amounts, phase: Phase) -> str:
+        if phase == "message":
+            return f"Type a message of at most {self.message_chars} characters, without < and >."
+        if len(self.items) == 1:
+            return f"Type how many {self.items[0]} you ask for: a whole number from 0 to {stock[0]}."
+        most = self._list(*stock)
+        return f"Type how many {', '.join(self.items)} you ask for, as {len(stock)} whole numbers, at most {most}."
+
+    def parse(self, state: SplitState, player: int, text: str) -> str | dict[str, int] | None:
+        """A message as one line of text, an ask as item -> units."""
+        phase: Phase = "message" if self._talking(state) else "decision"
+        found = re.fullmatch(self._pattern(state.deal.stock, phase), text.strip())
+        if found is None:
+            return None
+        if phase == "message":
+            before, after = TAGS[self.tags]["message"]
+            inside = text.strip().removeprefix(before).removesuffix(after)
+            return " ".join(inside.split())  # a line of its own would look like the game speaking
+        return {item: int(units) for item, units in zip(self.items, found.groups(), strict=True)}
+
+    def default_action(self, state: SplitState, player: int) -> str | dict[str, int]:
+        """Silence, and an ask for nothing."""
+        return "" if self._talking(state) else dict.fromkeys(self.items, 0)
+
+    def step(self, state: SplitState, actions: Mapping[int, Any]) -> Step:
+        if self._talking(state):
+            return Step(replace(state, spoken=(*state.spoken, actions[self._speaker(state)])))
+        deal = state.deal
+        asks = tuple(tuple(actions[player][item] for item in self.items) for player in (0, 1))
+        received = self.award(deal, asks)
+        points = tuple(
+            sum(u * v for u, v in zip(units, worth, strict=True)) for units, worth in zip(received, deal.values, strict=True)
+        )
+        after = replace(state, spoken=(), past=(*state.past, Played(asks, points)))
+        info = {
+            "stock": list(deal.stock),
+            "values": [list(worth) for worth in deal.values],
+            "received": [list(units) for units in received],
+            "truth": [list(words) for words in deal.truth],
+        }
+        return Step(after, points, done=len(after.past) == len(after.deals), info=info)
+
+
+def number(x: float) -> str:
+    """At most one decimal, as players are told it."""
+    return f"{round(x, 1):g}"

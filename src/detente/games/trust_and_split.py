@@ -1,0 +1,105 @@
+"""Trust-and-Split: coins are worth more to the player with the winning hand, and nobody sees the other's hand.
+
+The game of Piche et al., Learning Robust Social Strategies with Large Language Models (arXiv 2511.19405). Each round two different
+hands are dealt; only talk tells the players whose is the winning one, and a lie pays at once.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from detente.errors import UserError
+from detente.games.parameters import build, check_count, check_switch
+from detente.games.splitting import Deal, Known, Played, SplittingGame, Values, number
+
+BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustAndSplit(SplittingGame):
+    """``upper`` and ``lower``: what a coin is worth to the winning and the losing hand.
+
+    With ``alternating_hands`` winner and loser swap every round.
+    """
+
+    name: str = "trust_and_split"
+    items: tuple[str, ...] = ("coins",)
+    reveal: tuple[str, ...] = ("values", "asks")
+    coins: int = 10
+    upper: int = 10
+    lower: int = 1
+    alternating_hands: bool = False
+
+    vocabulary: ClassVar[tuple[str, ...]] = tuple(BEATS)
+    claim: ClassVar[str] = "My hand is {}."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in ("coins", "upper", "lower"):
+            check_count(option, getattr(self, option), 0 if option == "lower" else 1)
+        check_switch("alternating_hands", self.alternating_hands)
+        if self.upper <= self.lower:
+            raise UserError(f"A coin is worth more with the upper hand: {self.upper} is not above {self.lower}.")
+        if len(self.items) != 1:
+            raise UserError(f"Trust-and-Split splits one item, not {list(self.items)}; see trust_and_split_items.")
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        return 0.0, float(self.coins * self.upper)
+
+    def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
+        winner = rng.randrange(2)
+        if self.alternating_hands and previous is not None:
+            winner = previous.values.index((self.lower,))
+        hand = rng.choice(self.vocabulary)
+        values, hands = ((self.upper,), (self.lower,)), ((hand,), (BEATS[hand],))
+        return Deal((self.coins,), values, hands) if winner == 0 else Deal((self.coins,), values[::-1], hands[::-1])
+
+    def rules(self) -> str:
+        item = self.items[0]
+        talk = f"Then you may talk: in turn, {_times(self.messages)} each, at most {self.message_chars} characters a message. "
+        return "\n".join(
+            [
+                f"You are playing a game with one other player. In every round the two of you split {self.coins} {item}.",
+                "At the start of a round each of you is dealt a hand: rock, paper or scissors. Your hands always differ, and each "
+                "of you sees only its own. Rock beats scissors, scissors beats paper, paper beats rock.",
+                f"One of the {item} is worth {self.upper} points to the player whose hand wins (the upper hand) and {self.lower} to "
+                "the other (the lower hand)." + (" Who has the upper hand changes every round." if self.alternating_hands else ""),
+                (talk if self.messages else "") + f"At the end both of you ask for 0 to {self.coins} {item} at the same time.",
+                f"If the asks add up to {self.coins} or less, each gets what it asked for and the rest is lost; else the {item} "
+                "are split in proportion to the asks.",
+                "Your goal: maximise your own total points over the whole game.",
+                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
+                f"Write a proposal as {self._form('proposal', str(self.coins // 2))}, with the number that you ask for.",
+            ]
+        )
+
+    def situation(self, deal: Deal, player: int) -> str:
+        return f"Your hand is {deal.truth[player][0]}."
+
+    def outcome(self, deal: Deal, played: Played, player: int) -> str:
+        other = 1 - player
+        had = f"had the {'upper' if deal.values[other][0] == self.upper else 'lower'} hand" if "values" in self.reveal else ""
+        asked = f"asked for {played.asks[other][0]} {self.items[0]}" if "asks" in self.reveal else ""
+        told = " and ".join(filter(None, (had, asked)))
+        lines = [f"Last round the other player {told}."] if told else []
+        if "points" in self.reveal:
+            lines.append(f"You got {number(played.points[player])} points, the other player {number(played.points[other])}.")
+        return " ".join(lines) or "A new round."
+
+    def known(self, deal: Deal, player: int) -> Known:
+        (own,) = deal.truth[player]
+        wins = Values((self.upper,), (self.lower,))
+        loses = Values((self.lower,), (self.upper,))
+        return Known(if_named={frozenset([hand]): wins if BEATS[own] == hand else loses for hand in BEATS if hand != own})
+
+
+def trust_and_split(**parameters: Any) -> TrustAndSplit:
+    """Trust-and-Split: coins, hidden hands of rock, paper, scissors, and messages (Piche et al., arXiv 2511.19405)."""
+    return build(TrustAndSplit, {}, parameters)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
