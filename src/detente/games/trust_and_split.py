@@ -65,8 +65,8 @@ class TrustAndSplit(SplittingGame):
                 f"You are playing a game with one other player. In every round the two of you split {self.coins} {item}.",
                 "At the start of a round each of you is dealt a hand: rock, paper or scissors. Your hands always differ, and each "
                 "of you sees only its own. Rock beats scissors, scissors beats paper, paper beats rock.",
-                f"One of the {item} is worth {self.upper} points to the player whose hand wins (the upper hand) and {self.lower} to "
-                "the other (the lower hand)." + (" Who has the upper hand changes every round." if self.alternating_hands else ""),
+                f"One of the {item} is worth {self.upper} points to the player whose hand wins (the upper hand) and {self.lower} "
+                "to the other (the lower hand)." + (" Who has the upper hand changes every round." if self.alternating_hands else ""),
                 (talk if self.messages else "") + f"At the end both of you ask for 0 to {self.coins} {item} at the same time.",
                 f"If the asks add up to {self.coins} or less, each gets what it asked for and the rest is lost; else the {item} "
                 "are split in proportion to the asks.",
