@@ -60,14 +60,15 @@ class TrustAndSplit(SplittingGame):
     def rules(self) -> str:
         item = self.items[0]
         talk = f"Then you may talk: in turn, {_times(self.messages)} each, at most {self.message_chars} characters a message. "
+        change = " Who has the upper hand changes every round."
         return "\n".join(
             [
                 f"You are playing a game with one other player. In every round the two of you split {self.coins} {item}.",
                 "At the start of a round each of you is dealt a hand: rock, paper or scissors. Your hands always differ, and each "
                 "of you sees only its own. Rock beats scissors, scissors beats paper, paper beats rock.",
                 f"One of the {item} is worth {self.upper} points to the player whose hand wins (the upper hand) and {self.lower} "
-                "to the other (the lower hand)." + (" Who has the upper hand changes every round." if self.alternating_hands else ""),
-                (talk if self.messages else "") + f"At the end both of you ask for 0 to {self.coins} {item} at the same time.",
+                f"to the other (the lower hand).{change if self.alternating_hands else ''}",
+                f"{talk if self.messages else ''}At the end both of you ask for 0 to {self.coins} {item} at the same time.",
                 f"If the asks add up to {self.coins} or less, each gets what it asked for and the rest is lost; else the {item} "
                 "are split in proportion to the asks.",
                 "Your goal: maximise your own total points over the whole game.",
