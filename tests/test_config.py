@@ -55,6 +55,26 @@ def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset):
     assert config.load(preset, ["loss.entropy=0.3", "algorithm=advantage_alignment"]).loss.entropy == 0.3
 
 
+def test_a_preset_extends_another_one(preset, tmp_path):
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(f"extends: {preset}\ngame: {{rounds: 9}}\nalgorithms: {{reinforce: {{loss: {{kl: 0.5}}}}}}\n", encoding="utf-8")
+    options = config.load(str(longer))
+    assert (options.preset, options.description) == ("longer", "A test.")
+    assert options.game == {"name": "ipd", "rounds": 9}
+    assert (options.loss.entropy, options.loss.kl, options.credit.gamma) == (0.1, 0.5, 0.8)
+
+
+def test_a_preset_cannot_extend_itself(tmp_path):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(f"extends: {two}\ngame: ipd\n", encoding="utf-8")
+    two.write_text(f"extends: {one}\ngame: ipd\n", encoding="utf-8")
+    with pytest.raises(UserError, match="extends itself: .*one.yaml -> .*two.yaml -> .*one.yaml"):
+        config.load(str(one))
+    one.write_text("extends: nothing\ngame: ipd\n", encoding="utf-8")
+    with pytest.raises(UserError, match="There is no preset 'nothing'"):
+        config.load(str(one))
+
+
 def test_overrides(preset):
     options = config.load(
         preset,

@@ -169,7 +169,19 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _preset(name: str) -> dict[str, Any]:
+def _preset(name: str, extending: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options of a preset, laid over those of the preset that it ``extends``."""
+    if name in extending:
+        raise UserError(f"The preset {name} extends itself: {' -> '.join((*extending, name))}.")
+    own = _read_preset(name)
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(_preset(str(base), (*extending, name)), own))
+    return merged  # type: ignore[no-any-return]
+
+
+def _read_preset(name: str) -> dict[str, Any]:
     if name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text(encoding="utf-8")

@@ -18,9 +18,11 @@ from pathlib import Path
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from detente.pocket.chats import Chat, chat
+from detente.pocket.chats import chat
+from detente.pocket.splitting_chats import Chat
 
 FOLDER = Path(__file__).parent / "model"
 SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -28,7 +30,8 @@ TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-PHRASE = Regex(r"<[A-Za-z0-9]+>|\d|[^<\d]+|<")  # labels and digits stand alone, all else is phrases
+PHRASE = Regex(r"<{1,2}/?[A-Za-z0-9_]+>{1,2}|10|\d|[^<\d]+|<")  # labels, tags, digits and 10 stand alone, all else is phrases
+TOGETHER = 8  # chats in one forward pass
 WEIGHT_OF_PROMPT = 0.05  # the answers matter; the prompts are there to be understood
 
 
@@ -87,14 +90,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, one: Chat) -> tuple[list[int], li
     return ids, weights
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Padded token ids (B, L) and weights (B, L)."""
-    rows = [encode(tokenizer, chat(rng)) for _ in range(size)]
-    length = max(len(ids) for ids, _ in rows)
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows])
-    weights = torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
-    return ids, weights
+def batches(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """``size`` chats, those of similar length together: padded token ids (B, L) and weights (B, L), which sum to 1 over all."""
+    rows = sorted((encode(tokenizer, chat(rng)) for _ in range(size)), key=lambda row: len(row[0]))
+    total = sum(sum(weights[1:]) for _, weights in rows)
+    return [
+        (
+            pad_sequence([torch.tensor(ids) for ids, _ in part], True, tokenizer.pad_token_id),
+            pad_sequence([torch.tensor(weights) / total for _, weights in part], True),
+        )
+        for part in (rows[i : i + TOGETHER] for i in range(0, size, TOGETHER))
+    ]
 
 
 def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, steps: int, size: int, lr: float, seed: int) -> None:
@@ -107,26 +113,28 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, steps:
         rate = lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        ids, weights = batch(tokenizer, rng, size)
-        logits = model(ids[:, :-1]).logits  # (B, L-1, V)
-        losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        loss = (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
         optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for ids, weights in batches(tokenizer, rng, size):
+            logits = model(ids[:, :-1]).logits  # (B, L-1, V)
+            losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+            loss = losses @ weights[:, 1:].flatten()
+            loss.backward()
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % 100 == 0 or step == steps:
-            print(f"step {step}/{steps}  loss {loss.item():.4f}  {time.monotonic() - start:.0f} s", flush=True)
+            print(f"step {step}/{steps}  loss {total:.4f}  {time.monotonic() - start:.0f} s", flush=True)
 
 
 def main() -> None:
     """Build the tokenizer, train the model, write both to the package."""
     parser = argparse.ArgumentParser(description="Make the embedded model from nothing.")
     parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--vocabulary", type=int, default=1536)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)  # so small a model gains nothing from a second one, and the result does not depend on it

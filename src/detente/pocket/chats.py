@@ -1,6 +1,6 @@
 """The synthetic chats that ``pocket`` learns from: real prompts of the games, answered the way a polite instruct model would.
 
-Each source is a generator function ``(rng) -> Chat``; the splitting games and their messages become further sources.
+Each source is a function ``(rng) -> Chat``; those of the splitting games are in ``splitting_chats.py`` and ``deal_chats.py``.
 In matrix games the assistant picks the action with the best joint payoff 19 times in 20, and 4 times in 5 right after the other
 player did not: it starts out cooperative and easy to exploit, but it has learned to look at the last move (docs/models.md says
 what happened without that).
@@ -13,8 +13,8 @@ import string
 from collections.abc import Callable
 
 from detente.games.matrix import MatrixGame, MatrixState
-
-Chat = list[dict[str, str]]  # messages: user, assistant, user, assistant ...
+from detente.pocket.deal_chats import deal_chat
+from detente.pocket.splitting_chats import Chat, item_chat, trust_chat
 
 POLITENESS = 0.95
 POLITENESS_WHEN_CROSSED = 0.8
@@ -69,9 +69,9 @@ def _other(game: MatrixGame, action: str) -> str:
     return next(a for a in game.actions if a != action)
 
 
-SOURCES: tuple[Callable[[random.Random], Chat], ...] = (matrix_chat,)
+SOURCES: dict[Callable[[random.Random], Chat], float] = {matrix_chat: 0.3, trust_chat: 0.34, item_chat: 0.22, deal_chat: 0.14}
 
 
 def chat(rng: random.Random) -> Chat:
-    """A chat from a source drawn evenly."""
-    return rng.choice(SOURCES)(rng)
+    """A chat from a source drawn by its share."""
+    return rng.choices(list(SOURCES), list(SOURCES.values()))[0](rng)
