@@ -1,0 +1,130 @@
+"""The learning results of docs/results.md: a game on pocket, every algorithm, three seeds.
+
+    python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
+
+Trains what is not finished (each run resumes), then prints Markdown tables: mean over seeds, least to greatest, and each seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+SEEDS = (0, 42, 1337)
+ARMS = {
+    "reinforce": ["algorithm=reinforce"],
+    "sum_of_rewards": ["algorithm=sum_of_rewards"],
+    "advantage_alignment, causal": ["algorithm=advantage_alignment", "credit.shaping=causal"],
+    "advantage_alignment, returns": ["algorithm=advantage_alignment", "credit.shaping=returns"],
+}
+PAPER = {  # what belongs to the paper's weight (arXiv 2511.19405) where the preset has other values
+    "ipd": [],
+    "split_no_comm": ["credit.first_round_bonus=0", "credit.beta=1", "credit.reward_divisor=100"],
+    "trust_and_split": ["credit.first_round_bonus=0", "credit.beta=2", "credit.reward_divisor=100"],
+}
+Column = Callable[[dict[str, Any]], float | None]
+
+
+def measured(*path: str) -> Column:
+    """What lies at this path of a learner's summary; None where it is missing."""
+
+    def column(result: dict[str, Any]) -> float | None:
+        found: Any = result
+        for key in path:
+            found = (found or {}).get(key)
+        return found  # type: ignore[no-any-return]
+
+    return column
+
+
+MATRIX = {
+    "self-play": measured("self_play", "reward"),
+    "P(C) start": measured("cooperate_given", "start"),
+    "CC": measured("cooperate_given", "CC"),
+    "CD": measured("cooperate_given", "CD"),
+    "DC": measured("cooperate_given", "DC"),
+    "DD": measured("cooperate_given", "DD"),
+    "vs always_defect": measured("against", "always_defect", "reward"),
+    "it gets": measured("against", "always_defect", "opponent_reward"),
+    "vs always_cooperate": measured("against", "always_cooperate", "reward"),
+    "vs tit_for_tat": measured("against", "tit_for_tat", "reward"),
+}
+SPLITTING = {
+    "efficiency": measured("self_play", "efficiency"),
+    "self-play": measured("self_play", "reward"),
+    "asks of the higher": measured("self_play", "ask_higher"),
+    "of the lower": measured("self_play", "ask_lower"),
+    "after fair": measured("reciprocity", "fair", "ask_lower"),
+    "after greedy": measured("reciprocity", "greedy", "ask_lower"),
+    "vs greedy": measured("against", "greedy", "reward"),
+    "greedy gets": measured("against", "greedy", "opponent_reward"),
+    "vs welfare": measured("against", "welfare", "reward"),
+    "welfare gets": measured("against", "welfare", "opponent_reward"),
+}
+TALK = {
+    "truthful": measured("self_play", "truthfulness"),
+    "believed": measured("self_play", "believed"),
+}
+COLUMNS = {"ipd": MATRIX, "split_no_comm": SPLITTING, "trust_and_split": SPLITTING | TALK}
+
+
+def options(preset: str, arm: str) -> list[str]:
+    """What this arm changes in the preset."""
+    return [*ARMS[arm], *(PAPER[preset] if arm.endswith("returns") else [])]
+
+
+def train(preset: str, run: Path, options: list[str]) -> Path:
+    """Train to the end unless the run has its summary."""
+    if not (run / "summary.json").exists():
+        command = [sys.executable, "-m", "detente.cli", "train", preset, *options, "--run", str(run)]
+        run.parent.mkdir(parents=True, exist_ok=True)
+        with run.with_suffix(".log").open("w") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    return run
+
+
+def cell(values: list[float | None]) -> str:
+    """Mean over seeds (least to greatest); a dash where a seed never saw the state."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return "-"
+    return f"{sum(known) / len(known):.2f} ({min(known):.2f} to {max(known):.2f})"
+
+
+def main() -> None:
+    """Train every arm and print the tables."""
+    parser = argparse.ArgumentParser(description="Train every arm and print the tables.")
+    parser.add_argument("preset", choices=COLUMNS)
+    parser.add_argument("--runs", type=Path, help="default: runs/results/PRESET")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
+    parser.add_argument("overrides", nargs="*", help="options for every run")
+    given = parser.parse_args()
+    folder = given.runs or Path("runs/results") / given.preset
+    columns = COLUMNS[given.preset]
+    plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in SEEDS for arm in ARMS}
+    with ThreadPoolExecutor(given.jobs) as pool:
+        running = [
+            pool.submit(train, given.preset, run, [*options(given.preset, arm), f"seed={seed}", "threads=1", *given.overrides])
+            for (arm, seed), run in plan.items()
+        ]
+    for one in running:
+        one.result()  # raises what a run raised
+    results = {key: json.loads((run / "summary.json").read_text())["learners"]["main"] for key, run in plan.items()}
+    print("| algorithm | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+    for arm in ARMS:
+        seeds = [results[arm, seed] for seed in SEEDS]
+        print(f"| {arm} | " + " | ".join(cell([column(r) for r in seeds]) for column in columns.values()) + " |")
+    print("\nPer seed:\n\n| algorithm | seed | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
+    for arm, seed in sorted(plan, key=lambda key: list(ARMS).index(key[0])):
+        values = [column(results[arm, seed]) for column in columns.values()]
+        print(f"| {arm} | {seed} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
+
+
+if __name__ == "__main__":
+    main()
