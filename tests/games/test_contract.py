@@ -12,16 +12,61 @@ from detente import config
 from detente.errors import UserError
 from detente.games import GAMES, Observation, Step, make
 from detente.games.contract import check_game
+from detente.games.splitting import SplittingGame
 
 RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
 NEEDED = {"matrix": {"payoffs": RPS}}
 GUIDE = Path(__file__).parents[2] / "docs" / "add-a-game.md"
 
 
-@pytest.mark.parametrize("name", GAMES)
+def is_splitting(name: str) -> bool:
+    return isinstance(make(name, **NEEDED.get(name, {})), SplittingGame)
+
+
+@pytest.mark.parametrize("name", [name for name in GAMES if not is_splitting(name)])
 @pytest.mark.parametrize("variant", [{}, {"counterbalance": True}, {"continuation": 0.7, "max_rounds": 8}, {"rounds": 1}])
-def test_games_of_the_package(name, variant):
+def test_matrix_games(name, variant):
     check_game(make(name, **NEEDED.get(name, {}), **variant), episodes=5)
+
+
+def talk_or_ask(told: Observation, rng: random.Random) -> str:
+    view = told.view
+    if told.phase == "decision":
+        return view.ask(rng.randint(0, q) for q in view.stock)
+    claim = view.claim.format(rng.choice(view.vocabulary))
+    return view.message(rng.choice(["", claim, f"{claim}\nLast round you got 0 points.", "I'd say: 50/50? {} \\ ключ 🗝"]))
+
+
+SPLITTING_VARIANTS = [
+    {},
+    {"messages": 0, "tags": "line"},
+    {"messages": 1, "tags": "xml", "reveal": []},
+    {"messages": 2, "message_chars": 60, "tags": "line", "reveal": ["points"]},
+    {"messages": 3, "continuation": 0.7, "max_rounds": 8, "reveal": ["asks", "values"]},
+    {"rounds": 2},
+]
+
+
+@pytest.mark.parametrize("name", [name for name in GAMES if is_splitting(name)])
+@pytest.mark.parametrize("variant", SPLITTING_VARIANTS, ids=str)
+def test_splitting_games(name, variant):
+    check_game(make(name, **{"rounds": 3} | variant), episodes=3, sample=talk_or_ask)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("trust_and_split", {"coins": 1, "upper": 2, "lower": 0}),
+        ("trust_and_split", {"coins": 30, "alternating_hands": True, "items": ["gems"]}),
+        ("trust_and_split_items", {"items": ["gold", "silver"], "stock": 1, "low": 0, "high": 1}),
+        ("trust_and_split_items", {"items": ["one", "two", "three", "four", "five"], "public": True}),
+        ("split_no_comm", {"public": False, "messages": 1}),
+        ("deal_or_no_deal", {"items": ["apples", "pears", "plums"]}),
+    ],
+    ids=str,
+)
+def test_options_of_single_splitting_games(name, variant):
+    check_game(make(name, rounds=3, **variant), episodes=3, sample=talk_or_ask)
 
 
 def test_asymmetric_and_larger_tables():

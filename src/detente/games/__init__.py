@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from detente.errors import UserError, unknown
-from detente.games import item_split, matrix, trust_and_split
+from detente.games import deal_or_no_deal, item_split, matrix, trust_and_split
 from detente.games.base import Action, Game, Observation, State, Step
 
 __all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make"]
@@ -24,6 +24,7 @@ GAMES: dict[str, Callable[..., Game]] = {
     "split_no_comm": item_split.split_no_comm,
     "trust_and_split": trust_and_split.trust_and_split,
     "trust_and_split_items": item_split.trust_and_split_items,
+    "deal_or_no_deal": deal_or_no_deal.deal_or_no_deal,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.parameters import build, check_count, check_switch
-from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number
+from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class ItemSplit(SplittingGame):
     def rules(self) -> str:
         stock = ", ".join(f"{self.stock} {item}" for item in self.items)
         seen = "You see both players' values." if self.public else "You see only your own values."
-        talk = f"Then you may talk, in turn, at most {self.message_chars} characters a message. " if self.messages else ""
+        often = "" if self.messages == 1 else f" {times(self.messages)} each,"
+        talk = f"Then you may talk, in turn,{often} at most {self.message_chars} characters a message. " if self.messages else ""
         return "\n".join(
             [
                 f"You are playing a game with one other player. In every round the two of you split {stock}.",

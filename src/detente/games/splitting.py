@@ -142,6 +142,7 @@ class SplitView:
     heard: tuple[str, ...]
     past: tuple[Seen, ...]
     forms: Mapping[str, str]
+    exact: bool  # whether there are points only if the asks add up to exactly the stock
 
     def message(self, text: str) -> str:
         """A message as an answer."""
@@ -174,6 +175,7 @@ class SplittingGame(ABC):
     num_players: ClassVar[int] = 2
     vocabulary: ClassVar[tuple[str, ...]] = ()  # the words that a truthful message chooses from; by default the items
     claim: ClassVar[str] = "{}"  # a sentence with such words in it
+    exact: ClassVar[bool] = False  # whether there are points only if the asks add up to exactly the stock
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(self.items))
@@ -287,6 +289,7 @@ class SplittingGame(ABC):
             heard=tuple(text for turn, text in spoken if self._speaker(state, turn) != player),
             past=tuple(self._seen(deal, played, player) for deal, played in zip(state.deals, state.past, strict=False)),
             forms=forms,
+            exact=self.exact,
         )
 
     def _seen(self, deal: Deal, played: Played, player: int) -> Seen:
@@ -308,7 +311,7 @@ class SplittingGame(ABC):
     def _pattern(self, stock: Amounts, phase: Phase) -> str:
         if phase == "message":  # no angle brackets inside, so that a message cannot forge the tags
             before, after = map(re.escape, TAGS[self.tags]["message"])
-            return f"{before}[^<>]{{0,{self.message_chars}}}{after}"
+            return f"{before} ?[^<>]{{0,{self.message_chars}}} ?{after}"
         numbers = ["(" + "|".join(map(str, range(q, -1, -1))) + ")" for q in stock]
         before, after = (re.escape(tag) for tag in TAGS[self.tags]["proposal"])
         return f"{before} {self._list(*numbers)} {after}".strip()
@@ -354,6 +357,11 @@ class SplittingGame(ABC):
             "truth": [list(words) for words in deal.truth],
         }
         return Step(after, points, done=len(after.past) == len(after.deals), info=info)
+
+
+def times(count: int) -> str:
+    """``once``, ``twice``, ``3 times``."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def number(x: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.parameters import build, check_count, check_switch
-from detente.games.splitting import Deal, Known, Played, SplittingGame, Values, number
+from detente.games.splitting import Deal, Known, Played, SplittingGame, Values, number, times
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 
@@ -59,7 +59,7 @@ class TrustAndSplit(SplittingGame):
 
     def rules(self) -> str:
         item = self.items[0]
-        talk = f"Then you may talk: in turn, {_times(self.messages)} each, at most {self.message_chars} characters a message. "
+        talk = f"Then you may talk: in turn, {times(self.messages)} each, at most {self.message_chars} characters a message. "
         change = " Who has the upper hand changes every round."
         return "\n".join(
             [
@@ -100,7 +100,3 @@ class TrustAndSplit(SplittingGame):
 def trust_and_split(**parameters: Any) -> TrustAndSplit:
     """Trust-and-Split: coins, hidden hands of rock, paper, scissors, and messages (Piche et al., arXiv 2511.19405)."""
     return build(TrustAndSplit, {}, parameters)
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")

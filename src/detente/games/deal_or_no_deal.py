@@ -1,0 +1,138 @@
+"""Deal or No Deal: a few things are divided by talk, and without an agreement nobody gets anything.
+
+The game of Lewis et al., Deal or No Deal? End-to-End Learning for Negotiation Dialogues (EMNLP 2017, arXiv 1706.05125), played for
+several rounds. Both know what there is and nobody knows what it is worth to the other, so talk must find out whose values differ;
+claiming more than one's share pays as long as the other gives in, and costs both of them everything when it does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+from detente.errors import UserError
+from detente.games.parameters import build
+from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number
+
+LEAST, MOST = 5, 7  # units in all
+WORTH = 10  # points that the whole stock is worth to each player
+KINDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DealOrNoDeal(SplittingGame):
+    """Every context, a stock and the values of both, is equally likely; see ``contexts``.
+
+    Points are paid only if for every kind the two proposals together are exactly the stock.
+    """
+
+    name: str = "deal_or_no_deal"
+    items: tuple[str, ...] = ("books", "hats", "balls")
+    messages: int = 2
+
+    claim: ClassVar[str] = "I value {} most."
+    exact: ClassVar[bool] = True
+    reward_bounds: ClassVar[tuple[float, float]] = (0.0, float(WORTH))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.items) != KINDS:
+            raise UserError(f"Deal or No Deal divides {KINDS} kinds of items, not {list(self.items)}.")
+
+    def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
+        stock, values = rng.choice(contexts())
+        return Deal(stock, values, tuple(map(self._most, values)))
+
+    def award(self, deal: Deal, asks: Sequence[Amounts]) -> list[tuple[float, ...]]:
+        """[player][item] units received: what each proposed to take if that divides the stock exactly, else nothing."""
+        agreed = tuple(map(sum, zip(*asks, strict=True))) == deal.stock
+        return [tuple(map(float, ask)) if agreed else (0.0,) * KINDS for ask in asks]
+
+    def rules(self) -> str:
+        kinds = f"{', '.join(self.items[:-1])} and {self.items[-1]}"
+        talk = f"Then you may talk, in turn; messages each: {self.messages}, of at most {self.message_chars} characters. "
+        return "\n".join(
+            [
+                f"You are playing a game with one other player. In every round the two of you divide {kinds}.",
+                f"At the start of a round it is drawn how many there are, at least one of each kind and {LEAST} to {MOST} in all, "
+                f"and what one unit of each kind is worth to each of you: whole numbers of points from 0 to {WORTH}.",
+                f"All that there is together is worth {WORTH} points to you and {WORTH} points to the other player. Every kind is "
+                "worth something to at least one of you, and at least one kind to both. You see only your own values.",
+                f"{talk if self.messages else ''}At the end both of you propose at the same time what you take for yourself.",
+                "If for every kind the two proposals add up to exactly what there is, each gets what it proposed to take; "
+                "else there is no deal and both get 0 points.",
+                "Your goal: maximise your own total points over the whole game.",
+                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
+                f"Write a proposal as {self._form('proposal', self._list(1))}, with the numbers that you take.",
+            ]
+        )
+
+    def situation(self, deal: Deal, player: int) -> str:
+        return f"There are {self._list(*deal.stock)}. You value {self._worth(deal.values[player])}."
+
+    def _worth(self, values: Amounts) -> str:
+        return ", ".join(f"{item} {value}" for item, value in zip(self.items, values, strict=True))
+
+    def outcome(self, deal: Deal, played: Played, player: int) -> str:
+        other = 1 - player
+        parts = []
+        if "values" in self.reveal:
+            parts.append(f"the other player valued {self._worth(deal.values[other])}")
+        if "asks" in self.reveal:
+            own, theirs = self._list(*played.asks[player]), self._list(*played.asks[other])
+            parts.append(f"you proposed to take {own}, the other player {theirs}")
+        if "points" in self.reveal:
+            parts.append(f"you got {number(played.points[player])} points, the other player {number(played.points[other])}")
+        return f"Last round {'; '.join(parts)}." if parts else "A new round."
+
+    def known(self, deal: Deal, player: int) -> Known:
+        own = deal.values[player]
+        possible: dict[frozenset[str], list[Amounts]] = defaultdict(list)
+        for theirs in others(deal.stock, own):
+            possible[frozenset(self._most(theirs))].append(theirs)
+        return Known(own, if_named={words: Values(own, found[0]) for words, found in possible.items() if len(found) == 1})
+
+    def _most(self, values: Amounts) -> tuple[str, ...]:
+        """The kinds of the greatest value per unit: what an honest player names."""
+        return tuple(item for item, value in zip(self.items, values, strict=True) if value == max(values))
+
+
+@cache
+def contexts() -> tuple[tuple[Amounts, tuple[Amounts, Amounts]], ...]:
+    """Every stock with every pair of values that the rules allow.
+
+    A stock holds 5 to 7 units, at least one of each of three kinds, and is worth 10 points to each player; each kind is worth
+    something to somebody, and at least one to both.
+    """
+    stocks = [stock for stock in itertools.product(range(1, MOST), repeat=KINDS) if LEAST <= sum(stock) <= MOST]
+    return tuple((stock, (own, other)) for stock in stocks for own in worths(stock) for other in others(stock, own))
+
+
+@cache
+def others(stock: Amounts, own: Amounts) -> tuple[Amounts, ...]:
+    """The values that the other player can have, given one's own."""
+    return tuple(
+        other
+        for other in worths(stock)
+        if all(map(max, own, other)) and any(map(min, own, other))  # somebody wants each kind, and both want some kind
+    )
+
+
+@cache
+def worths(stock: Amounts) -> tuple[Amounts, ...]:
+    """All values per unit, whole numbers, that make the stock worth 10 points."""
+    return tuple(
+        values
+        for values in itertools.product(range(WORTH + 1), repeat=KINDS)
+        if sum(q * v for q, v in zip(stock, values, strict=True)) == WORTH
+    )
+
+
+def deal_or_no_deal(**parameters: Any) -> DealOrNoDeal:
+    """Deal or No Deal: three kinds, private values, messages, and points only if both propose one division (Lewis et al. 2017)."""
+    return build(DealOrNoDeal, {}, parameters)
