@@ -37,8 +37,9 @@ ALLOWED: dict[str, set[str]] = {
     "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},
     "evaluation": PLAY | {"config", "policies"},
+    **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
     "evaluation.best_response": PLAY | {"config", "policies", "learning.loop"},
-    "reports": PLAY | {"config", "evaluation.statistics"},
+    "reports": PLAY | {"config", "evaluation.measures", "evaluation.statistics"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
@@ -55,6 +56,9 @@ OUTSIDE: dict[str, set[str]] = {
     "engines.base": set(),
     "players.base": set(),
     "players.scripted": set(),
+    "players.matrix_strategies": set(),
+    "players.splitting_strategies": set(),
+    "players.bargaining": set(),
     "learning.credit": {"torch"},
     "learning.loss": {"torch"},
 }
@@ -112,6 +116,7 @@ def test_dependency_direction(module):
         ("learning.loss", "import transformers"),
         ("learning.batch", "from detente import rollout"),
         ("engines.vllm", "from detente.players.base import Player"),
+        ("evaluation.measures", "from detente.config import Config"),
         ("evaluation.arena", "from detente.learning.loop import train"),
         ("reports.page", "from detente.learning import batch"),
         ("players.llm", "from detente.engines.transformers import TransformersEngine"),
@@ -125,7 +130,7 @@ def test_the_tables_forbid(module, source):
 @pytest.mark.parametrize(
     "names",
     [
-        "detente.games, detente.games.contract, detente.rollout, detente.reports",
+        "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures",
         "detente, detente.api",
         "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
     ],

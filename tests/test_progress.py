@@ -29,6 +29,15 @@ SUMMARY = {
         }
     }
 }
+SPLITTING = {
+    "reward/main": 31.0,
+    "self_play/reward/main": 30.0,
+    "self_play/efficiency/main": 0.6,
+    "self_play/ask_higher/main": 9.5,
+    "self_play/ask_lower/main": 8.25,
+    "self_play/truthfulness/main": 0.5,
+    "ask_lower_given/main/greedy": 9.0,
+}
 
 
 class Clock:
@@ -106,6 +115,27 @@ def test_the_end_shows_the_final_evaluation() -> None:
     rows = [line.split() for line in shown(progress).splitlines()]
     assert ["itself", "1.04", "1.04"] in rows
     assert ["always_cooperate", "4.96", "0.06"] in rows
+
+
+def test_a_splitting_game_shows_efficiency_asks_and_truth() -> None:
+    progress, clock = started(terminal=False)
+    clock.now += 3
+    progress.iteration(SPLITTING)
+    assert (
+        "main: reward 31.00, self-play 30.00, efficiency 0.60, ask higher 9.50, ask lower 8.25, after greedy 9.00, truthful 0.50; "
+        in shown(progress)
+    )
+
+
+def test_the_end_of_a_splitting_game_shows_what_was_asked() -> None:
+    progress, _ = started(terminal=False)
+    itself = {"reward": 50.0, "efficiency": 1.0, "ask_higher": 10.0, "ask_lower": 0.0, "truthfulness": 1.0}
+    greedy = {"reward": 27.0, "opponent_reward": 30.5, "efficiency": 0.575, "ask_higher": 10.0, "ask_lower": None}
+    progress.finish({"learners": {"main": {"algorithm": "reinforce", "self_play": itself, "against": {"greedy": greedy}}}})
+    rows = [line.split() for line in shown(progress).splitlines()]
+    assert ["against", "own", "theirs", "efficiency", "ask", "higher", "ask", "lower"] in rows
+    assert ["itself", "50.00", "50.00", "1.00", "10.00", "0.00"] in rows
+    assert ["greedy", "27.00", "30.50", "0.57", "10.00"] in rows  # nothing was of less value to it
 
 
 def test_a_sparkline_has_a_fixed_scale() -> None:

@@ -132,10 +132,11 @@ def _games() -> Mapping[str, str]:
 
 
 def _players() -> Mapping[str, str]:
-    from detente.players.scripted import MATRIX
+    from detente.players.scripted import MATRIX, SPLITTING
 
     return {
-        **_first_lines(MATRIX),
+        **{name: f"In matrix games: {line}" for name, line in _first_lines(MATRIX).items()},
+        **{name: f"In splitting games: {line}" for name, line in _first_lines(SPLITTING).items() if name not in MATRIX},
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
         "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder.",

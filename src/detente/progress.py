@@ -29,12 +29,17 @@ COLUMNS = {  # heading -> metric; a column that no learner has a value for is le
     "self-play": "self_play/reward/{}",
     "cooperates": "self_play/cooperation_rate/{}",
     "efficiency": "self_play/efficiency/{}",
+    "ask higher": "self_play/ask_higher/{}",
+    "ask lower": "self_play/ask_lower/{}",
+    "after greedy": "ask_lower_given/{}/greedy",
+    "truthful": "self_play/truthfulness/{}",
     "P(C|start)": "cooperate_given/{}/start",
     "CC": "cooperate_given/{}/CC",
     "CD": "cooperate_given/{}/CD",
     "DC": "cooperate_given/{}/DC",
     "DD": "cooperate_given/{}/DD",
 }
+SCORES = {"efficiency": "efficiency", "ask higher": "ask_higher", "ask lower": "ask_lower"}  # of the final table, where measured
 MISMATCH = "mismatch/kl"
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -191,10 +196,12 @@ def _scores(result: dict[str, Any]) -> Table:
     table.add_column("against")
     table.add_column("own", justify="right")
     table.add_column("theirs", justify="right")
-    own = _number(result["self_play"].get("reward"))
-    table.add_row("itself", own, own)
-    for opponent, score in result["against"].items():
-        table.add_row(opponent, _number(score["reward"]), _number(score["opponent_reward"]))
+    itself = result["self_play"]
+    measured = {heading: name for heading, name in SCORES.items() if name in itself}
+    for heading in measured:
+        table.add_column(heading, justify="right")
+    for opponent, score in {"itself": itself | {"opponent_reward": itself["reward"]}, **result["against"]}.items():
+        table.add_row(opponent, *(_number(score[name]) for name in ("reward", "opponent_reward", *measured.values())))
     return table
 
 

@@ -9,9 +9,9 @@ from detente.policies import Policies
 from detente.records import PolicyRef
 
 
-def evaluated(script, *overrides, names=("main",)):
+def evaluated(script, *overrides, names=("main",), preset="ipd"):
     """The evaluation of a run whose learners have turned into scripts, and what was announced."""
-    options = config.load("ipd", ["algorithm=advantage_alignment", "evaluation.episodes=3", *overrides])
+    options = config.load(preset, ["algorithm=advantage_alignment", "evaluation.episodes=3", *overrides])
     game = make(**options.game)
     present = {seat: PolicyRef("script", script if seat in names else seat) for seat in options.seats}
     announced = []
@@ -104,3 +104,64 @@ def test_the_evaluation_as_metrics():
         "eval/main/cooperate_given/DC": None,
         "eval/main/cooperate_given/DD": 0,
     }
+
+
+# ---- splitting games
+
+
+def test_a_reciprocator_is_recognised_by_its_asks():
+    against = ["greedy", "welfare"]
+    overrides = (f"evaluation.against=[{','.join(against)}]", "evaluation.episodes=40")
+    learner = evaluated("reciprocator", *overrides, preset="trust_and_split")[0]["main"]
+    itself, reciprocity, told = (learner[key] for key in ("self_play", "reciprocity", "ask_told"))
+    # always the truth, and all coins to the upper hand
+    assert itself == {
+        "reward": pytest.approx(50, abs=3),  # the seats' hands do not even out in 40 episodes
+        "invalid": 0,
+        "efficiency": 1,
+        "ask_higher": 10,
+        "ask_lower": 0,
+        "inequality": itself["inequality"],
+        "truthfulness": 1,
+        "believed": 1,
+    }
+    assert 0 < itself["inequality"] < 1
+    # greed meets greed once it has shown; whoever was fair gets the coins with the upper hand
+    assert reciprocity["greedy"] == {"ask_higher": 10, "ask_lower": 10}
+    assert reciprocity["fair"] == {"ask_higher": 10, "ask_lower": 0}
+    assert reciprocity["start"] == {"ask_higher": 10, "ask_lower": 0}
+    assert told["upper"] == 10
+    assert 0 < told["lower"] < 10  # after greed it is not generous any more
+    assert told["nothing"] is None
+    assert list(learner["against"]) == against
+    assert learner["against"]["greedy"].keys() == itself.keys() | {"opponent_reward"}
+    assert learner["against"]["greedy"]["ask_lower"] > 5 > learner["against"]["welfare"]["ask_lower"]
+
+
+def test_a_splitting_game_as_metrics():
+    found, _ = evaluated("greedy", "evaluation.against=[liar]", preset="trust_and_split")
+    flattened = flat(found)
+    measured = ("reward", "invalid", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
+    assert flattened.keys() == {
+        *(f"eval/main/self_play/{name}" for name in measured),
+        *(f"eval/main/vs/liar/{name}" for name in (*measured, "opponent_reward")),
+        *(f"eval/main/{ask}_given/{last}" for ask in ("ask_higher", "ask_lower") for last in ("start", "fair", "greedy")),
+        *(f"eval/main/ask_told/{told}" for told in ("upper", "lower", "nothing")),
+    }
+    assert flattened["eval/main/self_play/efficiency"] == pytest.approx(0.55)
+    assert flattened["eval/main/vs/liar/ask_lower"] == flattened["eval/main/ask_lower_given/greedy"] == 10
+    assert flattened["eval/main/ask_lower_given/fair"] is None  # the liar asks for everything, too
+
+
+def test_public_values_have_no_truth():
+    found, _ = evaluated("welfare", "evaluation.against=[greedy]", preset="split_no_comm")
+    assert found["main"]["self_play"] == {
+        "reward": found["main"]["self_play"]["reward"],
+        "invalid": 0,
+        "efficiency": 1,
+        "ask_higher": 10,
+        "ask_lower": 0,
+        "inequality": found["main"]["self_play"]["inequality"],
+    }
+    assert "ask_told" not in found["main"]
+    assert found["main"]["reciprocity"]["greedy"] == {"ask_higher": 10, "ask_lower": 0}  # it gives to whoever takes

@@ -27,10 +27,10 @@ def grammar(tokenizer):
     return Grammar(tokenizer, len(tokenizer) + 3, [tokenizer.eos_token_id])
 
 
-def turn(player, prompt, tokens, pattern=None, policy=MAIN, logprobs=None):
+def turn(player, prompt, tokens, pattern=None, policy=MAIN, logprobs=None, phase="decision"):
     logprobs = tuple(-0.1 * (i + 1) for i in range(len(tokens))) if logprobs is None else logprobs
     completion = Completion("", policy, 0, tuple(prompt), tuple(tokens), logprobs, pattern)
-    return Turn(player, "", "C", True, completion)
+    return Turn(player, "", "C", True, completion, phase)
 
 
 def episode(rounds, learners=("main", None), group=0, rewards=None):
@@ -46,7 +46,7 @@ def test_a_trajectory_by_hand(tokenizer, grammar):
     chat = episode(
         [
             [
-                turn(0, (50, 51, 52), (60, 61)),
+                turn(0, (50, 51, 52), (60, 61), phase="message"),
                 turn(1, (), (), policy=SCRIPT),
                 turn(0, (53,), (*digits[:4], end), "1234(5)?", logprobs=(0, 0, 0, 0, -0.7)),
             ],
@@ -61,6 +61,7 @@ def test_a_trajectory_by_hand(tokenizer, grammar):
     assert one.rounds.tolist() == [0, 0, 0, 2]
     assert one.logprobs.tolist() == [-0.1, -0.2, -0.7, -0.3]
     assert one.generated == 2 + 5 + 1
+    assert one.spoken == 2
     assert one.starts.tolist() == [2, 10, 12]  # the position before the first answer; in round 1 that of the last token so far
     assert one.own.tolist() == [0.0, 0.5, 1.0]
     assert one.others.tolist() == [5.0, 5.5, 6.0]
@@ -196,6 +197,29 @@ def test_credit_goes_to_the_tokens_of_its_round():
     one = replace(lone(0, 0, [1.0, 1.0, 1.0]), credit=torch.tensor([7.0, 8.0, 9.0]))
     (micro,) = micro_batches([one], 1000, CPU)
     assert micro.credit.tolist() == [7, 7, 8, 8, 9, 9]
+
+
+def test_messages_and_asks_of_a_round_get_its_credit(tokenizer, grammar):
+    """The first speaker alternates, so that seat 0 speaks before the other's message in round 0 and after it in round 1."""
+    four = tokenizer.encode("4", add_special_tokens=False)
+
+    def message(player, prompt, tokens):
+        return turn(player, prompt, tokens, phase="message")
+
+    def ask(player, prompt):
+        return turn(player, prompt, four, "4|5")
+
+    rounds = [
+        [message(0, (50, 51), (60, 61, 62)), message(1, (70,), (71,)), ask(0, (52,)), ask(1, (72,))],
+        [message(1, (73,), (74,)), message(0, (53,), (63, 64)), ask(0, (54,)), ask(1, (75,))],
+    ]
+    one = trajectory(episode(rounds), 0, 1.0, grammar)
+    assert (one.generated, one.spoken) == (3 + 1 + 2 + 1, 3 + 2)
+    (micro,) = micro_batches([replace(one, credit=torch.tensor([7.0, -8.0]))], 1000, CPU)
+    assert list(zip(micro.targets.tolist(), micro.credit.tolist(), strict=True)) == [
+        *((token, 7.0) for token in (60, 61, 62, *four)),
+        *((token, -8.0) for token in (63, 64, *four)),
+    ]
 
 
 def test_constrained_and_free_chats_in_one_batch(tokenizer, grammar):

@@ -120,6 +120,7 @@ def test_the_metrics_are_those_of_the_episodes(run):
     assert line["self_play/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in together))
     assert line["vs/kept/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in kept))
     assert line["tokens/main/generated"] == sum(len(t.completion.tokens) for e, seat in ours for t in e.turns(seat))
+    assert (line["tokens/message/main"], line["tokens/decision/main"]) == (0, line["tokens/main/generated"])
 
 
 def test_an_episode_says_who_played_and_who_trains(run):
@@ -208,6 +209,56 @@ def test_the_watcher_hears_everything_in_order(train):
         *evaluation,
         "finish 2",
     ]
+
+
+# ---- splitting games
+
+TALK = ("game.name=trust_and_split", "game.message_chars=6", "answer.max_tokens=24", "group_size=4", "evaluation.against=[greedy]")
+
+
+@pytest.fixture(scope="module")
+def split(train):
+    """Two iterations of Trust-and-Split in self-play."""
+    return train(*TALK, "iterations=2", "evaluation.every=2")
+
+
+def test_a_splitting_game_has_its_metrics(split):
+    own = ("reward", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
+    expected = {f"{name}/main" for name in (*own, "invalid")} | {f"self_play/{name}/main" for name in own}
+    expected |= {f"{ask}_given/main/{last}" for ask in ("ask_higher", "ask_lower") for last in ("start", "fair", "greedy")}
+    expected |= {f"ask_told/main/{told}" for told in ("upper", "lower", "nothing")}
+    for line in metrics(split):
+        assert expected <= line.keys()
+        assert not [key for key in line if "cooperat" in key]
+        assert 0 < line["efficiency/main"] <= 1
+        assert all(0 <= line[key] <= 10 for key in expected if "ask_" in key and line[key] is not None)
+    assert {"eval/main/self_play/efficiency", "eval/main/vs/greedy/reward", "eval/main/ask_told/nothing"} <= metrics(split)[
+        1
+    ].keys()
+
+
+def test_message_tokens_are_counted_apart(split):
+    for iteration, line in enumerate(metrics(split), 1):
+        count = {"message": 0, "decision": 0}
+        for episode, seat in sides(played(split, iteration)):
+            for turn in episode.turns(seat):
+                count[turn.phase] += len(turn.completion.tokens)
+        assert count["message"] > 0
+        assert {phase: line[f"tokens/{phase}/main"] for phase in count} == count
+        assert line["tokens/main/generated"] == sum(count.values())
+
+
+def test_the_summary_of_a_splitting_game(split):
+    learner = summary(split)["learners"]["main"]
+    assert learner["self_play"].keys() == {
+        *("reward", "invalid", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
+    }
+    assert learner["against"]["greedy"].keys() == learner["self_play"].keys() | {"opponent_reward"}
+    assert {last: list(row) for last, row in learner["reciprocity"].items()} == {
+        last: ["ask_higher", "ask_lower"] for last in ("start", "fair", "greedy")
+    }
+    assert list(learner["ask_told"]) == ["upper", "lower", "nothing"]
+    assert "cooperate_given" not in learner
 
 
 # ---- every kind of run

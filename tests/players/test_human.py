@@ -9,7 +9,7 @@ from rich.console import Console
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Observation
-from detente.players.human import Human
+from detente.players.human import Human, answered
 from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
@@ -54,3 +54,38 @@ def test_plays_a_match():
     assert [turn.action for turn in episode.turns(0)] == ["D", "C", "C"]
     assert episode.rewards(0) == [5, 0, 3]
     assert screen.getvalue().count("The other player picked <B>") == 1
+
+
+ITEMS = Observation("", None, r"Take \d+ hats, \d+ books", form="Take {} hats, {} books", help="Type two numbers.")
+MESSAGE = Observation("", None, r"<m> [^<>]{0,5} </m>", phase="message", form="<m> {} </m>", help="Type a few words.")
+
+
+@pytest.mark.parametrize("line", ["Take 10 hats, 0 books", "10 0", "10, 0", "10 hats, 0 books", "10 Hats 0 Books"])
+def test_numbers_fill_a_form(line):
+    assert answered(line, ITEMS) == "Take 10 hats, 0 books"
+
+
+@pytest.mark.parametrize("line", ["", "10", "10 0 5", "10 -5", "1.5 2", "0 books, 10 hats", "10 cats, 0 dogs", "ten none"])
+def test_no_number_is_guessed(line):
+    assert answered(line, ITEMS) is None
+
+
+@pytest.mark.parametrize(("line", "expect"), [("", "<m>  </m>"), ("{0} 7", "<m> {0} 7 </m>"), ("<b>", None), ("longer", None)])
+def test_a_line_is_a_message_and_so_is_none(line, expect):
+    assert answered(line, MESSAGE) == expect
+
+
+def test_says_what_is_asked_and_explains_it_again():
+    prompts, lines = [], iter(["much too long", "ok", "1", "1 2"])
+    screen = io.StringIO()
+
+    def read(prompt: str) -> str:
+        prompts.append(prompt)
+        return next(lines)
+
+    human = Human(read=read, console=Console(file=screen, width=100))
+    said, asked = asyncio.run(human.act(MESSAGE)), asyncio.run(human.act(ITEMS))
+    assert (said.text, said.attempts, asked.text, asked.attempts) == ("<m> ok </m>", 2, "Take 1 hats, 2 books", 2)
+    assert prompts == ["Your message: "] * 2 + ["Your decision: "] * 2
+    assert "'much too long' is not an answer here. Type a few words." in screen.getvalue()
+    assert screen.getvalue().count("Type two numbers.") == 2

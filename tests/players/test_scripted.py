@@ -10,7 +10,8 @@ from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Observation
 from detente.games.matrix import MatrixView
-from detente.players.scripted import MATRIX, extortion, generosity, scripted, scripted_names
+from detente.players.matrix_strategies import MATRIX, extortion, generosity
+from detente.players.scripted import scripted, scripted_names
 from detente.rollout import Match, play_matches
 
 IPD = make("ipd").payoffs
@@ -166,8 +167,14 @@ def test_names():
 def test_wrong_name_and_wrong_game():
     with pytest.raises(UserError, match=r"no strategy 'tit_for_tta'; did you mean 'tit_for_tat'\?"):
         scripted("tit_for_tta", 0)
-    with pytest.raises(UserError, match="plays matrix games only"):
-        asyncio.run(scripted("tit_for_tat", 0).act(Observation("", view=None, pattern="")))
+    split = make("trust_and_split")
+    for name, games in (("tit_for_tat", "matrix"), ("random", "matrix and splitting")):
+        with pytest.raises(UserError, match=f"'{name}' plays {games} games only"):
+            asyncio.run(scripted(name, 0).act(Observation("", view=None, pattern="")))
+    with pytest.raises(UserError, match="plays splitting games only"):
+        asyncio.run(scripted("welfare", 0).act(make("ipd").observe(make("ipd").reset(random.Random(0)), 0)))
+    assert "greedy" in scripted_names(split)
+    assert "tit_for_tat" not in scripted_names(split)
     assert scripted_names(object()) == []
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from detente.config import Config
-from detente.evaluation.measures import JOINT_MOVES, Side, cooperate_given, measures
+from detente.evaluation.measures import TABLES, Side, flat_tables, measured
 from detente.games.base import Game
-from detente.games.matrix import MatrixGame
 from detente.players.scripted import scripted_names
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef
@@ -25,7 +24,7 @@ Announce = Callable[[str], None]
 def evaluate(
     config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
 ) -> dict[str, dict[str, Any]]:
-    """Per learner: ``self_play``, ``against`` each strategy, and in matrix games ``cooperate_given`` over all of these episodes.
+    """Per learner: ``self_play``, ``against`` each strategy, and the game's tables pooled over all of these episodes.
 
     Self-play is the game with everybody on their own seat; against a strategy, the learner takes its first seat and the strategy
     all others.
@@ -47,16 +46,15 @@ def evaluate(
             sides = [(episode, seats[0]) for episode in episodes]
             every += sides
             others = [(episode, seat) for episode in episodes for seat in range(game.num_players) if seat != seats[0]]
-            own = plain(measures(game, sides))
-            against[script] = own | {"opponent_reward": measures(game, others).get("reward")}
+            against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
+        overall, tables = measured(game, every)
         result[name] = {
             "algorithm": config.learner(name).algorithm,
-            "self_play": plain(measures(game, own_sides)),
+            "self_play": measured(game, own_sides)[0],
             "against": against,
-            "invalid": measures(game, every).get("invalid"),
+            "invalid": overall.get("invalid"),
+            **tables,
         }
-        if isinstance(game, MatrixGame) and game.cooperative is not None:
-            result[name]["cooperate_given"] = cooperate_given(game, every)
     return result
 
 
@@ -91,10 +89,6 @@ def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]
         result |= {f"eval/{name}/self_play/{key}": value for key, value in one["self_play"].items()}
         for script, row in one["against"].items():
             result |= {f"eval/{name}/vs/{script}/{key}": value for key, value in row.items()}
-        result |= {f"eval/{name}/cooperate_given/{move}": value for move, value in one.get("cooperate_given", {}).items()}
+        found = flat_tables({key: one[key] for key in TABLES if key in one})
+        result |= {f"eval/{name}/{key}": value for key, value in found.items()}
     return result
-
-
-def plain(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Without the table of last joint moves, which stands by itself."""
-    return {key: value for key, value in found.items() if key.removeprefix("cooperate_given/") not in JOINT_MOVES}

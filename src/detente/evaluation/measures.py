@@ -1,58 +1,56 @@
 """What the policy is, as numbers: read from episodes, one player's side at a time.
 
-Every game: reward (points per round) and the share of invalid answers. Matrix games with a cooperative action: cooperation rate and
-P(cooperate | last joint move), the latter from the policy's own probabilities where the record has them. Must not load torch.
+    scalars   reward (points per round), share of invalid answers, and what the family of the game measures
+    tables    what the policy does, given what happened before
+    measures  both, in one flat dictionary, for metrics
+
+Each family of games has a module; ``measured`` is the one place that knows which. Must not load torch.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from detente.evaluation import matrix_measures, splitting_measures
+from detente.evaluation.matrix_measures import JOINT_MOVES, cooperate_given
+from detente.evaluation.sides import Scalars, Side, Tables, mean
 from detente.games.base import Game
 from detente.games.matrix import MatrixGame
-from detente.records import Episode
+from detente.games.splitting import SplittingGame
 
-Side = tuple[Episode, int]  # an episode as one of its players saw it
-JOINT_MOVES = ("start", "CC", "CD", "DC", "DD")  # one's own last move first
+__all__ = ["JOINT_MOVES", "TABLES", "Side", "cooperate_given", "flat_tables", "mean", "measured", "measures"]
+
+TABLES = ("cooperate_given", "reciprocity", "ask_told")
 
 
-def measures(game: Game, sides: Sequence[Side]) -> dict[str, float | None]:
-    """All measures that the game has, by name; empty without episodes."""
-    if not sides:
-        return {}
-    result: dict[str, float | None] = {
+def measured(game: Game, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
+    """Scalars, none without episodes, and tables, with None for what was never seen."""
+    common: Scalars = {
         "reward": mean(episode.mean_reward(player) for episode, player in sides),
         "invalid": mean(float(not turn.valid) for episode, player in sides for turn in episode.turns(player)),
     }
-    if isinstance(game, MatrixGame) and game.cooperative is not None:
-        result["cooperation_rate"] = mean(
-            float(turn.action == game.cooperative) for episode, player in sides for turn in episode.turns(player)
-        )
-        given = cooperate_given(game, sides)
-        result |= {f"cooperate_given/{move}": given[move] for move in JOINT_MOVES}
+    own: Scalars = {}
+    tables: Tables = {}
+    if isinstance(game, MatrixGame):
+        own, tables = matrix_measures.measured(game, sides)
+    elif isinstance(game, SplittingGame):
+        own, tables = splitting_measures.measured(game, sides)
+    return common | own if sides else {}, tables
+
+
+def measures(game: Game, sides: Sequence[Side]) -> Scalars:
+    """All measures that the game has, by name; empty without episodes."""
+    scalars, tables = measured(game, sides)
+    return scalars | flat_tables(tables) if sides else {}
+
+
+def flat_tables(found: Tables) -> Scalars:
+    """Tables as metrics: ``ask_told/upper``; ``ask_lower_given/greedy`` where a table holds several measures."""
+    result: Scalars = {}
+    for table, rows in found.items():
+        for condition, cell in rows.items():
+            if isinstance(cell, dict):
+                result |= {f"{measure}_given/{condition}": value for measure, value in cell.items()}
+            else:
+                result[f"{table}/{condition}"] = cell
     return result
-
-
-def cooperate_given(game: MatrixGame, sides: Iterable[Side]) -> dict[str, float | None]:
-    """Mean probability of the cooperative action after each last joint move; None for a move that was never seen.
-
-    The probability is the policy's own where it was recorded, else 1 or 0 for what was played.
-    """
-    found: dict[str, list[float]] = defaultdict(list)
-    cooperative = game.actions.index(game.cooperative or game.actions[0])
-    for episode, player in sides:
-        last = "start"
-        for one_round in episode.rounds:
-            by_player = {turn.player: turn for turn in one_round.turns}
-            own = by_player[player]
-            known = own.completion.probabilities
-            found[last].append(known[cooperative] if known else float(own.action == game.cooperative))
-            last = "".join("C" if by_player[p].action == game.cooperative else "D" for p in (player, 1 - player))
-    return {move: mean(found[move]) if move in found else None for move in JOINT_MOVES}
-
-
-def mean(values: Iterable[float]) -> float:
-    """The arithmetic mean; nan of nothing."""
-    listed = list(values)
-    return sum(listed) / len(listed) if listed else float("nan")

@@ -38,6 +38,7 @@ class Trajectory:
     allowed: NDArray[np.uint8] | None  # (N, ceil(V / 8)) packed masks; None: nothing was constrained
     starts: NDArray[np.int64]  # (T,) position of the last prompt token before the seat's first answer in each round
     generated: int  # drawn and forced tokens
+    spoken: int  # those of messages
     credit: Tensor | None = None  # (T,)
 
 
@@ -45,7 +46,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
     """The chat of one seat, with the masks replayed from the patterns; empty if the seat has no tokens."""
     tokens: list[int] = []
     drawn, rounds, logprobs, masks, starts = [], [], [], [], []
-    generated, constrained = 0, False
+    generated, spoken, constrained = 0, 0, False
     everything = np.full(-(-grammar.vocab_size // 8), 255, dtype=np.uint8)
     for t, one_round in enumerate(episode.rounds):
         mine = [turn for turn in one_round.turns if turn.player == seat]
@@ -64,6 +65,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
                 masks.append(nodes[i].packed if nodes else everything)
             tokens += answer.tokens
             generated += len(answer.tokens)
+            spoken += len(answer.tokens) if turn.phase == "message" else 0
     rewards = torch.tensor([r.rewards for r in episode.rounds], dtype=torch.float64) / divisor  # (T, players)
     return Trajectory(
         group=episode.group,
@@ -77,6 +79,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         allowed=np.stack(masks) if constrained else None,
         starts=np.array(starts, dtype=np.int64),
         generated=generated,
+        spoken=spoken,
     )
 
 

@@ -147,6 +147,7 @@ def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:
 
 def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], norm: float) -> dict[str, float]:
     drawn = sum(len(one.drawn) for one in batch)
+    generated, spoken = sum(one.generated for one in batch), sum(one.spoken for one in batch)
     credit = torch.cat([one.credit for one in batch if one.credit is not None])
     result = {
         f"loss/{name}": sums["loss"],
@@ -155,8 +156,10 @@ def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], nor
         f"capped/{name}": sums["capped"] / drawn,
         f"grad_norm/{name}": norm,
         f"credit/{name}/std": float(credit.std()),
-        f"tokens/{name}/generated": sum(one.generated for one in batch),
+        f"tokens/{name}/generated": generated,
         f"tokens/{name}/drawn": drawn,
+        f"tokens/message/{name}": spoken,
+        f"tokens/decision/{name}": generated - spoken,
         f"mismatch/{name}/kl": sums["mismatch/kl"] / drawn,
         f"mismatch/{name}/mean_abs": sums["mismatch/mean_abs"] / drawn,
         f"mismatch/{name}/max_abs": sums["mismatch/max_abs"],

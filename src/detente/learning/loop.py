@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.final import evaluate, flat
-from detente.evaluation.measures import Side, measures
+from detente.evaluation.measures import Side, measured, measures
 from detente.learning import adapters, checkpoint
 from detente.learning.audit import audit
 from detente.learning.batch import trajectories
@@ -184,14 +184,17 @@ def play_metrics(session: Session, episodes: Sequence[Episode]) -> dict[str, flo
         sides: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner == name]
         together = [(e, seat) for e, seat in sides if all(policy in present for policy in e.policies)]
         kept = [(e, seat) for e, seat in sides if any(old(policy, session.present) for policy in e.policies)]
-        for prefix, chosen in (("", sides), ("self_play/", together), ("vs/kept/", kept)):
-            found = measures(session.game, chosen)
-            if prefix:
-                found = {key: value for key, value in found.items() if key in ("reward", "cooperation_rate")}
-            metrics |= {
-                f"{prefix}{key.replace('/', f'/{name}/', 1) if '/' in key else f'{key}/{name}'}": v for key, v in found.items()
-            }
+        metrics |= {metric_name(key, name): value for key, value in measures(session.game, sides).items()}
+        for prefix, chosen in (("self_play", together), ("vs/kept", kept)):
+            scalars, _ = measured(session.game, chosen)
+            metrics |= {f"{prefix}/{key}/{name}": value for key, value in scalars.items() if key != "invalid"}
     return metrics
+
+
+def metric_name(measure: str, learner: str) -> str:
+    """``efficiency/LEARNER``; ``ask_told/LEARNER/upper`` for the cell of a table."""
+    table, *condition = measure.split("/")
+    return "/".join([table, learner, *condition])
 
 
 def old(policy: PolicyRef, present: dict[str, PolicyRef]) -> bool:

@@ -1,4 +1,4 @@
-"""A person at the terminal: reads what the game says and types the answer."""
+"""A person at the terminal: reads what the game says and types the answer, with or without its tags."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ class Human:
         Raises UserError where the input ends. Waiting for a line holds up the event loop: a person is asked one thing at a time.
         """
         self.console.print(Panel(Text(observation.text), title="The game says", title_align="left"))
+        if observation.help:
+            self.console.print(Text(observation.help, style="dim"))
         attempts = 1
-        while not re.fullmatch(observation.pattern, answer := self._line()):
-            self.console.print(Text(_explanation(answer, observation), style="yellow"))
+        while (answer := answered(line := self._line(observation.phase), observation)) is None:
+            self.console.print(Text(_explanation(line, observation), style="yellow"))
             attempts += 1
         return Completion(answer, self.policy, attempts=attempts)
 
-    def _line(self) -> str:
+    def _line(self, asked: str) -> str:
         try:
-            return self.read("Your answer: ").strip()
+            return self.read(f"Your {asked}: ").strip()
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
 
@@ -49,7 +51,28 @@ class Human:
         """The game says no more."""
 
 
-def _explanation(answer: str, observation: Observation) -> str:
+def answered(line: str, observation: Observation) -> str | None:
+    """The answer that a line means: as it stands, or filled into the observation's form; None where that is no answer.
+
+    A form with several gaps takes the numbers of the line, ``10 0 5`` or ``10 hats, 0 books, 5 balls``, in its own order.
+    """
+    form = observation.form
+    filled = form.format(line) if form.count("{}") == 1 else _with_numbers(form, line)
+    return next((text for text in (line, filled) if re.fullmatch(observation.pattern, text)), None)
+
+
+def _with_numbers(form: str, line: str) -> str:
+    """The form with the numbers of the line; "" where there are too few or too many, or with words of another order."""
+    numbers, words = re.findall(r"[-\d.]+", line), re.findall(r"[^\W\d_]+", line.lower())
+    if len(numbers) != form.count("{}") or words not in ([], re.findall(r"\{\} (\w+)", form)):
+        return ""
+    return form.format(*numbers)
+
+
+def _explanation(line: str, observation: Observation) -> str:
+    wrong = f"'{line}' is not an answer here"
     if observation.choices:
-        return f"'{answer}' is not an answer here; type one of: {', '.join(observation.choices)}"
-    return f"'{answer}' is not an answer here; it must match the regular expression {observation.pattern}"
+        return f"{wrong}; type one of: {', '.join(observation.choices)}"
+    if observation.help:
+        return f"{wrong}. {observation.help}"
+    return f"{wrong}; it must match the regular expression {observation.pattern}"

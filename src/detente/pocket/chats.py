@@ -69,7 +69,7 @@ def _other(game: MatrixGame, action: str) -> str:
     return next(a for a in game.actions if a != action)
 
 
-SOURCES: dict[Callable[[random.Random], Chat], float] = {matrix_chat: 0.3, trust_chat: 0.34, item_chat: 0.22, deal_chat: 0.14}
+SOURCES: dict[Callable[[random.Random], Chat], float] = {matrix_chat: 0.2, trust_chat: 0.43, item_chat: 0.25, deal_chat: 0.12}
 
 
 def chat(rng: random.Random) -> Chat:

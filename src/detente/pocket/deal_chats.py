@@ -20,7 +20,7 @@ def deal_chat(rng: random.Random) -> Chat:
     """Deal or No Deal, mostly with two messages each."""
     messages = 2 if rng.random() < 0.8 else rng.choice((1, 3))
     game = deal_or_no_deal(rounds=rng.randint(2, 6), messages=messages)
-    return play(game, Partner.drawn(rng), rng, own=(own_message, own_ask), others=(message, ask))
+    return play(game, game.reset(rng), Partner.drawn(rng), rng, own=(own_message, own_ask), others=(message, ask))
 
 
 def own_message(view: SplitView, rng: random.Random) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from detente.games.item_split import split_no_comm, trust_and_split_items
-from detente.games.splitting import SplittingGame, SplitView, Values, greed, named
+from detente.games.splitting import Deal, SplitState, SplittingGame, SplitView, Values, greed, named
 from detente.games.trust_and_split import trust_and_split
 
 Chat = list[dict[str, str]]
@@ -71,18 +71,37 @@ Others = Callable[[SplitView, Partner, random.Random], str]
 def trust_chat(rng: random.Random) -> Chat:
     """Trust-and-Split, most of the time as the presets play it."""
     options = {"coins": rng.choice((5, 7, 20)), "alternating_hands": rng.random() < 0.5} if rng.random() < 0.15 else {}
-    return _chat(trust_and_split(**options, **_variation(rng, ("values", "asks"))), rng)
+    game = trust_and_split(**options, **_variation(rng, ("values", "asks")))
+    state = game.reset(rng)
+    return _chat(game, _tilted(game, state, rng) if rng.random() < 0.6 else state, rng)
 
 
 def item_chat(rng: random.Random) -> Chat:
     """Three items, with public values and no talk, or private values and talk."""
     if rng.random() < 0.7:
-        return _chat(split_no_comm(rounds=rng.randint(*ROUNDS)), rng)
-    return _chat(trust_and_split_items(**_variation(rng, ("values", "asks", "points"))), rng)
+        game = split_no_comm(rounds=rng.randint(*ROUNDS))
+    else:
+        game = trust_and_split_items(**_variation(rng, ("values", "asks", "points")))
+    return _chat(game, game.reset(rng), rng)
 
 
-def _chat(game: SplittingGame, rng: random.Random) -> Chat:
-    return play(game, Partner.drawn(rng), rng, own=(_own_message, _own_ask), others=(_message, _ask))
+def _chat(game: SplittingGame, state: SplitState, rng: random.Random) -> Chat:
+    return play(game, state, Partner.drawn(rng), rng, own=(_own_message, _own_ask), others=(_message, _ask))
+
+
+def _tilted(game: SplittingGame, state: SplitState, rng: random.Random) -> SplitState:
+    """Most rounds are rock against paper.
+
+    Where all pairs of hands are equally likely, either hand alone says nothing about who wins, and a small model is slow to find
+    out that both together do.
+    """
+    deals: list[Deal] = []
+    for deal in state.deals:
+        for _ in range(2):
+            if {*deal.truth[0], *deal.truth[1]} != {"rock", "paper"}:
+                deal = game.draw(rng, deals[-1] if deals else None)
+        deals.append(deal)
+    return replace(state, deals=tuple(deals))
 
 
 def _variation(rng: random.Random, reveal: tuple[str, ...]) -> dict[str, Any]:
@@ -98,10 +117,16 @@ def _variation(rng: random.Random, reveal: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def play(game: SplittingGame, partner: Partner, rng: random.Random, own: tuple[Own, Own], others: tuple[Others, Others]) -> Chat:
+def play(
+    game: SplittingGame,
+    state: SplitState,
+    partner: Partner,
+    rng: random.Random,
+    own: tuple[Own, Own],
+    others: tuple[Others, Others],
+) -> Chat:
     """One player's side of an episode; ``own`` and ``others`` say how each talks and asks."""
     seat = rng.randrange(2)
-    state = game.reset(rng)
     chat: Chat = []
     untold = ""
     while acting := game.to_act(state):

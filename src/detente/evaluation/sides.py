@@ -1,0 +1,17 @@
+"""An episode as one of its players lived it: what every measure is an average over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from detente.records import Episode
+
+Side = tuple[Episode, int]  # the episode and the seat
+Scalars = dict[str, float | None]  # by name; None where nothing was seen that could be averaged
+Tables = dict[str, Mapping[str, Scalars | float | None]]  # [table][condition]: one number, or one for each measure
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The arithmetic mean; None of nothing."""
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else None

@@ -1,0 +1,133 @@
+"""Strategies for matrix games: the next action as a pure function of what was seen.
+
+"To cooperate" is to play the first action and "to defect" the second; the docstring of each strategy names its source. Adding
+one is a function and a line in ``MATRIX``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from detente.errors import UserError
+from detente.games.matrix import MatrixView, Payoffs
+
+MatrixStrategy = Callable[[MatrixView, random.Random], str]
+
+
+def always_cooperate(view: MatrixView, rng: random.Random) -> str:
+    """Cooperate whatever happens (Axelrod, The Evolution of Cooperation, 1984)."""
+    return view.actions[0]
+
+
+def always_defect(view: MatrixView, rng: random.Random) -> str:
+    """Defect whatever happens (ALL D in Axelrod and Hamilton, The evolution of cooperation, Science 1981)."""
+    return view.actions[1]
+
+
+def random_action(view: MatrixView, rng: random.Random) -> str:
+    """Every action with the same probability (RANDOM in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
+    return rng.choice(view.actions)
+
+
+def tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+    """Cooperate, then do what the other did last (Rapoport, in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
+    return view.other[-1] if view.other else view.actions[0]
+
+
+def suspicious_tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+    """Defect, then do what the other did last (Boyd and Lorberbaum, Nature 1987)."""
+    return view.other[-1] if view.other else view.actions[1]
+
+
+def tit_for_two_tats(view: MatrixView, rng: random.Random) -> str:
+    """Defect only after two defections in a row (Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
+    recent = view.other[-2:]
+    return view.actions[1] if len(recent) == 2 and view.actions[0] not in recent else view.actions[0]
+
+
+def generous_tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+    """Tit for tat that forgives a defection now and then, as often as still resists defectors (Nowak and Sigmund, Nature 1992)."""
+    forgiving = rng.random() < generosity(view)
+    return view.actions[0] if forgiving else tit_for_tat(view, rng)
+
+
+def grim_trigger(view: MatrixView, rng: random.Random) -> str:
+    """Cooperate until the other defects once, then defect for ever (Friedman, Review of Economic Studies 1971)."""
+    return view.actions[1] if any(action != view.actions[0] for action in view.other) else view.actions[0]
+
+
+def win_stay_lose_shift(view: MatrixView, rng: random.Random) -> str:
+    """Keep one's action while the other cooperates, else change it (Pavlov in Nowak and Sigmund, Nature 1993)."""
+    if not view.own:
+        return view.actions[0]
+    cooperated = view.own[-1] == view.actions[0]
+    won = view.other[-1] == view.actions[0]
+    return view.actions[0] if cooperated == won else view.actions[1]
+
+
+def extort(view: MatrixView, rng: random.Random) -> str:
+    """Take chi = 2 times the other's surplus over mutual defection: Extort-2 (Press and Dyson 2012; Stewart and Plotkin 2012)."""
+    if not view.own:
+        return view.actions[0]
+    after = extortion(view)
+    joint = 2 * (view.own[-1] != view.actions[0]) + (view.other[-1] != view.actions[0])
+    return view.actions[0] if rng.random() < after[joint] else view.actions[1]
+
+
+MATRIX: dict[str, MatrixStrategy] = {
+    "always_cooperate": always_cooperate,
+    "always_defect": always_defect,
+    "random": random_action,
+    "tit_for_tat": tit_for_tat,
+    "suspicious_tit_for_tat": suspicious_tit_for_tat,
+    "tit_for_two_tats": tit_for_two_tats,
+    "generous_tit_for_tat": generous_tit_for_tat,
+    "grim_trigger": grim_trigger,
+    "win_stay_lose_shift": win_stay_lose_shift,
+    "extort": extort,
+}
+DILEMMA_ONLY = ("generous_tit_for_tat", "extort")  # their probabilities come from the payoffs of a prisoner's dilemma
+
+
+def generosity(view: MatrixView) -> float:
+    """min{1 - (T-R)/(R-S), (R-P)/(T-P)}, at least 0: the most forgiveness that still resists defectors.
+
+    Nowak and Sigmund, Tit for tat in heterogeneous populations, Nature 1992. 1/3 on the standard payoffs.
+    """
+    t, r, p, s = _dilemma(view, "generous_tit_for_tat")
+    return max(0.0, min(1 - (t - r) / (r - s), (r - p) / (t - p)))
+
+
+def extortion(view: MatrixView, chi: float = 2.0) -> tuple[float, float, float, float]:
+    """The probabilities of cooperating after CC, CD, DC and DD (own action first) that enforce own - P = chi * (other - P).
+
+    Press and Dyson, Iterated prisoner's dilemma contains strategies that dominate any evolutionary opponent, PNAS 2012.
+    Their free factor phi is half of the greatest one that keeps all four in [0, 1], which on the standard payoffs is
+    Extort-2 of Stewart and Plotkin, Extortion and cooperation in the prisoner's dilemma, PNAS 2012: 8/9, 1/2, 1/3, 0.
+    """
+    t, r, p, s = _dilemma(view, "extort")
+    phi = 0.5 / max((p - s) + chi * (t - p), chi * (p - s) + (t - p))  # phi / (P - S) in the paper's letters
+    return (
+        1 - phi * (chi - 1) * (r - p),
+        1 - phi * ((p - s) + chi * (t - p)),
+        phi * (chi * (p - s) + (t - p)),
+        0.0,
+    )
+
+
+def prisoners_dilemma(payoffs: Payoffs) -> tuple[float, float, float, float] | None:
+    """T, R, P and S where the table is a symmetric prisoner's dilemma, T > R > P > S; else None."""
+    own = [[cell[0] for cell in row] for row in payoffs]
+    other = [[cell[1] for cell in row] for row in payoffs]
+    if len(own) != 2 or other != [list(column) for column in zip(*own, strict=True)]:
+        return None
+    (r, s), (t, p) = own
+    return (t, r, p, s) if t > r > p > s else None
+
+
+def _dilemma(view: MatrixView, strategy: str) -> tuple[float, float, float, float]:
+    payoffs = prisoners_dilemma(view.payoffs)
+    if payoffs is None:
+        raise UserError(f"The strategy '{strategy}' is made for a symmetric prisoner's dilemma, which this payoff table is not.")
+    return payoffs

@@ -1,0 +1,57 @@
+"""A person plays each of the splitting games through the command line."""
+
+import io
+
+import pytest
+
+from detente import cli
+from detente.records import read_episodes
+
+
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Play a game with these lines typed; the exit status and the episodes."""
+
+    def run(game: str, seats: str, *lines: str):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        saved = tmp_path / "played.jsonl"
+        status = cli.main(["play", game, "--seats", seats, "--save", str(saved)])
+        return status, read_episodes(saved) if saved.exists() else []
+
+    return run
+
+
+def actions(episode, player: int, phase: str) -> list:
+    return [turn.action for turn in episode.turns(player) if turn.phase == phase]
+
+
+def test_hands_and_coins(play, capsys):
+    status, (episode,) = play("trust_and_split", "human,welfare", *["Hello", "eleven", "11", "7"], *["", "3"] * 9)
+    assert status == 0
+    assert actions(episode, 0, "message") == ["Hello", *[""] * 9]
+    assert actions(episode, 0, "decision") == [{"coins": 7}, *[{"coins": 3}] * 9]
+    said = capsys.readouterr().out
+    assert "Rock beats scissors" in said
+    assert "'eleven' is not an answer here. Type how many coins you ask for" in said
+
+
+def test_items_in_silence(play):
+    status, (episode,) = play("split_no_comm", "reciprocator,human", "10 0 5", "10, 0, 5", *["10 hats, 0 books, 5 balls"] * 8)
+    assert status == 0
+    assert actions(episode, 1, "decision") == [{"hats": 10, "books": 0, "balls": 5}] * 10
+
+
+def test_items_with_talk(play):
+    status, (episode,) = play("trust_and_split_items", "human,silent", *["I value hats most.", "10 0 0"] * 10)
+    assert status == 0
+    assert actions(episode, 0, "message") == ["I value hats most."] * 10
+
+
+def test_a_game_that_was_given_up_is_one_sentence(play, capsys):
+    assert play("trust_and_split", "human,greedy", "Hello") == (2, [])
+    assert capsys.readouterr().err == "The input ended before the game did, so the game was given up.\n"
+
+
+def test_a_strategy_of_another_family_is_named(play, capsys):
+    assert play("trust_and_split", "human,tit_for_tat") == (2, [])
+    assert "'tit_for_tat' cannot play trust_and_split; those that can: greedy, fair_half, welfare" in capsys.readouterr().err
