@@ -134,9 +134,11 @@ def _games() -> Mapping[str, str]:
 def _players() -> Mapping[str, str]:
     from detente.players.scripted import MATRIX, SPLITTING
 
+    families: dict[str, Mapping[str, object]] = {"matrix": MATRIX, "splitting": SPLITTING}
+    scripts = _first_lines({**SPLITTING, **MATRIX})
+    where = {name: " and ".join(family for family, strategies in families.items() if name in strategies) for name in scripts}
     return {
-        **{name: f"In matrix games: {line}" for name, line in _first_lines(MATRIX).items()},
-        **{name: f"In splitting games: {line}" for name, line in _first_lines(SPLITTING).items() if name not in MATRIX},
+        **{name: f"In {where[name]} games: {line}" for name, line in scripts.items()},
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
         "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder.",
