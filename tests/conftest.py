@@ -22,15 +22,15 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """A folder with a model shaped like pocket that never was trained, and a tokenizer from a few chats."""
+    """A folder with a model shaped like pocket that never was trained, and a tokenizer from a few chats about matrix games."""
     import random
 
     from detente.pocket.build import build_model, build_tokenizer
-    from detente.pocket.chats import chat
+    from detente.pocket.chats import matrix_chat
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     rng = random.Random(0)
-    tokenizer = build_tokenizer(512, (chat(rng) for _ in range(300)))
+    tokenizer = build_tokenizer(512, (matrix_chat(rng) for _ in range(300)))
     build_model(tokenizer, seed=0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
