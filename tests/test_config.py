@@ -57,7 +57,8 @@ def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset):
 
 def test_a_preset_extends_another_one(preset, tmp_path):
     longer = tmp_path / "longer.yaml"
-    longer.write_text(f"extends: {preset}\ngame: {{rounds: 9}}\nalgorithms: {{reinforce: {{loss: {{kl: 0.5}}}}}}\n", encoding="utf-8")
+    changes = "game: {rounds: 9}\nalgorithms: {reinforce: {loss: {kl: 0.5}}}\n"
+    longer.write_text(f"extends: {preset}\n{changes}", encoding="utf-8")
     options = config.load(str(longer))
     assert (options.preset, options.description) == ("longer", "A test.")
     assert options.game == {"name": "ipd", "rounds": 9}
@@ -68,7 +69,7 @@ def test_a_preset_cannot_extend_itself(tmp_path):
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text(f"extends: {two}\ngame: ipd\n", encoding="utf-8")
     two.write_text(f"extends: {one}\ngame: ipd\n", encoding="utf-8")
-    with pytest.raises(UserError, match="extends itself: .*one.yaml -> .*two.yaml -> .*one.yaml"):
+    with pytest.raises(UserError, match=r"extends itself: .*one\.yaml -> .*two\.yaml -> .*one\.yaml"):
         config.load(str(one))
     one.write_text("extends: nothing\ngame: ipd\n", encoding="utf-8")
     with pytest.raises(UserError, match="There is no preset 'nothing'"):

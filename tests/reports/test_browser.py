@@ -50,11 +50,12 @@ def transcript(browser: Any) -> str:
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_nothing_is_wider_than_the_screen(browser: Any, comparison: Path, width: int) -> None:
-    open_page(browser, comparison, width)
+@pytest.mark.parametrize("page", ["comparison", "split_comparison"])
+def test_nothing_is_wider_than_the_screen(browser: Any, page: str, width: int, request: pytest.FixtureRequest) -> None:
+    open_page(browser, request.getfixturevalue(page), width)
     browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert browser.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    outside = """return [...document.querySelectorAll('select, .card, .card .series, figure, .said, .line, pre')]
+    outside = """return [...document.querySelectorAll('select, .card, .card .series, figure, .said, .line, .held, pre')]
         .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth)
         .map((each) => each.outerHTML)"""
     assert browser.execute_script(outside) == []
@@ -81,6 +82,19 @@ def test_transcripts_are_browsed_by_clicking(browser: Any, comparison: Path) -> 
     assert "The other player picked" in transcript(browser)
 
 
+def test_a_chat_shows_both_seats_side_by_side(browser: Any, split_comparison: Path) -> None:
+    open_page(browser, split_comparison, 1280)
+    select(browser, "run", "reinforce")
+    select(browser, "iteration", "8")
+    shown = transcript(browser)
+    for part in ("Round 10", "10 coins", "upper hand: coins 10", "My hand is", "not true", "asks 10 coins", "gets 5 coins"):
+        assert part in shown
+    assert "<<" not in shown
+    apart = """const [one, other] = document.querySelectorAll('.round .held');
+        return other.getBoundingClientRect().left - one.getBoundingClientRect().right"""
+    assert browser.execute_script(apart) > 0
+
+
 def test_hostile_answers_are_shown_and_not_run(browser: Any, comparison: Path) -> None:
     open_page(browser, comparison, 1280)
     select(browser, "run", "advantage_alignment")
@@ -94,8 +108,9 @@ def test_hostile_answers_are_shown_and_not_run(browser: Any, comparison: Path) -
     assert "taken" not in browser.title
 
 
-def test_no_errors_and_no_requests(browser: Any, comparison: Path) -> None:
-    open_page(browser, comparison, 1280)
+@pytest.mark.parametrize("page", ["comparison", "split_comparison"])
+def test_no_errors_and_no_requests(browser: Any, page: str, request: pytest.FixtureRequest) -> None:
+    open_page(browser, request.getfixturevalue(page), 1280)
     assert browser.get_log("browser") == []
     entries = browser.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)")
     assert [name for name in entries if not name.startswith("data:")] == []

@@ -123,7 +123,7 @@ def test_a_young_run_gives_a_page(tmp_path: Path) -> None:
 
 
 def test_another_game_shows_what_it_measures(tmp_path: Path) -> None:
-    """What a splitting game will write: other measures, no cooperative action, no conditions."""
+    """A game of no known family: other measures, no cooperative action, no conditions."""
     folder = make_run(tmp_path / "split", iterations=3, overrides={"game": {"name": "matching_pennies"}})
     keys = {"reward/main": 27.5, "self_play/efficiency/main": 0.55, "self_play/ask_higher/main": 10.0}
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"iteration": i, **keys}) + "\n" for i in (1, 2)))
@@ -136,7 +136,7 @@ def test_another_game_shows_what_it_measures(tmp_path: Path) -> None:
     page = Page(report([folder]))
     assert "Efficiency in self-play" in page.html
     assert "behaviour" not in page.ids
-    assert page.row("split") == ["split", "27.50", "0.55", "–", "–", "30.00/ 20.00"]
+    assert page.row("split") == ["split", "27.50", "0.55", "30.00/ 20.00"]
 
 
 def test_an_opponent_that_is_no_script_has_no_reference(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from detente.reports.plots import SERIES, Anchor, Bar, Bars, Group, Line, Panel, apart, figure, svg
+from detente.reports.family import Anchor
+from detente.reports.plots import SERIES, Bar, Bars, Group, Line, Panel, apart, figure, svg
 from detente.reports.run import Series
 
 RISING = Series((1, 2, 3), (0.0, 1.0, 2.0), (0.0, 0.5, 1.0), (0.0, 1.5, 3.0))

@@ -84,7 +84,7 @@ def test_an_unfinished_run_tells_its_last_numbers(tmp_path: Path) -> None:
     found = run.result("first")
     assert (found.algorithm, found.final, found.invalid) == ("sum_of_rewards", False, 0.1)
     assert found.self_play == {"reward": 2.25}
-    assert found.cooperate_given == {"CC": 0.9}
+    assert found.given == {"cooperate_given/CC": 0.9}
     assert found.against == {"random": {"reward": 2.0, "opponent_reward": 1.5}}
     assert run.result("second").self_play == {"reward": 1.0}
 
@@ -94,9 +94,8 @@ def test_a_finished_run_tells_its_summary(tmp_path: Path) -> None:
     (run,) = read_runs([folder])
     found, written = run.result("main"), json.loads((folder / "summary.json").read_text())["learners"]["main"]
     assert found.final
-    assert (found.self_play, found.against, found.cooperate_given) == tuple(
-        written[key] for key in ("self_play", "against", "cooperate_given")
-    )
+    assert (found.self_play, found.against) == (written["self_play"], written["against"])
+    assert found.given == {f"cooperate_given/{move}": p for move, p in written["cooperate_given"].items()}
 
 
 def test_what_is_no_run_folder_is_named_in_one_sentence(tmp_path: Path) -> None:

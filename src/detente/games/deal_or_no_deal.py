@@ -37,12 +37,15 @@ class DealOrNoDeal(SplittingGame):
 
     claim: ClassVar[str] = "I value {} most."
     exact: ClassVar[bool] = True
-    reward_bounds: ClassVar[tuple[float, float]] = (0.0, float(WORTH))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.items) != KINDS:
             raise UserError(f"Deal or No Deal divides {KINDS} kinds of items, not {list(self.items)}.")
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        return 0.0, float(WORTH)
 
     def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
         stock, values = rng.choice(contexts())

@@ -189,6 +189,11 @@ class SplittingGame(ABC):
         if not self.items or len(set(self.items)) < len(self.items) or any(not re.fullmatch("[a-z]+", i) for i in self.items):
             raise UserError(f"The items are different words in small letters, not {list(self.items)}.")
 
+    @property
+    @abstractmethod
+    def reward_bounds(self) -> tuple[float, float]:
+        """The least and the greatest reward that a player can get in one round."""
+
     @abstractmethod
     def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
         """The next deal."""

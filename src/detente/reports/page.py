@@ -1,6 +1,6 @@
 """The report: one self-contained HTML page for one run or several, and a PNG of each plot beside it.
 
-    read_runs ──> Study ── SECTIONS ──> Jinja templates (autoescape on) ──> index.html, *.png
+    read_runs ──> Study ── sections ──> Jinja templates (autoescape on) ──> index.html, *.png
 
 The page loads nothing from anywhere: style, script, drawings and transcripts are inside. Must not import torch.
 """
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
+from detente.reports.family import words
 from detente.reports.run import read_runs
 
 if TYPE_CHECKING:
@@ -30,20 +31,20 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
     UserError for a folder that is missing or is no run.
     """
     from detente.reports.plots import save  # matplotlib is slow to import and nothing else here needs it
-    from detente.reports.sections import SECTIONS
+    from detente.reports.sections import sections
     from detente.reports.study import Study
 
     if not runs:
         raise UserError("A report needs at least one run folder.")
     study = Study(read_runs(runs))
-    sections = [found for found in (section(study) for section in SECTIONS) if found is not None]
+    parts = sections(study)
     page = out or (runs[0] / "report" / "index.html" if len(runs) == 1 else runs[0].parent / "report.html")
     pictures = page.parent if page.stem == "index" else page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
-    for section in sections:
+    for section in parts:
         if section.picture is not None:
             save(section.picture, pictures / f"{section.name}.png")
-    page.write_text(_html(study, sections), encoding="utf-8")
+    page.write_text(_html(study, parts), encoding="utf-8")
     return page
 
 
@@ -51,6 +52,7 @@ def _html(study: Study, sections: Sequence[Section]) -> str:
     environment = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
     environment.filters["breakable"] = _breakable
+    environment.filters["words"] = words
     return environment.get_template("page.html").render(study=study, sections=sections)
 
 

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from detente.reports.family import Anchor
 from detente.reports.run import Series
 
 INK, MUTED, GRID = "#1f2430", "#6b7281", "#e3e6eb"
@@ -68,14 +69,6 @@ class Line:
     colour: int
     series: Series
     dashed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A reference value: a horizontal line with its name at the right."""
-
-    label: str
-    value: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,9 @@ from typing import Any
 import yaml
 
 from detente.errors import UserError
+from detente.evaluation.measures import TABLES, flat_tables
 
-CONDITIONS = {
-    "start": "first round",
-    "CC": "both cooperated",
-    "CD": "I cooperated, they defected",
-    "DC": "I defected, they cooperated",
-    "DD": "both defected",
-}
+GIVEN = ("cooperate_given", "ask_higher_given", "ask_lower_given", "ask_told")  # in metrics: TABLE/LEARNER/CONDITION
 
 Numbers = Mapping[str, float]
 
@@ -43,19 +38,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a learner does: the final evaluation, or for an unfinished run the last numbers known (``final`` is False).
+    """What a learner or a script does: the final evaluation, or of an unfinished run the last numbers known (``final`` is False).
 
     Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
-    ``cooperate_given`` maps a condition (one's own last move first) to a probability, where it was visited.
+    ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
+    own last move first), ``ask_lower_given/greedy`` (units).
     """
 
     learner: str
-    algorithm: str
-    final: bool
     self_play: Numbers
     against: Mapping[str, Numbers]
-    cooperate_given: Numbers
-    invalid: float | None
+    given: Numbers
+    algorithm: str = ""
+    final: bool = True
+    invalid: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class Run:
             final=True,
             self_play=_numbers(found.get("self_play")),
             against={name: _numbers(numbers) for name, numbers in (found.get("against") or {}).items()},
-            cooperate_given=_numbers(found.get("cooperate_given")),
+            given=_numbers(flat_tables({table: found[table] for table in TABLES if table in found})),
             invalid=found.get("invalid"),
         )
 
@@ -106,27 +102,25 @@ class Run:
         return str(own.get("algorithm", self.options.get("algorithm", "")))
 
     def _so_far(self, learner: str) -> Result:
+        """From the last value of every metric; what the last repeated evaluation says goes before what training says."""
         last = {key: value for row in self.metrics for key, value in row.items() if value is not None}
         known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
-        known |= {
-            f"cooperate_given/{c}": last[f"cooperate_given/{learner}/{c}"]
-            for c in CONDITIONS
-            if f"cooperate_given/{learner}/{c}" in last
-        }
+        tables = {f"{table}/{learner}/": f"{table}/" for table in GIVEN}
+        known |= {key.replace(a, b): value for key, value in last.items() for a, b in tables.items() if key.startswith(a)}
         evaluated = f"eval/{learner}/"
         known |= {key.removeprefix(evaluated): value for key, value in last.items() if key.startswith(evaluated)}
         against: dict[str, dict[str, float]] = {}
         for key, value in known.items():
             if found := re.fullmatch(r"vs/([^/]+)/([^/]+)", key):
                 against.setdefault(found[1], {})[found[2]] = value
-        self_play = _below(known, "self_play") or {key: known[key] for key in ("reward", "cooperation_rate") if key in known}
+        self_play = {key.removeprefix("self_play/"): value for key, value in known.items() if key.startswith("self_play/")}
         return Result(
             learner=learner,
             algorithm=self._algorithm(learner),
             final=False,
-            self_play=self_play,
+            self_play=self_play or {key: known[key] for key in ("reward", "cooperation_rate") if key in known},
             against={name: numbers for name, numbers in against.items() if "opponent_reward" in numbers},
-            cooperate_given=_below(known, "cooperate_given"),
+            given={key: value for key, value in known.items() if key.partition("/")[0] in GIVEN},
             invalid=known.get("invalid"),
         )
 
@@ -215,10 +209,6 @@ def _shared_label(runs: Sequence[Run]) -> str:
 
 def _numbers(found: Mapping[str, float | None] | None) -> Numbers:
     return {key: value for key, value in (found or {}).items() if value is not None}
-
-
-def _below(known: Numbers, folder: str) -> Numbers:
-    return {key.removeprefix(f"{folder}/"): value for key, value in known.items() if key.startswith(f"{folder}/")}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,29 +1,27 @@
 """The parts of a report, one function each: from runs to a Section, or None where the runs hold nothing of the kind.
 
-    SECTIONS: (Study) -> Section | None          a game that measures something new adds a function here
+    sections: Study ──> outcome, training, the chapters of the game's family, against, ...
 
-Generic throughout: whatever is measured in self-play gets a curve, whatever was played against gets bars. Must not import torch.
+Generic throughout: whatever is measured in self-play gets a curve, whatever was played against gets bars, and what is special
+about a game its family says. Must not import torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from detente.games.matrix import MatrixGame
-from detente.players.scripted import MATRIX
 from detente.reports import transcript
-from detente.reports.plots import Anchor, Bar, Bars, Group, Panel, figure, svg
-from detente.reports.run import CONDITIONS
+from detente.reports.family import Anchor, Chapter, Plot, words
+from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
+from detente.reports.run import GIVEN
 from detente.reports.study import Study
-from detente.reports.verdict import meanings, pairing, responses, thresholds, verdict
 
-RATES = ("cooperation_rate", "efficiency", "truthfulness")  # measures that lie in [0, 1]
-REFERENCES = ("tit_for_tat", "always_cooperate", "always_defect")
+MOST_TEXT = 4_000_000  # characters of transcripts on a page
 
 
 @dataclass(frozen=True)
@@ -38,91 +36,109 @@ class Section:
     picture: Figure | None = None
     small: bool = False
     folded: bool = False
+    columns: int = 2
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sections(study: Study) -> tuple[Section, ...]:
+    """The parts of the page, in order."""
+    found = (
+        outcome(study),
+        training(study),
+        *(behaviour(study, chapter) for chapter in study.family.chapters),
+        against(study),
+        opponents(study),
+        transcripts(study),
+        diagnostics(study),
+        options(study),
+    )
+    return tuple(section for section in found if section is not None)
 
 
 def outcome(study: Study) -> Section:
     """The verdict of every learner, in cards and in one table with the scripted references beneath."""
-    strategies = tuple(dict.fromkeys(name for entry in study.entries for name in entry.result.against))
-    measures = tuple(dict.fromkeys(name for entry in study.entries for name in entry.result.self_play))
-    limits = thresholds(study.anchors) if study.anchors else None
-    words = [verdict(entry.result, limits) if limits else "" for entry in study.entries]
+    known = study.family
+    measured = dict.fromkeys(name for entry in study.entries for name in entry.result.self_play)
+    verdicts = [known.verdict(entry.result) for entry in study.entries]
     data = {
-        "entries": list(zip(study.entries, words, strict=True)),
-        "strategies": strategies,
-        "measures": measures,
-        "references": _references(study.game, strategies) if study.game else [],
-        "anchors": study.anchors,
-        "meaning": {word: text for word, text in meanings(limits).items() if word in words} if limits else {},
+        "entries": list(zip(study.entries, verdicts, strict=True)),
+        "measures": (*(name for name in known.facts if name in measured), *(name for name in measured if name not in known.facts)),
+        "facts": tuple(name for name in known.facts or measured if name in measured),
+        "meaning": {word: text for word, text in known.meanings.items() if word in verdicts},
     }
     return Section("outcome", "Outcome", "outcome.html", data=data)
 
 
 def training(study: Study) -> Section | None:
-    """A curve for everything that is measured in self-play, the rewards with the anchors drawn in; then all of training."""
-    measures = [key.split("/")[1] for key in study.keys if re.fullmatch(r"self_play/[^/]+/LEARNER", key)]
-    plots = [
-        study.panel(
-            name,
-            f"{_title(name)} in self-play",
-            [f"self_play/{name}/LEARNER"],
-            anchors=_marks(study) if name == "reward" else (),
-            limits=(0, 1) if name in RATES else None,
-        )
-        for name in measures
-    ]
-    plots += [
-        study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=_marks(study)),
+    """Curves of self-play, those first that the family puts together, and of all training."""
+    told = {name for chapter in study.family.chapters for plot in chapter.plots for name in plot.measures}
+    shown = told | {name for plot in study.family.plots for name in plot.measures}
+    rest = [name for name in _self_play(study) if name not in shown]
+    plots = [*study.family.plots, *(Plot((name,), f"{words(name).capitalize()} in self-play") for name in rest)]
+    panels = [
+        *(_curves(study, plot) for plot in plots),
+        study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.family.anchors),
         _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
     ]
     text = (
         "In self-play every seat plays a current learner; all training episodes may hold other opponents too. "
         "An invalid answer is never guessed: the game's default action is played and the answer is counted."
     )
-    return _plotted(study, "training", "Training", text, plots, columns=2)
+    return _plotted(study, "training", "Training", text, panels, columns=2)
 
 
-def behaviour(study: Study) -> Section | None:
-    """P(C | last joint move): how it went, and where it ended beside tit-for-tat."""
-    known = responses(study.game, "tit_for_tat") if study.game else {}
-    panels = [
-        study.panel(
-            f"given_{condition}",
-            f"{condition}: {meaning}",
-            [f"cooperate_given/LEARNER/{condition}"],
-            anchors=(Anchor("", known[condition]),) if known else (),
-            limits=(0, 1),
-            small=True,
-        )
-        for condition, meaning in CONDITIONS.items()
-    ]
-    text = "The model's own probability of cooperating after each joint move, one's own move first. Dashed: tit-for-tat."
-    rows = [entry for entry in study.entries if entry.result.cooperate_given]
+def behaviour(study: Study, chapter: Chapter) -> Section | None:
+    """What a policy does given what happened before: how it went, and where it ended beside the references."""
+    marked = study.marked.given if study.marked else {}
+    panels = [_curves(study, plot, small=True) for plot in chapter.plots]
+    for column in chapter.columns:
+        table, condition = column.key.split("/")
+        marks = (Anchor("", marked[column.key]),) if column.key in marked else ()
+        key, name = f"{table}/LEARNER/{condition}", column.key.replace("/", "_")
+        panels.append(study.panel(name, column.title, [key], anchors=marks, limits=(0, chapter.most), small=True))
+    keys = {column.key for column in chapter.columns}
+    rows = [entry for entry in study.entries if keys & entry.result.given.keys()]
     if not rows and not any(panels):
         return None
-    references = {name: responses(study.game, name) for name in REFERENCES} if study.game else {}
-    data = {"rows": rows, "conditions": CONDITIONS, "references": references}
+    references = [found for found in study.references if keys & found.given.keys()]
+    data = {"chapter": chapter, "rows": rows, "references": references, "told": _told(study, chapter)}
     return _plotted(
         study,
-        "behaviour",
-        "What it does after each move",
-        text,
+        chapter.name,
+        chapter.title,
+        chapter.text,
         panels,
-        columns=5,
+        columns=chapter.across,
         small=True,
         template="behaviour.html",
         data=data,
     )
 
 
+def _told(study: Study, chapter: Chapter) -> list[str]:
+    """A sentence for each measure and curve: from the first iteration to the last."""
+    sentences = []
+    for measure in chapter.told:
+        for curve in study.curves:
+            series = curve.arm.series(f"self_play/{measure}/{curve.learner}", most=10**9)
+            if series is None:
+                continue
+            start, end = series.values[0], series.values[-1]
+            went = "fell" if end < start - 0.05 else "rose" if end > start + 0.05 else "stayed near where it was"
+            span = f"from {start:.2f} in iteration {series.iterations[0]} to {end:.2f} in iteration {series.iterations[-1]}"
+            sentences.append(f"{curve.label}: {words(measure)} in self-play {went}, {span}.")
+    return sentences
+
+
 def against(study: Study) -> Section | None:
-    """Rewards against each scripted strategy at the end, with tit-for-tat's marked."""
+    """Rewards against each scripted strategy at the end, with those of a reference marked."""
     titles = {"reward": "What the learner gets", "opponent_reward": "What the strategy gets"}
     found = {key: groups for key in titles if (groups := _groups(study, key))}
     values = [value for groups in found.values() for group in groups for value in group.values]
     limits = (min(0.0, *values), max(0.0, *values)) if values else (0.0, 0.0)
     plots = [Bars(key, titles[key], groups, limits) for key, groups in found.items()]
-    text = "Points per round" + ("; the upright marks are what tit-for-tat would get and give." if study.game else ".")
+    marks = f"; the upright marks are what {study.family.marked.replace('_', '-')} would get and give" if study.marked else ""
+    text = f"Points per round{marks}."
     return _plotted(study, "against", "Against scripted strategies", text, plots, columns=2)
 
 
@@ -141,7 +157,8 @@ def opponents(study: Study) -> Section | None:
 
 def transcripts(study: Study) -> Section | None:
     """A browser of sampled episodes."""
-    found = [{"label": run.label, **transcript.page_data(transcript.sample(run.path))} for run in study.runs]
+    room = MOST_TEXT // len(study.runs)
+    found = [{"label": run.label, **transcript.fitting(run.path, room)} for run in study.runs]
     found = [each for each in found if each["episodes"]]
     text = "A few episodes of each recorded iteration, with everything that was said."
     return Section("transcripts", "Transcripts", "transcripts.html", text, data={"payload": found}) if found else None
@@ -160,23 +177,11 @@ def options(study: Study) -> Section:
 
 def diagnostics(study: Study) -> Section | None:
     """Every metric that no other section shows."""
-    shown = r"(self_play|vs|eval|cooperate_given|reward|cooperation_rate|invalid)/.*"
-    keys = [key for key in study.keys if not re.fullmatch(shown, key)]
+    shown = {"self_play", "vs", "eval", "reward", "invalid", *GIVEN, *_self_play(study)}
+    keys = [key for key in study.keys if key.partition("/")[0] not in shown]
     panels = [study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys]
     text = "mismatch: the gap between the engine's and the learner's log-probabilities, near 0 for the in-process engine."
     return _plotted(study, "diagnostics", "Training diagnostics", text, panels, columns=4, small=True, folded=True)
-
-
-SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
-    outcome,
-    training,
-    behaviour,
-    against,
-    opponents,
-    transcripts,
-    diagnostics,
-    options,
-)
 
 
 def _plotted(
@@ -196,55 +201,36 @@ def _plotted(
         return None
     drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in found)
     labels = {curve.label: curve.colour for curve in study.curves}
-    return Section(name, title, template, text, drawings, figure(found, columns, labels) if found else None, **more)
+    picture = figure(found, columns, labels) if found else None
+    return Section(name, title, template, text, drawings, picture, columns=columns, **more)
 
 
 def _from_zero(panel: Panel | None) -> Panel | None:
     return panel and replace(panel, limits=(0, max(0.01, *(value for line in panel.lines for value in line.series.high))))
 
 
-def _marks(study: Study) -> tuple[Anchor, ...]:
-    known = study.anchors
-    if known is None:
-        return ()
-    return (
-        Anchor(f"mutual\ncooperation {known.cooperation:g}", known.cooperation),
-        Anchor(f"mutual\ndefection {known.defection:g}", known.defection),
-        Anchor(f"tit-for-tat vs\nalways_defect {known.reciprocity.own:.3g}", known.reciprocity.own),
-    )
+def _self_play(study: Study) -> list[str]:
+    """The measures of self-play over training."""
+    return [key.split("/")[1] for key in study.keys if re.fullmatch(r"self_play/[^/]+/LEARNER", key)]
 
 
-def _references(game: MatrixGame, strategies: Iterable[str]) -> list[dict[str, Any]]:
-    """What scripted strategies get where the learners were measured; in self-play they meet themselves."""
-    return [
-        {
-            "name": name,
-            "self_play": {"reward": pairing(game, name, name).own, "cooperation_rate": pairing(game, name, name).cooperation_rate},
-            "given": responses(game, name),
-            "against": {strategy: pairing(game, name, strategy) for strategy in strategies if strategy in MATRIX},
-        }
-        for name in REFERENCES
-    ]
+def _curves(study: Study, plot: Plot, small: bool = False) -> Panel | None:
+    keys = [f"self_play/{measure}/LEARNER" for measure in plot.measures]
+    return study.panel("_".join(plot.measures), plot.title, keys, anchors=plot.anchors, limits=plot.limits, small=small)
 
 
 def _groups(study: Study, key: str) -> tuple[Group, ...]:
-    """Per strategy one bar per curve, the mean over its seeds, and tit-for-tat's number."""
+    """Per strategy one bar per curve, the mean over its seeds, and the number of the marked reference."""
     groups = []
-    for strategy in dict.fromkeys(name for entry in study.entries for name in entry.result.against):
+    for strategy in study.strategies:
         bars = []
         for curve in study.curves:
             played = [run.result(curve.learner).against.get(strategy, {}) for run in curve.arm.runs]
             values = [numbers[key] for numbers in played if key in numbers]
             bars += [Bar(curve.colour, sum(values) / len(values))] if values else []
-        known = pairing(study.game, "tit_for_tat", strategy) if study.game and strategy in MATRIX else None
-        mark = None if known is None else known.own if key == "reward" else known.theirs
+        mark = study.marked.against.get(strategy, {}).get(key) if study.marked else None
         groups.append(Group(strategy, tuple(bars), mark))
     return tuple(groups)
-
-
-def _title(measure: str) -> str:
-    titles = {"reward": "Points per round", "cooperation_rate": "Cooperation rate"}
-    return titles.get(measure, measure.replace("_", " ").capitalize())
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The runs of one report and what its sections share: the curves, the table rows, the game and its anchors.
+"""The runs of one report and what its sections share: the curves, the table rows, what is known of the game.
 
     runs ── arms x learners ──> Curve   one colour of the page      ── runs of the arm ──> Entry   one row of a table
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from detente.games.matrix import MatrixGame
+from detente.reports.families import family
+from detente.reports.family import Family
 from detente.reports.plots import Line, Panel
 from detente.reports.run import Arm, Result, Run, arms
-from detente.reports.verdict import Anchors, anchors, dilemma
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,25 @@ class Study:
         )
 
     @cached_property
-    def game(self) -> MatrixGame | None:
-        """The dilemma that all runs play, where they play the same one."""
+    def family(self) -> Family:
+        """What is known of the game, where all runs play the same one."""
         games = [run.options["game"] for run in self.runs]
-        return dilemma(games[0]) if all(game == games[0] for game in games) else None
+        return family(games[0]) if all(game == games[0] for game in games) else Family()
 
     @cached_property
-    def anchors(self) -> Anchors | None:
-        return anchors(self.game) if self.game else None
+    def strategies(self) -> tuple[str, ...]:
+        """Whom the learners were measured against at the end."""
+        return tuple(dict.fromkeys(name for entry in self.entries for name in entry.result.against))
+
+    @cached_property
+    def references(self) -> tuple[Result, ...]:
+        """Scripted policies that stand beneath the learners."""
+        return self.family.references(self.strategies)
+
+    @property
+    def marked(self) -> Result | None:
+        """The reference that the plots mark."""
+        return next((found for found in self.references if found.learner == self.family.marked), None)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

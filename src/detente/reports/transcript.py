@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detente.records import Episode, PolicyRef, Round, Turn, read_episodes
+from detente.reports.splits import Split, rules, split
 
 KINDS = {
     "self_play": "self-play",
@@ -23,6 +24,9 @@ KINDS = {
     "scripted": "against a script",
     "other": "against another policy",
 }
+
+
+LONGEST = 2000  # characters of one answer on the page
 
 
 def sample(run: Path, iterations: int = 8, each: int = 4) -> list[tuple[str, Episode]]:
@@ -54,11 +58,11 @@ def kinds(episodes: Sequence[Episode]) -> list[str]:
 def rows(played: Round) -> list[list[Turn]]:
     """The turns of a round as they are read: messages one beneath another, then the final decisions side by side."""
     players = len(played.rewards)
-    split = max(0, len(played.turns) - players)
-    last = played.turns[split:]
+    talk = max(0, len(played.turns) - players)
+    last = played.turns[talk:]
     if len({turn.player for turn in last}) < len(last):
         return [[turn] for turn in played.turns]
-    return [*([turn] for turn in played.turns[:split]), sorted(last, key=lambda turn: turn.player)]
+    return [*([turn] for turn in played.turns[:talk]), sorted(last, key=lambda turn: turn.player)]
 
 
 def cooperation(episode: Episode, turn: Turn) -> float | None:
@@ -70,27 +74,53 @@ def cooperation(episode: Episode, turn: Turn) -> float | None:
     return probabilities[list(actions).index(cooperative)]
 
 
+def opening(episode: Episode, player: int) -> str:
+    """The rules as the player was told them."""
+    return rules(episode) or next((turn.prompt for turn in episode.turns(player)), "")
+
+
+def told(episode: Episode, turn: Turn) -> str:
+    """What the player was told before it answered, without the rules."""
+    return turn.prompt.removeprefix(opening(episode, turn.player)).strip()
+
+
 def action_text(turn: Turn) -> str:
-    """The action in words: strings as they are, everything else as JSON."""
-    return turn.action if isinstance(turn.action, str) else json.dumps(turn.action, ensure_ascii=False)
+    """The action in words: labels and messages as they are, asks as ``7 coins``, everything else as JSON."""
+    if isinstance(turn.action, dict):
+        return ", ".join(f"{units} {item}" for item, units in turn.action.items())
+    return (turn.action or "(nothing)") if isinstance(turn.action, str) else json.dumps(turn.action, ensure_ascii=False)
+
+
+def answer_text(turn: Turn) -> str:
+    """What the player answered; of a valid message or ask without the tags."""
+    if turn.valid and isinstance(turn.action, dict):
+        return f"asks {action_text(turn)}"
+    return action_text(turn) if turn.valid and turn.phase == "message" else turn.completion.text
 
 
 def page_data(picks: Iterable[tuple[str, Episode]]) -> dict[str, Any]:
     """The sampled episodes as plain values for the browser: {"kinds", "rules", "episodes"}; the rules are stored once."""
-    rules: dict[str, int] = {}
-    episodes = [_episode_data(kind, episode, rules) for kind, episode in picks]
-    return {"kinds": KINDS, "rules": list(rules), "episodes": episodes}
+    texts: dict[str, int] = {}
+    episodes = [_episode_data(kind, episode, texts) for kind, episode in picks]
+    return {"kinds": KINDS, "rules": list(texts), "episodes": episodes}
+
+
+def fitting(run: Path, room: int) -> dict[str, Any]:
+    """``page_data`` of a sample of the run: of 4, 2 or 1 episodes per iteration, as many as ``room`` characters of JSON hold."""
+    for each in (4, 2, 1):
+        data = page_data(sample(run, each=each))
+        if len(json.dumps(data)) <= room:
+            break
+    return data
 
 
 def render_text(episode: Episode) -> RenderableType:
     """A transcript for the terminal: who sat where, the rules once, then each round's answers, points and running totals."""
     players = range(episode.num_players)
-    opening = [next((turn.prompt for turn in episode.turns(player)), "") for player in players]
+    texts = [opening(episode, player) for player in players]
     panels = [
-        Panel(
-            Text(text), title="told to everyone" if len(set(opening)) == 1 else f"told to player {player + 1}", title_align="left"
-        )
-        for player, text in enumerate(dict.fromkeys(opening))
+        Panel(Text(text), title="told to everyone" if len(set(texts)) == 1 else f"told to player {player + 1}", title_align="left")
+        for player, text in enumerate(dict.fromkeys(texts))
     ]
     table = Table(title=Text(f"{episode.game.get('name', 'game')}, seed {episode.seed}"), title_justify="left", show_lines=True)
     table.add_column("round", justify="right")
@@ -101,24 +131,33 @@ def render_text(episode: Episode) -> RenderableType:
     totals = [0.0] * episode.num_players
     for number, played in enumerate(episode.rounds, 1):
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
-        laid_out = rows(played)
-        for row in laid_out:
-            cells = [Text("\n").join(_answer(episode, turn, number) for turn in row if turn.player == player) for player in players]
-            last = row is laid_out[-1]
-            table.add_row(
-                str(number) if row is laid_out[0] else "", *cells, *(map(_points, (played.rewards, totals)) if last else ())
-            )
+        held = split(episode, played)
+        lines = [[_answers(episode, held, row, player) for player in players] for row in rows(played)]
+        if held is not None:
+            lines.insert(0, [Text(text, style="dim") for text in held.held])
+        for place, cells in enumerate(lines):
+            sums = map(_points, (played.rewards, totals)) if place == len(lines) - 1 else ()
+            table.add_row(str(number) if place == 0 else "", *cells, *sums)
     means = Text("mean points per round: " + ", ".join(f"{p} {episode.mean_reward(i):.2f}" for i, p in enumerate(episode.policies)))
     return Group(*panels, table, means)
 
 
-def _answer(episode: Episode, turn: Turn, number: int) -> Text:
-    text = Text(f"{turn.prompt}\n", style="dim") if number > 1 and turn.prompt else Text()
-    text.append(turn.completion.text, style="bold")
-    if turn.valid:
-        text.append(f" → {action_text(turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
-    else:
+def _answers(episode: Episode, held: Split | None, row: Sequence[Turn], player: int) -> Text:
+    return Text("\n").join(_answer(episode, held, turn) for turn in row if turn.player == player)
+
+
+def _answer(episode: Episode, held: Split | None, turn: Turn) -> Text:
+    news = told(episode, turn) if held is None else ""  # else the page of the round shows it
+    text = Text(f"{news}\n", style="dim") if news else Text()
+    text.append(answer_text(turn), style="bold")
+    if not turn.valid:
         text.append(f" invalid, {action_text(turn)} played instead", style="red")
+    elif held is None:
+        text.append(f" → {action_text(turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
+    elif turn.phase == "decision":
+        text.append(f" → gets {held.received[turn.player]}")
+    else:
+        text.append(*((" ✓ true", "green") if held.honest(turn) else (" ✗ not true", "red")))
     probability = cooperation(episode, turn)
     if probability is not None:
         text.append(f"  P({episode.game['cooperative']}) {probability:.2f}", style="dim")
@@ -136,14 +175,16 @@ def _in_turn(episodes: Sequence[Episode], each: int) -> list[tuple[str, Episode]
     return [(name, episode) for _, name, episode in sorted(ranked, key=lambda item: item[0])[:each]]
 
 
-def _episode_data(kind: str, episode: Episode, rules: dict[str, int]) -> dict[str, Any]:
-    opening = [next((turn.prompt for turn in episode.turns(player)), "") for player in range(episode.num_players)]
+def _episode_data(kind: str, episode: Episode, texts: dict[str, int]) -> dict[str, Any]:
+    told_first = dict.fromkeys(opening(episode, player) for player in range(episode.num_players))
     totals = [0.0] * episode.num_players
     rounds = []
-    for number, played in enumerate(episode.rounds):
+    for played in episode.rounds:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
-        lines = [[_turn_data(episode, turn, told=number > 0) for turn in row] for row in rows(played)]
-        rounds.append({"rows": lines, "rewards": played.rewards, "totals": [round(total, 6) for total in totals]})
+        held = split(episode, played)
+        lines = [[_turn_data(episode, held, turn) for turn in row] for row in rows(played)]
+        facts = {} if held is None else {"stock": held.stock, "held": held.held}
+        rounds.append({"rows": lines, "rewards": played.rewards, "totals": [round(total, 6) for total in totals], **facts})
     return {
         "kind": kind,
         "iteration": episode.iteration,
@@ -153,19 +194,27 @@ def _episode_data(kind: str, episode: Episode, rules: dict[str, int]) -> dict[st
         "seed": episode.seed,
         "policies": [str(policy) for policy in episode.policies],
         "learners": episode.learners,
-        "rules": [rules.setdefault(text, len(rules)) for text in dict.fromkeys(opening)],
+        "rules": [texts.setdefault(text, len(texts)) for text in told_first],
         "rounds": rounds,
     }
 
 
-def _turn_data(episode: Episode, turn: Turn, told: bool) -> dict[str, Any]:
+def _turn_data(episode: Episode, held: Split | None, turn: Turn) -> dict[str, Any]:
     probability = cooperation(episode, turn)
+    facts: dict[str, Any] = {}
+    if held is not None:
+        facts = {"honest": held.honest(turn)} if turn.phase == "message" else {"received": held.received[turn.player]}
     return {
         "player": turn.player,
-        "told": turn.prompt if told else "",
-        "answer": turn.completion.text,
-        "action": action_text(turn),
+        "told": _clipped(told(episode, turn)),
+        "answer": _clipped(answer_text(turn)),
+        "action": action_text(turn) if held is None or not turn.valid else "",
         "cooperates": turn.action == episode.game["cooperative"] if episode.game.get("cooperative") else None,
         "p": None if probability is None else round(probability, 4),
         "valid": turn.valid,
+        **facts,
     }
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

@@ -38,10 +38,13 @@
     if (turn && turn.told) cell.append(element("p", "told", turn.told));
     const line = element("p", "line");
     if (turn) {
-      const tone = !turn.valid || turn.cooperates === null ? "" : turn.cooperates ? " cooperates" : " defects";
+      const kind = turn.cooperates ?? turn.honest ?? null;
+      const tone = !turn.valid || kind === null ? "" : kind ? " good" : " bad";
       line.append(element("span", "said" + tone, turn.answer));
       if (!turn.valid) line.append(element("span", "flag", `invalid, ${turn.action} played instead`));
-      else if (turn.action !== turn.answer) line.append(element("b", "", turn.action));
+      else if (turn.action && turn.action !== turn.answer) line.append(element("b", "", turn.action));
+      if (turn.valid && "honest" in turn) line.append(element("span", "", turn.honest ? "true" : "not true"));
+      if ("received" in turn) line.append(element("span", "", `gets ${turn.received}`));
       if (turn.p !== null) line.append(element("span", "", `P(${episode.cooperative}) ${turn.p.toFixed(2)}`));
     }
     if (points) line.append(element("span", "points", element("b", "", points.gained), `total ${points.total}`));
@@ -51,6 +54,11 @@
 
   function showRound(episode, round, index) {
     const made = element("section", "round", element("h3", "", `Round ${index + 1}`));
+    if (round.held) {
+      const held = round.held.map((text) => element("p", "held", text));
+      made.firstChild.append(element("small", "", round.stock));
+      made.append(element("div", "row", ...held));
+    }
     for (const row of round.rows) {
       const line = element("div", "row");
       const last = row === round.rows.at(-1);

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from make_run import make_run
 
-from detente.games.matrix import MatrixGame, ipd
+from detente.games.matrix import ipd, matching_pennies
+from detente.reports.dilemma import anchors, dilemma, meanings, pairing, responses, thresholds, verdict
 from detente.reports.run import Result
-from detente.reports.verdict import anchors, contrast_table, dilemma, meanings, pairing, responses, thresholds, verdict
 
 RECIPROCATOR = Result(
     learner="main",
@@ -16,7 +14,7 @@ RECIPROCATOR = Result(
     final=True,
     self_play={"reward": 2.99},
     against={"always_defect": {"reward": 0.9, "opponent_reward": 1.4}},
-    cooperate_given={"CC": 0.99, "CD": 0.05},
+    given={"cooperate_given/CC": 0.99, "cooperate_given/CD": 0.05},
     invalid=0.0,
 )
 
@@ -25,15 +23,15 @@ def test_anchors_of_the_prisoners_dilemma() -> None:
     """SPEC 1.7; tit-for-tat loses the first of ten rounds to a defector: (0 + 9 x 1) / 10 and (5 + 9 x 1) / 10."""
     known = anchors(ipd())
     assert (known.cooperation, known.defection, known.exploited) == (3, 1, 0)
-    assert (known.reciprocity.own, known.reciprocity.theirs) == pytest.approx((0.9, 1.4))
-    assert pairing(ipd(), "tit_for_tat", "always_cooperate").own == 3
-    assert pairing(ipd(), "tit_for_tat", "always_defect").cooperation_rate == pytest.approx(0.1)
+    assert (known.reciprocity["reward"], known.reciprocity["opponent_reward"]) == pytest.approx((0.9, 1.4))
+    assert pairing(ipd(), "tit_for_tat", "always_cooperate")["reward"] == 3
+    assert pairing(ipd(), "tit_for_tat", "always_defect")["cooperation_rate"] == pytest.approx(0.1)
 
 
 def test_anchors_follow_the_game() -> None:
     known = anchors(ipd(payoffs=[[[4, 4], [-1, 8]], [[8, -1], [2, 2]]], rounds=4))
     assert (known.cooperation, known.defection, known.exploited) == (4, 2, -1)
-    assert (known.reciprocity.own, known.reciprocity.theirs) == pytest.approx(((-1 + 3 * 2) / 4, (8 + 3 * 2) / 4))
+    assert (known.reciprocity["reward"], known.reciprocity["opponent_reward"]) == pytest.approx(((-1 + 3 * 2) / 4, (8 + 3 * 2) / 4))
 
 
 def test_tit_for_tat_repeats_the_other_players_move() -> None:
@@ -42,8 +40,8 @@ def test_tit_for_tat_repeats_the_other_players_move() -> None:
 
 
 def test_only_games_with_a_cooperative_action_are_judged() -> None:
-    assert isinstance(dilemma({"name": "ipd"}), MatrixGame)
-    assert dilemma({"name": "matching_pennies"}) is None
+    assert dilemma(ipd()) is not None
+    assert dilemma(matching_pennies()) is None
 
 
 def test_thresholds_are_the_acceptance_numbers() -> None:
@@ -60,8 +58,8 @@ def test_thresholds_are_the_acceptance_numbers() -> None:
         ("mixed", {"self_play": {"reward": 1.21}}),
         ("mixed", {"self_play": {"reward": 2.79}}),
         ("reciprocator", {"self_play": {"reward": 2.81}}),
-        ("mixed", {"cooperate_given": {"CC": 0.94, "CD": 0.05}}),
-        ("mixed", {"cooperate_given": {"CC": 0.99, "CD": 0.21}}),
+        ("mixed", {"given": {"cooperate_given/CC": 0.94, "cooperate_given/CD": 0.05}}),
+        ("mixed", {"given": {"cooperate_given/CC": 0.99, "cooperate_given/CD": 0.21}}),
         ("mixed", {"against": {"always_defect": {"reward": 0.84, "opponent_reward": 1.4}}}),
         ("mixed", {"against": {"always_defect": {"reward": 0.9, "opponent_reward": 1.51}}}),
         ("exploitable cooperator", {"against": {"always_defect": {"reward": 0.49, "opponent_reward": 3.0}}}),
@@ -73,22 +71,3 @@ def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
     limits = thresholds(anchors(ipd()))
     assert verdict(replace(RECIPROCATOR, **change), limits) == word
     assert not word or word in meanings(limits)
-
-
-def test_contrast_table_sets_the_runs_side_by_side(tmp_path: Path) -> None:
-    names = ("reinforce", "advantage_alignment", "sum_of_rewards")
-    table = contrast_table([make_run(tmp_path / name, name, iterations=1) for name in names])
-    cells = [list(column.cells) for column in table.columns]
-    assert [str(cell) for cell in cells[0]] == list(names)
-    assert cells[1:5] == [  # no column for the algorithm, which the names of the runs say
-        ["1.02", "2.99", "2.98"],
-        ["0.04", "0.99", "0.99"],
-        ["0.02", "0.03", "0.98"],
-        ["1.00 / 1.05", "0.90 / 1.40", "0.03 / 4.90"],
-    ]
-    assert cells[-1] == ["mutual defection", "reciprocator", "exploitable cooperator"]
-
-
-def test_contrast_table_names_the_algorithm_where_the_runs_do_not(tmp_path: Path) -> None:
-    table = contrast_table([make_run(tmp_path / name, iterations=1) for name in ("first", "reinforce")])
-    assert [column.header for column in table.columns][:2] == ["run", "algorithm"]

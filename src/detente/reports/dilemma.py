@@ -1,0 +1,198 @@
+"""Matrix games in which one of two actions is cooperation: reference payoffs, what tit-for-tat does, and the word for a policy.
+
+    scripted strategies meet in the game ──> Anchors ── thresholds ──> "reciprocator", "mutual defection", ...
+
+References are played, not remembered, so they hold for any payoff table and horizon. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import ClassVar
+
+from detente.games.base import Game
+from detente.games.matrix import MatrixGame
+from detente.players.scripted import MATRIX, scripted
+from detente.reports.family import Anchor, Chapter, Column, Family, Plot
+from detente.reports.run import Numbers, Result
+from detente.rollout import Match, play_matches
+
+MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
+KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's least P(C|CC) and greatest P(C|CD)
+REFERENCES = ("tit_for_tat", "always_cooperate", "always_defect")
+CONDITIONS = {
+    "start": "first round",
+    "CC": "both cooperated",
+    "CD": "I cooperated, they defected",
+    "DC": "I defected, they cooperated",
+    "DD": "both defected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Points per round when both cooperate, both defect, one cooperates among defectors; and tit-for-tat among defectors."""
+
+    cooperation: float
+    defection: float
+    exploited: float
+    reciprocity: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Points per round that divide the verdicts: in self-play (defection, cooperation) and among defectors (the others)."""
+
+    defection: float
+    cooperation: float
+    holds: float
+    yields: float
+    exploited: float
+
+
+@dataclass(frozen=True)
+class Dilemma(Family):
+    """The family of a matrix game with a cooperative action."""
+
+    game: MatrixGame
+
+    facts: ClassVar[tuple[str, ...]] = ("reward", "cooperation_rate")
+    rivals: ClassVar[tuple[str, ...]] = ("always_defect",)
+    contrast_rivals: ClassVar[tuple[str, ...]] = ("always_defect", "always_cooperate", "tit_for_tat")
+    given: ClassVar[Mapping[str, str]] = {"cooperate_given/CC": "CC", "cooperate_given/CD": "CD"}
+    given_title: ClassVar[str] = "P(C | …)"
+    marked: ClassVar[str] = "tit_for_tat"
+
+    @cached_property
+    def known(self) -> Anchors:
+        return anchors(self.game)
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        known, own = self.known, self.known.reciprocity["reward"]
+        return (
+            Anchor(f"mutual\ncooperation {known.cooperation:g}", known.cooperation),
+            Anchor(f"mutual\ndefection {known.defection:g}", known.defection),
+            Anchor(f"tit-for-tat vs\nalways_defect {own:.3g}", own),
+        )
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return (
+            Plot(("reward",), "Points per round in self-play", anchors=self.anchors),
+            Plot(("cooperation_rate",), "Cooperation rate in self-play", (0, 1)),
+        )
+
+    @property
+    def chapters(self) -> tuple[Chapter, ...]:
+        text = "The model's own probability of cooperating after each joint move, one's own move first. Dashed: tit-for-tat."
+        columns = tuple(Column(f"cooperate_given/{move}", move, meaning) for move, meaning in CONDITIONS.items())
+        return (Chapter("behaviour", "What it does after each move", text, "P(C | last joint move) at the end", columns),)
+
+    @property
+    def note(self) -> str:
+        known, meeting = self.known, self.known.reciprocity
+        return (
+            f"mutual cooperation {known.cooperation:.2f}, mutual defection {known.defection:.2f}, "
+            f"tit-for-tat against always defect {meeting['reward']:.2f} while it gets {meeting['opponent_reward']:.2f}"
+        )
+
+    @property
+    def meanings(self) -> Mapping[str, str]:
+        return meanings(thresholds(self.known))
+
+    def verdict(self, result: Result) -> str:
+        return verdict(result, thresholds(self.known))
+
+    def references(self, strategies: Sequence[str]) -> tuple[Result, ...]:
+        return tuple(
+            Result(
+                learner=name,
+                self_play={key: pairing(self.game, name, name)[key] for key in self.facts},
+                against={strategy: pairing(self.game, name, strategy) for strategy in strategies if strategy in MATRIX},
+                given={f"cooperate_given/{move}": p for move, p in responses(self.game, name).items()},
+            )
+            for name in REFERENCES
+        )
+
+
+def dilemma(game: Game) -> Dilemma | None:
+    """The family of a matrix game in which one of two actions is cooperation; else None."""
+    known = isinstance(game, MatrixGame) and game.cooperative is not None and len(game.actions) == 2
+    return Dilemma(game) if known else None  # type: ignore[arg-type]
+
+
+def anchors(game: MatrixGame) -> Anchors:
+    """The references of a dilemma."""
+    return Anchors(
+        cooperation=pairing(game, "always_cooperate", "always_cooperate")["reward"],
+        defection=pairing(game, "always_defect", "always_defect")["reward"],
+        exploited=pairing(game, "always_cooperate", "always_defect")["reward"],
+        reciprocity=pairing(game, "tit_for_tat", "always_defect"),
+    )
+
+
+@lru_cache(maxsize=256)
+def pairing(game: MatrixGame, row: str, column: str) -> Numbers:
+    """Two strategies meet: the ``reward`` of the first, its ``cooperation_rate``, and the ``opponent_reward``."""
+    episodes = play_matches([Match(game, n, (scripted(row, 2 * n), scripted(column, 2 * n + 1))) for n in range(MATCHES)])
+    own, theirs = (sum(episode.mean_reward(player) for episode in episodes) / MATCHES for player in (0, 1))
+    moves = [turn.action == game.cooperative for episode in episodes for turn in episode.turns(0)]
+    return {"reward": own, "opponent_reward": theirs, "cooperation_rate": sum(moves) / len(moves)}
+
+
+def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
+    """What a deterministic strategy does in each condition: 1.0 cooperates, 0.0 defects."""
+    names = {"CD"[action != game.cooperative]: action for action in game.actions}
+    found = {}
+    for condition in CONDITIONS:
+        history = () if condition == "start" else ((names[condition[0]], names[condition[1]]),)
+        state = replace(game.reset(random.Random(0)), history=history)
+        answer = asyncio.run(scripted(strategy, 0).act(game.observe(state, 0)))
+        found[condition] = float(game.parse(state, 0, answer.text) == game.cooperative)
+    return found
+
+
+def thresholds(known: Anchors) -> Thresholds:
+    """In the prisoner's dilemma 1.2, 2.8, 0.85, 1.5 and 0.5 points; in other games the same relative to the span of the anchors."""
+    span = known.cooperation - known.defection
+    return Thresholds(
+        defection=known.defection + span / 10,
+        cooperation=known.cooperation - span / 10,
+        holds=known.reciprocity["reward"] - span / 40,
+        yields=known.reciprocity["opponent_reward"] + span / 20,
+        exploited=(known.exploited + known.defection) / 2,
+    )
+
+
+def verdict(result: Result, limits: Thresholds) -> str:
+    """One of the words that ``meanings`` explains; "" where what it needs was not measured."""
+    if "reward" not in result.self_play:
+        return ""
+    given, defector = result.given, result.against.get("always_defect", {})
+    if result.self_play["reward"] <= limits.defection:
+        return "mutual defection"
+    if result.self_play["reward"] < limits.cooperation:
+        return "mixed"
+    if not {"reward", "opponent_reward"} <= defector.keys():
+        return ""
+    unexploited = defector["reward"] >= limits.holds and defector["opponent_reward"] <= limits.yields
+    if unexploited and given.get("cooperate_given/CC", 0) >= KEEPS and given.get("cooperate_given/CD", 1) <= ANSWERS:
+        return "reciprocator"
+    return "exploitable cooperator" if defector["reward"] <= limits.exploited else "mixed"
+
+
+def meanings(limits: Thresholds) -> dict[str, str]:
+    """What each verdict says, with its numbers."""
+    cooperates = f"at least {limits.cooperation:.4g} points per round in self-play"
+    return {
+        "mutual defection": f"at most {limits.defection:.4g} points per round in self-play",
+        "reciprocator": f"{cooperates}, P(C|CC) at least {KEEPS}, P(C|CD) at most {ANSWERS}, "
+        f"and against always_defect at least {limits.holds:.4g} while it gets at most {limits.yields:.4g}",
+        "exploitable cooperator": f"{cooperates}, but at most {limits.exploited:.4g} against always_defect",
+        "mixed": "none of mutual defection, reciprocator and exploitable cooperator",
+    }
