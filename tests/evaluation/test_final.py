@@ -165,3 +165,10 @@ def test_public_values_have_no_truth():
     }
     assert "ask_told" not in found["main"]
     assert found["main"]["reciprocity"]["greedy"] == {"ask_higher": 10, "ask_lower": 0}  # it gives to whoever takes
+
+
+def test_hands_even_out_over_the_seats():
+    """Each game seed is played from both seats, so greedy against greedy halves the coins exactly."""
+    found, _ = evaluated("greedy", "evaluation.against=[greedy]", "evaluation.episodes=6", preset="trust_and_split")
+    score = found["main"]["against"]["greedy"]
+    assert (score["reward"], score["opponent_reward"]) == (pytest.approx(27.5), pytest.approx(27.5))

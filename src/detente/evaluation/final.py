@@ -6,6 +6,7 @@ game seeds of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,13 +27,13 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Per learner: ``self_play``, ``against`` each strategy, and the game's tables pooled over all of these episodes.
 
-    Self-play is the game with everybody on their own seat; against a strategy, the learner takes its first seat and the strategy
-    all others.
+    Self-play is the game with everybody on their own seat. Against a strategy the learner takes its seats in turn, each game seed
+    once from every seat, so that a good hand helps either side as much; the strategy takes all others.
     """
     if config.evaluation.episodes:
         announce("self-play")
     together = tuple(present[name] for name in config.seats)
-    self_play = play(config, game, policies, together, "self_play", iteration)
+    self_play = play(config, game, policies, [together], "self_play", iteration)
     result = {}
     for name in config.learner_names:
         seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name]
@@ -41,19 +42,20 @@ def evaluate(
         against = {}
         for script in opponents(config, game):
             announce(f"{name} against {script}")
-            table = tuple(present[name] if seat == seats[0] else PolicyRef("script", script) for seat in range(game.num_players))
-            episodes = play(config, game, policies, table, script, iteration)
-            sides = [(episode, seats[0]) for episode in episodes]
+            other = PolicyRef("script", script)
+            tables = [tuple(present[name] if seat == own else other for seat in range(game.num_players)) for own in seats]
+            episodes = play(config, game, policies, tables, script, iteration)
+            sides = list(zip(episodes, itertools.cycle(seats), strict=False))
             every += sides
-            others = [(episode, seat) for episode in episodes for seat in range(game.num_players) if seat != seats[0]]
+            others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
             against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
-        overall, tables = measured(game, every)
+        overall, given = measured(game, every)
         result[name] = {
             "algorithm": config.learner(name).algorithm,
             "self_play": measured(game, own_sides)[0],
             "against": against,
             "invalid": overall.get("invalid"),
-            **tables,
+            **given,
         }
     return result
 
@@ -66,19 +68,19 @@ def opponents(config: Config, game: Game) -> Sequence[str]:
 
 
 def play(
-    config: Config, game: Game, policies: Policies, table: tuple[PolicyRef, ...], purpose: str, iteration: int
+    config: Config, game: Game, policies: Policies, tables: Sequence[tuple[PolicyRef, ...]], purpose: str, iteration: int
 ) -> list[Episode]:
-    """The evaluation's episodes of one table, on the same game seeds for every table."""
+    """The evaluation's episodes, at each table in turn and at all of them on the same game seeds."""
     matches = []
     for index in range(config.evaluation.episodes):
+        group, table = divmod(index, len(tables))
         path = (config.seed, "evaluation", iteration, purpose, index)
         players = [
             policies.player(policy, chat=f"evaluation/{purpose}/{index}/{seat}", seed=derive(*path, seat))
-            for seat, policy in enumerate(table)
+            for seat, policy in enumerate(tables[table])
         ]
-        matches.append(
-            Match(game, derive(config.seed, "evaluation game", index), players, iteration=iteration, group=index, index=index)
-        )
+        seed = derive(config.seed, "evaluation game", group)
+        matches.append(Match(game, seed, players, iteration=iteration, group=group, index=index))
     return play_matches(matches, concurrency=config.concurrency)
 
 
