@@ -23,10 +23,11 @@ ARMS = {
     "advantage_alignment, causal": ["algorithm=advantage_alignment", "credit.shaping=causal"],
     "advantage_alignment, returns": ["algorithm=advantage_alignment", "credit.shaping=returns"],
 }
+PLAIN = ["credit.reward_divisor=100", "credit.clip=null", "credit.first_round_bonus=0"]
 PAPER = {  # what belongs to the paper's weight (arXiv 2511.19405) where the preset has other values
     "ipd": [],
-    "split_no_comm": ["credit.first_round_bonus=0", "credit.beta=1", "credit.reward_divisor=100"],
-    "trust_and_split": ["credit.first_round_bonus=0", "credit.beta=2", "credit.reward_divisor=100"],
+    "split_no_comm": [*PLAIN, "credit.beta=1", "credit.beta_final=1"],
+    "trust_and_split": [*PLAIN, "credit.beta=2", "credit.beta_final=2"],
 }
 Column = Callable[[dict[str, Any]], float | None]
 
