@@ -60,7 +60,7 @@ def make_split_run(
         "algorithm": algorithm,
         "seed": seed,
         "iterations": iterations,
-        "evaluation": {"episodes": 4, "against": list(against)},
+        "evaluation": {"episodes": 24, "against": list(against)},
     }
     chosen = config.build(options)
     made = games.make(game)

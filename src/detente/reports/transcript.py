@@ -165,7 +165,7 @@ def _answer(episode: Episode, held: Split | None, turn: Turn) -> Text:
 
 
 def _points(values: Sequence[float]) -> str:
-    return " / ".join(f"{value:g}" for value in values)
+    return " / ".join(f"{round(value, 1):g}" for value in values)
 
 
 def _in_turn(episodes: Sequence[Episode], each: int) -> list[tuple[str, Episode]]:
