@@ -8,7 +8,10 @@ from detente import config
 from detente.learning import loop
 from detente.options import ALGORITHMS
 
-SMALL = "device=cpu answer.max_tokens=16 dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 evaluation.episodes=1 evaluation.every=0"
+SMALL = (
+    "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 answer.max_tokens=48 "
+    "evaluation.episodes=1 evaluation.every=0"
+)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -76,7 +76,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         drawn=np.array(drawn, dtype=np.int64),
         rounds=np.array(rounds, dtype=np.int64),
         logprobs=np.array(logprobs),
-        allowed=np.stack(masks) if constrained else None,
+        allowed=np.stack(masks) if constrained and masks else None,
         starts=np.array(starts, dtype=np.int64),
         generated=generated,
         spoken=spoken,
