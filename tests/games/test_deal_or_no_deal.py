@@ -13,7 +13,8 @@ import pytest
 from detente.errors import UserError
 from detente.games import make
 from detente.games.deal_or_no_deal import contexts, others, worths
-from detente.games.splitting import REVEAL, Deal
+from detente.games.deals import Deal
+from detente.games.splitting import REVEAL
 
 
 def state_of(stock, values, first=0, **parameters):

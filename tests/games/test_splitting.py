@@ -12,7 +12,8 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.splitting import TAGS, Deal, allocate, greed, named
+from detente.games.deals import Deal
+from detente.games.splitting import TAGS, allocate, greed, named
 
 SPLITTING = ["split_no_comm", "trust_and_split", "trust_and_split_items", "deal_or_no_deal"]
 TALKING = SPLITTING[1:]

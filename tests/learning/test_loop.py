@@ -120,7 +120,7 @@ def test_the_metrics_are_those_of_the_episodes(run):
     assert line["self_play/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in together))
     assert line["vs/kept/reward/main"] == pytest.approx(mean(e.mean_reward(seat) for e, seat in kept))
     assert line["tokens/main/generated"] == sum(len(t.completion.tokens) for e, seat in ours for t in e.turns(seat))
-    assert (line["tokens/message/main"], line["tokens/decision/main"]) == (0, line["tokens/main/generated"])
+    assert (line["tokens/main/message"], line["tokens/main/decision"]) == (0, line["tokens/main/generated"])
 
 
 def test_an_episode_says_who_played_and_who_trains(run):

@@ -7,7 +7,8 @@ import pytest
 
 from detente.games import make
 from detente.games.deal_or_no_deal import contexts
-from detente.games.splitting import Deal, SplitState, SplitView, named
+from detente.games.deals import Deal, SplitState, SplitView
+from detente.games.splitting import named
 from detente.players.bargaining import bargain, is_enough, left, spoken
 from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from detente.games import make
+from detente.games.deals import Deal, Seen, SplitState, SplitView, Values
 from detente.games.item_split import ItemSplit, value_pairs
-from detente.games.splitting import Deal, Seen, SplitState, SplitView, Values, named
+from detente.games.splitting import named
 from detente.games.trust_and_split import BEATS
 from detente.players.scripted import SPLITTING, scripted
 from detente.rollout import Match, play_matches

@@ -7,8 +7,8 @@ import pytest
 
 from detente.games.base import Game
 from detente.games.deal_or_no_deal import deal_or_no_deal
+from detente.games.deals import Deal
 from detente.games.item_split import split_no_comm
-from detente.games.splitting import Deal
 from detente.games.trust_and_split import TrustAndSplit, trust_and_split
 from detente.reports.deals import DRAWN, deals, few, meeting, pairing, played
 from detente.reports.run import Result

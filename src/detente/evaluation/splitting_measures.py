@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from detente.evaluation.sides import Scalars, Side, Tables, mean
-from detente.games.splitting import Amounts, Deal, Known, SplittingGame, Values, greed, named
+from detente.games.deals import Amounts, Deal, Known, Values
+from detente.games.splitting import SplittingGame, greed, named
 from detente.records import Round
 
 TREATMENT = ("start", "fair", "greedy")  # what the other did in the last round that showed it

@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
+from detente.games.deals import Amounts, Deal, Known, Values
 from detente.games.parameters import build
-from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number
+from detente.games.splitting import SplittingGame
 
 LEAST, MOST = 5, 7  # units in all
 WORTH = 10  # points that the whole stock is worth to each player
@@ -36,6 +37,7 @@ class DealOrNoDeal(SplittingGame):
     messages: int = 2
 
     claim: ClassVar[str] = "I value {} most."
+    told_asks: ClassVar[str] = "you proposed to take {}, the other player {}"
     exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -77,21 +79,6 @@ class DealOrNoDeal(SplittingGame):
 
     def situation(self, deal: Deal, player: int) -> str:
         return f"There are {self._list(*deal.stock)}. You value {self._worth(deal.values[player])}."
-
-    def _worth(self, values: Amounts) -> str:
-        return ", ".join(f"{item} {value}" for item, value in zip(self.items, values, strict=True))
-
-    def outcome(self, deal: Deal, played: Played, player: int) -> str:
-        other = 1 - player
-        parts = []
-        if "values" in self.reveal:
-            parts.append(f"the other player valued {self._worth(deal.values[other])}")
-        if "asks" in self.reveal:
-            own, theirs = self._list(*played.asks[player]), self._list(*played.asks[other])
-            parts.append(f"you proposed to take {own}, the other player {theirs}")
-        if "points" in self.reveal:
-            parts.append(f"you got {number(played.points[player])} points, the other player {number(played.points[other])}")
-        return f"Last round {'; '.join(parts)}." if parts else "A new round."
 
     def known(self, deal: Deal, player: int) -> Known:
         own = deal.values[player]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from detente.errors import UserError
+from detente.games.deals import Amounts, Deal, Known, Values
 from detente.games.parameters import build, check_count, check_switch
-from detente.games.splitting import Amounts, Deal, Known, Played, SplittingGame, Values, number, times
+from detente.games.splitting import SplittingGame, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +73,6 @@ class ItemSplit(SplittingGame):
     def situation(self, deal: Deal, player: int) -> str:
         own = f"You value {self._worth(deal.values[player])}"
         return f"{own}; the other player values {self._worth(deal.values[1 - player])}." if self.public else f"{own}."
-
-    def _worth(self, values: Amounts) -> str:
-        return ", ".join(f"{item} {value}" for item, value in zip(self.items, values, strict=True))
-
-    def outcome(self, deal: Deal, played: Played, player: int) -> str:
-        other = 1 - player
-        parts = []
-        if "values" in self.reveal:
-            parts.append(f"the other player valued {self._worth(deal.values[other])}")
-        if "asks" in self.reveal:
-            parts.append(
-                f"you asked for {self._list(*played.asks[player])}, the other player for {self._list(*played.asks[other])}"
-            )
-        if "points" in self.reveal:
-            parts.append(f"you got {number(played.points[player])} points, the other player {number(played.points[other])}")
-        return f"Last round {'; '.join(parts)}." if parts else "A new round."
 
     def known(self, deal: Deal, player: int) -> Known:
         own, other = deal.values[player], deal.values[1 - player]

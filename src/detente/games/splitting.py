@@ -12,15 +12,15 @@ import random
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.base import Observation, Phase, Step
+from detente.games.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
 from detente.games.parameters import as_json, check_choice, check_count, check_horizon, draw_horizon
 
-Amounts = tuple[int, ...]  # one number per item: units, or points per unit
 TAGS = {  # what stands before and after a message and a proposal
     "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
     "xml": {"message": ("<message>", "</message>"), "proposal": ("<proposal>", "</proposal>")},
@@ -54,105 +54,6 @@ def _word(word: str) -> re.Pattern[str]:
     return re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Deal:
-    """What a round starts with. ``truth[p]`` are the words with which player p would name truthfully what only it knows."""
-
-    stock: Amounts
-    values: tuple[Amounts, ...]  # [player][item] points per unit
-    truth: tuple[tuple[str, ...], ...] = ((), ())
-
-    @property
-    def best(self) -> int:
-        """The greatest joint points: every item goes to whoever values it most."""
-        return sum(q * max(worth) for q, worth in zip(self.stock, zip(*self.values, strict=True), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """A finished round."""
-
-    asks: tuple[Amounts, ...]  # [player][item]
-    points: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SplitState:
-    """Every deal of the episode, who opens the first round, what was said in this one, and the rounds so far."""
-
-    deals: tuple[Deal, ...]
-    first: int
-    spoken: tuple[str, ...] = ()
-    past: tuple[Played, ...] = ()
-
-    @property
-    def deal(self) -> Deal:
-        """The deal of the present round."""
-        return self.deals[len(self.past)]
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What a unit of each item is worth to oneself and to the other."""
-
-    own: Amounts
-    other: Amounts
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a player knows of the values in this round.
-
-    ``own``: its own, None where it must learn them. ``values``: both, where they are public. ``if_named``: both, if the other names
-    exactly these words and tells the truth.
-    """
-
-    own: Amounts | None = None
-    values: Values | None = None
-    if_named: Mapping[frozenset[str], Values] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A past round as one player saw it; None is what was not revealed."""
-
-    stock: Amounts
-    values: Values | None
-    own: Amounts  # asks
-    other: Amounts | None
-
-
-@dataclass(frozen=True, slots=True)
-class SplitView:
-    """What a script sees.
-
-    ``claim`` is a sentence that names words of the ``vocabulary``, ``truth`` the words of an honest player. ``said`` and ``heard``
-    are the messages of this round.
-    """
-
-    player: int
-    phase: Phase
-    items: tuple[str, ...]
-    stock: Amounts
-    known: Known
-    truth: tuple[str, ...]
-    vocabulary: tuple[str, ...]
-    claim: str
-    said: tuple[str, ...]
-    heard: tuple[str, ...]
-    past: tuple[Seen, ...]
-    forms: Mapping[str, str]
-    exact: bool  # whether there are points only if the asks add up to exactly the stock
-
-    def message(self, text: str) -> str:
-        """A message as an answer."""
-        return self.forms["message"].format(text)
-
-    def ask(self, units: Iterable[int]) -> str:
-        """An ask, units per item, as an answer."""
-        return self.forms["decision"].format(*units)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SplittingGame(ABC):
     """What the splitting games share; two players.
@@ -175,6 +76,7 @@ class SplittingGame(ABC):
     num_players: ClassVar[int] = 2
     vocabulary: ClassVar[tuple[str, ...]] = ()  # the words that a truthful message chooses from; by default the items
     claim: ClassVar[str] = "{}"  # a sentence with such words in it
+    told_asks: ClassVar[str] = "you asked for {}, the other player for {}"
     exact: ClassVar[bool] = False  # whether there are points only if the asks add up to exactly the stock
 
     def __post_init__(self) -> None:
@@ -206,9 +108,21 @@ class SplittingGame(ABC):
     def situation(self, deal: Deal, player: int) -> str:
         """What a player is told of the deal: all that it may know."""
 
-    @abstractmethod
     def outcome(self, deal: Deal, played: Played, player: int) -> str:
         """What a player is told of the last round."""
+        other = 1 - player
+        parts = []
+        if "values" in self.reveal:
+            parts.append(f"the other player valued {self._worth(deal.values[other])}")
+        if "asks" in self.reveal:
+            own, theirs = self._list(*played.asks[player]), self._list(*played.asks[other])
+            parts.append(self.told_asks.format(own, theirs))
+        if "points" in self.reveal:
+            parts.append(f"you got {number(played.points[player])} points, the other player {number(played.points[other])}")
+        return f"Last round {'; '.join(parts)}." if parts else "A new round."
+
+    def _worth(self, values: Amounts) -> str:
+        return ", ".join(f"{item} {value}" for item, value in zip(self.items, values, strict=True))
 
     @abstractmethod
     def known(self, deal: Deal, player: int) -> Known:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from detente.errors import UserError
+from detente.games.deals import Deal, Known, Played, Values
 from detente.games.parameters import build, check_count, check_switch
-from detente.games.splitting import Deal, Known, Played, SplittingGame, Values, number, times
+from detente.games.splitting import SplittingGame, number, times
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from detente.errors import UserError, unknown
 from detente.games.base import Game, Observation
+from detente.games.deals import SplitView
 from detente.games.matrix import MatrixGame, MatrixView
-from detente.games.splitting import SplittingGame, SplitView
+from detente.games.splitting import SplittingGame
 from detente.players.matrix_strategies import DILEMMA_ONLY, MATRIX, prisoners_dilemma
 from detente.players.splitting_strategies import SPLITTING
 from detente.records import Completion, PolicyRef

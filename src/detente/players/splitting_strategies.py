@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 
-from detente.games.splitting import Amounts, SplitView, Values, greed, named
+from detente.games.deals import Amounts, SplitView, Values
+from detente.games.splitting import greed, named
 from detente.games.trust_and_split import BEATS
 from detente.players.bargaining import bargain, spoken
 

@@ -10,7 +10,8 @@ import random
 import re
 
 from detente.games.deal_or_no_deal import deal_or_no_deal
-from detente.games.splitting import SplitView, named
+from detente.games.deals import SplitView
+from detente.games.splitting import named
 from detente.pocket.splitting_chats import HONESTY, Chat, Partner, lie, play
 
 AGREEMENT = ("Agreed.", "Deal.", "That is fine with me.")

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from detente.games.deals import Deal, SplitState, SplitView
 from detente.games.item_split import split_no_comm, trust_and_split_items
-from detente.games.splitting import Deal, SplitState, SplittingGame, SplitView, Values, greed, named
+from detente.games.splitting import SplittingGame
 from detente.games.trust_and_split import trust_and_split
+from detente.players.splitting_strategies import greed_shown, values_of
 
 Chat = list[dict[str, str]]
 Standing = Literal["higher", "lower", "tie", "unknown"]  # what one values more or less than the other does
@@ -167,7 +169,7 @@ def lie(view: SplitView, rng: random.Random) -> tuple[str, ...]:
 
 
 def _own_ask(view: SplitView, rng: random.Random) -> str:
-    chances = CROSSED if _crossed(view) else FAIR
+    chances = CROSSED if any(greed_shown(view)[-1:]) else FAIR
     return view.ask(_amount(q, *chances[standing], rng) for q, standing in zip(view.stock, _standings(view), strict=True))
 
 
@@ -183,7 +185,7 @@ def _amount(stock: int, everything: float, half: float, nothing: float, rng: ran
 def _ask(view: SplitView, partner: Partner, rng: random.Random) -> str:
     style = partner.ask
     if style == "copies":
-        style = "greedy" if _crossed(view) else "fair"
+        style = "greedy" if any(greed_shown(view)[-1:]) else "fair"
     if style == "random":
         return view.ask(rng.randint(0, q) for q in view.stock)
     if style == "fair":
@@ -194,24 +196,9 @@ def _ask(view: SplitView, partner: Partner, rng: random.Random) -> str:
 
 def _standings(view: SplitView) -> list[Standing]:
     """Item by item, as far as the player knows."""
-    values = _values(view)
+    values = values_of(view)
     if values is None:
         return ["unknown"] * len(view.stock)
     return [
         "tie" if own == other else "higher" if own > other else "lower" for own, other in zip(values.own, values.other, strict=True)
     ]
-
-
-def _values(view: SplitView) -> Values | None:
-    """Both players' values, public or as the other's messages have it."""
-    return view.known.values or view.known.if_named.get(named(" ".join(view.heard), view.vocabulary))
-
-
-def _crossed(view: SplitView) -> bool:
-    """Whether the other was greedy in the last round that showed it."""
-    for seen in reversed(view.past):
-        if seen.values is not None and seen.other is not None:
-            shown = greed(seen.other, seen.values.other, seen.values.own, seen.stock)
-            if shown is not None:
-                return shown > 0.5
-    return False

@@ -17,7 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from detente.evaluation.measures import measures
-from detente.games.splitting import Deal, SplitState, SplittingGame
+from detente.games.deals import Deal, SplitState
+from detente.games.splitting import SplittingGame
 from detente.players.scripted import SPLITTING, scripted
 from detente.rollout import Match, play_matches
 
