@@ -1,29 +1,48 @@
-"""How the embedded model plays before any training: the table of docs/models.md.
+"""How the embedded model plays before any training: the tables of docs/models.md.
 
 python experiments/pocket.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import detente
 from detente.evaluation.measures import JOINT_MOVES, measures
+from detente.evaluation.sides import Scalars
+from detente.games import Game
 
-EPISODES = 256
-OPPONENTS = ("model:pocket", "random", "always_cooperate", "always_defect")
+POCKET = "model:pocket"
+SPLITTING = ("efficiency", "ask_higher", "ask_lower", "ask_lower_given/fair", "ask_lower_given/greedy", "truthfulness", "believed")
+
+
+def played(game: Game, opponent: str, episodes: int) -> Scalars:
+    """What was measured of pocket on the first seat."""
+    return measures(game, [(episode, 0) for episode in detente.play(game, [POCKET, opponent], episodes=episodes)])
+
+
+def row(label: str, opponent: str, values: Iterable[float | None]) -> str:
+    """A line of a Markdown table; a dash for what was never seen."""
+    return f"| {label} | {opponent} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |"
 
 
 def main() -> None:
-    """Play and print the table in Markdown."""
+    """Play and print the tables in Markdown."""
     print("| game | against | cooperates | " + " | ".join(f"P(C) {move}" for move in JOINT_MOVES) + " |")
     print("|---|---|---|" + "---|" * len(JOINT_MOVES))
     for game in (detente.make("ipd"), detente.make("ipd", counterbalance=True)):
         name = "ipd, labels counterbalanced" if game.counterbalance else "ipd"
-        for opponent in OPPONENTS:
-            episodes = detente.play(game, ["model:pocket", opponent], episodes=EPISODES)
-            found = measures(game, [(episode, 0) for episode in episodes])
-            given = [found[f"cooperate_given/{move}"] for move in JOINT_MOVES]
-            cells = " | ".join("-" if p is None else f"{p:.2f}" for p in given)
-            print(f"| {name} | {opponent} | {found['cooperation_rate']:.2f} | {cells} |")
+        for opponent in (POCKET, "random", "always_cooperate", "always_defect"):
+            found = played(game, opponent, 256)
+            print(row(name, opponent, [found["cooperation_rate"], *(found[f"cooperate_given/{move}"] for move in JOINT_MOVES)]))
+    print(
+        "\n| game | against | efficiency | asks of the higher | of the lower | after fair | after greedy | truthful | believed | deals |"
+    )
+    print("|---|---|" + "---|" * (len(SPLITTING) + 1))
+    for name in ("split_no_comm", "trust_and_split", "trust_and_split_items", "deal_or_no_deal"):
+        for opponent in (POCKET, "greedy", "welfare"):
+            found = played(detente.make(name), opponent, 64)
+            print(row(name, opponent, [found.get(measure) for measure in (*SPLITTING, "agreement")]))
 
 
 if __name__ == "__main__":

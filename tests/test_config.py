@@ -71,6 +71,9 @@ def test_a_preset_cannot_extend_itself(tmp_path):
     two.write_text(f"extends: {one}\ngame: ipd\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"extends itself: .*one\.yaml -> .*two\.yaml -> .*one\.yaml"):
         config.load(str(one))
+    one.write_text("extends: ipd\ncredit: 5\n", encoding="utf-8")
+    with pytest.raises(UserError, match="credit"):
+        config.load(str(one))
     one.write_text("extends: nothing\ngame: ipd\n", encoding="utf-8")
     with pytest.raises(UserError, match="There is no preset 'nothing'"):
         config.load(str(one))

@@ -133,12 +133,7 @@ def load(preset: str, overrides: Sequence[str] = ()) -> Config:
     for name in (chosen, *by_algorithm):
         if name not in ALGORITHMS:
             raise unknown("algorithm", name, ALGORITHMS)
-    try:
-        merged = OmegaConf.merge(data, by_algorithm.get(chosen) or {}, dotted)
-    except (TypeError, OmegaConfBaseException) as error:
-        raise UserError(f"The options do not fit together: {' '.join(str(error).split())}.") from error
-    resolved: Any = OmegaConf.to_container(merged)
-    return build({"preset": Path(preset).stem} | resolved)
+    return build({"preset": Path(preset).stem} | _merged(data, by_algorithm.get(chosen) or {}, dotted))
 
 
 def build(data: dict[str, Any]) -> Config:
@@ -177,8 +172,15 @@ def _preset(name: str, extending: tuple[str, ...] = ()) -> dict[str, Any]:
     base = own.pop("extends", None)
     if base is None:
         return own
-    merged: Any = OmegaConf.to_container(OmegaConf.merge(_preset(str(base), (*extending, name)), own))
-    return merged  # type: ignore[no-any-return]
+    return _merged(_preset(str(base), (*extending, name)), own)
+
+
+def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """The options of all layers; later ones win."""
+    try:
+        return OmegaConf.to_container(OmegaConf.merge(*layers))  # type: ignore[return-value]
+    except (TypeError, OmegaConfBaseException) as error:
+        raise UserError(f"The options do not fit together: {' '.join(str(error).split())}.") from error
 
 
 def _read_preset(name: str) -> dict[str, Any]:

@@ -231,6 +231,14 @@ def test_constrained_and_free_chats_in_one_batch(tokenizer, grammar):
     assert [int(n) for n in allowed.sum(-1)] == [2, grammar.vocab_size, grammar.vocab_size]
 
 
+def test_an_answer_whose_tokens_were_all_forced_trains_nothing(tokenizer, grammar):
+    four = tokenizer.encode("4", add_special_tokens=False)
+    forced = trajectory(episode([[turn(0, (50,), four, "44")]]), 0, 1.0, grammar)
+    assert (forced.generated, forced.drawn.tolist(), forced.allowed) == (1, [], None)
+    drawn = trajectory(episode([[turn(0, (50,), four, "4|5")]]), 0, 1.0, grammar)
+    assert [micro.members for micro in micro_batches([forced, drawn], 1000, CPU)] == [(1,)]
+
+
 def test_nothing_to_do():
     assert list(micro_batches([], 100, CPU)) == []
     assert with_credit([], minus_mean_of_others, None, baseline="group") == []

@@ -213,7 +213,7 @@ def test_the_watcher_hears_everything_in_order(train):
 
 # ---- splitting games
 
-TALK = ("game.name=trust_and_split", "game.message_chars=6", "answer.max_tokens=24", "group_size=4", "evaluation.against=[greedy]")
+TALK = ("game.name=trust_and_split", "game.message_chars=6", "answer.max_tokens=64", "group_size=4", "evaluation.against=[greedy]")
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_message_tokens_are_counted_apart(split):
             for turn in episode.turns(seat):
                 count[turn.phase] += len(turn.completion.tokens)
         assert count["message"] > 0
-        assert {phase: line[f"tokens/{phase}/main"] for phase in count} == count
+        assert {phase: line[f"tokens/main/{phase}"] for phase in count} == count
         assert line["tokens/main/generated"] == sum(count.values())
 
 
