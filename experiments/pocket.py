@@ -13,7 +13,16 @@ from detente.evaluation.sides import Scalars
 from detente.games import Game
 
 POCKET = "model:pocket"
-SPLITTING = ("efficiency", "ask_higher", "ask_lower", "ask_lower_given/fair", "ask_lower_given/greedy", "truthfulness", "believed")
+SPLITTING = {
+    "efficiency": "efficiency",
+    "ask_higher": "asks of the higher",
+    "ask_lower": "of the lower",
+    "ask_lower_given/fair": "after fair",
+    "ask_lower_given/greedy": "after greedy",
+    "truthfulness": "truthful",
+    "believed": "believed",
+    "agreement": "deals",
+}
 
 
 def played(game: Game, opponent: str, episodes: int) -> Scalars:
@@ -35,14 +44,11 @@ def main() -> None:
         for opponent in (POCKET, "random", "always_cooperate", "always_defect"):
             found = played(game, opponent, 256)
             print(row(name, opponent, [found["cooperation_rate"], *(found[f"cooperate_given/{move}"] for move in JOINT_MOVES)]))
-    print(
-        "\n| game | against | efficiency | asks of the higher | of the lower | after fair | after greedy | truthful | believed | deals |"
-    )
-    print("|---|---|" + "---|" * (len(SPLITTING) + 1))
+    print(f"\n| game | against | {' | '.join(SPLITTING.values())} |\n|---|---|" + "---|" * len(SPLITTING))
     for name in ("split_no_comm", "trust_and_split", "trust_and_split_items", "deal_or_no_deal"):
         for opponent in (POCKET, "greedy", "welfare"):
             found = played(detente.make(name), opponent, 64)
-            print(row(name, opponent, [found.get(measure) for measure in (*SPLITTING, "agreement")]))
+            print(row(name, opponent, [found.get(measure) for measure in SPLITTING]))
 
 
 if __name__ == "__main__":

@@ -91,3 +91,16 @@ def test_capacity_grows_in_steps_and_keeps_what_it_holds():
     torch.testing.assert_close(values, states([[7, 8, 10]]))
     pool.reserve(1, 1)  # never shrinks
     assert (pool.rows, pool.capacity) == (5, 2 * GROWTH)
+
+
+def test_a_row_that_is_full_to_the_last_token_can_be_copied():
+    pool = Pool(layers=1)
+    pool.reserve(2, GROWTH)
+    pool.part = make_slice([0], [0], [GROWTH], CPU)
+    full = states([list(range(GROWTH))])
+    pool.update(full, -full, 0)
+    pool.copy(0, [1], GROWTH)
+    pool.part = make_slice([1], [GROWTH - 1], [1], CPU)
+    keys, values = pool.update(full[:, :, -1:], -full[:, :, -1:], 0)
+    torch.testing.assert_close(keys, full)
+    torch.testing.assert_close(values, -full)

@@ -85,8 +85,8 @@ class PoolLayer(CacheLayerMixin):
 
     def copy(self, source: int, rows: Tensor, length: int) -> None:
         """Give rows the first tokens of another row."""
-        self.keys[rows, :, :length] = self.keys[source, :, :length]
-        self.values[rows, :, :length] = self.values[source, :, :length]
+        for pool in (self.keys, self.values):
+            pool[rows, :, :length] = pool[source, :, :length].clone()  # torch refuses to write a tensor into itself
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Key length and offset (the engine passes its own mask)."""
