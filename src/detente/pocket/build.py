@@ -1,9 +1,9 @@
 """Makes ``pocket`` from nothing: a tokenizer and a small Llama trained on the synthetic chats of ``chats.py``.
 
-    python -m detente.pocket.build            (or: make pocket; about 16 minutes on one core)
+    python -m detente.pocket.build            (or: make pocket; about half an hour on two cores)
 
 The tokenizer is a byte-level BPE that may merge across words, so that a phrase which every prompt repeats is one token and a
-round costs eight tokens. The same seed gives the same weights.
+round of the prisoner's dilemma costs eight tokens. The same seed gives the same weights.
 """
 
 from __future__ import annotations
