@@ -3,6 +3,7 @@
     python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
 
 Trains what is not finished (each run resumes), then prints Markdown tables: mean over seeds, least to greatest, and each seed.
+Their last row is a scripted strategy in the learner's place, evaluated on the same game seeds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from detente import games
+from detente.config import load
+from detente.evaluation.final import evaluate
+from detente.policies import Policies
+from detente.records import PolicyRef
 
 SEEDS = (0, 42, 1337)
 ARMS = {
@@ -73,6 +80,7 @@ TALK = {
     "believed": measured("self_play", "believed"),
 }
 COLUMNS = {"ipd": MATRIX, "split_no_comm": SPLITTING, "trust_and_split": SPLITTING | TALK}
+IDEAL = {"ipd": "tit_for_tat", "split_no_comm": "reciprocator", "trust_and_split": "reciprocator"}
 
 
 def options(preset: str, arm: str) -> list[str]:
@@ -88,6 +96,14 @@ def train(preset: str, run: Path, options: list[str]) -> Path:
         with run.with_suffix(".log").open("w") as log:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     return run
+
+
+def scripted(preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+    """The summary of a learner that plays like the strategy of IDEAL."""
+    config = load(preset, [f"seed={seed}", *overrides])
+    game = games.make(**config.game)
+    present = dict.fromkeys(config.learner_names, PolicyRef("script", IDEAL[preset]))
+    return evaluate(config, game, Policies(game, config.answer), present, config.iterations, lambda _: None)["main"]
 
 
 def cell(values: list[float | None]) -> str:
@@ -117,14 +133,17 @@ def main() -> None:
     for one in running:
         one.result()  # raises what a run raised
     results = {key: json.loads((run / "summary.json").read_text())["learners"]["main"] for key, run in plan.items()}
+    ideal = f"{IDEAL[given.preset]} (scripted)"
+    results |= {(ideal, seed): scripted(given.preset, seed, given.overrides) for seed in SEEDS}
     print("| algorithm | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
-    for arm in ARMS:
+    for arm in (*ARMS, ideal):
         seeds = [results[arm, seed] for seed in SEEDS]
         print(f"| {arm} | " + " | ".join(cell([column(r) for r in seeds]) for column in columns.values()) + " |")
     print("\nPer seed:\n\n| algorithm | seed | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
-    for arm, seed in sorted(plan, key=lambda key: list(ARMS).index(key[0])):
-        values = [column(results[arm, seed]) for column in columns.values()]
-        print(f"| {arm} | {seed} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
+    for arm in (*ARMS, ideal):
+        for seed in SEEDS:
+            values = [column(results[arm, seed]) for column in columns.values()]
+            print(f"| {arm} | {seed} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
 
 
 if __name__ == "__main__":
