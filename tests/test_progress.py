@@ -127,6 +127,16 @@ def test_a_splitting_game_shows_efficiency_asks_and_truth() -> None:
     )
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_invalid_answers_are_told_of(terminal: bool) -> None:
+    progress, clock = started(terminal)
+    clock.now += 20
+    progress.iteration(METRICS | {"invalid/main": 0.004, "invalid/other": 0.25})
+    progress._stop()
+    assert "25% of other's answers were invalid" in shown(progress)
+    assert "of main's answers" not in shown(progress)
+
+
 def test_the_end_of_a_splitting_game_shows_what_was_asked() -> None:
     progress, _ = started(terminal=False)
     itself = {"reward": 50.0, "efficiency": 1.0, "ask_higher": 10.0, "ask_lower": 0.0, "truthfulness": 1.0}

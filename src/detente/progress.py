@@ -41,6 +41,7 @@ COLUMNS = {  # heading -> metric; a column that no learner has a value for is le
 }
 SCORES = {"efficiency": "efficiency", "ask higher": "ask_higher", "ask lower": "ask_lower"}  # of the final table, where measured
 MISMATCH = "mismatch/kl"
+NOTABLE = 0.01  # the share of invalid answers from which on it is said
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -143,6 +144,11 @@ class Progress:
     def _mismatch(self) -> str:
         return f"engine-learner mismatch {self.metrics[MISMATCH]:.1e}" if MISMATCH in self.metrics else ""
 
+    def _invalid(self) -> str:
+        shares = {name: self.metrics.get(f"invalid/{name}") or 0.0 for name in self.rewards}
+        told = [f"{share:.0%} of {name}'s answers were invalid" for name, share in shares.items() if share >= NOTABLE]
+        return ", ".join(told)
+
     def _columns(self) -> list[str]:
         return [head for head, key in COLUMNS.items() if any(key.format(name) in self.metrics for name in self.rewards)]
 
@@ -153,7 +159,7 @@ class Progress:
         learners = (
             f"{name}: " + ", ".join(f"{head} {self._cell(head, name)}" for head in self._columns()) for name in self.rewards
         )
-        parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._mismatch()]
+        parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._invalid(), self._mismatch()]
         return "; ".join(filter(None, parts))
 
     def _picture(self) -> RenderableType:
@@ -173,6 +179,7 @@ class Progress:
             bars,
             table,
             Text(self._mismatch(), style="dim"),
+            Text(self._invalid(), style="yellow"),
             Text(self.wish, style="yellow"),
         )
 
