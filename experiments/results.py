@@ -1,6 +1,7 @@
 """The learning results of docs/results.md: a game on pocket, every algorithm, three seeds.
 
     python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
+    python experiments/results.py trust_and_split --arm reinforce --arm sum_of_rewards --seed 0     # some of them
 
 Trains what is not finished (each run resumes), then prints Markdown tables: mean over seeds, least to greatest, and each seed.
 Their last row is a scripted strategy in the learner's place, evaluated on the same game seeds.
@@ -118,13 +119,15 @@ def main() -> None:
     """Train every arm and print the tables."""
     parser = argparse.ArgumentParser(description="Train every arm and print the tables.")
     parser.add_argument("preset", choices=COLUMNS)
+    parser.add_argument("--arm", action="append", choices=ARMS, help="only this one; may be repeated")
+    parser.add_argument("--seed", action="append", type=int, help=f"in place of {', '.join(map(str, SEEDS))}; may be repeated")
     parser.add_argument("--runs", type=Path, help="default: runs/results/PRESET")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
     parser.add_argument("overrides", nargs="*", help="options for every run")
     given = parser.parse_args()
     folder = given.runs or Path("runs/results") / given.preset
-    columns = COLUMNS[given.preset]
-    plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in SEEDS for arm in ARMS}
+    columns, arms, seeds = COLUMNS[given.preset], given.arm or [*ARMS], given.seed or SEEDS
+    plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in seeds for arm in arms}
     with ThreadPoolExecutor(given.jobs) as pool:
         running = [
             pool.submit(train, given.preset, run, [*options(given.preset, arm), f"seed={seed}", "threads=1", *given.overrides])
@@ -134,14 +137,13 @@ def main() -> None:
         one.result()  # raises what a run raised
     results = {key: json.loads((run / "summary.json").read_text())["learners"]["main"] for key, run in plan.items()}
     ideal = f"{IDEAL[given.preset]} (scripted)"
-    results |= {(ideal, seed): scripted(given.preset, seed, given.overrides) for seed in SEEDS}
+    results |= {(ideal, seed): scripted(given.preset, seed, given.overrides) for seed in seeds}
     print("| algorithm | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
-    for arm in (*ARMS, ideal):
-        seeds = [results[arm, seed] for seed in SEEDS]
-        print(f"| {arm} | " + " | ".join(cell([column(r) for r in seeds]) for column in columns.values()) + " |")
+    for arm in (*arms, ideal):
+        print(f"| {arm} | " + " | ".join(cell([column(results[arm, s]) for s in seeds]) for column in columns.values()) + " |")
     print("\nPer seed:\n\n| algorithm | seed | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
-    for arm in (*ARMS, ideal):
-        for seed in SEEDS:
+    for arm in (*arms, ideal):
+        for seed in seeds:
             values = [column(results[arm, seed]) for column in columns.values()]
             print(f"| {arm} | {seed} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
 
