@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from make_split_run import make_split_run
 from rich.console import Console
 from test_page import Page
 
+import detente
 from detente.records import read_episodes
 from detente.reports import render_text, report
-from detente.reports.splits import split
+from detente.reports.splits import Split, split
 from detente.reports.transcript import fitting, page_data, sample
 
 
@@ -100,8 +102,9 @@ def test_a_round_tells_hands_truth_asks_and_units(episodes: list) -> None:
             *talk, asks = one["rows"]
             for (turn,) in talk:
                 named = [hand for hand in ("rock", "paper", "scissors") if turn["valid"] and hand in turn["answer"]]
-                assert turn["honest"] == (named == [hands[turn["player"]]])
-                lies += not turn["honest"]
+                claims = 0 < len(named) < 3
+                assert turn["honest"] == (named == [hands[turn["player"]]] if claims else None)
+                lies += turn["honest"] is False
             units = [turn["action"] or turn["answer"].removeprefix("asks ") for turn in asks]
             wanted = [int(text.removesuffix(" coins")) for text in units]
             assert [turn["received"] for turn in asks] == [f"{round(10 * x / max(10, sum(wanted)), 1):g} coins" for x in wanted]
@@ -134,3 +137,18 @@ def test_the_terminal_shows_the_same(episodes: list) -> None:
     for part in ("told to everyone", "hand: coins 10", "✗ not true", "asks 10 coins → gets 5 coins", "mean points per round"):
         assert part in text
     assert "<<proposal_start>> 10" not in text
+
+
+@pytest.mark.parametrize(
+    ("message", "honest"),
+    [
+        ("I value hats most.", True),
+        ("I value balls most.", False),
+        ("Agreed.", None),  # claims nothing
+        ("I take 1 books, 2 hats, 0 balls.", None),  # an offer names everything
+    ],
+)
+def test_a_message_that_claims_nothing_is_no_lie(message: str, honest: bool | None) -> None:
+    played = Split("", ("", ""), ("", ""), (frozenset({"hats"}), frozenset({"books"})), ("books", "hats", "balls"))
+    said = detente.play("deal_or_no_deal", ["fair_half", "fair_half"])[0].rounds[0].turns[0]
+    assert played.honest(replace(said, player=0, action=message)) is honest

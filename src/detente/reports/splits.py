@@ -25,9 +25,12 @@ class Split:
     truth: tuple[frozenset[str], ...]
     vocabulary: tuple[str, ...]
 
-    def honest(self, message: Turn) -> bool:
-        """Whether a message names the truth and only it."""
-        return named(message.action, self.vocabulary) == self.truth[message.player]
+    def honest(self, message: Turn) -> bool | None:
+        """Whether a message names the truth and only it; None where it claims nothing: it names no word, or every word."""
+        words = named(message.action, self.vocabulary)
+        if words == self.truth[message.player]:
+            return True
+        return False if 0 < len(words) < len(self.vocabulary) else None
 
 
 def split(episode: Episode, played: Round) -> Split | None:

@@ -26,6 +26,7 @@ KINDS = {
 }
 
 
+WORD = {True: (" ✓ true", "green"), False: (" ✗ not true", "red"), None: (" no claim", "dim")}  # of a message
 LONGEST = 2000  # characters of one answer on the page
 
 
@@ -157,7 +158,7 @@ def _answer(episode: Episode, held: Split | None, turn: Turn) -> Text:
     elif turn.phase == "decision":
         text.append(f" → gets {held.received[turn.player]}")
     else:
-        text.append(*((" ✓ true", "green") if held.honest(turn) else (" ✗ not true", "red")))
+        text.append(*WORD[held.honest(turn)])
     probability = cooperation(episode, turn)
     if probability is not None:
         text.append(f"  P({episode.game['cooperative']}) {probability:.2f}", style="dim")

@@ -43,7 +43,7 @@
       line.append(element("span", "said" + tone, turn.answer));
       if (!turn.valid) line.append(element("span", "flag", `invalid, ${turn.action} played instead`));
       else if (turn.action && turn.action !== turn.answer) line.append(element("b", "", turn.action));
-      if (turn.valid && "honest" in turn) line.append(element("span", "", turn.honest ? "true" : "not true"));
+      if (turn.valid && "honest" in turn) line.append(element("span", "", { true: "true", false: "not true", null: "no claim" }[turn.honest]));
       if ("received" in turn) line.append(element("span", "", `gets ${turn.received}`));
       if (turn.p !== null) line.append(element("span", "", `P(${episode.cooperative}) ${turn.p.toFixed(2)}`));
     }
