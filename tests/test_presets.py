@@ -23,7 +23,10 @@ def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
     run = loop.train(options, tmp_path / "run")
     (line,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     summary = json.loads((run / "summary.json").read_text())
-    assert line["grad_norm/main"] > 0 or line["credit/main/std"] == 0  # two strangers rarely close a deal
+    if "deal_or_no_deal" in preset and line["credit/main/std"] == 0:  # two strangers rarely close a deal
+        assert line["reward/main"] == 0
+    else:
+        assert line["grad_norm/main"] > 0
     assert summary["preset"] == preset
     assert summary["learners"]["main"]["algorithm"] == algorithm
     assert (run / "adapters" / "main" / "000001" / "adapter_model.safetensors").exists()

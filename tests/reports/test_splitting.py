@@ -109,7 +109,7 @@ def test_references_are_measured_like_learners() -> None:
     ]
 
 
-def test_thresholds_are_the_acceptance_numbers() -> None:
+def test_thresholds_of_trust_and_split() -> None:
     limits = thresholds(anchors(trust_and_split()))
     found = (limits.wasteful, limits.grabbing, limits.efficient, limits.holds, limits.yields, limits.exploited)
     assert found == pytest.approx((0.65, 8, 0.85, 25, 35, 40))
