@@ -93,7 +93,7 @@ def faults(module: str, source: str) -> list[str]:
     outer = {name.partition(".")[0] for name in names} - {"detente"} - sys.stdlib_module_names
     own, outside = longest(module, ALLOWED), longest(module, OUTSIDE)
     if own is None:
-        return [] if module in TOP else [f"{module} has no line in ALLOWED"]
+        return [] if module.partition(".")[0] in TOP else [f"{module} has no line in ALLOWED"]
     package = {module.rpartition(".")[0] or module} if ALLOWED[own] else set()
     wrong = {name for name in inner if not within(name, ALLOWED[own] | package)}
     wrong |= outer - OUTSIDE[outside] if outside is not None else set()

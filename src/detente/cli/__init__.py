@@ -1,0 +1,70 @@
+"""The commands; the only place that reads the command line, and the only one that turns an error into a sentence.
+
+    detente train | play | report | list  ──> one call into the library
+
+Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from detente.cli import listing, playing, training
+from detente.cli.terminal import complain, explain, hush
+
+__all__ = ["app", "explain", "main"]
+
+app = typer.Typer(name="detente", add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Train language-model agents in social dilemmas, and see whether they cooperate and cannot be exploited."""
+    if version:
+        from importlib import metadata
+
+        print(metadata.version("detente"))
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command()(training.train)
+app.command()(playing.play)
+app.command()(training.report)
+app.command(name="list")(listing.list_names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, 2 for what the user can put right, 130 for Ctrl-C, 1 for a fault of ours."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    if not debug:
+        hush()
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("detente", [word for word in words if word != "--debug"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        return done.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError):  # what standard output did not take must not be tried again when Python exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read our output, head for one, has seen enough
+            return 0
+        if debug:
+            traceback.print_exc()
+        sentence, status = explain(error)
+        complain(sentence)
+        return status
+    return 0

@@ -1,0 +1,74 @@
+"""``list``: what there is, one line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from detente.errors import unknown
+
+
+def list_names(
+    what: Annotated[str, typer.Argument(metavar="KIND", help="games, players, algorithms, presets or models.")],
+) -> None:
+    """Say what there is, one line each."""
+    if what not in LISTS:
+        raise unknown("list", what, LISTS)
+    described = LISTS[what]()
+    width = max(map(len, described), default=0)
+    for name, description in described.items():
+        print(f"{name:<{width}}  {description}".rstrip())
+
+
+def _games() -> Mapping[str, str]:
+    from detente.games import GAMES
+
+    return _first_lines(GAMES)
+
+
+def _players() -> Mapping[str, str]:
+    from detente.players.scripted import MATRIX, SPLITTING
+
+    families: dict[str, Mapping[str, object]] = {"matrix": MATRIX, "splitting": SPLITTING}
+    scripts = _first_lines({**SPLITTING, **MATRIX})
+    where = {name: " and ".join(family for family, strategies in families.items() if name in strategies) for name in scripts}
+    return {
+        **{name: f"In {where[name]} games: {line}" for name, line in scripts.items()},
+        "human": "You, at this terminal.",
+        "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
+        "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder.",
+    }
+
+
+def _algorithms() -> Mapping[str, str]:
+    from detente.options import ALGORITHMS
+
+    return ALGORITHMS
+
+
+def _presets() -> Mapping[str, str]:
+    from detente.config import load, preset_names
+
+    return {name: load(name).description for name in preset_names()}
+
+
+def _models() -> Mapping[str, str]:
+    from detente.models import MODELS
+
+    return MODELS
+
+
+LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
+    "games": _games,
+    "players": _players,
+    "algorithms": _algorithms,
+    "presets": _presets,
+    "models": _models,
+}
+
+
+def _first_lines(documented: Mapping[str, object]) -> dict[str, str]:
+    return {name: (inspect.getdoc(value) or "").partition("\n")[0] for name, value in documented.items()}

@@ -1,0 +1,32 @@
+"""``play``: episodes between anybody, and their transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detente.cli.terminal import console
+
+
+def play(
+    preset: Annotated[str, typer.Argument(help="A preset or a game.")],
+    seats: Annotated[str, typer.Option(help="Who plays, e.g. tit_for_tat,human: see 'detente list players'.")],
+    seed: Annotated[int, typer.Option(help="The seed of the first episode.")] = 0,
+    episodes: Annotated[int, typer.Option(min=1, help="How many episodes.")] = 1,
+    save: Annotated[Path | None, typer.Option(help="Also write the episodes to this file (.jsonl).", show_default=False)] = None,
+) -> None:
+    """Play episodes and print their transcripts."""
+    from detente import api
+    from detente.records import write_episodes
+    from detente.reports.transcript import render_text
+
+    played = api.play(preset, seats.split(","), seed=seed, episodes=episodes)
+    if save is not None:
+        write_episodes(save, played)
+    screen = console()
+    for number, episode in enumerate(played, start=1):
+        if episodes > 1:
+            screen.rule(f"episode {number}")
+        screen.print(render_text(episode), markup=False, highlight=False)

@@ -1,0 +1,59 @@
+"""What all commands share: the console, and how an error becomes a sentence and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import typer
+
+from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console() -> Console:
+    """Standard output; wider than rich's 80 columns where it goes to a file, so that tables keep their shape."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 132)
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """One sentence for an error, and the exit status."""
+    while isinstance(error, BaseExceptionGroup):  # episodes run in a task group, which wraps what one of them raises
+        error = error.exceptions[0]
+    if isinstance(error, (KeyboardInterrupt, EOFError, typer.Abort)):
+        return "Stopped; run the same command again to go on.", 130
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, typer.TyperException):
+        said = error.format_message()
+        return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
+    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
+        return "The disk is full; make room and run the same command again to go on.", 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "Memory ran out; lower optimizer.micro_batch_tokens or episodes, or choose a smaller model.", 2
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename} cannot be used: {error.strerror[0].lower()}{error.strerror[1:]}.", 2
+    what = " ".join(f"{type(error).__name__} {error}".split())
+    return f"detente failed: {what}; this is a fault of ours, run again with --debug to see where.", 1
+
+
+def hush() -> None:
+    """Libraries' warnings are not for people; nor are their progress bars, where standard error is no terminal."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def complain(sentence: str) -> None:
+    """Print the sentence to standard error."""
+    from rich.console import Console
+
+    Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)

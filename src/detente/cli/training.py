@@ -1,0 +1,78 @@
+"""``train`` and ``report``: runs, and the pages about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detente.cli.terminal import console
+from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from detente.config import Config
+
+
+def train(
+    target: Annotated[str, typer.Argument(metavar="PRESET", help="A preset, a preset file (.yaml) or a run folder.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. optimizer.lr=1e-4.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run folder; an existing one is resumed.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
+) -> None:
+    """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
+    from detente import games
+    from detente.policies import check_seats
+
+    changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+    config, folder = _resolve(target, changes, run)
+    check_seats(games.make(**config.game), config.seats)
+    if dry_run:
+        from detente.config import to_yaml
+
+        print(to_yaml(config), end="")
+        return
+    from detente.learning import loop
+    from detente.progress import Progress
+
+    screen = console()
+    screen.print(f"Training {config.preset} with {config.algorithm} in {folder}", highlight=False, soft_wrap=True)
+    with Progress(screen) as progress:
+        loop.train(config, folder, progress=progress)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write.", show_default=False)] = None,
+) -> None:
+    """Write one HTML page about a run, or about several side by side."""
+    from detente import reports
+
+    page = reports.report(runs, out)
+    screen = console()
+    if len(runs) > 1:
+        screen.print(reports.contrast_table(runs))
+    screen.print(f"Wrote {page}", highlight=False, soft_wrap=True)
+
+
+def _resolve(target: str, overrides: Sequence[str], run: Path | None) -> tuple[Config, Path]:
+    """The options of a run and its folder; a run folder is a preset of its own, and the place to go on."""
+    from detente.config import load
+
+    stored = Path(target) / "config.yaml"
+    if stored.is_file():
+        return load(str(stored), overrides), run or Path(target)
+    if "/" in target and not target.endswith((".yaml", ".yml")):
+        raise UserError(f"{target} is not a run folder: it has no config.yaml.")
+    config = load(target, overrides)
+    return config, run or _default_run(config, overrides)
+
+
+def _default_run(config: Config, overrides: Iterable[str]) -> Path:
+    """runs/PRESET/ALGORITHM-seedN, followed by the other overrides: two different commands never meet in one folder."""
+    others = [item for item in overrides if not item.startswith(("algorithm=", "seed="))]
+    parts = [config.algorithm, f"seed{config.seed}", *(re.sub(r"[^\w.=+-]+", "_", item) for item in others)]
+    return Path("runs", config.preset, "-".join(parts))
