@@ -25,7 +25,9 @@ def versus(name: str, moves: str, expect: str) -> None:
     """Against these moves of the other player the strategy answers so, round by round."""
     own = ""
     for t in range(len(moves)):
-        own += MATRIX[name](seen(own, moves[:t]), random.Random(t))
+        probabilities = MATRIX[name](seen(own, moves[:t]))
+        assert sorted(probabilities) == [0, 1], f"{name} hesitates"
+        own += "CD"[probabilities.index(1)]
     assert own == expect, f"{name} against {moves}"
 
 
@@ -42,9 +44,9 @@ def test_records():
     versus("generous_tit_for_tat", "CCCCC", expect="CCCCC")
 
 
-def cooperation(name: str, own: str, other: str, n: int = 4000) -> float:
-    view = seen(own, other)
-    return sum(MATRIX[name](view, random.Random(seed)) == "C" for seed in range(n)) / n
+def drawn(name: str, own: str, other: str, n: int = 4000) -> float:
+    observation = Observation("", seen(own, other), "", ())
+    return sum(asyncio.run(scripted(name, seed).act(observation)).text == "<A>" for seed in range(n)) / n
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,8 @@ def cooperation(name: str, own: str, other: str, n: int = 4000) -> float:
     ],
 )
 def test_probabilities(name, own, other, expect):
-    assert cooperation(name, own, other) == pytest.approx(expect, abs=4 * (expect * (1 - expect) / 4000) ** 0.5)
+    assert MATRIX[name](seen(own, other)) == pytest.approx((expect, 1 - expect))
+    assert drawn(name, own, other) == pytest.approx(expect, abs=4 * (expect * (1 - expect) / 4000) ** 0.5)
 
 
 def test_extort_2_of_stewart_and_plotkin():
@@ -104,7 +107,7 @@ def test_generosity_on_other_payoffs():
 def test_no_dilemma_no_extortion(name, game):
     table = make(game).payoffs if game != "asymmetric" else (((3, 3), (0, 6)), ((5, 0), (1, 1)))
     with pytest.raises(UserError, match="prisoner's dilemma"):
-        MATRIX[name](seen("C", "D", table), random.Random(0))
+        MATRIX[name](seen("C", "D", table))
 
 
 def mean_rewards(row: str, column: str, game: str = "ipd") -> tuple[float, float]:

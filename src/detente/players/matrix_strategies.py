@@ -1,78 +1,78 @@
-"""Strategies for matrix games: the next action as a pure function of what was seen.
+"""Strategies for matrix games: the probability of each action as a pure function of what was seen.
 
 "To cooperate" is to play the first action and "to defect" the second; the docstring of each strategy names its source. Adding
-one is a function and a line in ``MATRIX``.
+one is a function and a line in ``MATRIX``. Whoever plays a strategy draws from its probabilities.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from detente.errors import UserError
 from detente.games.matrix import MatrixView, Payoffs
 
-MatrixStrategy = Callable[[MatrixView, random.Random], str]
+Probabilities = tuple[float, ...]  # of each action, in the order of view.actions
+MatrixStrategy = Callable[[MatrixView], Probabilities]
 
 
-def always_cooperate(view: MatrixView, rng: random.Random) -> str:
+def always_cooperate(view: MatrixView) -> Probabilities:
     """Cooperate whatever happens (Axelrod, The Evolution of Cooperation, 1984)."""
-    return view.actions[0]
+    return cooperate(view)
 
 
-def always_defect(view: MatrixView, rng: random.Random) -> str:
+def always_defect(view: MatrixView) -> Probabilities:
     """Defect whatever happens (ALL D in Axelrod and Hamilton, The evolution of cooperation, Science 1981)."""
-    return view.actions[1]
+    return cooperate(view, 0.0)
 
 
-def random_action(view: MatrixView, rng: random.Random) -> str:
+def random_action(view: MatrixView) -> Probabilities:
     """Every action with the same probability (RANDOM in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
-    return rng.choice(view.actions)
+    return (1 / len(view.actions),) * len(view.actions)
 
 
-def tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+def tit_for_tat(view: MatrixView) -> Probabilities:
     """Cooperate, then do what the other did last (Rapoport, in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
-    return view.other[-1] if view.other else view.actions[0]
+    return pick(view, view.other[-1]) if view.other else cooperate(view)
 
 
-def suspicious_tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+def suspicious_tit_for_tat(view: MatrixView) -> Probabilities:
     """Defect, then do what the other did last (Boyd and Lorberbaum, Nature 1987)."""
-    return view.other[-1] if view.other else view.actions[1]
+    return pick(view, view.other[-1]) if view.other else cooperate(view, 0.0)
 
 
-def tit_for_two_tats(view: MatrixView, rng: random.Random) -> str:
+def tit_for_two_tats(view: MatrixView) -> Probabilities:
     """Defect only after two defections in a row (Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
     recent = view.other[-2:]
-    return view.actions[1] if len(recent) == 2 and view.actions[0] not in recent else view.actions[0]
+    return cooperate(view, 0.0 if len(recent) == 2 and view.actions[0] not in recent else 1.0)
 
 
-def generous_tit_for_tat(view: MatrixView, rng: random.Random) -> str:
+def generous_tit_for_tat(view: MatrixView) -> Probabilities:
     """Tit for tat that forgives a defection now and then, as often as still resists defectors (Nowak and Sigmund, Nature 1992)."""
-    forgiving = rng.random() < generosity(view)
-    return view.actions[0] if forgiving else tit_for_tat(view, rng)
+    forgiving = generosity(view)
+    defected = view.other and view.other[-1] != view.actions[0]
+    return cooperate(view, forgiving if defected else 1.0)
 
 
-def grim_trigger(view: MatrixView, rng: random.Random) -> str:
+def grim_trigger(view: MatrixView) -> Probabilities:
     """Cooperate until the other defects once, then defect for ever (Friedman, Review of Economic Studies 1971)."""
-    return view.actions[1] if any(action != view.actions[0] for action in view.other) else view.actions[0]
+    return cooperate(view, float(all(action == view.actions[0] for action in view.other)))
 
 
-def win_stay_lose_shift(view: MatrixView, rng: random.Random) -> str:
+def win_stay_lose_shift(view: MatrixView) -> Probabilities:
     """Keep one's action while the other cooperates, else change it (Pavlov in Nowak and Sigmund, Nature 1993)."""
     if not view.own:
-        return view.actions[0]
+        return cooperate(view)
     cooperated = view.own[-1] == view.actions[0]
     won = view.other[-1] == view.actions[0]
-    return view.actions[0] if cooperated == won else view.actions[1]
+    return cooperate(view, float(cooperated == won))
 
 
-def extort(view: MatrixView, rng: random.Random) -> str:
+def extort(view: MatrixView) -> Probabilities:
     """Take chi = 2 times the other's surplus over mutual defection: Extort-2 (Press and Dyson 2012; Stewart and Plotkin 2012)."""
     if not view.own:
-        return view.actions[0]
-    after = extortion(view)
+        return cooperate(view)
     joint = 2 * (view.own[-1] != view.actions[0]) + (view.other[-1] != view.actions[0])
-    return view.actions[0] if rng.random() < after[joint] else view.actions[1]
+    return cooperate(view, extortion(view)[joint])
 
 
 MATRIX: dict[str, MatrixStrategy] = {
@@ -88,6 +88,16 @@ MATRIX: dict[str, MatrixStrategy] = {
     "extort": extort,
 }
 DILEMMA_ONLY = ("generous_tit_for_tat", "extort")  # their probabilities come from the payoffs of a prisoner's dilemma
+
+
+def cooperate(view: MatrixView, p: float = 1.0) -> Probabilities:
+    """The first action with probability p, else the second."""
+    return (p, 1 - p, *(0.0 for _ in view.actions[2:]))
+
+
+def pick(view: MatrixView, chosen: str) -> Probabilities:
+    """That action for certain."""
+    return tuple(float(action == chosen) for action in view.actions)
 
 
 def generosity(view: MatrixView) -> float:

@@ -40,13 +40,13 @@ class Scripted:
         """Answer at once; raises UserError where the strategy is made for games of another family."""
         seed = derive(self.seed, "turn", self.turn)
         self.turn += 1
-        return Completion(self._answer(observation.view, random.Random(seed)), self.policy, seed)
-
-    def _answer(self, view: object, rng: random.Random) -> str:
+        view, rng = observation.view, random.Random(seed)
         if isinstance(view, MatrixView) and self.name in MATRIX:
-            return view.answers[view.actions.index(MATRIX[self.name](view, rng))]
+            probabilities = MATRIX[self.name](view)
+            (answer,) = rng.choices(view.answers, probabilities)
+            return Completion(answer, self.policy, seed, probabilities=probabilities)
         if isinstance(view, SplitView) and self.name in SPLITTING:
-            return SPLITTING[self.name](view, rng)
+            return Completion(SPLITTING[self.name](view, rng), self.policy, seed)
         families = " and ".join(family for family, names in FAMILIES.items() if self.name in names)
         raise UserError(f"The strategy '{self.name}' plays {families} games only.")
 

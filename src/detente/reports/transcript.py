@@ -67,7 +67,9 @@ def rows(played: Round) -> list[list[Turn]]:
 
 
 def cooperation(episode: Episode, turn: Turn) -> float | None:
-    """The policy's own probability of the cooperative action at this turn, where the game has one and the policy gave it."""
+    """A model's own probability of the cooperative action at this turn, where the game has one and the model gave it."""
+    if turn.completion.policy.kind == "script":
+        return None  # its moves say as much
     actions, cooperative = episode.game.get("actions", ()), episode.game.get("cooperative")
     probabilities = turn.completion.probabilities
     if cooperative not in actions or len(probabilities) != len(actions):
