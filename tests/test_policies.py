@@ -14,6 +14,7 @@ from detente.options import AnswerOptions
 from detente.players.human import Human
 from detente.policies import Policies
 from detente.records import PolicyRef
+from detente.rollout import Match, play_matches
 
 
 def policies(game="ipd", **answer):
@@ -39,7 +40,7 @@ def test_scripts_and_people_need_no_model():
     assert table.resolve("human") == PolicyRef("human", "human")
     assert table.player(table.resolve("tit_for_tat"), chat="x", seed=1).policy == PolicyRef("script", "tit_for_tat")
     assert isinstance(table.player(table.resolve("human"), chat="x", seed=1), Human)
-    assert table.base is None
+    assert table.hosts == []
 
 
 def test_a_base_model_answers_as_the_options_say(tiny_model):
@@ -63,7 +64,7 @@ def test_a_run_stands_for_its_newest_adapter_or_the_one_asked_for(small_run):
     assert table.resolve(f"{small_run}@1") == PolicyRef("adapter", str(small_run), 1)  # and is loaded once
     folder = small_run / "adapters" / "main" / "000001"
     assert table.resolve(str(folder)) == PolicyRef("adapter", str(folder), 1)
-    assert len(table.engine.policies) == 3
+    assert len(table.hosts[0].engine.policies) == 3
 
 
 def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run, tmp_path):
@@ -94,11 +95,24 @@ def test_names_that_nobody_answers_to(game, name, sentence, small_run, monkeypat
     assert "\n" not in str(caught.value)
 
 
-def test_language_models_at_one_table_share_a_base_model(small_run, other_model):
+def test_language_models_of_different_bases_meet(small_run, other_model):
     table = policies()
+    trained, other = table.resolve(str(small_run)), table.resolve(f"model:{other_model / 'model'}")
+    assert table.home(trained) is not table.home(other)
+    for policy in (trained, other):
+        assert table.player(policy, chat="x", seed=1).engine is table.home(policy).engine
+    seats = [table.player(policy, chat=f"x{seat}", seed=seat) for seat, policy in enumerate((trained, other))]
+    (episode,) = play_matches([Match(table.game, 0, seats)])
+    assert episode.policies == (trained, other)
+    assert all(turn.completion.tokens for turn in episode.turns())
+
+
+def test_a_base_model_is_loaded_once(small_run, tiny_model):
+    table = policies()
+    table.resolve(f"model:{tiny_model}")
     table.resolve(str(small_run))
-    with pytest.raises(UserError, match=r"share a base model; this one is '.*tiny', not '.*other.*'\.$"):
-        table.resolve(f"model:{other_model / 'model'}")
+    table.resolve(f"model:{tiny_model}")
+    assert len(table.hosts) == 1
 
 
 def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path):

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detente.config import read
-from detente.engines.base import Engine, Sampling
+from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.options import AnswerOptions
@@ -24,6 +25,7 @@ from detente.records import PolicyRef
 if TYPE_CHECKING:
     from detente.engines.transformers import TransformersEngine
     from detente.models import LanguageModel
+    from detente.players.chat import ChatFormat
 
 
 def check_seats(game: Game, names: Sequence[str]) -> None:
@@ -32,28 +34,42 @@ def check_seats(game: Game, names: Sequence[str]) -> None:
         raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
 
 
+@dataclass(frozen=True)
+class Host:
+    """A base model, the engine that serves it and its adapters, and how it chats."""
+
+    base: LanguageModel
+    engine: TransformersEngine
+    chat: ChatFormat
+
+
 class Policies:
-    """Everybody who can sit down at a table. Language models share one base model and one engine."""
+    """Everybody who can sit down at a table. Each base model is loaded once, with one engine for it and all of its adapters."""
 
     def __init__(self, game: Game, answer: AnswerOptions, *, dtype: str = "float32", device: str = "auto") -> None:
         self.game, self.answer, self.dtype, self.device = game, answer, dtype, device
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
-        self.base: LanguageModel | None = None
-        self.engine: TransformersEngine | None = None
+        self.hosts: list[Host] = []  # the first one serves whoever was not asked for by name: a run's learners
+        self.homes: dict[PolicyRef, Host] = {}
 
     def use(self, base: LanguageModel, engine: TransformersEngine) -> None:
-        """Let language models play through this engine."""
+        """Let language models on this base play through this engine."""
         from detente.players.chat import ChatFormat
 
-        self.base, self.engine, self._chat = base, engine, ChatFormat(base.tokenizer)
+        self.hosts.insert(0, Host(base, engine, ChatFormat(base.tokenizer)))
+
+    def home(self, policy: PolicyRef) -> Host:
+        """What serves a language model."""
+        return self.homes.get(policy) or self.hosts[0]
 
     def resolve(self, name: str) -> PolicyRef:
         """The policy that a name stands for, ready to play; UserError where there is none."""
         if name == "human":
             return PolicyRef("human", "human")
         if name.startswith("model:"):
-            self._need_base(name.removeprefix("model:"))
-            return PolicyRef("base", name)
+            policy = PolicyRef("base", name)
+            self.homes[policy] = self._host(name.removeprefix("model:"), self.dtype)
+            return policy
         if name in scripted_names(self.game):
             return PolicyRef("script", name)
         path, _, version = (name, "", "") if "@" not in name or Path(name).is_dir() else name.rpartition("@")
@@ -74,44 +90,48 @@ class Policies:
             return scripted(policy.name, seed)
         from detente.players.llm import LLMPlayer
 
-        engine: Engine | None = self.engine
-        assert engine is not None
+        host = self.home(policy)
         sampling = Sampling(self.answer.temperature, self.answer.max_tokens)
-        return LLMPlayer(engine, self._chat, policy, chat, seed, self.answer.policy, self.answer.retries, sampling)
+        return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.policy, self.answer.retries, sampling)
 
     def _adapter(self, path: Path, version: str, name: str) -> PolicyRef:
         from detente.learning import adapters
 
+        dtype = self.dtype
         if (path / "config.yaml").exists():
             if version and not version.isdigit():
                 raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
-            run = read(path / "config.yaml")
-            if self.base is None:
-                self.dtype = run.dtype
-            self._need_base(run.model)
+            dtype = read(path / "config.yaml").dtype
             folder = adapters.newest(path, version=int(version) if version else None)
         elif (path / "adapter_config.json").exists():
             folder = path
-            self._need_base(adapters.base_model(folder) if self.base is None else self.base.name)
         else:
             raise UserError(f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json).")
-        assert self.base is not None
-        assert self.engine is not None
-        number = int(folder.name) if folder.name.isdigit() else 0
-        policy = PolicyRef("adapter", str(path), number)
+        policy = PolicyRef("adapter", str(path), int(folder.name) if folder.name.isdigit() else 0)
+        host = self.homes[policy] = self._host_of(folder, dtype)
         self.folders[policy] = folder
-        if not self.engine.serves(policy):
-            weights, config = adapters.load(folder, self.base)
-            self.engine.serve(policy, weights, config)
+        if not host.engine.serves(policy):
+            weights, config = adapters.load(folder, host.base)
+            host.engine.serve(policy, weights, config)
         return policy
 
-    def _need_base(self, model: str) -> None:
-        if self.base is None:
+    def _host_of(self, folder: Path, dtype: str) -> Host:
+        """What can serve an adapter: its base model by weights or by name. A foreign adapter goes on the first base there is."""
+        from detente.learning import adapters
+
+        name, fingerprint = adapters.trained_on(folder)
+        loaded = [host for host in self.hosts if fingerprint in (None, host.base.fingerprint)]
+        return loaded[0] if loaded else self._host(name, dtype)
+
+    def _host(self, model: str, dtype: str) -> Host:
+        found = next((host for host in self.hosts if host.base.name == model), None)
+        if found is None:
             from detente import models
             from detente.engines.transformers import TransformersEngine
             from detente.players.chat import ChatFormat
 
-            base = models.load(model, dtype=self.dtype, device=self.device)
-            self.use(base, TransformersEngine(base.model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens))
-        elif self.base.name != model:
-            raise UserError(f"All language models at one table share a base model; this one is '{self.base.name}', not '{model}'.")
+            base = models.load(model, dtype=dtype, device=self.device)
+            chat = ChatFormat(base.tokenizer)
+            found = Host(base, TransformersEngine(base.model, base.tokenizer, chat.end_tokens), chat)
+            self.hosts.append(found)
+        return found

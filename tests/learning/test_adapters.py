@@ -60,7 +60,7 @@ def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_
         text = file.read_bytes().decode(errors="replace")
         assert str(tmp_path) not in text
         assert lively_model not in text
-    assert adapters.base_model(folder) == "pocket"
+    assert adapters.trained_on(folder)[0] == "pocket"
     config = json.loads((folder / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["inference_mode"]) == ("pocket", True)
 
@@ -97,7 +97,7 @@ def test_a_damaged_folder_is_refused(saved, file, damage):
     assert "\n" not in str(caught.value)
     if file == "detente.json":
         with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
-            adapters.base_model(folder)
+            adapters.trained_on(folder)
 
 
 def test_a_folder_that_is_not_there(saved, tmp_path):

@@ -70,3 +70,13 @@ def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
 def test_what_does_not_fit_is_said_in_one_sentence(open_run, options, sentence):
     with pytest.raises(UserError, match=sentence):
         open_run(**options)
+
+
+def test_a_frozen_seat_may_be_on_another_base_model(open_run, tiny_model, tmp_path):
+    run = open_run(seats=["main", f"model:{tiny_model}"])
+    run.session.publish()
+    (episode, *_) = run.play()
+    other = episode.policies[1]
+    assert run.session.policies.home(other).base.fingerprint != run.session.base.fingerprint
+    assert all(turn.completion.tokens for turn in episode.turns(1))
+    assert other not in run.session.sources(tmp_path, set(episode.policies))

@@ -92,10 +92,10 @@ def versions_in(folder: Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
 
 
-def base_model(folder: Path) -> str:
-    """The name of the model that an adapter folder belongs to."""
+def trained_on(folder: Path) -> tuple[str, str | None]:
+    """Name and fingerprint of the model that an adapter folder belongs to; of a foreign adapter the name alone."""
     card = _json(folder / (CARD if (folder / CARD).exists() else "adapter_config.json"))
-    return str(card.get("base_model") or card.get("base_model_name_or_path"))
+    return str(card.get("base_model") or card.get("base_model_name_or_path")), card.get("base_fingerprint")
 
 
 def _json(path: Path) -> dict[str, Any]:

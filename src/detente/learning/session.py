@@ -70,9 +70,14 @@ class Session:
                 self.engine.serve(policy, weights, config)
 
     def sources(self, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
-        """For the audit: how to run the model under each policy that played and under the base model, not asking the engine."""
+        """For the audit: how to run the model under each policy that played and under the base model, not asking the engine.
+
+        Policies on another base model are left out.
+        """
         scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): self.model.disable_adapter}
         for policy in played:
+            if policy.kind in ("base", "adapter") and self.policies.home(policy).base is not self.base:
+                continue
             if policy.kind == "base":
                 scopes[policy] = self.model.disable_adapter
             elif policy.kind == "adapter" and policy in (learner.policy for learner in self.learners.values()):
