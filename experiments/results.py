@@ -21,6 +21,7 @@ from typing import Any
 from detente import games
 from detente.config import load
 from detente.evaluation.final import evaluate
+from detente.evaluation.statistics import spread
 from detente.policies import Policies
 from detente.records import PolicyRef
 
@@ -112,7 +113,7 @@ def cell(values: list[float | None]) -> str:
     known = [v for v in values if v is not None]
     if not known:
         return "-"
-    return f"{sum(known) / len(known):.2f} ({min(known):.2f} to {max(known):.2f})"
+    return str(spread(known))
 
 
 def main() -> None:

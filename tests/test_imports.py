@@ -16,13 +16,14 @@ MODULES = {
 
 BASE = {"errors", "records", "seeding"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout"}
-TRAIN = BASE | {"config", "options", "models", "engines", "learning"}
+TRAIN = BASE | {"files", "config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "seeding": set(),
+    "files": {"errors"},
     "options": {"errors"},
     "config": {"errors", "options"},
     "games": BASE,
@@ -36,10 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loss": set(),
     "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},
-    "evaluation": PLAY | {"config", "policies"},
+    "evaluation": PLAY | {"files", "config", "policies"},
+    "evaluation.statistics": set(),
     **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
     "evaluation.best_response": PLAY | {"config", "policies", "learning.loop"},
-    "reports": PLAY | {"config", "evaluation.measures", "evaluation.statistics"},
+    "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
@@ -51,6 +53,7 @@ OUTSIDE: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "seeding": set(),
+    "files": set(),
     "games": set(),
     "rollout": set(),
     "engines.base": set(),

@@ -6,7 +6,8 @@ import pytest
 
 from detente import config
 from detente.errors import UserError
-from detente.learning.run_folder import opened, replace_text
+from detente.files import replace_text
+from detente.learning.run_folder import opened
 from detente.records import Episode, PolicyRef, Round, read_episodes
 
 EPISODE = Episode({"name": "ipd"}, 7, (PolicyRef("script", "random"),) * 2, (Round((), (3.0, 3.0), {}),))

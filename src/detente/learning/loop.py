@@ -19,11 +19,12 @@ from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import Side, measured, measures
+from detente.files import replace_text
 from detente.learning import adapters, checkpoint
 from detente.learning.audit import audit
 from detente.learning.batch import trajectories
 from detente.learning.opponents import Seating, seatings
-from detente.learning.run_folder import RunFolder, opened, replace_text
+from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, open_session
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches

@@ -5,9 +5,7 @@ config.yaml  metrics.jsonl  episodes/NNNNNN.jsonl  adapters/NAME/NNNNNN/  checkp
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +14,11 @@ from typing import Any
 
 from detente.config import Config, read, to_yaml
 from detente.errors import UserError
+from detente.files import check_same, locked, replace_text
 from detente.records import Episode, write_episodes
 
 MAY_CHANGE = ("iterations", "threads", "concurrency", "description")
+ANOTHER = "give --run another folder"
 BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
 
 
@@ -68,15 +68,10 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
     if not missing and not run.options.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
         raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
     path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"The run folder {path} is in use by another process; wait for it or give --run another folder."
-            ) from None
+    with locked(path, f"The run folder {path}", ANOTHER):
         if run.options.exists():
-            _same_options(path, read(run.options), config)
+            stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(run.options), config))
+            check_same(f"The run {path}", stored, given, ANOTHER)
         try:
             yield run
         finally:
@@ -86,36 +81,6 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
                 with suppress(OSError):  # somebody else may have put something there
                     for folder in missing:
                         folder.rmdir()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _same_options(path: Path, stored: Config, given: Config) -> None:
-    old, new = (_dotted(config.model_dump(mode="json", exclude=set(MAY_CHANGE))) for config in (stored, given))
-    differing = [key for key in old | new if old.get(key, "unset") != new.get(key, "unset")]
-    if differing:
-        key, *others = differing
-        also = f" (other options differ too: {', '.join(others)})" if others else ""
-        raise UserError(
-            f"The run {path} was started with {key}={old.get(key, 'unset')} and not {new.get(key, 'unset')}{also}; "
-            "give --run another folder, or repeat the options it was started with."
-        )
-
-
-def _dotted(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"credit": {"beta": 2}} -> {"credit.beta": 2}."""
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
-    return flat
 
 
 def _iteration(line: str) -> int:

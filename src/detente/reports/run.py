@@ -14,12 +14,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 from detente.errors import UserError
 from detente.evaluation.measures import TABLES, flat_tables
+from detente.evaluation.statistics import spread
+from detente.files import short_names
 
 GIVEN = ("cooperate_given", "ask_higher_given", "ask_lower_given", "ask_told")  # in metrics: TABLE/LEARNER/CONDITION
 
@@ -143,17 +146,18 @@ class Arm:
         width = -(-len(found) // most)
         points = sorted(found.items())
         bins = [points[i : i + width] for i in range(0, len(points), width)]
+        spreads = [[spread(values) for _, values in each] for each in bins]
         return Series(
             iterations=tuple(each[-1][0] for each in bins),
-            values=tuple(_mean([_mean(values) for _, values in each]) for each in bins),
-            low=tuple(_mean([min(values) for _, values in each]) for each in bins),
-            high=tuple(_mean([max(values) for _, values in each]) for each in bins),
+            values=tuple(fmean(one.mean for one in each) for each in spreads),
+            low=tuple(fmean(one.least for one in each) for each in spreads),
+            high=tuple(fmean(one.greatest for one in each) for each in spreads),
         )
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
     """Read run folders, each labelled by the shortest end of its path that no other has; raises UserError."""
-    return tuple(_read(path, label) for path, label in zip(paths, _labels(paths), strict=True))
+    return tuple(_read(path, label) for path, label in zip(paths, short_names(paths), strict=True))
 
 
 def arms(runs: Sequence[Run]) -> tuple[Arm, ...]:
@@ -187,16 +191,6 @@ def _lines(path: Path) -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(line) for line in finished.splitlines() if line.strip())
 
 
-def _labels(paths: Sequence[Path]) -> list[str]:
-    parts = [path.resolve().parts for path in paths]
-    longest = max((len(p) for p in parts), default=1)
-    for depth in range(1, longest + 1):
-        labels = ["/".join(p[-depth:]) for p in parts]
-        if len(set(labels)) == len(set(parts)):
-            break
-    return labels
-
-
 def _shared_label(runs: Sequence[Run]) -> str:
     """``aa-seed0`` and ``aa-seed42`` are both ``aa``."""
     if len(runs) == 1:
@@ -209,7 +203,3 @@ def _shared_label(runs: Sequence[Run]) -> str:
 
 def _numbers(found: Mapping[str, float | None] | None) -> Numbers:
     return {key: value for key, value in (found or {}).items() if value is not None}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

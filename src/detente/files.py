@@ -1,0 +1,69 @@
+"""What folders that a command fills have in common: files written whole, one writer at a time, options that stay the same.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from detente.errors import UserError
+
+LOCK = ".lock"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+@contextmanager
+def locked(folder: Path, what: str, remedy: str) -> Iterator[None]:
+    """Keep every other process from writing the folder; UserError, which calls it ``what``, where one does already."""
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{what} is in use by another process; wait for it or {remedy}.") from None
+        yield
+
+
+def check_same(what: str, stored: Mapping[str, Any], given: Mapping[str, Any], remedy: str) -> None:
+    """UserError that names the options in which ``given`` differs from what ``what`` was started with."""
+    old, new = dotted(stored), dotted(given)
+    differing = [key for key in old | new if old.get(key, "unset") != new.get(key, "unset")]
+    if differing:
+        key, *others = differing
+        also = f" (other options differ too: {', '.join(others)})" if others else ""
+        raise UserError(
+            f"{what} was started with {key}={old.get(key, 'unset')} and not {new.get(key, 'unset')}{also}; "
+            f"{remedy}, or repeat the options it was started with."
+        )
+
+
+def dotted(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"credit": {"beta": 2}} -> {"credit.beta": 2}."""
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return flat
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """For each path its shortest end that no other one has."""
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(set(parts)):
+            return names
+    return ["/".join(p) for p in parts]
