@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from detente.api import arena as arena
     from detente.api import play as play
     from detente.api import train as train
     from detente.config import Config as Config
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from detente.reports import report as report
 
 _HOMES = {
+    "arena": "detente.api",
     "play": "detente.api",
     "train": "detente.api",
     "Config": "detente.config",
@@ -41,7 +43,7 @@ _HOMES = {
     "Episode": "detente.records",
     "report": "detente.reports",
 }
-__all__ = ["Config", "Episode", "Game", "UserError", "check_game", "load", "make", "play", "report", "train"]
+__all__ = ["Config", "Episode", "Game", "UserError", "arena", "check_game", "load", "make", "play", "report", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The library in two calls: ``play`` and ``train``.
+"""The library in a few calls: ``play``, ``train`` and ``arena``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from detente import games
 from detente.config import Config, load, preset_names
@@ -17,6 +18,9 @@ from detente.policies import Policies, check_seats
 from detente.records import Episode
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
+
+if TYPE_CHECKING:
+    from detente.evaluation.arena import Watch
 
 
 def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
@@ -52,6 +56,22 @@ def train(config: Config, run: str | Path) -> Path:
     from detente.learning import loop
 
     return loop.train(config, Path(run))
+
+
+def arena(
+    preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 64, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Let every agent play every agent and write arena.json, arena.png and index.html; goes on where an arena was stopped.
+
+    Agents are named as for ``play``. Returns what arena.json holds; see ``detente.evaluation.arena.arena``.
+    """
+    from detente.evaluation import arena as cross_play
+    from detente.reports.cross_play import cross_play_page
+
+    config = load(preset) if isinstance(preset, str) else preset
+    found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch)
+    cross_play_page(Path(folder))
+    return found
 
 
 def _table(name: str | Game) -> Policies:

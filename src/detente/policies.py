@@ -94,6 +94,14 @@ class Policies:
         sampling = Sampling(self.answer.temperature, self.answer.max_tokens)
         return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.policy, self.answer.retries, sampling)
 
+    def weights(self, policy: PolicyRef) -> str | None:
+        """What identifies the weights of a policy that was asked for by name; None for whoever has none of ours."""
+        from detente.learning import adapters
+
+        if policy in self.folders:
+            return adapters.digest(self.folders[policy])
+        return self.home(policy).base.fingerprint if policy.kind == "base" else None
+
     def _adapter(self, path: Path, version: str, name: str) -> PolicyRef:
         from detente.learning import adapters
 

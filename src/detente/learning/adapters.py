@@ -8,6 +8,7 @@ They load in ``PeftModel.from_pretrained`` and in a vLLM server untouched.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -96,6 +97,14 @@ def trained_on(folder: Path) -> tuple[str, str | None]:
     """Name and fingerprint of the model that an adapter folder belongs to; of a foreign adapter the name alone."""
     card = _json(folder / (CARD if (folder / CARD).exists() else "adapter_config.json"))
     return str(card.get("base_model") or card.get("base_model_name_or_path")), card.get("base_fingerprint")
+
+
+def digest(folder: Path) -> str:
+    """16 hex digits that identify the weights of a version and how they are applied."""
+    found = hashlib.sha256()
+    for name in (WEIGHTS, "adapter_config.json"):
+        found.update((folder / name).read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The page loads nothing from anywhere: style, script, drawings and transcripts ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,16 +49,24 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def _html(study: Study, sections: Sequence[Section]) -> str:
-    environment = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = _number
-    environment.filters["breakable"] = _breakable
-    environment.filters["words"] = words
-    return environment.get_template("page.html").render(study=study, sections=sections)
+    return environment().get_template("page.html").render(study=study, sections=sections)
 
 
-def _number(value: float | Undefined) -> str:
+def environment() -> Environment:
+    """The templates of all pages; whatever they are given is escaped."""
+    found = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {"number": _number, "breakable": _breakable, "words": words, "interval": _interval}
+    return found
+
+
+def _number(value: float | Undefined | None) -> str:
     """Two decimals, or a dash for what is not known."""
-    return "–" if isinstance(value, Undefined) else f"{value:.2f}"
+    return "–" if value is None or isinstance(value, Undefined) else f"{value:.2f}"
+
+
+def _interval(found: Mapping[str, float | None]) -> str:
+    """[low, high], or a dash where there is no interval."""
+    return "–" if found["low"] is None else f"[{found['low']:.2f}, {found['high']:.2f}]"
 
 
 def _breakable(name: str) -> Markup:

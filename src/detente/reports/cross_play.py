@@ -1,0 +1,133 @@
+"""An arena to look at: the heatmap as a picture, and a page with the matrix, the ranking and what every pair did.
+
+    arena.json ──> index.html, arena.png, and the tables of the terminal
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from detente.errors import UserError
+from detente.reports.page import environment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Arena = Mapping[str, Any]
+
+
+def read_arena(folder: Path) -> Arena:
+    """The arena.json of a folder; UserError where there is none."""
+    path = folder / "arena.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no finished arena: there is no arena.json.") from None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
+
+
+def cross_play_page(folder: Path) -> Path:
+    """Write index.html and arena.png into an arena's folder; returns the page."""
+    found = read_arena(folder)
+    _save(heatmap(found), folder / "arena.png")
+    page = folder / "index.html"
+    page.write_text(environment().get_template("cross_play.html").render(**page_data(found)), encoding="utf-8")
+    return page
+
+
+def page_data(arena: Arena) -> dict[str, Any]:
+    """What the page shows: the matrix, each cell with its place between the least (0) and greatest (1) mean, and the measures."""
+    rows = matrix(arena)
+    means = [cell["reward"]["mean"] for row in rows for cell in row]
+    low, span = min(means), (max(means) - min(means)) or 1.0
+    measures = dict.fromkeys(name for cell in arena["cells"] for name, value in cell["measures"].items() if value is not None)
+    return {
+        "arena": arena,
+        "labels": [agent["label"] for agent in arena["agents"]],
+        "rows": [[{**cell, "shade": (cell["reward"]["mean"] - low) / span} for cell in row] for row in rows],
+        "measures": list(measures),
+    }
+
+
+def matrix(arena: Arena) -> list[list[dict[str, Any]]]:
+    """The cells, row by row."""
+    count = len(arena["agents"])
+    return [list(arena["cells"][row * count : (row + 1) * count]) for row in range(count)]
+
+
+def heatmap(arena: Arena) -> Figure:
+    """The mean reward of each row agent against each column agent."""
+    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+    from detente.reports.plots import INK, SERIES, STYLE
+
+    labels = [agent["label"] for agent in arena["agents"]]
+    means = [[cell["reward"]["mean"] for cell in row] for row in matrix(arena)]
+    low, high = min(map(min, means)), max(map(max, means))
+    size = max(3.2, 0.95 * len(labels) + 1.6)
+    with matplotlib.rc_context(STYLE):
+        drawn = Figure(figsize=(size + 1.4, size), layout="constrained")
+        axes = drawn.subplots()
+        shades = LinearSegmentedColormap.from_list("shades", ["#f3f8fc", SERIES[0]])
+        picture = axes.imshow(means, cmap=shades, vmin=low, vmax=max(high, low + 1e-9))
+        for i, row in enumerate(means):
+            for j, mean in enumerate(row):
+                dark = mean - low > 0.75 * (high - low)
+                axes.text(j, i, f"{mean:.2f}", ha="center", va="center", color="white" if dark else INK, fontsize=9)
+        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.grid(visible=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_xlabel("against")
+        axes.set_title(f"{arena['game']}: points per round of the row", loc="left")
+        bar = drawn.colorbar(picture, ax=axes, shrink=0.7)
+        bar.outline.set_visible(False)
+        bar.set_label("points per round")
+    return drawn
+
+
+def _save(drawn: Figure, path: Path) -> None:
+    from detente.reports.plots import save
+
+    save(drawn, path)
+
+
+def cross_play_tables(arena: Arena) -> Group:
+    """The matrix and the ranking, for the terminal."""
+    labels = [agent["label"] for agent in arena["agents"]]
+    table = Table(title="points per round of the row agent against the column agent", title_justify="left")
+    table.add_column("")
+    for label in labels:
+        table.add_column(Text(label), justify="right", overflow="fold")
+    for label, row in zip(labels, matrix(arena), strict=True):
+        table.add_row(Text(label, style="bold"), *(_cell(cell["reward"]) for cell in row))
+    ranked = Table(title="ranking by the mean against everybody, oneself included", title_justify="left")
+    for head in ("", "agent", "mean", "in self-play", "worst", "against"):
+        ranked.add_column(head, justify="left" if head in ("agent", "against") else "right")
+    for place in arena["ranking"]:
+        numbers = [f"{place[key]:.2f}" for key in ("self_play", "worst")]
+        ranked.add_row(
+            str(place["rank"]), Text(labels[place["agent"]]), _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]])
+        )
+    return Group(table, ranked)
+
+
+def _cell(found: Mapping[str, float | None]) -> Text:
+    text = Text(f"{found['mean']:.2f}", style="bold")
+    if found["low"] is not None and found["high"] is not None:
+        text.append(f" ±{(found['high'] - found['low']) / 2:.2f}", style="not bold dim")
+    return text

@@ -1,0 +1,205 @@
+"""Cross-play: exact cells of scripts (SPEC 1.7), both seats, resume after a kill, and what is refused."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from detente import config
+from detente.errors import UserError
+from detente.evaluation import arena as cross_play
+from detente.evaluation.arena import arena, ranking, seatings
+from detente.games import make
+from detente.records import read_episodes
+
+
+def play(folder, names, preset="ipd", *overrides, **more):
+    return arena(config.load(preset, overrides), names, folder, **({"episodes": 4} | more))
+
+
+def rewards(found):
+    """[row name, column name] -> (row's points, column's points)."""
+    names = [agent["name"] for agent in found["agents"]]
+    return {
+        (names[cell["row"]], names[cell["column"]]): (cell["reward"]["mean"], cell["opponent_reward"]["mean"])
+        for cell in found["cells"]
+    }
+
+
+def test_scripts_in_the_prisoners_dilemma(tmp_path):
+    names = ["always_cooperate", "always_defect", "tit_for_tat"]
+    expected = {
+        ("always_cooperate", "always_cooperate"): (3, 3),
+        ("always_cooperate", "always_defect"): (0, 5),
+        ("always_cooperate", "tit_for_tat"): (3, 3),
+        ("always_defect", "always_defect"): (1, 1),
+        ("always_defect", "tit_for_tat"): (1.4, 0.9),
+        ("tit_for_tat", "tit_for_tat"): (3, 3),
+    }
+    found = rewards(play(tmp_path, names))
+    for (row, column), (own, other) in expected.items():
+        assert found[row, column] == pytest.approx((own, other))
+        assert found[column, row] == pytest.approx((other, own))
+
+
+def test_scripts_in_trust_and_split(tmp_path):
+    """The exact expectations of SPEC 1.7 lie in the intervals: who holds the upper hand is luck, and both seats are played."""
+    found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=200)
+    names = [agent["name"] for agent in found["agents"]]
+    cells = {(names[cell["row"]], names[cell["column"]]): cell for cell in found["cells"]}
+    exact = {
+        ("greedy", "greedy"): 27.5,
+        ("welfare", "welfare"): 50,
+        ("greedy", "welfare"): 52.5,
+        ("welfare", "greedy"): 25,
+        ("fair_half", "fair_half"): 27.5,
+        ("greedy", "fair_half"): 110 / 3,
+        ("fair_half", "greedy"): 55 / 3,
+    }
+    for pair, value in exact.items():
+        reward = cells[pair]["reward"]
+        assert reward["mean"] == pytest.approx(value, rel=0.03)
+        assert reward["low"] - 1e-9 <= value <= reward["high"] + 1e-9 or abs(reward["mean"] - value) < 0.01 * value
+    assert cells["welfare", "welfare"]["measures"]["efficiency"] == 1
+    assert cells["greedy", "greedy"]["measures"]["efficiency"] == pytest.approx(0.55)
+
+
+def test_both_seats_and_common_game_seeds(tmp_path):
+    play(tmp_path, ["greedy", "welfare"], "trust_and_split")
+    tables = {path.stem: read_episodes(path) for path in (tmp_path / "episodes").iterdir()}
+    assert sorted(tables) == ["0-0", "0-1", "1-0", "1-1"]
+    assert [policy.name for policy in tables["1-0"][0].policies] == ["welfare", "greedy"]
+    seeds = [[episode.seed for episode in episodes] for episodes in tables.values()]
+    assert all(row == seeds[0] for row in seeds)
+    assert len(set(seeds[0])) == 4
+
+
+def test_the_row_takes_every_seat_of_a_game_of_three():
+    class Three:
+        num_players = 3
+
+    assert seatings(Three(), 0, 1) == [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
+    assert seatings(Three(), 2, 2) == [(2, 2, 2)]
+    assert seatings(make("ipd"), 1, 0) == [(1, 0), (0, 1)]
+
+
+def test_the_ranking(tmp_path):
+    found = play(tmp_path, ["always_cooperate", "always_defect", "tit_for_tat"])
+    means = {"always_cooperate": (3 + 0 + 3) / 3, "always_defect": (5 + 1 + 1.4) / 3, "tit_for_tat": (3 + 0.9 + 3) / 3}
+    by_name = [(found["agents"][place["agent"]]["name"], place["rank"]) for place in found["ranking"]]
+    assert by_name == [("always_defect", 1), ("tit_for_tat", 2), ("always_cooperate", 3)]
+    for place in found["ranking"]:
+        assert place["reward"]["mean"] == pytest.approx(means[found["agents"][place["agent"]]["name"]])
+        assert place["worst_against"] == 1  # everybody does worst against the defector
+    assert ranking(0, []) == []
+
+
+def test_trained_agents_and_base_models_take_part(tmp_path, small_run, tiny_model):
+    names = [str(small_run), f"{small_run}@1", f"model:{tiny_model}", "tit_for_tat"]
+    found = play(tmp_path, names, "ipd", "game.rounds=2", episodes=2)
+    assert [agent["label"] for agent in found["agents"]] == [small_run.name, f"{small_run.name}@1", names[2], "tit_for_tat"]
+    assert [agent["kind"] for agent in found["agents"]] == ["adapter", "adapter", "base", "script"]
+    assert len(found["cells"]) == 16
+
+
+def listing(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+SLOW = """
+from detente.evaluation import arena
+original = arena.play_table
+def slowly(config, policies, agents, table, *rest):
+    import time
+    print(table, flush=True)
+    if table == (1, 2):
+        time.sleep(60)
+    original(config, policies, agents, table, *rest)
+arena.play_table = slowly
+"""
+
+
+def test_killed_and_started_again_it_ends_the_same(tmp_path, small_run, command):
+    words = ["arena", "ipd", "game.rounds=3", "--episodes", 3, "--agents", f"{small_run},tit_for_tat,random"]
+    assert (whole := command(*words, "--out", tmp_path / "whole")).wait() == 0, whole.err
+    killed = command(*words, "--out", tmp_path / "killed", before=SLOW)
+    while "(1, 2)" not in killed.out:
+        time.sleep(0.02)
+    killed.kill()
+    assert killed.wait() == -9
+    finished = sorted(path.name for path in (tmp_path / "killed" / "episodes").iterdir())
+    assert "0-0.jsonl" in finished
+    assert "1-2.jsonl" not in finished
+    (tmp_path / "killed" / "episodes" / "1-2.partial").write_text('{"game": ')  # what a crash in the middle of a table leaves
+    again = command(*words, "--out", tmp_path / "killed")
+    assert again.wait() == 0, again.err
+    assert f"{len([n for n in finished if n.endswith('.jsonl')])} of 9 tables are there already" in again.out
+    assert listing(tmp_path / "killed") == listing(tmp_path / "whole")
+
+
+def test_a_finished_arena_plays_nothing_again(tmp_path, monkeypatch):
+    first = play(tmp_path, ["tit_for_tat", "random"])
+    monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
+    assert play(tmp_path, ["tit_for_tat", "random"]) == first
+    assert json.loads((tmp_path / "arena.json").read_text()) == first
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names", "episodes", "sentence"),
+    [
+        (["seed=2"], ["tit_for_tat", "random"], 4, "was started with seed=0 and not 2; give --out another folder"),
+        (["game.rounds=3"], ["tit_for_tat", "random"], 4, r"was started with game\.rounds=10 and not 3; "),
+        ([], ["tit_for_tat", "random"], 5, "was started with episodes=4 and not 5; "),
+        ([], ["tit_for_tat", "extort"], 4, "was started with agents=tit_for_tat,random and not tit_for_tat,extort; "),
+        (["answer.temperature=2"], ["tit_for_tat", "random"], 4, r"was started with answer\.temperature=1\.0 and not 2\.0; "),
+    ],
+)
+def test_another_request_is_refused(tmp_path, overrides, names, episodes, sentence):
+    play(tmp_path, ["tit_for_tat", "random"])
+    before = listing(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        play(tmp_path, names, "ipd", *overrides, episodes=episodes)
+    assert listing(tmp_path) == before
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    play(tmp_path / "arena", [str(run), "tit_for_tat"], "ipd", "game.rounds=2", episodes=2)
+    shutil.rmtree(run / "adapters" / "main" / "000002")
+    with pytest.raises(UserError, match=r"was started with versions\..*run=2 and not 1"):
+        play(tmp_path / "arena", [str(run), "tit_for_tat"], "ipd", "game.rounds=2", episodes=2)
+    shutil.copytree(small_run / "adapters" / "main" / "000001", run / "adapters" / "main" / "000002")
+    with pytest.raises(UserError, match=r"was started with weights\..*run=[0-9a-f]{16} and not [0-9a-f]{16}"):
+        play(tmp_path / "arena", [str(run), "tit_for_tat"], "ipd", "game.rounds=2", episodes=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["tit_for_tat", "tit_for_tat"], "The agent tit_for_tat is named twice"),
+        (["tit_for_tat", "human"], "A person cannot take part in an arena"),
+        (["tit_for_tat", "runs/none"], "There is no run or adapter folder 'runs/none'"),
+        (["tit_for_tat", "{run}", "{run}@2"], "are the same"),
+    ],
+)
+def test_agents_that_cannot_take_part(tmp_path, small_run, names, sentence):
+    with pytest.raises(UserError, match=sentence):
+        play(tmp_path / "arena", [name.format(run=small_run) for name in names])
+    assert not (tmp_path / "arena").exists()
+
+
+def test_a_damaged_adapter_is_an_error_and_never_the_base_model(tmp_path, small_run):
+    broken = shutil.copytree(small_run / "adapters" / "main" / "000002", tmp_path / "broken")
+    (broken / "adapter_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
+        play(tmp_path / "arena", ["tit_for_tat", str(broken)])
+    assert not (tmp_path / "arena").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"is not empty and is no arena \(it has no arena\.yaml\)"):
+        play(tmp_path, ["tit_for_tat", "random"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
