@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from detente.api import arena as arena
+    from detente.api import best_response as best_response
     from detente.api import play as play
     from detente.api import train as train
     from detente.config import Config as Config
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "arena": "detente.api",
+    "best_response": "detente.api",
     "play": "detente.api",
     "train": "detente.api",
     "Config": "detente.config",
@@ -43,7 +45,20 @@ _HOMES = {
     "Episode": "detente.records",
     "report": "detente.reports",
 }
-__all__ = ["Config", "Episode", "Game", "UserError", "arena", "check_game", "load", "make", "play", "report", "train"]
+__all__ = [
+    "Config",
+    "Episode",
+    "Game",
+    "UserError",
+    "arena",
+    "best_response",
+    "check_game",
+    "load",
+    "make",
+    "play",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The library in a few calls: ``play``, ``train`` and ``arena``.
+"""The library in a few calls: ``play``, ``train``, ``arena`` and ``best_response``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
@@ -21,6 +21,7 @@ from detente.seeding import derive
 
 if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
+    from detente.learning.loop import Progress
 
 
 def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
@@ -71,6 +72,29 @@ def arena(
     config = load(preset) if isinstance(preset, str) else preset
     found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch)
     cross_play_page(Path(folder))
+    return found
+
+
+def best_response(
+    preset: str,
+    against: str,
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a fresh learner against a frozen agent and say what it gains; see ``detente.evaluation.best_response``.
+
+    Writes best_response.json and report/best_response.html into the run folder. Returns what the former holds.
+    """
+    from detente.evaluation import best_response as exploiting
+    from detente.reports.best_response import best_response_page
+
+    found = exploiting.best_response(
+        exploiting.responder_config(preset, against, overrides), Path(run), progress=progress, memory=memory
+    )
+    best_response_page(Path(run))
     return found
 
 

@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,16 @@ def replace_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file; UserError where there is none or it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}.") from None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
 
 
 @contextmanager

@@ -119,7 +119,8 @@ class Progress:
             if not result["self_play"]:  # no evaluation was asked for
                 continue
             self._say(f"\n{name} ({result['algorithm']}), points per round")
-            self.console.print(_scores(result))
+            frozen = [seat for seat in self.config.seats if seat not in self.config.learner_names]
+            self.console.print(_scores(result, "itself" if not frozen else " and ".join(dict.fromkeys(frozen))))
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -197,8 +198,8 @@ def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=total, completed=done, width=32)
 
 
-def _scores(result: dict[str, Any]) -> Table:
-    """The final evaluation of a learner, against itself and against each scripted strategy."""
+def _scores(result: dict[str, Any], seated: str) -> Table:
+    """The final evaluation of a learner, against whoever is ``seated`` beside it and against each scripted strategy."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("against")
     table.add_column("own", justify="right")
@@ -207,8 +208,9 @@ def _scores(result: dict[str, Any]) -> Table:
     measured = {heading: name for heading, name in SCORES.items() if name in itself}
     for heading in measured:
         table.add_column(heading, justify="right")
-    for opponent, score in {"itself": itself | {"opponent_reward": itself["reward"]}, **result["against"]}.items():
-        table.add_row(opponent, *(_number(score[name]) for name in ("reward", "opponent_reward", *measured.values())))
+    together = itself | {"opponent_reward": itself["reward"] if seated == "itself" else None}
+    for opponent, score in {seated: together, **result["against"]}.items():
+        table.add_row(Text(opponent), *(_number(score[name]) for name in ("reward", "opponent_reward", *measured.values())))
     return table
 
 

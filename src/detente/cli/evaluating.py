@@ -1,7 +1,8 @@
-"""``arena``: who does how well against whom."""
+"""``arena`` and ``best-response``: who does how well against whom, and how much can be gained against an agent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,8 @@ from detente.cli.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from detente.config import Config
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A preset or a preset file (.yaml): the game and how models answer.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=20 seed=1.")]
@@ -39,6 +42,53 @@ def arena(
         found = api.arena(config, [name.strip() for name in agents.split(",")], folder, episodes=episodes, watch=watch)
     screen.print(cross_play_tables(found))
     screen.print(f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def best_response(
+    preset: Preset,
+    against: Annotated[str, typer.Option(help="The frozen agent: see 'detente list players'.")],
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The responder's run folder; an existing one is resumed.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Train nothing: compute the best response (matrix games).")] = False,
+    memory: Annotated[int | None, typer.Option(min=0, help="Exact: the last so many joint moves in place of histories.")] = None,
+) -> None:
+    """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
+    from detente import api
+    from detente.evaluation.best_response import responder_config
+    from detente.progress import Progress
+    from detente.reports import best_response as pages
+
+    changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+    config = responder_config(preset, against, changes)
+    screen = console()
+    if exact:
+        from detente import games
+        from detente.evaluation.exploitability import exploitability
+        from detente.policies import Policies
+
+        policies = Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
+        screen.print(pages.exact_table(exploitability(policies, policies.resolve(against), memory=memory).to_json(), against))
+        return
+    folder = run or default_run(config, against, changes)
+    screen.print(f"Training a best response to {against} in {folder}", highlight=False, soft_wrap=True)
+    with Progress(screen) as progress:
+        found = api.best_response(preset, against, folder, changes, memory=memory, progress=progress)
+    screen.print(pages.table(found))
+    for sentence in pages.sentences(found):
+        screen.print(sentence, highlight=False, soft_wrap=True)
+    screen.print(
+        f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}", highlight=False, soft_wrap=True
+    )
+
+
+def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
+    """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides."""
+    others = [item for item in overrides if not item.startswith("seed=")]
+    parts = [Path(against).name if Path(against).is_dir() else against, f"seed{config.seed}", *others]
+    return Path("runs", "best-response", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
 
 
 class Tables:

@@ -121,11 +121,17 @@ def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
     for i, policy in enumerate(found):
         if policy in found[:i]:
             raise UserError(f"The agents {names[found.index(policy)]} and {names[i]} are the same.")
-    folders = [i for i, policy in enumerate(found) if policy.kind == "adapter"]
-    labels = [str(name).partition("@http")[0] for name in names]
-    for i, short in zip(folders, short_names([Path(found[i].name) for i in folders]), strict=True):
-        labels[i] = short if names[i] == found[i].name else f"{short}@{found[i].version}"
-    return [Agent(name, label, policy, policies.weights(policy)) for name, label, policy in zip(names, labels, found, strict=True)]
+    named = zip(names, labels(names, found), found, strict=True)
+    return [Agent(name, label, policy, policies.weights(policy)) for name, label, policy in named]
+
+
+def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
+    """Short names for people: the end of a folder that tells it from the others, a remote model without its address."""
+    found = [name.partition("@http")[0] for name in names]
+    folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
+    for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
+        found[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
+    return found
 
 
 def request(config: Config, game: Game, agents: Sequence[Agent], episodes: int) -> dict[str, Any]:

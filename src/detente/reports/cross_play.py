@@ -7,7 +7,6 @@ Must not import torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from detente.errors import UserError
+from detente.files import read_json
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -25,20 +24,9 @@ if TYPE_CHECKING:
 Arena = Mapping[str, Any]
 
 
-def read_arena(folder: Path) -> Arena:
-    """The arena.json of a folder; UserError where there is none."""
-    path = folder / "arena.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no finished arena: there is no arena.json.") from None
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
-
-
 def cross_play_page(folder: Path) -> Path:
     """Write index.html and arena.png into an arena's folder; returns the page."""
-    found = read_arena(folder)
+    found = read_json(folder / "arena.json")
     _save(heatmap(found), folder / "arena.png")
     page = folder / "index.html"
     page.write_text(environment().get_template("cross_play.html").render(**page_data(found)), encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Exploitability by training: a fresh learner against a frozen agent, by the same ``train`` as everything else.
+
+    reinforce against AGENT ──> both sides' rewards over training ──> who gains what over cooperating, who loses what
+
+The responder, a cooperator in its place, and the agent with itself meet on the same game seeds, from every seat; gain and loss are
+differences within a game seed. For matrix games the exact best response stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detente.config import Config, load
+from detente.errors import UserError
+from detente.evaluation.arena import by_group, labels, seatings
+from detente.evaluation.exploitability import exploitability
+from detente.evaluation.histories import UnknownProbabilitiesError
+from detente.evaluation.measures import Side, measured
+from detente.evaluation.statistics import Estimate, estimate
+from detente.files import replace_text
+from detente.games import make
+from detente.games.base import Game
+from detente.games.matrix import MatrixGame
+from detente.games.splitting import SplittingGame
+from detente.learning.loop import Progress, train
+from detente.policies import Policies
+from detente.records import Episode, PolicyRef, read_episodes
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+RESPONDER = (  # what a best responder changes in a preset: it learns for itself, against the frozen agent alone
+    "algorithm=reinforce",
+    "opponents.kept=0",
+    "opponents.scripted=0",
+    "record.episodes_every=1",
+    "evaluation.every=0",
+    "evaluation.against=[]",
+)
+
+
+def responder_config(preset: str, against: str, overrides: Sequence[str] = ()) -> Config:
+    """The preset with a fresh ``reinforce`` learner on the first seat and the frozen agent on all others."""
+    game = make(**load(preset, overrides).game)
+    seats = json.dumps(["main", *[against] * (game.num_players - 1)])
+    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides])
+    if against in config.learner_names:
+        raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
+    return config
+
+
+def best_response(config: Config, run: Path, *, progress: Progress | None = None, memory: int | None = None) -> dict[str, Any]:
+    """Train the responder in a run folder (which resumes) and write best_response.json there, which is returned."""
+    against = config.seats[-1]
+    game = make(**config.game)
+    train(config, run, progress=progress)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    responder, agent = policies.resolve(str(run)), policies.resolve(against)
+    result = {
+        "game": game.name,
+        "preset": config.preset,
+        "against": against,
+        "label": labels([against], [agent])[0],
+        "algorithm": config.algorithm,
+        "seed": config.seed,
+        "iterations": config.iterations,
+        "unit": "points per round",
+        "curve": curve(game, run),
+        **outcome(config, policies, responder, agent),
+        "exact": exact(policies, agent, memory),
+    }
+    replace_text(run / "best_response.json", json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def curve(game: Game, run: Path) -> list[dict[str, Any]]:
+    """Both sides' rewards, and what the responder does, in every recorded iteration."""
+    rows = []
+    for path in sorted((run / "episodes").glob("*.jsonl")):
+        episodes = read_episodes(path)
+        own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
+        others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]
+        scalars = {name: value for name, value in measured(game, own)[0].items() if name != "reward"}
+        rows.append(
+            {
+                "iteration": int(path.stem),
+                "responder": units(own).to_json(),
+                "agent": units(others).to_json(),
+                "measures": scalars,
+            }
+        )
+    return rows
+
+
+def units(sides: Sequence[Side]) -> Estimate:
+    """The mean reward with its interval over groups; over episodes where there is one group, which is all that can be said then."""
+    groups = by_group(sides)
+    return estimate(groups if len(groups) > 1 else [[value] for value in groups[0]])
+
+
+def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: PolicyRef) -> dict[str, Any]:
+    """The trained responder, a cooperator and the agent itself against the agent, and the differences."""
+    own, theirs = _meeting(config, policies, responder, agent)
+    alone, _ = _meeting(config, policies, agent, agent)
+    scalars = {name: value for name, value in measured(policies.game, own)[0].items() if name != "reward"}
+    found: dict[str, Any] = {
+        "responder": {"reward": units(own).to_json(), "agent_reward": units(theirs).to_json(), "measures": scalars},
+        "self_play": {"reward": units(alone).to_json()},
+    }
+    script = cooperator(policies.game)
+    if script is not None:
+        kind, with_it = _meeting(config, policies, PolicyRef("script", script), agent)
+        found["cooperator"] = {"name": script, "reward": units(kind).to_json(), "agent_reward": units(with_it).to_json()}
+        found["gain"] = difference(own, kind).to_json()
+        found["loss"] = difference(with_it, theirs).to_json()
+    return found
+
+
+def cooperator(game: Game) -> str | None:
+    """The script that cooperates whatever happens."""
+    if isinstance(game, MatrixGame) and game.cooperative is not None:
+        return "always_cooperate"
+    return "welfare" if isinstance(game, SplittingGame) else None
+
+
+def difference(first: Sequence[Side], second: Sequence[Side]) -> Estimate:
+    """How much more the first sides got than the second ones, game seed by game seed."""
+    pairs = zip(by_group(first), by_group(second), strict=True)
+    return estimate([[sum(a) / len(a) - sum(b) / len(b)] for a, b in pairs])
+
+
+def exact(policies: Policies, agent: PolicyRef, memory: int | None = None) -> dict[str, Any] | None:
+    """The exact best response where there is one: in matrix games, against agents whose probabilities are known."""
+    if not isinstance(policies.game, MatrixGame) or agent.kind == "remote":
+        return None
+    try:
+        return exploitability(policies, agent, memory=memory).to_json()
+    except UnknownProbabilitiesError:
+        return None
+
+
+def _meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:
+    """The sides of the first policy, on every seat in turn, and those of the second."""
+    own: list[Side] = []
+    others: list[Side] = []
+    for table in seatings(policies.game, 0, 1):
+        episodes = _table(config, policies, [(first, second)[i] for i in table], "-".join(map(str, table)))
+        own += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 0]
+        others += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 1]
+    return own, others
+
+
+def _table(config: Config, policies: Policies, sitting: Sequence[PolicyRef], purpose: str) -> list[Episode]:
+    matches = []
+    for index in range(max(2, config.evaluation.episodes)):
+        path = (config.seed, "best response", purpose, index)
+        players = [
+            policies.player(policy, chat=f"best response/{purpose}/{index}/{seat}", seed=derive(*path, seat))
+            for seat, policy in enumerate(sitting)
+        ]
+        matches.append(Match(policies.game, derive(config.seed, "best response", index), players, group=index, index=index))
+    return play_matches(matches, concurrency=config.concurrency)

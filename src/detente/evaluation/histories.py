@@ -1,0 +1,160 @@
+"""What a frozen agent does after every history of a matrix game: its own probabilities, read and not counted.
+
+    agent, history of joint moves ──> P(each action)          history: ((own, other's), ...), the agent's move first
+
+The agent's chat is forked wherever its own move could have been another one, so each history is the chat that this very play would
+have led to. Histories that are too improbable are left out; whoever uses the result knows what it does not know. Must not load
+torch; agents that are models bring their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from detente.errors import UserError
+from detente.games.base import Observation
+from detente.games.matrix import MatrixGame, MatrixState
+from detente.players.base import Player
+from detente.players.llm import LLMPlayer
+from detente.policies import Policies
+from detente.records import Completion, PolicyRef
+from detente.seeding import derive
+
+History = tuple[tuple[str, str], ...]  # joint moves, the agent's own first
+Others = Callable[[History], Sequence[str]]  # which moves of the other one are asked about after a history
+AT_ONCE = 512  # chats that an engine holds at the same time
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What an agent does. ``probabilities[history]`` are those of ``actions``; ``reach[history]`` is the product of the
+    probabilities of the agent's own moves in it. ``complete`` says whether no history was left out for being improbable."""
+
+    actions: tuple[str, ...]
+    probabilities: Mapping[History, tuple[float, ...]]
+    reach: Mapping[History, float]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class _Node:
+    history: History
+    reach: float
+    player: Player  # before it answers in the next round
+
+
+@dataclass
+class _Found:
+    probabilities: dict[History, tuple[float, ...]] = field(default_factory=dict)
+    reach: dict[History, float] = field(default_factory=dict)
+    complete: bool = True
+
+
+def read(
+    policies: Policies,
+    policy: PolicyRef,
+    start: MatrixState,
+    rounds: int,
+    *,
+    seat: int = 1,
+    others: Others | None = None,
+    least: float = 0.0,
+    most: int = 100_000,
+) -> Behaviour:
+    """The agent's probabilities after every history of fewer than ``rounds`` rounds.
+
+    ``start`` is the state before the first round, which decides what the labels mean. ``others`` limits the other's moves that are
+    followed (default: all), ``least`` the reach below which a history is left out. UserError if there are more than ``most``
+    histories, and for an agent whose probabilities nobody knows: people, remote models, random strategies of other libraries.
+    """
+    game: MatrixGame = policies.game  # type: ignore[assignment]
+    follow = others or (lambda history: game.actions)
+    found = _Found()
+
+    async def everything() -> None:
+        player = policies.player(policy, chat="history/0", seed=derive(0, "history"))
+        if isinstance(player, LLMPlayer):
+            player.answer = "constrained"  # so that the chat can be continued with any move
+        level = [_Node((), 1.0, player)]
+        for _ in range(rounds):
+            if len(found.probabilities) + len(level) > most:
+                raise TooManyHistoriesError(most)
+            parts = [level[i : i + AT_ONCE] for i in range(0, len(level), AT_ONCE)]
+            level = [child for part in parts for child in await _expand(game, start, seat, part, follow, least, found)]
+
+    asyncio.run(everything())
+    return Behaviour(game.actions, found.probabilities, found.reach, found.complete)
+
+
+class UnknownProbabilitiesError(UserError):
+    """Nobody knows how probable the agent's actions are."""
+
+    def __init__(self, policy: PolicyRef) -> None:
+        super().__init__(f"The probabilities of {policy} are not known, so what it does can only be counted in play.")
+
+
+class TooManyHistoriesError(UserError):
+    """More histories than anybody wants to wait for."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are more than {most} histories to read; play fewer rounds, or let fewer moves count (--memory).")
+
+
+async def _expand(
+    game: MatrixGame, start: MatrixState, seat: int, level: Sequence[_Node], follow: Others, least: float, found: _Found
+) -> list[_Node]:
+    """Ask every node for its probabilities, and continue it with every move that is probable enough."""
+    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, least, found) for node in level))
+    return [child for each in children for child in each]
+
+
+async def _ask(
+    game: MatrixGame, start: MatrixState, seat: int, node: _Node, follow: Others, least: float, found: _Found
+) -> list[_Node]:
+    state = replace(start, history=tuple((own, other) if seat == 0 else (other, own) for own, other in node.history))
+    observation = game.observe(state, seat)
+    asked = _fork(node.player, node.history, "?")
+    completion = await asked.act(observation)
+    asked.close()
+    probabilities = _probabilities(completion, observation)
+    found.probabilities[node.history], found.reach[node.history] = probabilities, node.reach
+    children = []
+    for action, p in zip(game.actions, probabilities, strict=True):
+        if p * node.reach <= least:
+            found.complete = found.complete and p == 0
+            continue
+        after = await _made(node, asked, completion, observation, observation.choices[game.actions.index(action)])
+        for other in follow(node.history):
+            history = (*node.history, (action, other))
+            children.append(_Node(history, node.reach * p, _fork(after, history, "")))
+    return children
+
+
+async def _made(node: _Node, asked: Player, completion: Completion, observation: Observation, answer: str) -> Player:
+    """The player after it has given this answer."""
+    if completion.text == answer:
+        return asked
+    twin = _fork(node.player, node.history, answer)
+    await twin.act(replace(observation, pattern=re.escape(answer), choices=()))
+    twin.close()
+    return twin
+
+
+def _fork(player: Player, history: History, answer: str) -> Player:
+    """A player in the same place that goes its own way from here on."""
+    twin = copy.copy(player)
+    if isinstance(twin, LLMPlayer):
+        twin.chat_id = f"history/{history}/{answer}"
+    return twin
+
+
+def _probabilities(completion: Completion, observation: Observation) -> tuple[float, ...]:
+    """Of each of the observation's choices; a model's are scaled to 1 where some mass lies on what is no answer."""
+    total = sum(completion.probabilities)
+    if not total:
+        raise UnknownProbabilitiesError(completion.policy)
+    return tuple(p / total for p in completion.probabilities)

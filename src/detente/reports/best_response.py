@@ -1,0 +1,153 @@
+"""A best response to look at: both sides' rewards over training as a picture, and what it comes to as a page and as text.
+
+    best_response.json ──> report/best_response.html, report/best_response.png
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from detente.files import read_json
+from detente.reports.family import Anchor, words
+from detente.reports.page import environment
+from detente.reports.run import Series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Found = Mapping[str, Any]
+
+
+def best_response_page(run: Path) -> Path:
+    """Write the page and the picture into the run's report folder; returns the page."""
+    from detente.reports.plots import save, svg
+
+    found = read_json(run / "best_response.json")
+    folder = run / "report"
+    folder.mkdir(exist_ok=True)
+    drawn = picture(found)
+    save(drawn, folder / "best_response.png")
+    page = folder / "best_response.html"
+    text = (
+        environment()
+        .get_template("best_response.html")
+        .render(found=found, drawing=svg(drawn, "best-response"), rows=rows(found), sentences=sentences(found))
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def picture(found: Found) -> Figure:
+    """Rewards over iterations with their intervals, between what cooperation and the exact best response are worth."""
+    from detente.reports.plots import Line, Panel, figure
+
+    anchors = []
+    if "cooperator" in found:
+        anchors.append(Anchor("cooperating\nwith it", found["cooperator"]["reward"]["mean"]))
+    if found["exact"]:
+        exact = found["exact"]
+        anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
+    lines = tuple(Line(name, colour, _series(found, key)) for colour, (key, name) in enumerate(_names(found).items()))
+    panel = Panel("best_response", "Points per round", lines, tuple(anchors))
+    return figure([panel], 1, {line.label: line.colour for line in lines})
+
+
+def _names(found: Found) -> dict[str, str]:
+    return {"responder": "best responder (learns)", "agent": f"{found['label']} (frozen)"}
+
+
+def _series(found: Found, key: str) -> Series:
+    points = [(row["iteration"], row[key]) for row in found["curve"]]
+    return Series(
+        iterations=tuple(iteration for iteration, _ in points),
+        values=tuple(each["mean"] for _, each in points),
+        low=tuple(each["mean"] if each["low"] is None else each["low"] for _, each in points),
+        high=tuple(each["mean"] if each["high"] is None else each["high"] for _, each in points),
+    )
+
+
+def rows(found: Found) -> list[tuple[str, str, str]]:
+    """(who, its points per round, the agent's) for the trained responder, a cooperator and the exact best response."""
+    table = [("trained best responder", estimate(found["responder"]["reward"]), estimate(found["responder"]["agent_reward"]))]
+    if "cooperator" in found:
+        kind = found["cooperator"]
+        table.append((kind["name"], estimate(kind["reward"]), estimate(kind["agent_reward"])))
+    table.append(("the agent itself", estimate(found["self_play"]["reward"]), estimate(found["self_play"]["reward"])))
+    if found["exact"]:
+        exact = found["exact"]
+        value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
+        table.append(("exact best response", value, other))
+    return table
+
+
+def sentences(found: Found) -> list[str]:
+    """What the numbers say."""
+    told = []
+    if "gain" in found:
+        told.append(
+            f"Trained against {found['label']}, the best responder gains {estimate(found['gain'])} points per round over "
+            f"cooperating with it; the agent loses {estimate(found['loss'])} against what it gets from a cooperator."
+        )
+    doing = ", ".join(f"{words(name)} {value:.2f}" for name, value in found["responder"]["measures"].items() if value is not None)
+    if doing:
+        told.append(f"What the responder does in the end: {doing}.")
+    if found["exact"]:
+        exact = found["exact"]
+        total = bounds(exact["value"])
+        told.append(
+            f"The exact best response over {exact['rounds']} rounds is worth {total} points in all ({exact['method']}, "
+            f"{exact['histories']} histories read): {exact['play']} if the agent does what it does most often."
+        )
+        if exact["earned_per_round"]:
+            told.append(
+                f"Played against the agent itself, that plan earned {estimate(exact['earned_per_round'])} points per round."
+            )
+    return told
+
+
+def table(found: Found) -> Table:
+    """The same for the terminal."""
+    drawn = Table(title=f"against {found['label']}, points per round", title_justify="left")
+    for head in ("responder", "gets", "the agent gets"):
+        drawn.add_column(head, justify="left" if head == "responder" else "right")
+    for name, own, theirs in rows(found):
+        drawn.add_row(Text(name), own, theirs)
+    return drawn
+
+
+def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
+    """What the exact best response is worth, for the terminal: points over an episode."""
+    drawn = Table()
+    drawn.add_column(f"against {agent}, points over {exact['rounds']} rounds", justify="left")
+    drawn.add_column("gets", justify="right")
+    drawn.add_column("the agent gets", justify="right")
+    drawn.add_row("best response", bounds(exact["value"]), bounds(exact["agent_value"]))
+    if exact["cooperator"]:
+        drawn.add_row("always cooperating", bounds(exact["cooperator"]), bounds(exact["agent_with_cooperator"]))
+    told = f"{exact['method']}, {exact['histories']} histories read; the best response likely plays {exact['play']}"
+    if exact["earned_per_round"]:
+        told += f"; played against the agent it earned {estimate(exact['earned_per_round'])} a round"
+    return Group(drawn, Text(told))
+
+
+def estimate(found: Mapping[str, float | None]) -> str:
+    """``1.40 [1.38, 1.42]``."""
+    return f"{found['mean']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
+
+
+def bounds(pair: tuple[float, float]) -> str:
+    """``32.00``, or ``31.89 to 31.90`` where some histories were not read."""
+    low, high = (f"{value:.2f}" for value in pair)
+    return low if low == high else f"{low} to {high}"
+
+
+def _per_round(pair: tuple[float, float], rounds: int) -> str:
+    return bounds((pair[0] / rounds, pair[1] / rounds))

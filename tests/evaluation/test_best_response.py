@@ -1,0 +1,115 @@
+"""A learner against a frozen agent: what is written, and how it is counted."""
+
+import json
+
+import pytest
+
+from detente import best_response, config
+from detente.errors import UserError
+from detente.evaluation.best_response import cooperator, difference, outcome, responder_config, units
+from detente.games import make
+from detente.options import AnswerOptions
+from detente.policies import Policies
+from detente.records import PolicyRef, read_episodes
+from detente.reports.best_response import sentences
+
+TINY = [
+    "iterations=2",
+    "episodes=8",
+    "group_size=4",
+    "game.rounds=3",
+    "evaluation.episodes=4",
+    "lora.rank=2",
+    "threads=1",
+    "device=cpu",
+]
+
+
+def test_the_responder_learns_for_itself_against_the_agent_alone():
+    found = responder_config("ipd", "runs/x", ["iterations=7"])
+    assert (found.algorithm, found.seats, found.iterations) == ("reinforce", ("main", "runs/x"), 7)
+    assert (found.opponents.kept, found.opponents.scripted, found.record.episodes_every) == (0, 0, 1)
+    assert found.learner_names == ("main",)
+    assert found.loss == config.load("ipd", ["algorithm=reinforce"]).loss
+    with pytest.raises(UserError, match="'main' is the name of a learner"):
+        responder_config("ipd", "main")
+
+
+def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
+    words = [*TINY, f"model={tiny_model}"]
+    found = best_response("ipd", "tit_for_tat", tmp_path / "run", words)
+    assert json.loads((tmp_path / "run" / "best_response.json").read_text()) == found
+    assert [row["iteration"] for row in found["curve"]] == [1, 2]
+    for row in found["curve"]:
+        episodes = read_episodes(tmp_path / "run" / "episodes" / f"{row['iteration']:06d}.jsonl")
+        for side, seat in (("responder", 0), ("agent", 1)):
+            assert row[side]["mean"] == pytest.approx(sum(e.mean_reward(seat) for e in episodes) / len(episodes))
+            assert row[side]["low"] <= row[side]["mean"] <= row[side]["high"]
+    assert found["exact"]["value"] == [5 + 3 + 3, 11]  # C, C, D
+    assert found["cooperator"]["reward"]["mean"] == pytest.approx(3)
+    assert found["gain"]["mean"] == pytest.approx(found["responder"]["reward"]["mean"] - 3)
+    assert found["loss"]["mean"] == pytest.approx(3 - found["responder"]["agent_reward"]["mean"])
+    page = (tmp_path / "run" / "report" / "best_response.html").read_text()
+    assert all(sentence.split(";")[0] in page for sentence in sentences(found))
+    assert (tmp_path / "run" / "report" / "best_response.png").stat().st_size > 5000
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert best_response("ipd", "tit_for_tat", tmp_path / "run", words) == found  # nothing is trained again
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    with pytest.raises(UserError, match=r"was started with seats=.*tit_for_tat.* and not .*always_defect"):
+        best_response("ipd", "always_defect", tmp_path / "run", words)
+
+
+def test_gain_and_loss_of_a_defector_against_a_cooperator():
+    """Scripts in the places of responder and agent: 5 instead of 3 for the one, 0 instead of 3 for the other."""
+    options = config.load("ipd", ["evaluation.episodes=4"])
+    table = Policies(make("ipd"), AnswerOptions())
+    found = outcome(options, table, PolicyRef("script", "always_defect"), PolicyRef("script", "always_cooperate"))
+    assert (found["gain"]["mean"], found["loss"]["mean"]) == (2, 3)
+    assert found["responder"] == {
+        "reward": {"mean": 5, "low": 5, "high": 5},
+        "agent_reward": {"mean": 0, "low": 0, "high": 0},
+        "measures": {"invalid": 0, "cooperation_rate": 0},
+    }
+    assert found["self_play"]["reward"]["mean"] == 3
+
+
+def test_differences_are_taken_within_a_game_seed():
+    """Who holds the upper hand is luck that both comparisons share: the difference varies far less than the rewards do."""
+    options = config.load("trust_and_split", ["evaluation.episodes=64"])
+    table = Policies(make("trust_and_split"), AnswerOptions())
+    found = outcome(options, table, PolicyRef("script", "greedy"), PolicyRef("script", "welfare"))
+    assert found["cooperator"]["name"] == "welfare"
+    assert found["gain"]["low"] - 0.5 <= 2.5 <= found["gain"]["high"] + 0.5  # 52.5 instead of 50
+    assert found["loss"]["low"] - 0.5 <= 25 <= found["loss"]["high"] + 0.5  # 25 instead of 50
+    width = {key: found[key]["high"] - found[key]["low"] for key in ("gain", "loss")}
+    assert width["gain"] < 1
+
+
+def test_who_cooperates_in_which_game():
+    games = ("ipd", "stag_hunt", "trust_and_split", "split_no_comm", "matching_pennies")
+    assert [cooperator(make(name)) for name in games] == ["always_cooperate", "always_cooperate", "welfare", "welfare", None]
+
+
+def test_episodes_are_the_units_where_all_share_a_game_seed():
+    from detente import play
+
+    episodes = play("ipd", ["random", "random"], episodes=20)
+    shared = [(type(e)(**{**{f: getattr(e, f) for f in e.__slots__}, "group": 0}), 0) for e in episodes]
+    assert units(shared).low is not None
+    assert units(shared) == units([(e, 0) for e in episodes])
+    assert difference(shared, shared).low is None
+
+
+def test_the_command(command, tmp_path, tiny_model):
+    exact = command("best-response", "ipd", "--against", "grim_trigger", "--exact")
+    assert exact.wait() == 0, exact.err
+    assert "32.00" in exact.out
+    assert "CCCCCCCCCD" in exact.out
+    trained = command("best-response", "ipd", "--against", "always_defect", *TINY, f"model={tiny_model}")
+    assert trained.wait() == 0, trained.err
+    (run,) = (tmp_path / "runs" / "best-response" / "ipd").iterdir()
+    assert run.name.startswith("always_defect-seed0-iterations=2")
+    assert (run / "report" / "best_response.html").exists()
+    refused = command("best-response", "ipd", "--against", "runs/none", *TINY, f"model={tiny_model}")
+    assert (refused.wait(), refused.err.strip()) == (2, "There is no run or adapter folder 'runs/none'.")
+    assert not (tmp_path / "runs" / "best-response" / "ipd" / "none-seed0").exists()
