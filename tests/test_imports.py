@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": PLAY | {"files", "config", "policies"},
     "evaluation.statistics": set(),
     **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
-    "evaluation.best_response": PLAY | {"config", "policies", "learning.loop"},
+    "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop"},
     "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
