@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from detente.api import arena as arena
     from detente.api import best_response as best_response
+    from detente.api import fingerprint as fingerprint
     from detente.api import play as play
     from detente.api import train as train
     from detente.config import Config as Config
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "arena": "detente.api",
     "best_response": "detente.api",
+    "fingerprint": "detente.api",
     "play": "detente.api",
     "train": "detente.api",
     "Config": "detente.config",

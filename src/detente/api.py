@@ -1,10 +1,11 @@
-"""The library in a few calls: ``play``, ``train``, ``arena`` and ``best_response``.
+"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response`` and ``fingerprint``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,24 @@ def best_response(
         exploiting.responder_config(preset, against, overrides), Path(run), progress=progress, memory=memory
     )
     best_response_page(Path(run))
+    return found
+
+
+def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 128) -> dict[str, Any]:
+    """Write fingerprint.json, fingerprint.png and index.html about what the agents do after what; returns what the first holds.
+
+    Agents are named as for ``play``; see ``detente.evaluation.fingerprint``.
+    """
+    from detente.evaluation.fingerprint import fingerprints
+    from detente.files import replace_text
+    from detente.reports.fingerprint import fingerprint_page
+
+    config = load(preset) if isinstance(preset, str) else preset
+    policies = Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
+    found = fingerprints(policies, agents, config, episodes=episodes)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
+    fingerprint_page(Path(folder))
     return found
 
 

@@ -1,6 +1,6 @@
 """The commands; the only place that reads the command line, and the only one that turns an error into a sentence.
 
-    detente train | play | arena | best-response | report | list  ──> one call into the library
+    detente train | play | arena | best-response | fingerprint | report | list  ──> one call into the library
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -42,6 +42,7 @@ app.command()(training.train)
 app.command()(playing.play)
 app.command()(evaluating.arena)
 app.command(name="best-response")(evaluating.best_response)
+app.command()(evaluating.fingerprint)
 app.command()(training.report)
 app.command(name="list")(listing.list_names)
 

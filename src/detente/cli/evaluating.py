@@ -1,4 +1,4 @@
-"""``arena`` and ``best-response``: who does how well against whom, and how much can be gained against an agent."""
+"""``arena``, ``best-response`` and ``fingerprint``: who does how well against whom, what can be gained, and what an agent is."""
 
 from __future__ import annotations
 
@@ -81,6 +81,30 @@ def best_response(
         screen.print(sentence, highlight=False, soft_wrap=True)
     screen.print(
         f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}", highlight=False, soft_wrap=True
+    )
+
+
+def fingerprint(
+    preset: Preset,
+    agents: Annotated[str, typer.Option(help="Whose, separated by commas: see 'detente list players'.")],
+    overrides: Overrides = None,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes per agent in splitting games.")] = 128,
+    out: Annotated[Path | None, typer.Option(help="The folder.", show_default="runs/fingerprint/PRESET")] = None,
+) -> None:
+    """Say what agents do after what: P(cooperate | history) in matrix games, asks given words and deeds in splitting games."""
+    from detente import api
+    from detente.config import load
+    from detente.reports.fingerprint import grids
+
+    config = load(preset, overrides or ())
+    folder = out or Path("runs", "fingerprint", config.preset)
+    screen = console()
+    with screen.status("reading"):
+        found = api.fingerprint(config, [name.strip() for name in agents.split(",")], folder, episodes=episodes)
+    for grid in grids(found):
+        screen.print(grid)
+    screen.print(
+        f"Wrote {folder / 'fingerprint.json'}, fingerprint.png and {folder / 'index.html'}", highlight=False, soft_wrap=True
     )
 
 

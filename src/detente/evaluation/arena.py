@@ -116,7 +116,7 @@ def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
         if names.count(name) > 1:
             raise UserError(f"The agent {name} is named twice.")
         if name == "human":
-            raise UserError("A person cannot take part in an arena; use 'detente play' instead.")
+            raise UserError("A person cannot take part here; use 'detente play' instead.")
     found = [policies.resolve(name) for name in names]
     for i, policy in enumerate(found):
         if policy in found[:i]:

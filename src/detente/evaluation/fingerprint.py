@@ -1,0 +1,166 @@
+"""The fingerprint of a policy: what it does after what, under conditions that are the same for every policy.
+
+    matrix games      its own P(cooperate) after every history of one and of two moves; how it comes back after one defection
+    splitting games   its asks, given the hand or value that was named to it and what the other asked for last, in play with a
+                      player that names and asks at random
+
+Matrix games are read from the policy's own probabilities (see ``histories``); nothing is counted there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import Any
+
+from detente.config import Config
+from detente.errors import UserError
+from detente.evaluation.arena import participants
+from detente.evaluation.exploitability import starts
+from detente.evaluation.histories import History, read
+from detente.evaluation.sides import Side
+from detente.evaluation.splitting_measures import Lived, contested, lived, told
+from detente.evaluation.statistics import estimate
+from detente.games.matrix import MatrixGame
+from detente.games.splitting import SplittingGame, greed
+from detente.policies import Policies
+from detente.records import PolicyRef
+from detente.rollout import Match, play_matches
+from detente.seeding import derive
+
+BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
+LEAST = 1e-4  # own moves less probable than this are not followed after the defection
+EVERY = -1.0  # follow moves of any probability, impossible ones too: a table has no gaps
+BINS = 10  # of the share that the other asked for last
+
+
+def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, episodes: int = 128) -> dict[str, Any]:
+    """The fingerprints of agents given by name."""
+    agents = participants(policies, names)
+    return {
+        "game": policies.game.name,
+        "preset": config.preset,
+        "seed": config.seed,
+        "episodes": episodes if isinstance(policies.game, SplittingGame) else 0,
+        "agents": [{**agent.to_json(), **fingerprint(policies, agent.policy, config, episodes=episodes)} for agent in agents],
+    }
+
+
+def fingerprint(policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128) -> dict[str, Any]:
+    """What the policy does, as plain values; ``episodes`` are played in splitting games. UserError for other games."""
+    game = policies.game
+    if isinstance(game, MatrixGame) and game.cooperative is not None:
+        return {**memory_tables(policies, policy), "forgiveness": forgiveness(policies, policy)}
+    if isinstance(game, SplittingGame):
+        return response_curves(policies, policy, config, episodes)
+    raise UserError(f"Fingerprints are for splitting games and for matrix games with a cooperative action; {game.name} is neither.")
+
+
+# ---- matrix games
+
+
+def memory_tables(policies: Policies, policy: PolicyRef) -> dict[str, dict[str, float]]:
+    """P(cooperate) after every history: ``memory_one`` [start, CC, CD, DC, DD] and ``memory_two`` [CC CC, CC CD, ...].
+
+    One's own move first, older moves first. Where labels are counterbalanced: the mean over what they can mean.
+    """
+    game: MatrixGame = policies.game  # type: ignore[assignment]
+    found: dict[History, list[float]] = defaultdict(list)
+    for start in starts(game):
+        for history, probabilities in read(policies, policy, start, 3, least=EVERY).probabilities.items():
+            found[history].append(probabilities[0])
+    joint = [(own, other) for own in game.actions for other in game.actions]
+    one: list[History] = [(), *((move,) for move in joint)]
+    two: list[History] = [(older, newer) for older in joint for newer in joint]
+    return {
+        name: {" ".join(_letters(game, move) for move in history) or "start": fmean(found[history]) for history in histories}
+        for name, histories in (("memory_one", one), ("memory_two", two))
+    }
+
+
+def _letters(game: MatrixGame, joint: tuple[str, str]) -> str:
+    return "".join("C" if action == game.cooperative else "D" for action in joint)
+
+
+def forgiveness(policies: Policies, policy: PolicyRef) -> list[dict[str, Any]]:
+    """Round by round the policy's P(cooperate) against a player that cooperates, defects once and cooperates again.
+
+    Expected over the policy's own moves: each round sums over the histories that they can have led to.
+    """
+    game: MatrixGame = policies.game  # type: ignore[assignment]
+    kind, unkind = game.actions[0], game.actions[1]
+    script = [kind] * BEFORE + [unkind] + [kind] * AFTER
+    rounds: list[list[float]] = [[] for _ in script]
+    for start in starts(game):
+        agent = read(policies, policy, start, len(script), others=lambda history: (script[len(history)],), least=LEAST)
+        for length, values in enumerate(rounds):
+            here = [(agent.reach[history], p[0]) for history, p in agent.probabilities.items() if len(history) == length]
+            values.append(sum(reach * p for reach, p in here) / sum(reach for reach, _ in here))
+    return [
+        {"round": number, "other": "C" if move == kind else "D", "cooperate": fmean(values)}
+        for number, (move, values) in enumerate(zip(script, rounds, strict=True), start=1)
+    ]
+
+
+# ---- splitting games
+
+
+def response_curves(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> dict[str, Any]:
+    """``responses``: the share of the stock that the policy asks for, by what it was told and what the other asked for last.
+
+    ``told``: whose value is the higher one as the other's message, or what is public, has it: upper (one's own), lower, nothing
+    (no usable message). ``last``: the share, rounded to a tenth, that the other asked for of what the policy values more, in the
+    last round that showed it; None before any did. Intervals are over episodes' game seeds.
+    """
+    game: SplittingGame = policies.game  # type: ignore[assignment]
+    found: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for side in _against_random(policies, policy, config, episodes):
+        for told_it, last, share in _asks(game, side):
+            found[told_it, last][side[0].group].append(share)
+    return {
+        "responses": [
+            {"told": told_it, "last": last, "asks": sum(map(len, groups.values())), "share": estimate(groups.values()).to_json()}
+            for (told_it, last), groups in sorted(
+                found.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
+            )
+        ]
+    }
+
+
+def _asks(game: SplittingGame, side: Side) -> Iterator[tuple[str, float | None, float]]:
+    last: float | None = None
+    for one in lived(game, side):
+        for told_it, share in _claims(game, one):
+            yield told_it, last, share
+        greedy = greed(one.other, one.values.other, one.values.own, one.deal.stock)
+        if greedy is not None:
+            last = round(greedy * BINS) / BINS
+
+
+def _claims(game: SplittingGame, one: Lived) -> Iterator[tuple[str, float]]:
+    """(whose value is said to be the higher one, share asked) of every item."""
+    if one.known.values is None and game.messages:
+        yield from ((claim, units / stock) for claim, units, stock in told(one) if stock)
+        return
+    stocks = (q for q, own, other in zip(one.deal.stock, one.values.own, one.values.other, strict=True) if own != other)
+    for (measure, units), stock in zip(contested(one), stocks, strict=True):
+        if stock:
+            yield {"ask_higher": "upper", "ask_lower": "lower"}[measure], units / stock
+
+
+def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> list[Side]:
+    matches, seats = [], []
+    for index in range(episodes):
+        seat = index % policies.game.num_players
+        players = [
+            policies.player(
+                policy if s == seat else PolicyRef("script", "random"),
+                chat=f"fingerprint/{index}/{s}",
+                seed=derive(config.seed, "fingerprint", index, s),
+            )
+            for s in range(policies.game.num_players)
+        ]
+        matches.append(Match(policies.game, derive(config.seed, "fingerprint", index), players, group=index, index=index))
+        seats.append(seat)
+    return list(zip(play_matches(matches, concurrency=config.concurrency), seats, strict=True))

@@ -1,0 +1,210 @@
+"""Fingerprints to look at, several agents side by side: tables and curves, as picture, page and text.
+
+    fingerprint.json ──> index.html, fingerprint.png
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table as Grid
+from rich.text import Text
+
+from detente.files import read_json
+from detente.reports.page import environment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TOLD = {
+    "upper": "told that one's own value is the higher one",
+    "lower": "told that it is the lower one",
+    "nothing": "told nothing usable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Numbers in [0, 1], one row per agent."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One agent: places, values, and the ends of their intervals."""
+
+    label: str
+    places: tuple[float, ...]
+    values: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """One pair of axes."""
+
+    title: str
+    across: str
+    up: str
+    lines: tuple[Curve, ...]
+    ticks: tuple[str, ...] = ()
+
+
+def fingerprint_page(folder: Path) -> Path:
+    """Write index.html and fingerprint.png into a fingerprint's folder; returns the page."""
+    from detente.reports.plots import save, svg
+
+    found = read_json(folder / "fingerprint.json")
+    drawn = picture(found)
+    save(drawn, folder / "fingerprint.png")
+    page = folder / "index.html"
+    text = (
+        environment()
+        .get_template("fingerprint.html")
+        .render(found=found, tables=tables(found), drawings=[(each.title, svg(_alone(each), each.title)) for each in curves(found)])
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def tables(found: Mapping[str, Any]) -> list[Table]:
+    """Memory one and two in matrix games, what was told in splitting games."""
+    agents = found["agents"]
+    if "memory_one" in agents[0]:
+        titles = {"memory_one": "P(cooperate | last joint move)", "memory_two": "P(cooperate | last two joint moves)"}
+        return [
+            Table(title, tuple(agents[0][key]), tuple((agent["label"], tuple(agent[key].values())) for agent in agents))
+            for key, title in titles.items()
+        ]
+    kinds = [(told, greedy) for told in TOLD for greedy in (False, True) if _responses(agents, told)]
+    heads = tuple(f"{told}, other {'greedy' if greedy else 'fair'}" for told, greedy in kinds)
+    rows = tuple((agent["label"], tuple(_mean(agent, told, greedy) for told, greedy in kinds)) for agent in agents)
+    return [
+        Table("Share of the stock asked for, by what was told and whether the other asked for more than half last", heads, rows)
+    ]
+
+
+def _responses(agents: Sequence[Mapping[str, Any]], told: str) -> bool:
+    return any(one["told"] == told for agent in agents for one in agent["responses"])
+
+
+def _mean(agent: Mapping[str, Any], told: str, greedy: bool) -> float | None:
+    """The mean share over the asks after a greedy, or a fair, ask of the other."""
+    here = [one for one in agent["responses"] if one["told"] == told and one["last"] is not None and (one["last"] > 0.5) == greedy]
+    asks = sum(one["asks"] for one in here)
+    return sum(one["share"]["mean"] * one["asks"] for one in here) / asks if asks else None
+
+
+def curves(found: Mapping[str, Any]) -> list[Curves]:
+    """The course of forgiveness in matrix games, the response curves in splitting games."""
+    agents = found["agents"]
+    if "forgiveness" in agents[0]:
+        rounds = agents[0]["forgiveness"]
+        ticks = tuple(f"{one['round']}\nafter {rounds[i - 1]['other']}" if i else "1" for i, one in enumerate(rounds))
+        lines = []
+        for agent in agents:
+            values = tuple(one["cooperate"] for one in agent["forgiveness"])
+            lines.append(Curve(agent["label"], tuple(one["round"] for one in agent["forgiveness"]), values, values, values))
+        title = "P(cooperate) against one that defects once"
+        return [Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)]
+    return [
+        Curves(
+            f"Asks, {TOLD[told]}",
+            "share that the other asked for last",
+            "share asked",
+            tuple(_response(agent, told) for agent in agents),
+        )
+        for told in TOLD
+        if _responses(agents, told)
+    ]
+
+
+def _response(agent: Mapping[str, Any], told: str) -> Curve:
+    here = [one for one in agent["responses"] if one["told"] == told and one["last"] is not None]
+    means = tuple(one["share"]["mean"] for one in here)
+    ends = [
+        [mean if one["share"][key] is None else one["share"][key] for one, mean in zip(here, means, strict=True)]
+        for key in ("low", "high")
+    ]
+    return Curve(agent["label"], tuple(one["last"] for one in here), means, tuple(ends[0]), tuple(ends[1]))
+
+
+def picture(found: Mapping[str, Any]) -> Figure:
+    """All curves in a row, with one legend."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from detente.reports.plots import SERIES, STYLE
+
+    panels = curves(found)
+    labels = [line.label for line in panels[0].lines]
+    with matplotlib.rc_context(STYLE):
+        drawn = Figure(
+            figsize=(4.6 * len(panels) + (1 if len(panels) == 1 else 0), 3.1 + 0.22 * -(-len(labels) // (2 * len(panels)))),
+            layout="constrained",
+        )
+        for axes, panel in zip(drawn.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
+            _draw(axes, panel)
+            axes.set_title(panel.title, fontsize=9)
+        handles = [Line2D([], [], color=SERIES[i % len(SERIES)], ls=_style(i), lw=2) for i in range(len(labels))]
+        drawn.legend(handles, labels, loc="outside upper left", ncols=2 * len(panels), handlelength=1.6)
+    return drawn
+
+
+def _alone(panel: Curves) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from detente.reports.plots import STYLE
+
+    with matplotlib.rc_context(STYLE):
+        drawn = Figure(figsize=(4.9, 2.9), layout="constrained")
+        _draw(drawn.subplots(), panel)
+    return drawn
+
+
+def _draw(axes: Axes, panel: Curves) -> None:
+    from detente.reports.plots import SERIES
+
+    for i, line in enumerate(panel.lines):
+        colour = SERIES[i % len(SERIES)]
+        axes.plot(line.places, line.values, color=colour, ls=_style(i), lw=1.8, marker="o", ms=3)
+        if line.low != line.values or line.high != line.values:
+            axes.fill_between(line.places, line.low, line.high, color=colour, alpha=0.15, lw=0)
+    if panel.ticks:
+        axes.set_xticks(range(1, len(panel.ticks) + 1), panel.ticks)
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_xlabel(panel.across)
+    axes.set_ylabel(panel.up)
+
+
+def _style(number: int) -> str:
+    """Agents beyond the sixth have the colours of the first ones, dashed."""
+    from detente.reports.plots import SERIES
+
+    return "-" if number < len(SERIES) else "--"
+
+
+def grids(found: Mapping[str, Any]) -> list[Grid]:
+    """The tables for the terminal."""
+    drawn = []
+    for table in tables(found):
+        grid = Grid(title=table.title, title_justify="left")
+        grid.add_column("")
+        for head in table.heads:
+            grid.add_column(head.replace(" ", "\n"), justify="right")
+        for label, values in table.rows:
+            grid.add_row(Text(label, style="bold"), *("–" if value is None else f"{value:.2f}" for value in values))
+        drawn.append(grid)
+    return drawn

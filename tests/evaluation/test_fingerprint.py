@@ -1,0 +1,140 @@
+"""Fingerprints of strategies whose answers are known, and of models against their own play."""
+
+import json
+from itertools import product
+
+import pytest
+
+from detente import config, fingerprint
+from detente.errors import UserError
+from detente.evaluation.fingerprint import AFTER, BEFORE
+from detente.reports.fingerprint import curves, tables
+
+MOVES = ("CC", "CD", "DC", "DD")
+
+
+def of(folder, names, preset="ipd", *overrides, **more):
+    return fingerprint(config.load(preset, overrides), names, folder, **more)["agents"]
+
+
+def test_memory_one_of_the_literature(tmp_path):
+    """Nowak and Sigmund 1992 and 1993, Stewart and Plotkin 2012: [start, CC, CD, DC, DD]."""
+    known = {
+        "tit_for_tat": [1, 1, 0, 1, 0],
+        "win_stay_lose_shift": [1, 1, 0, 0, 1],
+        "generous_tit_for_tat": [1, 1, 1 / 3, 1, 1 / 3],
+        "extort": [1, 8 / 9, 1 / 2, 1 / 3, 0],
+        "always_defect": [0, 0, 0, 0, 0],
+        "random": [0.5] * 5,
+    }
+    for (name, expected), found in zip(known.items(), of(tmp_path, list(known)), strict=True):
+        assert list(found["memory_one"]) == ["start", *MOVES]
+        assert list(found["memory_one"].values()) == pytest.approx(expected), name
+        assert list(found["memory_two"]) == [f"{a} {b}" for a, b in product(MOVES, MOVES)]
+
+
+def test_what_only_two_moves_show(tmp_path):
+    grim, patient = of(tmp_path, ["grim_trigger", "tit_for_two_tats"])
+    assert grim["memory_one"] == {"start": 1, "CC": 1, "CD": 0, "DC": 1, "DD": 0}
+    assert grim["memory_two"]["CD CC"] == 0  # the defection before last is not forgotten
+    assert patient["memory_one"]["CD"] == 1
+    assert (patient["memory_two"]["CD CD"], patient["memory_two"]["CC CD"]) == (0, 1)
+
+
+def test_forgiveness_after_one_defection(tmp_path):
+    names = ["tit_for_tat", "grim_trigger", "win_stay_lose_shift", "always_cooperate"]
+    courses = [[one["cooperate"] for one in agent["forgiveness"]] for agent in of(tmp_path, names)]
+    before, after = [1] * (BEFORE + 1), AFTER - 1
+    assert courses[0] == [*before, 0, *[1] * after]
+    assert courses[1] == [*before, 0, *[0] * after]
+    assert courses[2] == [*before, 0, *[0] * after]  # it shifts to D, and D against a cooperator wins: it stays there
+    assert courses[3] == [*before, 1, *[1] * after]
+
+
+def test_forgiveness_is_the_expectation_over_ones_own_moves(tmp_path):
+    """Extort-2 after the defection: a two-state chain by hand, P(C | own last move) against a cooperator being 8/9 and 1/3."""
+    (found,) = of(tmp_path, ["extort"])
+    cooperate = [1.0]
+    for one in found["forgiveness"][:-1]:
+        after_own_c, after_own_d = (8 / 9, 1 / 3) if one["other"] == "C" else (1 / 2, 0)
+        cooperate.append(cooperate[-1] * after_own_c + (1 - cooperate[-1]) * after_own_d)
+    assert [one["cooperate"] for one in found["forgiveness"]] == pytest.approx(cooperate, abs=1e-3)
+
+
+def test_the_meaning_of_labels_is_averaged(tmp_path):
+    (found,) = of(tmp_path, ["tit_for_tat"], "ipd", "game.counterbalance=true")
+    assert found["memory_one"] == {"start": 1, "CC": 1, "CD": 0, "DC": 1, "DD": 0}
+
+
+def test_a_models_start_is_its_own_probability(tmp_path, lively_model):
+    from detente import play
+
+    (found,) = of(tmp_path, [f"model:{lively_model}"])
+    (episode,) = play("ipd", [f"model:{lively_model}", "tit_for_tat"])
+    raw = episode.rounds[0].turns[0].completion.probabilities
+    assert found["memory_one"]["start"] == pytest.approx(raw[0] / sum(raw), abs=1e-4)
+    assert all(0 < p < 1 for p in found["memory_two"].values())
+
+
+def shares(agent, told, greedy):
+    """The shares asked after fair, or greedy, asks of the other."""
+    return {
+        one["share"]["mean"]
+        for one in agent["responses"]
+        if one["told"] == told and one["last"] is not None and (one["last"] > 0.5) == greedy
+    }
+
+
+def test_response_curves_of_scripts(tmp_path):
+    greedy, welfare, half = of(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=60)
+    for told, after in product(("upper", "lower", "nothing"), (False, True)):
+        assert shares(greedy, told, after) == {1}
+        assert shares(half, told, after) == {0.5}
+        assert shares(welfare, told, after) == {{"upper": 1, "lower": 0, "nothing": 0.5}[told]}
+
+
+def test_a_reciprocator_answers_greed(tmp_path):
+    (found,) = of(tmp_path, ["reciprocator"], "trust_and_split", episodes=60)
+    assert shares(found, "lower", True) == {1}
+    assert max(shares(found, "lower", False)) < 1  # 1 only where the other was greedy in the round before
+    first = {one["told"]: one["share"]["mean"] for one in found["responses"] if one["last"] is None}
+    assert first == {"upper": 1, "lower": 0, "nothing": 0.5}
+
+
+def test_public_values_need_no_message(tmp_path):
+    (found,) = of(tmp_path, ["welfare"], "split_no_comm", episodes=20)
+    assert {one["told"] for one in found["responses"]} == {"upper", "lower"}
+    assert (shares(found, "upper", True), shares(found, "lower", False)) == ({1}, {0})
+
+
+def test_what_is_written(tmp_path):
+    found = of(tmp_path, ["tit_for_tat", "always_defect"])
+    assert json.loads((tmp_path / "fingerprint.json").read_text())["agents"] == found
+    assert (tmp_path / "fingerprint.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "index.html").read_text()
+    assert "P(cooperate | last two joint moves)" in page
+    assert page.count("<svg") == 1
+    written = json.loads((tmp_path / "fingerprint.json").read_text())
+    assert [row[0] for row in tables(written)[0].rows] == ["tit_for_tat", "always_defect"]
+    assert [line.values[0] for line in curves(written)[0].lines] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "names", "sentence"),
+    [
+        ("ipd", ["game.name=matching_pennies"], ["random"], "Fingerprints are for splitting games and for matrix games with"),
+        ("ipd", [], ["tit_for_tat", "tit_for_tat"], "The agent tit_for_tat is named twice"),
+        ("ipd", [], ["greedy"], "The strategy 'greedy' cannot play ipd"),
+    ],
+)
+def test_what_has_no_fingerprint(tmp_path, preset, overrides, names, sentence):
+    with pytest.raises(UserError, match=sentence):
+        of(tmp_path / "x", names, preset, *overrides)
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_command(command, tmp_path):
+    process = command("fingerprint", "ipd", "--agents", "tit_for_tat,grim_trigger")
+    assert process.wait() == 0, process.err
+    assert "grim_trigger" in process.out
+    assert (tmp_path / "runs" / "fingerprint" / "ipd" / "index.html").exists()
