@@ -8,18 +8,14 @@ Must not import torch or pyarrow.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeVar
 
-from detente.errors import UserError
 from detente.evaluation.measures import measured
 from detente.evaluation.sides import Scalars, mean
 from detente.evaluation.splitting_measures import Lived, contested, lived
-from detente.games import GAMES, make
-from detente.games.base import Game
+from detente.games import recorded
 from detente.games.matrix import MatrixGame
 from detente.games.splitting import SplittingGame
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
@@ -124,29 +120,16 @@ def turn_rows(origin: Origin, episode: Episode) -> list[TurnRow]:
 
 def player_rows(origin: Origin, episode: Episode) -> list[PlayerRow]:
     """Every player, seat by seat."""
-    game = known_game(json.dumps(episode.game)) if episode.rounds else None
+    game = recorded(episode.game) if episode.rounds else None
     return [
         PlayerRow(origin, episode, player, policy, {} if game is None else measured(game, [(episode, player)])[0])
         for player, policy in enumerate(episode.policies)
     ]
 
 
-@lru_cache(maxsize=64)
-def known_game(parameters: str) -> Game | None:
-    """The game with these parameters, in JSON; None where this version of detente has no such game.
-
-    A game of "module:attribute" counts as unknown: a record must not decide which code is run.
-    """
-    found = json.loads(parameters)
-    try:
-        return make(**found) if found["name"] in GAMES else None
-    except UserError:
-        return None
-
-
 def _facts(episode: Episode) -> Iterator[Mapping[str, Any]]:
     """What each turn, in the order played, was in the words of its game; nothing where there are none for it."""
-    game = known_game(json.dumps(episode.game))
+    game = recorded(episode.game)
     if isinstance(game, SplittingGame):
         sides = [list(lived(game, (episode, player))) for player in range(episode.num_players)]
         for played, one_round in zip(episode.rounds, zip(*sides, strict=True), strict=True):
