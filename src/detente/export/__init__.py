@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from detente.errors import UserError
 from detente.export import columns
 from detente.export.rows import MetricRow, Origin, player_rows, turn_rows
 from detente.export.sources import Line, Source, find, lines, located
@@ -50,7 +51,7 @@ def export(paths: Sequence[Path], out: Path | None = None, watch: Watch = lambda
     """Write the three tables of all sources to the folder ``out``, in place of those that are there.
 
     By default ``out`` is SOURCE/export for one folder, the folder of one file, and ./export for several sources. UserError for
-    what is no source and for a damaged line; then nothing is written.
+    what is no source, for a damaged line and where ``out`` can be no folder; then nothing is written.
     """
     from detente.export.parquet import Table
 
@@ -76,6 +77,9 @@ def default_folder(paths: Sequence[Path]) -> Path:
 def unseen(folder: Path) -> Iterator[Path]:
     """A hidden folder inside ``folder`` that is gone afterwards; after an error so is ``folder``, if it was not there before."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir():
+        raise UserError(f"The tables cannot go to {folder}: {nearest} is a file and no folder.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with TemporaryDirectory(prefix=".partial-", dir=folder) as hidden:

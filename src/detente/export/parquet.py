@@ -16,8 +16,8 @@ from detente.export.columns import Column
 R = TypeVar("R")
 
 # A row group is written as soon as it has one of these: all of it is in memory until then. Bytes bound long texts and many tokens,
-# rows bound what Arrow needs beside the bytes of short ones.
-GROUP_BYTES, GROUP_ROWS = 32 << 20, 1 << 15
+# batches bound what Arrow needs beside the bytes of short ones.
+GROUP_BYTES, GROUP_BATCHES = 32 << 20, 1 << 11
 
 
 class Table(Generic[R]):
@@ -27,7 +27,7 @@ class Table(Generic[R]):
         self.path, self.columns, self.rows = path, columns, 0
         self.schema = schema(columns)
         self._batches: list[pa.RecordBatch] = []
-        self._bytes = self._rows = 0  # of the batches
+        self._bytes = 0  # of the batches
 
     def __enter__(self) -> Table[R]:
         self._file = pa.OSFile(str(self.path), "wb")
@@ -47,14 +47,14 @@ class Table(Generic[R]):
         ]
         batch = pa.record_batch(arrays, schema=self.schema)
         self._batches.append(batch)
-        self._bytes, self._rows, self.rows = self._bytes + batch.nbytes, self._rows + len(rows), self.rows + len(rows)
-        if self._bytes >= GROUP_BYTES or self._rows >= GROUP_ROWS:
+        self._bytes, self.rows = self._bytes + batch.nbytes, self.rows + len(rows)
+        if self._bytes >= GROUP_BYTES or len(self._batches) >= GROUP_BATCHES:
             self._flush()
 
     def _flush(self) -> None:
         if self._batches:
             self._writer.write_table(pa.Table.from_batches(self._batches, self.schema))
-            self._batches, self._bytes, self._rows = [], 0, 0
+            self._batches, self._bytes = [], 0
 
 
 def schema(columns: Sequence[Column[R]]) -> pa.Schema:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from detente.errors import UserError
 
-BEGUN = ("config.yaml", "metrics.jsonl", "arena.json")  # one of them makes a folder a source, even if nothing was played yet
+BEGUN = ("config.yaml", "metrics.jsonl", "arena.yaml")  # one of them makes a folder a source, even if nothing was played yet
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd JSON leads to
 
 
