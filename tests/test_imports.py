@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop"},
     "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
+    "export": BASE | {"games", "evaluation.measures", "evaluation.sides", "evaluation.splitting_measures"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
@@ -133,12 +134,14 @@ def test_the_tables_forbid(module, source):
 @pytest.mark.parametrize(
     "names",
     [
-        "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures",
+        "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures, detente.export",
         "detente, detente.api",
         "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
     ],
 )
 def test_torch_stays_outside(names):
-    code = f"import {names}, sys; print([m for m in ('torch', 'transformers', 'peft', 'matplotlib') if m in sys.modules])"
+    code = (
+        f"import {names}, sys; print([m for m in ('torch', 'transformers', 'peft', 'matplotlib', 'pyarrow') if m in sys.modules])"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

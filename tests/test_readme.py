@@ -1,17 +1,22 @@
 """What the README and the docs say is true: code runs, commands parse, and every source file has its line."""
 
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from detente import cli
+from detente.export.columns import SHARED, TABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "Makefile"]
 
 
@@ -40,6 +45,24 @@ def parse(words: list[str]) -> None:
 def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "a code block", "exec"), {})
+
+
+def test_the_blocks_about_data_run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(small_run, tmp_path / "runs" / "mine")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(compile("".join(blocks(DATA, "python")), "docs/data.md", "exec"), found)
+    lines = map(json.loads, (small_run / "metrics.jsonl").read_text().splitlines())
+    assert found["wide"].to_pylist() == [{name: line[name] for name in ("iteration", *found["names"])} for line in lines]
+
+
+def test_the_page_about_data_lists_every_column() -> None:
+    sections = dict(section.split("\n", 1) for section in DATA.split("\n## ")[1:])
+    tables = {"In turns and episodes": SHARED, **{f"{name}.parquet": columns for name, columns in TABLES.items()}}
+    for title, columns in tables.items():
+        listed = re.findall(r"^\| `(\S+)` \| `(\S+)` \| (.+) \|$", sections[title], flags=re.MULTILINE)
+        own = columns if columns is SHARED else [column for column in columns if column not in SHARED]
+        assert listed == [(column.name, column.type, column.meaning) for column in own]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

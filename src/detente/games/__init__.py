@@ -6,14 +6,16 @@ Adding a game is one file and one line in ``GAMES``; ``"module:attribute"`` make
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from detente.errors import UserError, unknown
 from detente.games import deal_or_no_deal, item_split, matrix, trust_and_split
 from detente.games.base import Action, Game, Observation, State, Step
 
-__all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make"]
+__all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make", "recorded"]
 
 GAMES: dict[str, Callable[..., Game]] = {
     "ipd": matrix.ipd,
@@ -37,6 +39,23 @@ def make(name: str, **parameters: Any) -> Game:
         return factory(**parameters)
     except TypeError as error:
         raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+
+
+def recorded(parameters: Mapping[str, Any]) -> Game | None:
+    """The game that a file says was played; None where this version of detente has no such game.
+
+    A game that lives elsewhere counts as unknown: what somebody wrote into a file must not decide which code is run.
+    """
+    return _recorded(json.dumps(parameters))
+
+
+@lru_cache(maxsize=64)
+def _recorded(parameters: str) -> Game | None:
+    found = json.loads(parameters)
+    try:
+        return make(**found) if found.get("name") in [*GAMES] else None  # a list: the name may be anything
+    except UserError:
+        return None
 
 
 def _imported(path: str) -> Callable[..., Game]:

@@ -5,12 +5,10 @@ Read from the facts that the game puts on record. Must not import torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from detente.games import make
+from detente.games import recorded
 from detente.games.splitting import SplittingGame, named, number
 from detente.records import Episode, Round, Turn
 
@@ -35,9 +33,9 @@ class Split:
 
 def split(episode: Episode, played: Round) -> Split | None:
     """The round of a splitting game; None of other games."""
-    if "received" not in played.info:
+    game = _game(episode)
+    if game is None:
         return None
-    game = _game(json.dumps(episode.game))
     items = game.items
     values, truth = played.info["values"], played.info["truth"]
     return Split(
@@ -51,12 +49,13 @@ def split(episode: Episode, played: Round) -> Split | None:
 
 def rules(episode: Episode) -> str:
     """The rules of a splitting game as its players are told them; "" of other games."""
-    return _game(json.dumps(episode.game)).rules() if "received" in episode.rounds[0].info else ""
+    game = _game(episode)
+    return "" if game is None else game.rules()
 
 
-@lru_cache(maxsize=64)
-def _game(options: str) -> SplittingGame:
-    return make(**json.loads(options))  # type: ignore[return-value]
+def _game(episode: Episode) -> SplittingGame | None:
+    game = recorded(episode.game)
+    return game if isinstance(game, SplittingGame) else None
 
 
 def _amounts(units: Sequence[float], items: Sequence[str]) -> str:

@@ -1,0 +1,35 @@
+"""``export``: episodes and metrics as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detente.cli.terminal import console
+
+
+def export(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE", help="Run folders, arena folders, files of episodes (.jsonl).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write to; by default SOURCE/export, or export.", show_default=False)
+    ] = None,
+) -> None:
+    """Write episodes and metrics as Parquet tables, one row per turn."""
+    from rich.filesize import decimal
+    from rich.progress import Progress
+
+    from detente.export import export as write
+
+    screen = console()
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("exporting", total=None)
+        exported = write(sources, out, lambda done, total: progress.update(task, completed=done, total=total))
+    for path in exported.unfinished:
+        screen.print(f"Left out the unfinished last line of {path}", markup=False, highlight=False, soft_wrap=True)
+    for table in exported.tables:
+        said = f"Wrote {table.path}: {table.rows} rows, {decimal(table.size)}"
+        screen.print(said, markup=False, highlight=False, soft_wrap=True)

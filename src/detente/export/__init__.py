@@ -1,0 +1,120 @@
+"""Data out: episodes and metrics as Parquet tables, for whatever reads tables.
+
+    run folders, arena folders, episode files ──> turns.parquet      one row per turn
+                                             ├──> episodes.parquet   one row per episode and player
+                                             └──> metrics.parquet    one row per iteration and metric
+
+One line is read, and at most one row group held, at a time: memory does not grow with the number of episodes. columns.py says what
+each table holds. Must not import torch; pyarrow is imported when something is exported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from detente.errors import UserError
+from detente.export import columns
+from detente.export.rows import MetricRow, Origin, player_rows, turn_rows
+from detente.export.sources import Line, Source, find, lines, located
+from detente.records import Episode
+
+if TYPE_CHECKING:
+    from detente.export.parquet import Table
+
+Watch = Callable[[int, int], None]  # told bytes read and bytes in all
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A table that was written; ``size`` in bytes."""
+
+    path: Path
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote, and the files whose last line was left out because it was not finished."""
+
+    tables: tuple[Written, ...]
+    unfinished: tuple[Path, ...]
+
+
+def export(paths: Sequence[Path], out: Path | None = None, watch: Watch = lambda done, total: None) -> Exported:
+    """Write the three tables of all sources to the folder ``out``, in place of those that are there.
+
+    By default ``out`` is SOURCE/export for one folder, the folder of one file, and ./export for several sources. UserError for
+    what is no source, for a damaged line and where ``out`` can be no folder; then nothing is written.
+    """
+    from detente.export.parquet import Table
+
+    sources = find(paths)
+    folder = out or default_folder(paths)
+    unfinished: list[Path] = []
+    with unseen(folder) as hidden:
+        with ExitStack() as stack:
+            tables = {name: stack.enter_context(Table(hidden / f"{name}.parquet", held)) for name, held in columns.TABLES.items()}
+            _fill(tables, sources, unfinished, watch)
+        moved = [(table.path.replace(folder / table.path.name), table.rows) for table in tables.values()]
+    return Exported(tuple(Written(path, rows, path.stat().st_size) for path, rows in moved), tuple(unfinished))
+
+
+def default_folder(paths: Sequence[Path]) -> Path:
+    """Where the tables go if nothing else is said."""
+    if len(paths) > 1:
+        return Path("export")
+    return paths[0] / "export" if paths[0].is_dir() else paths[0].parent
+
+
+@contextmanager
+def unseen(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside ``folder`` that is gone afterwards; after an error so is ``folder``, if it was not there before."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir():
+        raise UserError(f"The tables cannot go to {folder}: {nearest} is a file and no folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".partial-", dir=folder) as hidden:
+            yield Path(hidden)
+    except BaseException:
+        with suppress(OSError):  # somebody else may have put something there
+            for each in missing:
+                each.rmdir()
+        raise
+
+
+def _fill(tables: dict[str, Table[Any]], sources: Sequence[Source], unfinished: list[Path], watch: Watch) -> None:
+    """Read everything once, and tell ``watch`` how far it is."""
+    total, done = sum(path.stat().st_size for source in sources for path in source.files), 0
+    for source in sources:
+        for path in source.files:
+            for line in lines(path, unfinished):
+                if path == source.metrics:
+                    _add_metrics(tables, source, path, line)
+                else:
+                    _add_episode(tables, source, path, line)
+                done += line.size
+                watch(done, total)
+
+
+def _add_episode(tables: dict[str, Table[Any]], source: Source, path: Path, line: Line) -> None:
+    with located(path, line.number, "episode"):
+        episode = Episode.from_json(line.text)
+        origin = Origin(source.name, source.inside(path), line.number)
+        tables["turns"].add(turn_rows(origin, episode))
+        tables["episodes"].add(player_rows(origin, episode))
+
+
+def _add_metrics(tables: dict[str, Table[Any]], source: Source, path: Path, line: Line) -> None:
+    with located(path, line.number, "line of metrics"):
+        found = json.loads(line.text)
+        iteration = found.pop("iteration")
+        tables["metrics"].add([MetricRow(source.name, iteration, metric, value) for metric, value in found.items()])

@@ -1,0 +1,111 @@
+"""What can be exported, and how its lines are read.
+
+    SOURCE ── find ──> Source ── lines ──> Line ── (located) ──> rows
+
+A run that is being written, or was killed, may end in half a line: it is left out. Damage anywhere else is named with its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from detente.errors import UserError
+
+BEGUN = ("config.yaml", "metrics.jsonl", "arena.yaml")  # one of them makes a folder a source, even if nothing was played yet
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd JSON leads to
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of the things that were named: its name as given, the folder that its files are told from, and the files."""
+
+    name: str
+    folder: Path
+    episodes: tuple[Path, ...]
+    metrics: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file to be read."""
+        return self.episodes if self.metrics is None else (*self.episodes, self.metrics)
+
+    def inside(self, path: Path) -> str:
+        """The file's path within the source."""
+        return path.relative_to(self.folder).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file: its number from 1, its text, and its length in bytes."""
+
+    number: int
+    text: str
+    size: int
+
+
+def find(paths: Sequence[Path]) -> list[Source]:
+    """The sources of these names; UserError where there is nothing to export."""
+    if not paths:
+        raise UserError("An export needs at least one run folder, arena folder or file of episodes.")
+    for number, path in enumerate(paths):
+        if path.resolve() in {other.resolve() for other in paths[:number]}:
+            raise UserError(f"{path} is named twice; each source is exported once.")
+    return [_folder(path) if path.is_dir() else _file(path) for path in paths]
+
+
+def _folder(path: Path) -> Source:
+    episodes = tuple(sorted((path / "episodes").glob("*.jsonl")))
+    if not episodes and not any((path / name).is_file() for name in BEGUN):
+        raise UserError(f"The folder {path} holds nothing to export: neither episodes/*.jsonl nor metrics.jsonl.")
+    metrics = path / "metrics.jsonl"
+    return Source(str(path), path, episodes, metrics if metrics.is_file() else None)
+
+
+def _file(path: Path) -> Source:
+    if not path.exists():
+        raise UserError(f"There is no run folder, arena folder or file of episodes {path}.")
+    if path.suffix != ".jsonl":
+        raise UserError(f"{path} is no file of episodes: it should end in .jsonl, as 'detente play --save' writes them.")
+    return Source(str(path), path.parent, (path,))
+
+
+def lines(path: Path, unfinished: list[Path]) -> Iterator[Line]:
+    """The lines of a file, one at a time. Half a line at its end is left out, and the file added to ``unfinished``."""
+    with path.open("rb") as file:  # as text, other things than a newline would end a line too
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n") and raw.startswith(b"{") and not _whole(raw):
+                unfinished.append(path)
+            elif raw.strip():
+                with located(path, number, "text in UTF-8"):
+                    text = raw.decode("utf-8")
+                yield Line(number, text, len(raw))
+
+
+def _whole(raw: bytes) -> bool:
+    """Whether this is a JSON object to its end: no beginning of one is."""
+    try:
+        json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@contextmanager
+def located(path: Path, line: int, what: str) -> Iterator[None]:
+    """Turn whatever is wrong with a line into a UserError that says where it is."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise UserError(f"Line {line} of {path} is no {what}: {_reason(error)}; mend or remove it to export the rest.") from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from character {error.colno} on"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return " ".join(str(error).split()).rstrip(".")
