@@ -20,6 +20,7 @@ import yaml
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import check_same, locked, replace_text, short_names
 from detente.games import make
@@ -260,14 +261,6 @@ def cell(game: Game, folder: Path, row: int, column: int) -> Cell:
         tuple(tables),
         by_group(sides),
     )
-
-
-def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
-    """The mean reward of every side, game seed by game seed."""
-    groups: dict[int, list[float]] = {}
-    for episode, seat in sides:
-        groups.setdefault(episode.group, []).append(episode.mean_reward(seat))
-    return tuple(tuple(groups[group]) for group in sorted(groups))
 
 
 def ranking(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]]:

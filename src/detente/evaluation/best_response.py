@@ -15,10 +15,11 @@ from typing import Any
 
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.arena import by_group, labels, seatings
+from detente.evaluation.arena import labels, seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import replace_text
 from detente.games import make
