@@ -238,6 +238,19 @@ def test_a_raised_limit_means_the_same_run_folder(endpoint, tmp_path, monkeypatc
     assert calls[0] == calls[1]
 
 
+def test_an_arena_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tmp_path, capsys):
+    endpoint.begin(endpoint.says("<A>"))
+    line = ["arena", "ipd", "remote.concurrency=1", "remote.retries=0", "game.rounds=2", "--agents", f"{endpoint.name},random"]
+    line += ["--episodes", "4", "--out", str(tmp_path / "arena")]
+    assert cli.main([*line, "remote.max_requests=21"]) == 2  # 16 requests in four episodes with itself, then 2 in each with another
+    assert "sent 21 requests" in capsys.readouterr().err
+    assert cli.main([*line, "remote.max_requests=12"]) == 0
+    assert len(endpoint.asked) == 21 + 12  # of the episode that was cut short one answer is asked for again
+    found = json.loads((tmp_path / "arena" / "arena.json").read_text())
+    assert [agent["kind"] for agent in found["agents"]] == ["remote", "script"]
+    assert found["cells"][0]["reward"]["mean"] == 3
+
+
 # ---- a real server
 
 
