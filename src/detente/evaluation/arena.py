@@ -89,7 +89,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     anything else.
     """
     game = make(**config.game)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     agents = participants(policies, names)
     asked = request(config, game, agents, episodes)
     _check_free(folder)
@@ -213,7 +213,8 @@ def play_table(
             if watch is not None:
                 watch.episode()
 
-        done |= {episode.index: episode for episode in play_matches(matches, concurrency=config.concurrency, on_episode=finished)}
+        at_once = config.concurrency or policies.at_once([agents[i].policy for i in table])
+        done |= {episode.index: episode for episode in play_matches(matches, concurrency=at_once, on_episode=finished)}
     write_episodes(gathered, (done[index] for index in range(episodes)))
     gathered.replace(path)
 

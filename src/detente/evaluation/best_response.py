@@ -57,7 +57,7 @@ def best_response(config: Config, run: Path, *, progress: Progress | None = None
     against = config.seats[-1]
     game = make(**config.game)
     train(config, run, progress=progress)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     responder, agent = policies.resolve(str(run)), policies.resolve(against)
     result = {
         "game": game.name,
@@ -162,4 +162,4 @@ def _table(config: Config, policies: Policies, sitting: Sequence[PolicyRef], pur
             for seat, policy in enumerate(sitting)
         ]
         matches.append(Match(policies.game, derive(config.seed, "best response", index), players, group=index, index=index))
-    return play_matches(matches, concurrency=config.concurrency)
+    return play_matches(matches, concurrency=config.concurrency or policies.at_once(sitting))
