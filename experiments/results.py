@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from detente import games
 from detente.config import load
 from detente.evaluation.final import evaluate
 from detente.evaluation.statistics import spread
@@ -103,9 +102,9 @@ def train(preset: str, run: Path, options: list[str]) -> Path:
 def scripted(preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
     """The summary of a learner that plays like the strategy of IDEAL."""
     config = load(preset, [f"seed={seed}", *overrides])
-    game = games.make(**config.game)
+    policies = Policies.of(config)
     present = dict.fromkeys(config.learner_names, PolicyRef("script", IDEAL[preset]))
-    return evaluate(config, game, Policies(game, config.answer), present, config.iterations, lambda _: None)["main"]
+    return evaluate(config, policies.game, policies, present, config.iterations, lambda _: None)["main"]
 
 
 def cell(values: list[float | None]) -> str:

@@ -119,9 +119,7 @@ def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path,
     from detente.reports.fingerprint import fingerprint_page
 
     config = load(preset) if isinstance(preset, str) else preset
-    game = games.make(**config.game)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
-    found = fingerprints(policies, agents, config, episodes=episodes)
+    found = fingerprints(Policies.of(config), agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
     fingerprint_page(Path(folder))
@@ -134,13 +132,10 @@ def _table(name: str | Game, overrides: Sequence[str]) -> Policies:
         if re.split(r"[.=]", item)[0] not in about:
             raise UserError(f"'{item}' is no option of playing; those begin with {', '.join(about)}, e.g. answer.temperature=0.5.")
     if not isinstance(name, str):
-        game, config = name, load_game(name.name, overrides)
-    elif name in preset_names() or name.endswith((".yaml", ".yml")):
-        config = load(name, overrides)
-        game = games.make(**config.game)
-    elif name in games.GAMES or ":" in name:
-        config = load_game(name, overrides)
-        game = games.make(**config.game)
-    else:
-        raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
-    return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+        config = load_game(name.name, overrides)
+        return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+    if name in preset_names() or name.endswith((".yaml", ".yml")):
+        return Policies.of(load(name, overrides))
+    if name in games.GAMES or ":" in name:
+        return Policies.of(load_game(name, overrides))
+    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detente.config import read
+from detente.config import Config, read
 from detente.engines.base import Sampling
 from detente.errors import UserError
+from detente.games import make
 from detente.games.base import Game
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players.address import PREFIX
@@ -63,6 +64,12 @@ class Policies:
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
         self.hosts: list[Host] = []  # the first one serves whoever was not asked for by name: a run's learners
         self.homes: dict[PolicyRef, Host] = {}
+
+    @staticmethod
+    def of(config: Config) -> Policies:
+        """Everybody who can play a run's game, as its options say."""
+        game = make(**config.game)
+        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
     def use(self, base: LanguageModel, engine: TransformersEngine) -> None:
         """Let language models on this base play through this engine."""

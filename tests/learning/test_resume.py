@@ -36,7 +36,7 @@ SIGNALS = """
 import os, shutil, signal, time
 from pathlib import Path
 import torch
-from detente import rollout
+from detente import files, rollout
 from detente.engines.transformers import TransformersEngine
 from detente.learning import adapters, checkpoint, loop, run_folder
 
@@ -116,7 +116,7 @@ CHAINS = {
 
 
 FULL_DISK = [
-    "full(run_folder.os, 'fsync', 1)",  # the options
+    "full(files.os, 'fsync', 1)",  # the options
     "full(run_folder, 'write_episodes', 1)",
     "full(checkpoint, '_write', 4)",
     "from safetensors import SafetensorError; full(adapters, 'save_file', 1, SafetensorError)",

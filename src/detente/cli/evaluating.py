@@ -65,11 +65,10 @@ def best_response(
     config = responder_config(preset, against, changes)
     screen = console()
     if exact:
-        from detente import games
         from detente.evaluation.exploitability import exploitability
         from detente.policies import Policies
 
-        policies = Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
+        policies = Policies.of(config)
         screen.print(pages.exact_table(exploitability(policies, policies.resolve(against), memory=memory).to_json(), against))
         return
     folder = run or default_run(config, against, changes)

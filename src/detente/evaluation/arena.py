@@ -23,7 +23,6 @@ from detente.evaluation.measures import Side, measured
 from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import check_same, locked, replace_text, short_names
-from detente.games import make
 from detente.games.base import Game
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, read_episodes, write_episodes
@@ -88,8 +87,8 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     own that all tables share. UserError for agents that do not exist or do not load, and for a folder that was started with
     anything else.
     """
-    game = make(**config.game)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+    policies = Policies.of(config)
+    game = policies.game
     agents = participants(policies, names)
     asked = request(config, game, agents, episodes)
     _check_free(folder)

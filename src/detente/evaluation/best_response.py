@@ -55,9 +55,9 @@ def responder_config(preset: str, against: str, overrides: Sequence[str] = ()) -
 def best_response(config: Config, run: Path, *, progress: Progress | None = None, memory: int | None = None) -> dict[str, Any]:
     """Train the responder in a run folder (which resumes) and write best_response.json there, which is returned."""
     against = config.seats[-1]
-    game = make(**config.game)
     train(config, run, progress=progress)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+    policies = Policies.of(config)
+    game = policies.game
     responder, agent = policies.resolve(str(run)), policies.resolve(against)
     result = {
         "game": game.name,

@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
-from detente import games, models
+from detente import models
 from detente.config import Config
 from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
@@ -100,11 +100,11 @@ def open_session(config: Config) -> Session:
     """Load and connect everything that a run needs; UserError for what is missing."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    game = games.make(**config.game)
+    policies = Policies.of(config)
+    game = policies.game
     check_seats(game, config.seats)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         if policies.resolve(name).kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
