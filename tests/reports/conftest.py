@@ -40,3 +40,43 @@ def split_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def split_comparison(split_runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report(split_runs, tmp_path_factory.mktemp("split_page") / "report.html")
+
+
+@pytest.fixture(scope="session")
+def arena_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from detente import arena
+
+    folder = tmp_path_factory.mktemp("arena")
+    arena("trust_and_split", ["greedy", "welfare", "reciprocator", "fair_half", "liar", "silent"], folder, episodes=4)
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="session")
+def fingerprint_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from detente import fingerprint
+
+    folder = tmp_path_factory.mktemp("fingerprint")
+    fingerprint("ipd", ["tit_for_tat", "grim_trigger", "generous_tit_for_tat"], folder)
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="session")
+def split_fingerprint_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from detente import fingerprint
+
+    folder = tmp_path_factory.mktemp("split_fingerprint")
+    fingerprint("trust_and_split", ["greedy", "welfare", "reciprocator"], folder, episodes=20)
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="session")
+def exploited_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import json
+
+    from test_cross_play import exploited
+
+    from detente.reports.best_response import best_response_page
+
+    folder = tmp_path_factory.mktemp("exploited")
+    (folder / "best_response.json").write_text(json.dumps(exploited("a_rather_long_name_of_an_agent-causal-seed0")))
+    return best_response_page(folder)

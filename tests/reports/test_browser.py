@@ -49,8 +49,11 @@ def transcript(browser: Any) -> str:
     return str(browser.execute_script("return document.getElementById('transcript').innerText"))
 
 
+PAGES = ["comparison", "split_comparison", "arena_page", "fingerprint_page", "split_fingerprint_page", "exploited_page"]
+
+
 @pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("page", ["comparison", "split_comparison"])
+@pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_wider_than_the_screen(browser: Any, page: str, width: int, request: pytest.FixtureRequest) -> None:
     open_page(browser, request.getfixturevalue(page), width)
     browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
@@ -108,7 +111,7 @@ def test_hostile_answers_are_shown_and_not_run(browser: Any, comparison: Path) -
     assert "taken" not in browser.title
 
 
-@pytest.mark.parametrize("page", ["comparison", "split_comparison"])
+@pytest.mark.parametrize("page", PAGES)
 def test_no_errors_and_no_requests(browser: Any, page: str, request: pytest.FixtureRequest) -> None:
     open_page(browser, request.getfixturevalue(page), 1280)
     assert browser.get_log("browser") == []

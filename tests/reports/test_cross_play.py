@@ -1,0 +1,115 @@
+"""The pages of arenas, best responses and fingerprints: what they say, and that names are text."""
+
+import json
+
+import pytest
+
+from detente.reports.best_response import best_response_page, sentences
+from detente.reports.cross_play import cross_play_page, cross_play_tables, matrix, page_data
+from detente.reports.fingerprint import fingerprint_page
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def arena(tmp_path):
+    from detente import arena
+
+    found = arena("ipd", ["tit_for_tat", "always_defect", "always_cooperate"], tmp_path / "arena", episodes=3)
+    return tmp_path / "arena", found
+
+
+def renamed(folder, found, file):
+    """The same with an agent whose name tries to break out of the page."""
+    found["agents"][0]["label"] = HOSTILE
+    (folder / file).write_text(json.dumps(found))
+    return folder
+
+
+def test_an_arena(arena):
+    folder, found = arena
+    page = cross_play_page(folder).read_text()
+    assert page.count('<td style="--p:') == 9
+    assert "<b>1.40</b>" in page
+    assert "[1.40, 1.40]" in page
+    assert (folder / "arena.png").read_bytes().startswith(b"\x89PNG")
+    assert [row[0]["row"] for row in matrix(found)] == [0, 1, 2]
+    shades = [cell["shade"] for row in page_data(found)["rows"] for cell in row]
+    assert (min(shades), max(shades)) == (0, 1)
+
+
+def test_the_tables_of_the_terminal(arena):
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(cross_play_tables(arena[1]))
+    text = printed.get()
+    assert "1.40 ±0.00" in text
+    order = [text.rindex(name) for name in ("1 │ always_defect", "2 │ tit_for_tat", "3 │ always_cooperate")]
+    assert order == sorted(order)
+
+
+def test_names_are_text_on_every_page(arena, tmp_path):
+    from detente import fingerprint
+
+    pages = [cross_play_page(renamed(*arena, "arena.json"))]
+    found = fingerprint("ipd", ["tit_for_tat"], tmp_path / "f")
+    pages.append(fingerprint_page(renamed(tmp_path / "f", found, "fingerprint.json")))
+    (tmp_path / "best_response.json").write_text(json.dumps(exploited(HOSTILE)))
+    pages.append(best_response_page(tmp_path))
+    for page in pages:
+        text = page.read_text()
+        assert "&lt;img src=x onerror=alert(1)&gt;" in text
+        assert "<img" not in text
+
+
+def exploited(label):
+    """A best_response.json; the numbers are those of a defector against a cooperator."""
+
+    def sure(mean):
+        return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+
+    return {
+        "game": "ipd",
+        "preset": "ipd",
+        "against": label,
+        "label": label,
+        "algorithm": "reinforce",
+        "seed": 0,
+        "iterations": 2,
+        "unit": "points per round",
+        "curve": [{"iteration": i, "responder": sure(3 + i), "agent": sure(3 - i), "measures": {}} for i in (1, 2)],
+        "responder": {"reward": sure(5), "agent_reward": sure(0), "measures": {"invalid": 0, "cooperation_rate": 0}},
+        "self_play": {"reward": sure(3)},
+        "cooperator": {"name": "always_cooperate", "reward": sure(3), "agent_reward": sure(3)},
+        "gain": sure(2),
+        "loss": sure(3),
+        "exact": {
+            "unit": "points over an episode",
+            "rounds": 10,
+            "method": "full histories",
+            "histories": 1023,
+            "value": [49.5, 50],
+            "agent_value": [0, 0.5],
+            "cooperator": [30, 30],
+            "agent_with_cooperator": [30, 30],
+            "gain": 20,
+            "play": "DDDDDDDDDD",
+            "earned_per_round": None,
+        },
+    }
+
+
+def test_a_best_response(tmp_path):
+    (tmp_path / "best_response.json").write_text(json.dumps(exploited("kind-seed0")))
+    page = best_response_page(tmp_path).read_text()
+    assert page.count("<svg") == 1
+    assert "4.95 to 5.00" in page  # per round
+    assert sentences(exploited("kind-seed0")) == [
+        "Trained against kind-seed0, the best responder gains 2.00 [1.90, 2.10] points per round over cooperating with it; "
+        "the agent loses 3.00 [2.90, 3.10] against what it gets from a cooperator.",
+        "What the responder does in the end: invalid 0.00, cooperation rate 0.00.",
+        "The exact best response over 10 rounds is worth 49.50 to 50.00 points in all (full histories, 1023 histories read): "
+        "DDDDDDDDDD if the agent does what it does most often.",
+    ]
