@@ -1,6 +1,6 @@
 """From a name to somebody who plays: scripts, people, base models and trained adapters.
 
-    "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
+    "tit_for_tat"  "axelrod:Gradual"  "human"  "model:pocket"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
 
 ``Policies`` loads a model only when the first name needs one.
 """
@@ -17,6 +17,7 @@ from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.options import AnswerOptions
+from detente.players import axelrod_library
 from detente.players.base import Player
 from detente.players.human import Human
 from detente.players.scripted import scripted, scripted_names
@@ -70,6 +71,8 @@ class Policies:
             policy = PolicyRef("base", name)
             self.homes[policy] = self._host(name.removeprefix("model:"), self.dtype)
             return policy
+        if name.startswith(axelrod_library.PREFIX):
+            return PolicyRef("script", axelrod_library.checked(name, self.game))
         if name in scripted_names(self.game):
             return PolicyRef("script", name)
         path, _, version = (name, "", "") if "@" not in name or Path(name).is_dir() else name.rpartition("@")
@@ -87,7 +90,8 @@ class Policies:
         if policy.kind == "human":
             return Human()
         if policy.kind == "script":
-            return scripted(policy.name, seed)
+            make = axelrod_library.axelrod_player if policy.name.startswith(axelrod_library.PREFIX) else scripted
+            return make(policy.name, seed)
         from detente.players.llm import LLMPlayer
 
         host = self.home(policy)
