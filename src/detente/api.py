@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
-    A name is a scripted strategy, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an adapter folder. A
-    preset brings its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for names that
-    nobody answers to.
+    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an
+    adapter folder. A preset brings its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for
+    names that nobody answers to.
     """
     policies = _table(game_or_preset)
     game = policies.game

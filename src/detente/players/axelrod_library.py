@@ -89,7 +89,7 @@ class Life:
 
 def axelrod_player(name: str, seed: int) -> AxelrodPlayer:
     """The strategy as a player, under its full name however it is spelt; UserError for a name that does not exist."""
-    return AxelrodPlayer(f"{PREFIX}{find(name).__name__}", seed)
+    return AxelrodPlayer(_full_name(find(name)), seed)
 
 
 def seated(strategy: Any, payoffs: Payoffs, seed: int) -> Any:
@@ -101,7 +101,7 @@ def seated(strategy: Any, payoffs: Payoffs, seed: int) -> Any:
     game = library().Game(*own.flat) if symmetric else library().AsymmetricGame(own, theirs)
     player = strategy()
     uses = library().Classifiers["makes_use_of"](player) or ()
-    wrong = UserError(f"The strategy '{PREFIX}{strategy.__name__}' reckons with payoffs of another kind than those of this game.")
+    wrong = UserError(f"The strategy '{_full_name(strategy)}' reckons with payoffs of another kind than those of this game.")
     if not symmetric and "game" in uses:
         raise wrong
     try:
@@ -117,8 +117,9 @@ def checked(name: str, game: Game) -> str:
     """The full name, ``axelrod:TitForTat``, of a strategy however it is spelt; UserError for one that cannot play this game."""
     if not isinstance(game, MatrixGame) or game.cooperative is None or len(game.actions) != 2:
         raise _misplaced(name, game.name)
-    seated(find(name), game.payoffs, seed=0)
-    return axelrod_player(name, seed=0).name
+    strategy = find(name)
+    seated(strategy, game.payoffs, seed=0)
+    return _full_name(strategy)
 
 
 def find(name: str) -> Any:
@@ -126,17 +127,17 @@ def find(name: str) -> Any:
     named = _by_name()
     strategy = named.get(_plain(name))
     if strategy is None:
-        near = [named[each].__name__ for each in difflib.get_close_matches(_plain(name), named, n=3, cutoff=0.6)]
-        said = " or ".join(f"'{PREFIX}{each}'" for each in dict.fromkeys(near))
+        near = [_full_name(named[each]) for each in difflib.get_close_matches(_plain(name), named, n=3, cutoff=0.6)]
+        said = " or ".join(f"'{each}'" for each in dict.fromkeys(near))
         raise UserError(f"There is no strategy '{name}'; " + (f"did you mean {said}?" if said else "see 'detente list axelrod'."))
     if strategy not in library().strategies:
-        raise UserError(f"The strategy '{PREFIX}{strategy.__name__}' inspects or changes its opponent, which no seat allows.")
+        raise UserError(f"The strategy '{_full_name(strategy)}' inspects or changes its opponent, which no seat allows.")
     return strategy
 
 
 def described() -> dict[str, str]:
     """Every strategy that can be seated, with its display name and the library's first sentence about it."""
-    return {f"{PREFIX}{strategy.__name__}": _description(strategy) for strategy in library().strategies}
+    return {_full_name(strategy): _description(strategy) for strategy in library().strategies}
 
 
 def _description(strategy: Any) -> str:
@@ -161,6 +162,10 @@ def library() -> Any:
 @cache
 def _by_name() -> dict[str, Any]:
     return {_plain(name): strategy for strategy in library().all_strategies for name in (strategy.name, strategy.__name__)}
+
+
+def _full_name(strategy: Any) -> str:
+    return f"{PREFIX}{strategy.__name__}"
 
 
 def _plain(name: str) -> str:
