@@ -201,6 +201,7 @@ def test_copies_share_nothing(name, copied):
         own += answer(original, own, past[:t])
     twin = copied(original)
     assert twin == original
+    assert twin._life is not original._life
     histories = [own, own]
     for t in range(1, 13):
         for index, (player, future) in enumerate(((original, left), (twin, right))):
