@@ -96,6 +96,22 @@ def test_both_seats_and_random_numbers_as_in_the_library(axl):
     assert moves(*(AxelrodPlayer(name, reseeded(match, i)) for i, name in enumerate(("Random", "GTFT"))), rounds=40) == expected
 
 
+def test_probabilities_are_told_where_nothing_is_random(axl):
+    """For these any two seeds must agree, here on random histories; of the others nobody knows the probabilities."""
+    rng = random.Random(0)
+    certain = 0
+    for strategy in axl.short_run_time_strategies:
+        own, other = ("".join(rng.choices("CD", k=20)) for _ in range(2))
+        first, second = (asyncio.run(AxelrodPlayer(strategy.__name__, seed).act(seen(own, other))) for seed in (1, 2))
+        if axl.Classifiers["stochastic"](strategy()):
+            assert first.probabilities == ()
+        else:
+            assert first.text == second.text
+            assert first.probabilities == {"<A>": (1, 0), "<B>": (0, 1)}[first.text]
+            certain += 1
+    assert certain > 100
+
+
 # ---- what a player sees
 
 
@@ -286,6 +302,16 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch, capsys
         assert said.count("\n") == 1
     finally:
         axelrod_library.library.cache_clear()
+
+
+def test_the_exact_best_response_knows_them_as_it_knows_ours():
+    from detente.evaluation.exploitability import exploitability
+
+    found = []
+    for name in ("win_stay_lose_shift", "axelrod:WinStayLoseShift"):
+        table = Policies(make("ipd", rounds=5), AnswerOptions())
+        found.append(exploitability(table, table.resolve(name)))
+    assert found[0] == found[1]
 
 
 # ---- where users meet them

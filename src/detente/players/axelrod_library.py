@@ -43,7 +43,7 @@ class AxelrodPlayer:
         return PolicyRef("script", self.name)
 
     async def act(self, observation: Observation) -> Completion:
-        """Answer at once; raises UserError in games of another kind."""
+        """Answer at once, with probabilities where nothing is random; raises UserError in games of another kind."""
         view = observation.view
         if not isinstance(view, MatrixView) or len(view.actions) != 2:
             raise _misplaced(self.name, "this game")
@@ -52,7 +52,10 @@ class AxelrodPlayer:
         rounds = list(zip(own, other, strict=True))
         if self._life is None or self._life.rounds != rounds[: len(self._life.rounds)]:
             self._life = Life(seated(find(self.name), view.payoffs, self.seed), library().Player())
-        return Completion(view.answers[moves.index(self._life.move(rounds))], self.policy, self.seed)
+        chosen = moves.index(self._life.move(rounds))
+        random = library().Classifiers["stochastic"](self._life.player)
+        probabilities = () if random else tuple(float(i == chosen) for i in range(len(moves)))
+        return Completion(view.answers[chosen], self.policy, self.seed, probabilities=probabilities)
 
     def close(self) -> None:
         """Nothing is kept."""
