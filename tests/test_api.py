@@ -80,6 +80,20 @@ def test_runs_and_adapter_folders_play(small_run):
     assert [t.action for t in again.turns()] == [t.action for t in episode.turns()]
 
 
+def test_options_over_a_preset_a_game_and_a_game_by_value():
+    assert len(api.play("ipd", ["random", "random"], overrides=["game.rounds=3"])[0].rounds) == 3
+    assert len(api.play("stag_hunt", ["random", "random"], overrides=["game.rounds=4"])[0].rounds) == 4
+    assert len(api.play(make("ipd", rounds=2), ["random", "random"], overrides=["answer.retries=4"])[0].rounds) == 2
+    with pytest.raises(UserError, match=r"'game\.rounds=4' is no option of playing; those begin with answer, remote, "):
+        api.play(make("ipd", rounds=2), ["random", "random"], overrides=["game.rounds=4"])
+
+
+def test_finished_episodes_are_told_of():
+    told = []
+    played = api.play("ipd", ["random", "random"], episodes=3, on_episode=told.append)
+    assert sorted(told, key=lambda episode: episode.index) == played
+
+
 def test_a_preset_brings_the_way_models_answer(tiny_model, tmp_path):
     (tmp_path / "free.yaml").write_text("game: {name: ipd, rounds: 2}\nanswer: {policy: free, max_tokens: 2}\n")
     (episode,) = api.play(str(tmp_path / "free.yaml"), [f"model:{tiny_model}", "always_defect"])

@@ -58,6 +58,11 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[confi
         ("play ipd", "--seats"),
         ("play ipdd --seats tit_for_tat,tit_for_tat", "did you mean 'ipd'?"),
         ("play ipd --seats tit_for_tatt,tit_for_tat", "'tit_for_tat'"),
+        ("play ipd --seats tit_for_tat,tit_for_tat game.roundz=3", "roundz"),
+        ("play ipd --seats tit_for_tat,tit_for_tat seed=3", "'seed=3' is no option of playing"),
+        ("play ipd --seats tit_for_tat,tit_for_tat answer.retry=3", "did you mean 'answer.retries'?"),
+        ("play stag_hunt --seats tit_for_tat,tit_for_tat remote.timout=3", "did you mean 'remote.timeout'?"),
+        ("play ipd --seats openai:m@localhost:8000,tit_for_tat", "does not begin with http:// or https://"),
         ("report runs/none", "runs/none"),
     ],
 )
@@ -187,6 +192,13 @@ def test_play_prints_and_saves_the_episodes(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "episode 2" in said
     assert said.count("always_defect") >= 2
+
+
+@pytest.mark.parametrize("game", ["ipd", "stag_hunt", "detente.games.matrix:chicken"])
+def test_play_takes_options_of_a_preset_or_a_game(game: str, tmp_path: Path) -> None:
+    saved = tmp_path / "played.jsonl"
+    assert cli.main(["play", game, "game.rounds=3", "--seats", "always_cooperate,always_defect", "--save", str(saved)]) == 0
+    assert [len(episode.rounds) for episode in read_episodes(saved)] == [3]
 
 
 def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:

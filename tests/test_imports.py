@@ -29,6 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "games": BASE,
     "engines": {"errors", "records"},
     "players": BASE | {"games", "engines.base"},
+    "players.address": {"errors"},
+    "players.endpoint": {"errors", "options"},
+    "players.remote": BASE | {"games", "players", "options"},
     "rollout": BASE | {"games", "players"},
     "models": {"errors", "players.chat", "pocket"},
     "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters"},
@@ -60,6 +63,9 @@ OUTSIDE: dict[str, set[str]] = {
     "rollout": set(),
     "engines.base": set(),
     "players.base": set(),
+    "players.address": set(),
+    "players.endpoint": {"openai"},
+    "players.remote": set(),
     "players.scripted": set(),
     "players.matrix_strategies": set(),
     "players.splitting_strategies": set(),
@@ -141,10 +147,11 @@ def test_the_tables_forbid(module, source):
         "detente, detente.api",
         "detente.players.axelrod_library, detente.policies",
         "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
+        "detente.players.remote, detente.policies",
     ],
 )
 def test_torch_stays_outside(names):
-    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "axelrod")
+    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai", "axelrod")
     code = f"import {names}, sys; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import random
+from contextlib import suppress
 
 import pytest
 
-from detente.records import Completion, Episode, PolicyRef, Round, Turn, read_episodes, write_episodes
+from detente.records import Completion, Episode, PolicyRef, Round, Turn, episode_writer, read_episodes, write_episodes
 
 ODD = ("", "<A>", 'a "quoted" \\ line\nbreak\r\n', "\u2028\u2029\x85\x00", "🗝 ключ 鍵", "{}", "null")
 
@@ -63,6 +64,38 @@ def test_one_line_of_plain_json_per_episode(tmp_path):
     assert data["rounds"][0]["rewards"] == list(episode.rounds[0].rewards)
     assert data["rounds"][0]["turns"][1]["completion"]["tokens"] == list(episode.rounds[0].turns[1].completion.tokens)
     assert data["policies"][2]["version"] == episode.policies[2].version
+
+
+def test_episodes_are_written_in_order_as_they_finish(tmp_path):
+    first, second, third = (dataclasses.replace(random_episode(random.Random(i)), index=i) for i in range(3))
+    path = tmp_path / "deep" / "x.jsonl"
+    with episode_writer(path) as take:
+        assert not path.exists()
+        take(first)
+        assert read_episodes(path) == [first]
+        take(third)
+        assert read_episodes(path) == [first]
+        take(second)
+        assert read_episodes(path) == [first, second, third]
+
+
+def test_finished_episodes_are_written_whatever_stops_the_others(tmp_path):
+    later = [dataclasses.replace(random_episode(random.Random(i)), index=i) for i in (4, 2)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("of another day\n")
+    with suppress(KeyboardInterrupt), episode_writer(path) as take:
+        for episode in later:
+            take(episode)
+        raise KeyboardInterrupt
+    assert read_episodes(path) == [later[1], later[0]]
+
+
+def test_without_an_episode_the_file_is_left_alone(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text("of another day\n")
+    with episode_writer(path):
+        pass
+    assert path.read_text() == "of another day\n"
 
 
 def test_records_are_frozen():

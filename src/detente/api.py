@@ -6,15 +6,15 @@ Importing this module loads no model library; playing with scripts alone needs n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detente import games
-from detente.config import Config, load, preset_names
-from detente.errors import unknown
+from detente.config import Config, load, load_game, preset_names
+from detente.errors import UserError, unknown
 from detente.games.base import Game
-from detente.options import AnswerOptions
 from detente.policies import Policies, check_seats
 from detente.records import Episode
 from detente.rollout import Match, play_matches
@@ -24,15 +24,26 @@ if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
     from detente.learning.loop import Progress
 
+ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device")  # the options that playing looks at
 
-def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, episodes: int = 1) -> list[Episode]:
+
+def play(
+    game_or_preset: str | Game,
+    players: Sequence[str],
+    seed: int = 0,
+    episodes: int = 1,
+    *,
+    overrides: Sequence[str] = (),
+    on_episode: Callable[[Episode], None] | None = None,
+) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
-    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``) or an
-    adapter folder. A preset brings its game and the way models answer. Episode i has the game seed ``seed + i``. UserError for
-    names that nobody answers to.
+    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), an adapter
+    folder or ``openai:MODEL@URL``. A preset brings its game and the way models answer; ``overrides`` are options over it, such as
+    ``"game.rounds=3"``. Episode i has the game seed ``seed + i``. ``on_episode`` is told of each episode when it finishes, in any
+    order. UserError for names that nobody answers to.
     """
-    policies = _table(game_or_preset)
+    policies = _table(game_or_preset, overrides)
     game = policies.game
     check_seats(game, players)
     sitting = [policies.resolve(name) for name in players]
@@ -49,8 +60,7 @@ def play(game_or_preset: str | Game, players: Sequence[str], seed: int = 0, epis
         )
         for index in range(episodes)
     ]
-    alone = any(policy.kind == "human" for policy in sitting)  # a person plays one episode at a time
-    return play_matches(matches, concurrency=1 if alone else None)
+    return play_matches(matches, concurrency=policies.at_once(sitting), on_episode=on_episode)
 
 
 def train(config: Config, run: str | Path) -> Path:
@@ -109,7 +119,8 @@ def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path,
     from detente.reports.fingerprint import fingerprint_page
 
     config = load(preset) if isinstance(preset, str) else preset
-    policies = Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
+    game = games.make(**config.game)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     found = fingerprints(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
@@ -117,12 +128,19 @@ def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path,
     return found
 
 
-def _table(name: str | Game) -> Policies:
+def _table(name: str | Game, overrides: Sequence[str]) -> Policies:
+    about = ABOUT_PLAY if isinstance(name, str) else ABOUT_PLAY[1:]  # a Game has its parameters
+    for item in overrides:
+        if re.split(r"[.=]", item)[0] not in about:
+            raise UserError(f"'{item}' is no option of playing; those begin with {', '.join(about)}, e.g. answer.temperature=0.5.")
     if not isinstance(name, str):
-        return Policies(name, AnswerOptions())
-    if name in preset_names() or name.endswith((".yaml", ".yml")):
-        config = load(name)
-        return Policies(games.make(**config.game), config.answer, dtype=config.dtype, device=config.device)
-    if name in games.GAMES or ":" in name:
-        return Policies(games.make(name), AnswerOptions())
-    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+        game, config = name, load_game(name.name, overrides)
+    elif name in preset_names() or name.endswith((".yaml", ".yml")):
+        config = load(name, overrides)
+        game = games.make(**config.game)
+    elif name in games.GAMES or ":" in name:
+        config = load_game(name, overrides)
+        game = games.make(**config.game)
+    else:
+        raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+    return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)

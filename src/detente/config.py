@@ -31,6 +31,7 @@ from detente.options import (
     OptimizerOptions,
     Options,
     RecordOptions,
+    RemoteOptions,
 )
 
 WORDS = {  # where pydantic speaks of Python
@@ -53,7 +54,7 @@ class Config(Options):
     seed: int = Field(0, ge=0, lt=2**63, description="every random number of the run follows from it")
     algorithm: Algorithm = Field("reinforce", description="how rewards become credit")
     seats: tuple[str, ...] = Field(
-        ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder)"
+        ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder, remote model)"
     )
     learners: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="per learner: options that differ (algorithm, credit, loss, optimizer, update_every)"
@@ -72,6 +73,7 @@ class Config(Options):
     lora: LoraOptions = LoraOptions()
     opponents: OpponentOptions = OpponentOptions()
     answer: AnswerOptions = AnswerOptions()
+    remote: RemoteOptions = RemoteOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     record: RecordOptions = RecordOptions()
 
@@ -134,6 +136,11 @@ def load(preset: str, overrides: Sequence[str] = ()) -> Config:
         if name not in ALGORITHMS:
             raise unknown("algorithm", name, ALGORITHMS)
     return build({"preset": Path(preset).stem} | _merged(data, by_algorithm.get(chosen) or {}, dotted))
+
+
+def load_game(name: str, overrides: Sequence[str] = ()) -> Config:
+    """The options of a game without a preset: its defaults, with ``key=value`` overrides."""
+    return build(_merged({"game": {"name": name}}, _overrides(overrides)))
 
 
 def build(data: dict[str, Any]) -> Config:

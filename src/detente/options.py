@@ -1,11 +1,13 @@
-"""The groups of options: credit, loss, optimizer, adapter, opponents, answers, evaluation, record. Each field says what it means.
+"""The groups of options: credit, loss, optimizer, adapter, opponents, answers, remote models, evaluation, record.
+
+Each field says what it means.
 
 Unknown keys are errors; everything is frozen. Must not import torch.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -117,9 +119,22 @@ class AnswerOptions(Options):
     policy: Literal["constrained", "retry", "free"] = Field(
         "constrained", description="guided decoding, retries, or one free answer"
     )
-    retries: int = Field(3, ge=1, description="policy retry: tries before the default action")
+    retries: int = Field(3, ge=1, description="policy retry, and remote models unless free: tries before the default action")
     temperature: float = Field(1.0, gt=0, description="softmax temperature")
     max_tokens: int = Field(400, ge=1, description="new tokens per answer")
+    request: dict[str, Any] = Field(
+        default_factory=dict, description="remote models: more fields of each request; null leaves one out, e.g. request.seed=1"
+    )
+
+
+class RemoteOptions(Options):
+    """How remote models are asked, and what they may cost. May be changed on an existing run."""
+
+    timeout: float = Field(60.0, gt=0, description="seconds until an endpoint that says nothing is asked again")
+    retries: int = Field(4, ge=0, description="further tries, ever later, where an endpoint is out of reach, busy or failing")
+    concurrency: int = Field(8, ge=1, description="requests to one model at the same time")
+    max_requests: int | None = Field(None, ge=1, description="stop after so many requests, retries included (unset: no limit)")
+    max_tokens: int | None = Field(None, ge=1, description="stop after so many tokens, as endpoints report them (unset: no limit)")
 
 
 class EvaluationOptions(Options):

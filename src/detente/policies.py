@@ -1,6 +1,7 @@
-"""From a name to somebody who plays: scripts, people, base models and trained adapters.
+"""From a name to somebody who plays: scripts, people, base models, trained adapters and remote models.
 
-    "tit_for_tat"  "axelrod:Gradual"  "human"  "model:pocket"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
+    "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
+    "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"
 
 ``Policies`` loads a model only when the first name needs one.
 """
@@ -16,10 +17,12 @@ from detente.config import read
 from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games.base import Game
-from detente.options import AnswerOptions
+from detente.options import AnswerOptions, RemoteOptions
 from detente.players import axelrod_library
+from detente.players.address import PREFIX
 from detente.players.base import Player
 from detente.players.human import Human
+from detente.players.remote import Remotes
 from detente.players.scripted import scripted, scripted_names
 from detente.records import PolicyRef
 
@@ -47,8 +50,17 @@ class Host:
 class Policies:
     """Everybody who can sit down at a table. Each base model is loaded once, with one engine for it and all of its adapters."""
 
-    def __init__(self, game: Game, answer: AnswerOptions, *, dtype: str = "float32", device: str = "auto") -> None:
+    def __init__(
+        self,
+        game: Game,
+        answer: AnswerOptions,
+        *,
+        dtype: str = "float32",
+        device: str = "auto",
+        remote: RemoteOptions = RemoteOptions(),  # noqa: B008 (frozen)
+    ) -> None:
         self.game, self.answer, self.dtype, self.device = game, answer, dtype, device
+        self.remote = Remotes(answer, remote)
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
         self.hosts: list[Host] = []  # the first one serves whoever was not asked for by name: a run's learners
         self.homes: dict[PolicyRef, Host] = {}
@@ -73,6 +85,8 @@ class Policies:
             return policy
         if name.startswith(axelrod_library.PREFIX):
             return PolicyRef("script", axelrod_library.checked(name, self.game))
+        if name.startswith(PREFIX):
+            return self.remote.resolve(name)
         if name in scripted_names(self.game):
             return PolicyRef("script", name)
         path, _, version = (name, "", "") if "@" not in name or Path(name).is_dir() else name.rpartition("@")
@@ -92,6 +106,8 @@ class Policies:
         if policy.kind == "script":
             make = axelrod_library.axelrod_player if policy.name.startswith(axelrod_library.PREFIX) else scripted
             return make(policy.name, seed)
+        if policy.kind == "remote":
+            return self.remote.player(policy)
         from detente.players.llm import LLMPlayer
 
         host = self.home(policy)
@@ -105,6 +121,14 @@ class Policies:
         if policy in self.folders:
             return adapters.digest(self.folders[policy])
         return self.home(policy).base.fingerprint if policy.kind == "base" else None
+
+    def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
+        """How many episodes between these are played at the same time; None for all."""
+        kinds = {policy.kind for policy in sitting}
+        if "human" in kinds:  # a person plays one episode at a time
+            return 1
+        # More would not end sooner, and leave more of them unfinished where a limit of requests ends play.
+        return self.remote.options.concurrency if "remote" in kinds else None
 
     def _adapter(self, path: Path, version: str, name: str) -> PolicyRef:
         from detente.learning import adapters

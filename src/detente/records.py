@@ -9,7 +9,8 @@ frozen dataclass of plain values that goes to JSON and back unchanged. Standard 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +145,37 @@ def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         file.writelines(episode.to_json() + "\n" for episode in episodes)
+
+
+@contextmanager
+def episode_writer(path: Path) -> Iterator[Callable[[Episode], None]]:
+    """A function that takes episodes as they finish and writes them in the order of their indices, 0, 1, 2 ...
+
+    One that finishes before its turn waits for it. However the block ends, every episode that was handed over is in the file; where
+    there was none, the file is left alone.
+    """
+    waiting: dict[int, Episode] = {}
+    due, mode = 0, "w"
+
+    def write(index: int) -> None:
+        nonlocal mode
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(waiting.pop(index).to_json() + "\n")
+        mode = "a"
+
+    def take(episode: Episode) -> None:
+        nonlocal due
+        waiting[episode.index] = episode
+        while due in waiting:
+            write(due)
+            due += 1
+
+    try:
+        yield take
+    finally:
+        for index in sorted(waiting):
+            write(index)
 
 
 def read_episodes(path: Path) -> list[Episode]:

@@ -172,3 +172,19 @@ def test_hands_even_out_over_the_seats():
     found, _ = evaluated("greedy", "evaluation.against=[greedy]", "evaluation.episodes=6", preset="trust_and_split")
     score = found["main"]["against"]["greedy"]
     assert (score["reward"], score["opponent_reward"]) == (pytest.approx(27.5), pytest.approx(27.5))
+
+
+def test_intervals_of_the_rewards():
+    """Nothing is random between these two; what the random player asks for is."""
+    found, _ = evaluated("tit_for_tat", "evaluation.against=[always_defect]")
+    assert found["main"]["intervals"] == {
+        "self_play": {"reward": pytest.approx((3, 3))},
+        "against": {"always_defect": {"reward": pytest.approx((0.9, 0.9)), "opponent_reward": pytest.approx((1.4, 1.4))}},
+    }
+    split, _ = evaluated("greedy", "evaluation.against=[welfare,random]", "evaluation.episodes=64", preset="trust_and_split")
+    against, intervals = (split["main"][key] for key in ("against", "intervals"))
+    assert intervals["against"]["welfare"]["reward"] == pytest.approx((52.5, 52.5))  # every game seed is played from both seats
+    low, high = intervals["against"]["random"]["reward"]
+    assert low < against["random"]["reward"] < high
+    none, _ = evaluated("tit_for_tat", "evaluation.episodes=0")
+    assert none["main"]["intervals"] == {"self_play": {"reward": None}, "against": {}}

@@ -1,5 +1,6 @@
 """The training state on disk: what goes in comes out, bit for bit, and damage never goes unnoticed."""
 
+import hashlib
 import json
 import os
 from types import SimpleNamespace
@@ -150,3 +151,20 @@ def test_tensors_keep_their_type_and_bits(tmp_path):
     assert torch.equal(found["a"].view(torch.int32), odd.view(torch.int32))
     assert found["b"].dtype == torch.bfloat16
     assert found["c"].shape == ()
+
+
+def test_what_remote_models_have_cost_is_kept(tmp_path):
+    write(tmp_path, capture(1, {"main": learner(), "other": learner()}, KEPT, spent={"requests": 3, "tokens": 40}))
+    assert newest(tmp_path).spent == {"requests": 3, "tokens": 40}
+
+
+def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
+    write(tmp_path, state(1))
+    header = tmp_path / "000001" / "state.json"
+    counters = json.loads(header.read_text())
+    assert counters.pop("spent") == {}
+    del counters["sha256"]
+    payload = (tmp_path / "000001" / "tensors.safetensors").read_bytes()
+    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode() + payload).hexdigest()
+    header.write_text(json.dumps(counters | {"sha256": digest}))
+    assert newest(tmp_path).spent == {}

@@ -110,7 +110,7 @@ def fingerprint(
 
 def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
     """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides."""
-    others = [item for item in overrides if not item.startswith("seed=")]
+    others = [item for item in overrides if not item.startswith(("seed=", "remote."))]
     parts = [Path(against).name if Path(against).is_dir() else against, f"seed{config.seed}", *others]
     return Path("runs", "best-response", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
 

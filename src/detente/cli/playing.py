@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -13,18 +14,20 @@ from detente.cli.terminal import console
 def play(
     preset: Annotated[str, typer.Argument(help="A preset or a game.")],
     seats: Annotated[str, typer.Option(help="Who plays, e.g. tit_for_tat,human: see 'detente list players'.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=3.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of the first episode.")] = 0,
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes.")] = 1,
-    save: Annotated[Path | None, typer.Option(help="Also write the episodes to this file (.jsonl).", show_default=False)] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Also write each episode that finishes to this file (.jsonl).", show_default=False)
+    ] = None,
 ) -> None:
     """Play episodes and print their transcripts."""
     from detente import api
-    from detente.records import write_episodes
+    from detente.records import episode_writer
     from detente.reports.transcript import render_text
 
-    played = api.play(preset, seats.split(","), seed=seed, episodes=episodes)
-    if save is not None:
-        write_episodes(save, played)
+    with episode_writer(save) if save is not None else nullcontext() as keep:
+        played = api.play(preset, seats.split(","), seed, episodes, overrides=overrides or (), on_episode=keep)
     screen = console()
     for number, episode in enumerate(played, start=1):
         if episodes > 1:

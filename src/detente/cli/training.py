@@ -72,7 +72,10 @@ def _resolve(target: str, overrides: Sequence[str], run: Path | None) -> tuple[C
 
 
 def _default_run(config: Config, overrides: Iterable[str]) -> Path:
-    """runs/PRESET/ALGORITHM-seedN, followed by the other overrides: two different commands never meet in one folder."""
-    others = [item for item in overrides if not item.startswith(("algorithm=", "seed="))]
+    """runs/PRESET/ALGORITHM-seedN, followed by the other overrides: two different commands never meet in one folder.
+
+    The options of remote models are left out, so that a command with a raised limit goes on where it stopped.
+    """
+    others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote."))]
     parts = [config.algorithm, f"seed{config.seed}", *(re.sub(r"[^\w.=+-]+", "_", item) for item in others)]
     return Path("runs", config.preset, "-".join(parts))

@@ -20,6 +20,7 @@ import yaml
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import check_same, locked, replace_text, short_names
 from detente.games import make
@@ -88,7 +89,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     anything else.
     """
     game = make(**config.game)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     agents = participants(policies, names)
     asked = request(config, game, agents, episodes)
     _check_free(folder)
@@ -212,7 +213,8 @@ def play_table(
             if watch is not None:
                 watch.episode()
 
-        done |= {episode.index: episode for episode in play_matches(matches, concurrency=config.concurrency, on_episode=finished)}
+        at_once = config.concurrency or policies.at_once([agents[i].policy for i in table])
+        done |= {episode.index: episode for episode in play_matches(matches, concurrency=at_once, on_episode=finished)}
     write_episodes(gathered, (done[index] for index in range(episodes)))
     gathered.replace(path)
 
@@ -260,14 +262,6 @@ def cell(game: Game, folder: Path, row: int, column: int) -> Cell:
         tuple(tables),
         by_group(sides),
     )
-
-
-def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
-    """The mean reward of every side, game seed by game seed."""
-    groups: dict[int, list[float]] = {}
-    for episode, seat in sides:
-        groups.setdefault(episode.group, []).append(episode.mean_reward(seat))
-    return tuple(tuple(groups[group]) for group in sorted(groups))
 
 
 def ranking(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]]:

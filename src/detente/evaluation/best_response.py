@@ -15,10 +15,11 @@ from typing import Any
 
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.arena import by_group, labels, seatings
+from detente.evaluation.arena import labels, seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import replace_text
 from detente.games import make
@@ -56,7 +57,7 @@ def best_response(config: Config, run: Path, *, progress: Progress | None = None
     against = config.seats[-1]
     game = make(**config.game)
     train(config, run, progress=progress)
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     responder, agent = policies.resolve(str(run)), policies.resolve(against)
     result = {
         "game": game.name,
@@ -161,4 +162,4 @@ def _table(config: Config, policies: Policies, sitting: Sequence[PolicyRef], pur
             for seat, policy in enumerate(sitting)
         ]
         matches.append(Match(policies.game, derive(config.seed, "best response", index), players, group=index, index=index))
-    return play_matches(matches, concurrency=config.concurrency)
+    return play_matches(matches, concurrency=config.concurrency or policies.at_once(sitting))

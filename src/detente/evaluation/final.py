@@ -12,6 +12,8 @@ from typing import Any
 
 from detente.config import Config
 from detente.evaluation.measures import TABLES, Side, flat_tables, measured
+from detente.evaluation.sides import by_group
+from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.players.scripted import scripted_names
 from detente.policies import Policies
@@ -25,7 +27,7 @@ Announce = Callable[[str], None]
 def evaluate(
     config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
 ) -> dict[str, dict[str, Any]]:
-    """Per learner: ``self_play``, ``against`` each strategy, and the game's tables pooled over all of these episodes.
+    """Per learner: ``self_play``, ``against`` each strategy, ``intervals`` of their rewards, and the game's tables pooled over all.
 
     Self-play is the game with everybody on their own seat. Against a strategy the learner takes its seats in turn, each game seed
     once from every seat, so that a good hand helps either side as much; the strategy takes all others.
@@ -39,7 +41,7 @@ def evaluate(
         seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name]
         own_sides: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
         every = list(own_sides)
-        against = {}
+        against, intervals = {}, {}
         for script in opponents(config, game):
             announce(f"{name} against {script}")
             other = PolicyRef("script", script)
@@ -49,15 +51,25 @@ def evaluate(
             every += sides
             others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
             against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
+            intervals[script] = {"reward": interval(sides), "opponent_reward": interval(others)}
         overall, given = measured(game, every)
         result[name] = {
             "algorithm": config.learner(name).algorithm,
             "self_play": measured(game, own_sides)[0],
             "against": against,
             "invalid": overall.get("invalid"),
+            "intervals": {"self_play": {"reward": interval(own_sides)}, "against": intervals},
             **given,
         }
     return result
+
+
+def interval(sides: Sequence[Side]) -> tuple[float | None, float | None] | None:
+    """The ends of the 95 % interval of the mean reward, over game seeds; None without episodes."""
+    if not sides:
+        return None
+    found = estimate(by_group(sides))
+    return found.low, found.high
 
 
 def opponents(config: Config, game: Game) -> Sequence[str]:

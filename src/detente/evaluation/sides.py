@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from detente.records import Episode
 
@@ -15,3 +15,11 @@ def mean(values: Iterable[float]) -> float | None:
     """The arithmetic mean; None of nothing."""
     listed = list(values)
     return sum(listed) / len(listed) if listed else None
+
+
+def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
+    """The mean reward of every side, game seed by game seed."""
+    groups: dict[int, list[float]] = {}
+    for episode, seat in sides:
+        groups.setdefault(episode.group, []).append(episode.mean_reward(seat))
+    return tuple(tuple(groups[group]) for group in sorted(groups))

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +29,31 @@ STATE, TENSORS = "state.json", "tensors.safetensors"
 
 @dataclass(frozen=True)
 class TrainState:
-    """After how many iterations, which versions were kept per learner, the tensors of the learners, the base's fingerprint."""
+    """After how many iterations, which versions were kept per learner, the tensors of the learners, the base's fingerprint, and
+    what remote models have cost."""
 
     iteration: int
     versions: dict[str, int]
     kept: dict[str, list[int]]
     tensors: dict[str, Tensor]
     base: str = ""
+    spent: Mapping[str, int] = field(default_factory=dict)
 
 
-def capture(iteration: int, learners: Mapping[str, Learner], kept: Mapping[str, list[int]], base: str = "") -> TrainState:
+def capture(
+    iteration: int,
+    learners: Mapping[str, Learner],
+    kept: Mapping[str, list[int]],
+    base: str = "",
+    spent: Mapping[str, int] | None = None,
+) -> TrainState:
     """The state of a run now."""
     tensors: dict[str, Tensor] = {}
     for name, learner in learners.items():
         for key, value in _tensors(learner).items():
             tensors[f"{name}/{key}"] = value
     versions = {name: learner.version for name, learner in learners.items()}
-    return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors, base)
+    return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors, base, dict(spent or {}))
 
 
 def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
@@ -69,7 +77,7 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
 def write(folder: Path, state: TrainState) -> None:
     """Save a state, then remove the older ones."""
     payload = save({key: value.detach().cpu().contiguous() for key, value in state.tensors.items()})
-    counters = {"iteration": state.iteration, "versions": state.versions, "kept": state.kept, "base": state.base}
+    counters = {key: value for key, value in vars(state).items() if key != "tensors"}
     header = counters | {"sha256": _digest(counters, payload)}
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)

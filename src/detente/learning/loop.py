@@ -80,6 +80,7 @@ def advance(
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session, episodes) | check_served(session, folder, episodes, iteration)
     metrics |= update(session, episodes, iteration)
+    metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
     session.publish()
     keep(session, folder, kept, iteration)
     metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
@@ -101,6 +102,7 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
         )
     else:
         checkpoint.restore(state, session.learners)
+        session.policies.remote.budget.spent = dict(state.spent)
     asked = session.config.iterations
     if state.iteration > asked:
         raise UserError(f"The run {folder.path} has {state.iteration} iterations already; iterations={asked} is less than that.")
@@ -112,7 +114,8 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
 
 def save(session: Session, folder: RunFolder, kept: dict[str, list[int]], done: int) -> None:
     """Write the checkpoint after so many iterations."""
-    checkpoint.write(folder.checkpoints, checkpoint.capture(done, session.learners, kept, session.base.fingerprint))
+    spent = session.policies.remote.budget.spent
+    checkpoint.write(folder.checkpoints, checkpoint.capture(done, session.learners, kept, session.base.fingerprint, spent))
 
 
 def rollout(

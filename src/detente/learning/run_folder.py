@@ -17,7 +17,7 @@ from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
 from detente.records import Episode, write_episodes
 
-MAY_CHANGE = ("iterations", "threads", "concurrency", "description")
+MAY_CHANGE = ("iterations", "threads", "concurrency", "description", "remote")
 ANOTHER = "give --run another folder"
 BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
 

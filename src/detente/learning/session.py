@@ -104,7 +104,7 @@ def open_session(config: Config) -> Session:
     check_seats(game, config.seats)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
-    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device)
+    policies = Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         if policies.resolve(name).kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")

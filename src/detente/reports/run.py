@@ -45,7 +45,7 @@ class Result:
 
     Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
     ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
-    own last move first), ``ask_lower_given/greedy`` (units).
+    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play.
     """
 
     learner: str
@@ -55,6 +55,7 @@ class Result:
     algorithm: str = ""
     final: bool = True
     invalid: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Run:
             against={name: _numbers(numbers) for name, numbers in (found.get("against") or {}).items()},
             given=_numbers(flat_tables({table: found[table] for table in TABLES if table in found})),
             invalid=found.get("invalid"),
+            interval=_interval(found),
         )
 
     def _algorithm(self, learner: str) -> str:
@@ -199,6 +201,12 @@ def _shared_label(runs: Sequence[Run]) -> str:
     same = [each[0] for each in itertools.takewhile(lambda each: len(set(each)) == 1, letters)]
     shared = re.sub(r"[\W_]*(seed)?[\W_]*\d*$", "", "".join(same))
     return f"{shared or runs[0].label} ({len(runs)} seeds)"
+
+
+def _interval(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Of the reward in self-play, where the evaluation had several game seeds."""
+    low, high = found.get("intervals", {}).get("self_play", {}).get("reward") or (None, None)
+    return None if low is None or high is None else (low, high)
 
 
 def _numbers(found: Mapping[str, float | None] | None) -> Numbers:

@@ -1,0 +1,95 @@
+"""A remote model on a seat: one growing chat of messages, answered by an endpoint.
+
+    observation ──> user message ── ask ──> (thinking off) ── fits the pattern? ──> the answer, and the chat goes on
+                                     ^                              │ no
+                                     └──── what was wrong ──────────┘   up to so many tries, which the chat forgets
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from detente.games.base import Observation
+from detente.options import AnswerOptions, RemoteOptions
+from detente.players.endpoint import Budget, Endpoint, Message, Reply
+from detente.records import Completion, PolicyRef
+
+# A model's thoughts come first. Where they begin may stand in the prompt, so that the reply holds their end alone.
+THOUGHTS = re.compile(r"\A.*?</think(?:ing)?>", re.DOTALL)
+SILENCE = "(nothing)"  # endpoints refuse messages without text
+
+
+@dataclass
+class RemotePlayer:
+    """Answers observations with what an endpoint says.
+
+    An answer that does not match the observation's pattern is asked for again, ``tries`` times in all, each time with what was
+    wrong; the last one goes to the game as it is. Later turns see the last answer only. ``attempts`` of the completion counts.
+    """
+
+    endpoint: Endpoint
+    policy: PolicyRef
+    tries: int = 3
+    _chat: list[Message] = field(default_factory=list, init=False)
+
+    async def act(self, observation: Observation) -> Completion:
+        """Put the observation to the model and return what it answers."""
+        self._chat.append(_message("user", observation.text))
+        aside: list[Message] = []
+        attempts = 0
+        while True:
+            reply = await self.endpoint.ask([*self._chat, *aside])
+            text = spoken(reply.text)
+            attempts += 1
+            if attempts == self.tries or re.fullmatch(observation.pattern, text):
+                break
+            aside += [_message("assistant", text), _message("user", complaint(reply, observation))]
+        self._chat.append(_message("assistant", text))
+        return Completion(text, self.policy, attempts=attempts)
+
+    def close(self) -> None:
+        """The endpoint keeps nothing of a chat."""
+
+
+class Remotes:
+    """The remote models at one table, each with one endpoint; together they keep within one budget."""
+
+    def __init__(self, answer: AnswerOptions, options: RemoteOptions) -> None:
+        self.options, self.budget = options, Budget(options)
+        self._tries = 1 if answer.policy == "free" else answer.retries
+        fields = {"temperature": answer.temperature, "max_tokens": answer.max_tokens} | answer.request
+        self._fields = {key: value for key, value in fields.items() if value is not None}
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def resolve(self, name: str) -> PolicyRef:
+        """The policy of that name; UserError where it cannot be one. Nothing is sent yet."""
+        if name not in self._endpoints:
+            self._endpoints[name] = Endpoint(name, self._fields, self.options, self.budget)
+        return PolicyRef("remote", name)
+
+    def player(self, policy: PolicyRef) -> RemotePlayer:
+        """A player for one seat of one episode."""
+        return RemotePlayer(self._endpoints[self.resolve(policy.name).name], policy, self._tries)
+
+
+def spoken(text: str) -> str:
+    """A reply without the thoughts before it: everything up to the first ``</think>`` or ``</thinking>`` goes."""
+    return THOUGHTS.sub("", text, count=1).strip()
+
+
+def complaint(reply: Reply, observation: Observation) -> str:
+    """What is wrong with a reply and what an answer looks like, for the model that gave it."""
+    wrong = "Your answer was cut off: it was too long." if reply.cut else "Your answer is not valid here."
+    if observation.choices:
+        return f"{wrong} Answer with one of these, and nothing else: {', '.join(observation.choices)}"
+    if observation.form != "{}":
+        form = observation.form.format(*["..."] * observation.form.count("{}"))
+        return f"{wrong} Answer in this form, and nothing else: {form}. {observation.help}".rstrip()
+    return f"{wrong} {observation.help or f'It must match the regular expression {observation.pattern}'}"
+
+
+def _message(role: str, text: str) -> Message:
+    return {"role": role, "content": text or SILENCE}
