@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},
     "evaluation": PLAY | {"files", "config", "policies"},
     "evaluation.statistics": set(),
+    "evaluation.axelrod_ranking": set(),
     **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop"},
     "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
@@ -69,6 +70,8 @@ OUTSIDE: dict[str, set[str]] = {
     "players.matrix_strategies": set(),
     "players.splitting_strategies": set(),
     "players.bargaining": set(),
+    "players.axelrod_library": {"axelrod", "numpy"},
+    "evaluation.axelrod_ranking": set(),
     "learning.credit": {"torch"},
     "learning.loss": {"torch"},
 }
@@ -142,12 +145,13 @@ def test_the_tables_forbid(module, source):
     [
         "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures, detente.export",
         "detente, detente.api",
+        "detente.players.axelrod_library, detente.policies",
         "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
         "detente.players.remote, detente.policies",
     ],
 )
 def test_torch_stays_outside(names):
-    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai")
+    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai", "axelrod")
     code = f"import {names}, sys; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

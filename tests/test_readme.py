@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+AXELROD = (ROOT / "docs" / "axelrod.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "Makefile"]
 
 
@@ -41,7 +42,7 @@ def parse(words: list[str]) -> None:
         command.make_context(name, rest, parent=context)
 
 
-@pytest.mark.parametrize("code", blocks(README, "python") + blocks(CONCEPTS, "python"))
+@pytest.mark.parametrize("code", blocks(README, "python") + blocks(CONCEPTS, "python") + blocks(AXELROD, "python"))
 def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "a code block", "exec"), {})

@@ -1,7 +1,7 @@
 """From a name to somebody who plays: scripts, people, base models, trained adapters and remote models.
 
     "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
-    "openai:gpt-5@https://api.openai.com/v1"
+    "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"
 
 ``Policies`` loads a model only when the first name needs one.
 """
@@ -19,6 +19,7 @@ from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Game
 from detente.options import AnswerOptions, RemoteOptions
+from detente.players import axelrod_library
 from detente.players.address import PREFIX
 from detente.players.base import Player
 from detente.players.human import Human
@@ -89,6 +90,8 @@ class Policies:
             policy = PolicyRef("base", name)
             self.homes[policy] = self._host(name.removeprefix("model:"), self.dtype)
             return policy
+        if name.startswith(axelrod_library.PREFIX):
+            return PolicyRef("script", axelrod_library.checked(name, self.game))
         if name.startswith(PREFIX):
             return self.remote.resolve(name)
         if name in scripted_names(self.game):
@@ -108,7 +111,8 @@ class Policies:
         if policy.kind == "human":
             return Human()
         if policy.kind == "script":
-            return scripted(policy.name, seed)
+            make = axelrod_library.axelrod_player if policy.name.startswith(axelrod_library.PREFIX) else scripted
+            return make(policy.name, seed)
         if policy.kind == "remote":
             return self.remote.player(policy)
         from detente.players.llm import LLMPlayer

@@ -12,7 +12,7 @@ from detente.errors import unknown
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(metavar="KIND", help="games, players, algorithms, presets or models.")],
+    what: Annotated[str, typer.Argument(metavar="KIND", help="games, players, axelrod, algorithms, presets or models.")],
 ) -> None:
     """Say what there is, one line each."""
     if what not in LISTS:
@@ -37,11 +37,18 @@ def _players() -> Mapping[str, str]:
     where = {name: " and ".join(family for family, strategies in families.items() if name in strategies) for name in scripts}
     return {
         **{name: f"In {where[name]} games: {line}" for name, line in scripts.items()},
+        "axelrod:NAME": "In matrix games with two actions: a strategy of the Axelrod library (see 'detente list axelrod').",
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
         "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder.",
         "openai:MODEL@URL": "A model behind an OpenAI-compatible endpoint, e.g. openai:pocket@http://127.0.0.1:8000/v1.",
     }
+
+
+def _axelrod() -> Mapping[str, str]:
+    from detente.players.axelrod_library import described
+
+    return described()
 
 
 def _algorithms() -> Mapping[str, str]:
@@ -65,6 +72,7 @@ def _models() -> Mapping[str, str]:
 LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
     "games": _games,
     "players": _players,
+    "axelrod": _axelrod,
     "algorithms": _algorithms,
     "presets": _presets,
     "models": _models,
