@@ -96,6 +96,19 @@ def test_the_ranking(tmp_path):
     assert ranking(0, []) == []
 
 
+def test_the_tournament_is_the_one_of_the_axelrod_library(tmp_path):
+    """The same strategies in the library's own tournament: names, scores, cooperation."""
+    axelrod = pytest.importorskip("axelrod")
+    names = ["TitForTat", "Defector", "Cooperator", "Grudger", "WinStayLoseShift"]
+    found = play(tmp_path, [f"axelrod:{name}" for name in names], episodes=2)
+    players = [getattr(axelrod, name)() for name in names]
+    theirs = axelrod.Tournament(players, turns=10, repetitions=2).play(progress_bar=False)
+    assert [players[place["agent"]].name for place in found["tournament"]] == theirs.ranked_names
+    scores = [sorted(row)[0] for row in theirs.normalised_scores]  # nothing is random: all repetitions are alike
+    assert [place["score"] for place in found["tournament"]] == pytest.approx([scores[p["agent"]] for p in found["tournament"]])
+    assert play(tmp_path / "split", ["greedy", "welfare"], "trust_and_split")["tournament"] is None
+
+
 def test_trained_agents_and_base_models_take_part(tmp_path, small_run, tiny_model):
     names = [str(small_run), f"{small_run}@1", f"model:{tiny_model}", "tit_for_tat"]
     found = play(tmp_path, names, "ipd", "game.rounds=2", episodes=2)

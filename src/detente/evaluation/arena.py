@@ -13,17 +13,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import yaml
 
 from detente.config import Config
 from detente.errors import UserError
+from detente.evaluation import axelrod_ranking
 from detente.evaluation.measures import Side, measured
 from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import check_same, locked, replace_text, short_names
 from detente.games.base import Game
+from detente.games.matrix import MatrixGame
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, read_episodes, write_episodes
 from detente.rollout import Match, play_matches
@@ -237,6 +240,7 @@ def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[st
         "unit": "points per round",
         "cells": [one.to_json() for one in cells],
         "ranking": ranking(len(agents), cells),
+        "tournament": tournament(agents, cells) if isinstance(game, MatrixGame) and len(agents) > 1 else None,
     }
 
 
@@ -284,3 +288,18 @@ def ranking(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         )
     ranked.sort(key=lambda one: (-one["reward"]["mean"], one["agent"]))  # type: ignore[index]
     return [{"rank": place, **one} for place, one in enumerate(ranked, start=1)]
+
+
+def tournament(agents: Sequence[Agent], cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The agents as the Axelrod library ranks them, a game seed being a repetition; ``score`` in points per round."""
+    numbers = range(len(agents))
+    by_pair = {(one.row, one.column): one for one in cells}
+    scores = [[[fmean(group) for group in by_pair[row, column].groups] for column in numbers] for row in numbers]
+    rates = [[by_pair[row, column].measures.get("cooperation_rate") for column in numbers] for row in numbers]
+    known = [[[rate] for rate in row if rate is not None] for row in rates]
+    cooperation = known if all(len(row) == len(agents) for row in known) else None
+    ranks = axelrod_ranking.ranking([str(i) for i in numbers], scores, cooperation)
+    return [
+        {"rank": place, "agent": int(each.name), "score": each.score, "wins": each.wins, "cooperation": each.cooperation}
+        for place, each in enumerate(ranks, start=1)
+    ]

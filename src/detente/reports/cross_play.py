@@ -7,7 +7,7 @@ Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,17 @@ def cross_play_tables(arena: Arena) -> Group:
         ranked.add_row(
             str(place["rank"]), Text(labels[place["agent"]]), _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]])
         )
-    return Group(table, ranked)
+    return Group(table, ranked, *([_tournament(arena, labels)] if arena.get("tournament") else []))
+
+
+def _tournament(arena: Arena, labels: Sequence[str]) -> Table:
+    table = Table(title="as Axelrod's tournaments rank: median over game seeds, oneself left out", title_justify="left")
+    for head in ("", "agent", "score", "wins", "cooperates"):
+        table.add_column(head, justify="left" if head == "agent" else "right")
+    for place in arena["tournament"]:
+        rate = "–" if place["cooperation"] is None else f"{place['cooperation']:.2f}"
+        table.add_row(str(place["rank"]), Text(labels[place["agent"]]), f"{place['score']:.2f}", f"{place['wins']:g}", rate)
+    return table
 
 
 def _cell(found: Mapping[str, float | None]) -> Text:
