@@ -33,20 +33,28 @@ def best_response_page(run: Path) -> Path:
     found = read_json(run / "best_response.json")
     folder = run / "report"
     folder.mkdir(exist_ok=True)
-    drawn = picture(found)
-    save(drawn, folder / "best_response.png")
+    save(picture(found), folder / "best_response.png")
     page = folder / "best_response.html"
     text = (
         environment()
         .get_template("best_response.html")
-        .render(found=found, drawing=svg(drawn, "best-response"), rows=rows(found), sentences=sentences(found))
+        .render(
+            found=found,
+            names=_names(found),
+            drawing=svg(picture(found, named=False), "best-response"),
+            rows=rows(found),
+            sentences=sentences(found),
+        )
     )
     page.write_text(text, encoding="utf-8")
     return page
 
 
-def picture(found: Found) -> Figure:
-    """Rewards over iterations with their intervals, between what cooperation and the exact best response are worth."""
+def picture(found: Found, named: bool = True) -> Figure:
+    """Rewards over iterations with their intervals, between what cooperation and the exact best response are worth.
+
+    The page names the curves itself, so that they fit any screen.
+    """
     from detente.reports.plots import Line, Panel, figure
 
     anchors = []
@@ -57,7 +65,7 @@ def picture(found: Found) -> Figure:
         anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
     lines = tuple(Line(name, colour, _series(found, key)) for colour, (key, name) in enumerate(_names(found).items()))
     panel = Panel("best_response", "Points per round", lines, tuple(anchors))
-    return figure([panel], 1, {line.label: line.colour for line in lines})
+    return figure([panel], 1, {line.label: line.colour for line in lines} if named else None)
 
 
 def _names(found: Found) -> dict[str, str]:
