@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop"},
     "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"games", "evaluation.measures", "evaluation.sides", "evaluation.splitting_measures"},
+    "web": PLAY | {"config", "options", "models", "policies", "reports", "evaluation.splitting_measures", "files"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
@@ -132,6 +133,7 @@ def test_dependency_direction(module):
         ("evaluation.measures", "from detente.config import Config"),
         ("evaluation.arena", "from detente.learning.loop import train"),
         ("reports.page", "from detente.learning import batch"),
+        ("web.tables", "from detente.learning.loop import train"),
         ("players.llm", "from detente.engines.transformers import TransformersEngine"),
         ("somewhere", "import json"),
     ],
@@ -145,6 +147,7 @@ def test_the_tables_forbid(module, source):
     [
         "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures, detente.export",
         "detente, detente.api",
+        "detente.web",
         "detente.players.axelrod_library, detente.policies",
         "detente.config, detente.players.scripted, detente.players.human, detente.players.llm, detente.engines.base, detente.cli",
         "detente.players.remote, detente.policies",

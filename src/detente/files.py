@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from detente.errors import UserError
 
 LOCK = ".lock"
+PATIENCE_S = 0.5  # for which a lock may be another's: who asks whether a folder is in use holds it for a moment
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -42,11 +44,30 @@ def read_json(path: Path) -> Any:
 def locked(folder: Path, what: str, remedy: str) -> Iterator[None]:
     """Keep every other process from writing the folder; UserError, which calls it ``what``, where one does already."""
     with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{what} is in use by another process; wait for it or {remedy}.") from None
+        end = time.monotonic() + PATIENCE_S
+        while not _taken(lock, fcntl.LOCK_EX):
+            if time.monotonic() > end:
+                raise UserError(f"{what} is in use by another process; wait for it or {remedy}.")
+            time.sleep(0.02)
         yield
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process writes the folder at the moment."""
+    try:
+        with (folder / LOCK).open() as lock:
+            return not _taken(lock, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def _taken(lock: IO[str], how: int) -> bool:
+    """Take the lock; False where another process keeps it."""
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_same(what: str, stored: Mapping[str, Any], given: Mapping[str, Any], remedy: str) -> None:

@@ -31,7 +31,7 @@ class Match:
     index: int = 0
 
 
-async def play_match(match: Match) -> Episode:
+async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
     """Play one match to its end. Players that act at once answer concurrently and see nothing of each other's answer."""
     game, players = match.game, match.players
     state = game.reset(random.Random(match.seed))
@@ -52,6 +52,8 @@ async def play_match(match: Match) -> Episode:
             if step.rewards is not None:
                 rounds.append(Round(tuple(turns), step.rewards, step.info))
                 turns = []
+                if on_round is not None:
+                    on_round(rounds[-1])
     finally:
         for player in players:
             player.close()

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from make_run import HOSTILE, make_run
 from make_split_run import make_split_run
 
+from browsing import browser  # noqa: F401
 from detente.reports import report
 
 

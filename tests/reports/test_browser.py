@@ -1,41 +1,20 @@
-"""The page in a real browser: needs Debian's chromium and chromium-driver, and selenium."""
+"""The page in a real browser."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from make_run import HOSTILE
 
+from browsing import fits, open_address
+
 pytestmark = pytest.mark.browser
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")
-QUIET = ("force-prefers-reduced-motion", "disable-background-networking", "disable-component-update")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, *QUIET, f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(service=webdriver.ChromeService(DRIVER), options=options)
-    yield driver
-    driver.quit()
 
 
 def open_page(browser: Any, page: Path, width: int) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    )
-    browser.get(page.as_uri())
+    open_address(browser, page.as_uri(), width)
 
 
 def select(browser: Any, name: str, text: str) -> None:
@@ -57,11 +36,7 @@ PAGES = ["comparison", "split_comparison", "arena_page", "fingerprint_page", "sp
 def test_nothing_is_wider_than_the_screen(browser: Any, page: str, width: int, request: pytest.FixtureRequest) -> None:
     open_page(browser, request.getfixturevalue(page), width)
     browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    assert browser.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    outside = """return [...document.querySelectorAll('select, .card, .card .series, figure, .said, .line, .held, pre')]
-        .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth)
-        .map((each) => each.outerHTML)"""
-    assert browser.execute_script(outside) == []
+    assert fits(browser, "select, .card, .card .series, figure, .said, .line, .held, pre") == []
 
 
 def test_transcripts_are_browsed_by_clicking(browser: Any, comparison: Path) -> None:

@@ -1,6 +1,6 @@
 """The commands; the only place that reads the command line, and the only one that turns an error into a sentence.
 
-    detente train | play | arena | best-response | fingerprint | report | export | list  ──> one call into the library
+    detente train | play | arena | best-response | fingerprint | report | serve | export | list  ──> one call into the library
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from detente.cli import evaluating, exporting, listing, playing, training
+from detente.cli import evaluating, exporting, listing, playing, serving, training
 from detente.cli.terminal import complain, explain, hush
 
 __all__ = ["app", "explain", "main"]
@@ -44,6 +44,7 @@ app.command()(evaluating.arena)
 app.command(name="best-response")(evaluating.best_response)
 app.command()(evaluating.fingerprint)
 app.command()(training.report)
+app.command()(serving.serve)
 app.command()(exporting.export)
 app.command(name="list")(listing.list_names)
 

@@ -37,7 +37,7 @@ class Human:
             self.console.print(Text(observation.help, style="dim"))
         attempts = 1
         while (answer := answered(line := self._line(observation.phase), observation)) is None:
-            self.console.print(Text(_explanation(line, observation), style="yellow"))
+            self.console.print(Text(explanation(line, observation), style="yellow"))
             attempts += 1
         return Completion(answer, self.policy, attempts=attempts)
 
@@ -69,7 +69,8 @@ def _with_numbers(form: str, line: str) -> str:
     return form.format(*numbers)
 
 
-def _explanation(line: str, observation: Observation) -> str:
+def explanation(line: str, observation: Observation) -> str:
+    """Why a line is no answer, and what would be one."""
     wrong = f"'{line}' is not an answer here"
     if observation.choices:
         return f"{wrong}; type one of: {', '.join(observation.choices)}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, Undefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
@@ -48,15 +48,16 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
     return page
 
 
+def environment(*packages: str) -> Environment:
+    """The templates of these packages, then those of reports; everything is escaped."""
+    loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
+    made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"number": _number, "breakable": _breakable, "words": words, "interval": _interval}
+    return made
+
+
 def _html(study: Study, sections: Sequence[Section]) -> str:
     return environment().get_template("page.html").render(study=study, sections=sections)
-
-
-def environment() -> Environment:
-    """The templates of all pages; whatever they are given is escaped."""
-    found = Environment(loader=PackageLoader("detente.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    found.filters |= {"number": _number, "breakable": _breakable, "words": words, "interval": _interval}
-    return found
 
 
 def _number(value: float | Undefined | None) -> str:

@@ -9,8 +9,9 @@ about a game its family says. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -26,32 +27,43 @@ MOST_TEXT = 4_000_000  # characters of transcripts on a page
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page: each of ``plots`` (title, SVG) on its own, and all of them together as ``picture`` for NAME.png."""
+    """One part of the page: each of ``plots`` (title, SVG) on its own; together, with a ``legend``, they make NAME.png."""
 
     name: str
     title: str
     template: str
     text: str = ""
     plots: tuple[tuple[str, str], ...] = ()
-    picture: Figure | None = None
+    drawn: tuple[Panel | Bars, ...] = ()
+    legend: Mapping[str, int] = field(default_factory=dict)
     small: bool = False
     folded: bool = False
     columns: int = 2
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def picture(self) -> Figure | None:
+        """All plots together; drawn when it is asked for, which pages that change all the time never do."""
+        return figure(self.drawn, self.columns, self.legend) if self.drawn else None
+
+
+def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
+    """What makes the parts of the page, by their names, in order."""
+    return {
+        "outcome": outcome,
+        "training": training,
+        **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.family.chapters},
+        "against": against,
+        "opponents": opponents,
+        "transcripts": transcripts,
+        "diagnostics": diagnostics,
+        "options": options,
+    }
+
 
 def sections(study: Study) -> tuple[Section, ...]:
-    """The parts of the page, in order."""
-    found = (
-        outcome(study),
-        training(study),
-        *(behaviour(study, chapter) for chapter in study.family.chapters),
-        against(study),
-        opponents(study),
-        transcripts(study),
-        diagnostics(study),
-        options(study),
-    )
+    """The parts of the page that these runs have, in order."""
+    found = (make(study) for make in parts(study).values())
     return tuple(section for section in found if section is not None)
 
 
@@ -201,8 +213,7 @@ def _plotted(
         return None
     drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in found)
     labels = {curve.label: curve.colour for curve in study.curves}
-    picture = figure(found, columns, labels) if found else None
-    return Section(name, title, template, text, drawings, picture, columns=columns, **more)
+    return Section(name, title, template, text, drawings, tuple(found), labels, columns=columns, **more)
 
 
 def _from_zero(panel: Panel | None) -> Panel | None:

@@ -101,10 +101,13 @@ def answer_text(turn: Turn) -> str:
     return action_text(turn) if turn.valid and turn.phase == "message" else turn.completion.text
 
 
-def page_data(picks: Iterable[tuple[str, Episode]]) -> dict[str, Any]:
-    """The sampled episodes as plain values for the browser: {"kinds", "rules", "episodes"}; the rules are stored once."""
+def page_data(picks: Iterable[tuple[str, Episode]], longest: int | None = LONGEST) -> dict[str, Any]:
+    """The episodes as plain values for the browser: {"kinds", "rules", "episodes"}; the rules are stored once.
+
+    What is longer than ``longest`` characters is cut (None: nothing is).
+    """
     texts: dict[str, int] = {}
-    episodes = [_episode_data(kind, episode, texts) for kind, episode in picks]
+    episodes = [_episode_data(kind, episode, texts, longest) for kind, episode in picks]
     return {"kinds": KINDS, "rules": list(texts), "episodes": episodes}
 
 
@@ -178,14 +181,14 @@ def _in_turn(episodes: Sequence[Episode], each: int) -> list[tuple[str, Episode]
     return [(name, episode) for _, name, episode in sorted(ranked, key=lambda item: item[0])[:each]]
 
 
-def _episode_data(kind: str, episode: Episode, texts: dict[str, int]) -> dict[str, Any]:
+def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: int | None) -> dict[str, Any]:
     told_first = dict.fromkeys(opening(episode, player) for player in range(episode.num_players))
     totals = [0.0] * episode.num_players
     rounds = []
     for played in episode.rounds:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
         held = split(episode, played)
-        lines = [[_turn_data(episode, held, turn) for turn in row] for row in rows(played)]
+        lines = [[_turn_data(episode, held, turn, longest) for turn in row] for row in rows(played)]
         facts = {} if held is None else {"stock": held.stock, "held": held.held}
         rounds.append({"rows": lines, "rewards": played.rewards, "totals": [round(total, 6) for total in totals], **facts})
     return {
@@ -202,15 +205,15 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int]) -> dict[st
     }
 
 
-def _turn_data(episode: Episode, held: Split | None, turn: Turn) -> dict[str, Any]:
+def _turn_data(episode: Episode, held: Split | None, turn: Turn, longest: int | None) -> dict[str, Any]:
     probability = cooperation(episode, turn)
     facts: dict[str, Any] = {}
     if held is not None:
         facts = {"honest": held.honest(turn)} if turn.phase == "message" else {"received": held.received[turn.player]}
     return {
         "player": turn.player,
-        "told": _clipped(told(episode, turn)),
-        "answer": _clipped(answer_text(turn)),
+        "told": _clipped(told(episode, turn), longest),
+        "answer": _clipped(answer_text(turn), longest),
         "action": action_text(turn) if held is None or not turn.valid else "",
         "cooperates": turn.action == episode.game["cooperative"] if episode.game.get("cooperative") else None,
         "p": None if probability is None else round(probability, 4),
@@ -219,5 +222,5 @@ def _turn_data(episode: Episode, held: Split | None, turn: Turn) -> dict[str, An
     }
 
 
-def _clipped(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+def _clipped(text: str, longest: int | None) -> str:
+    return text if longest is None or len(text) <= longest else f"{text[:longest]} …"

@@ -1,0 +1,132 @@
+"""An arena for the page: who met whom, as a coloured table, the ranking, and the games behind every cell.
+
+    arena.json ──> Board ── rows of Cell (value, interval, shade) ──> a cell opens episodes/I-J.jsonl of its tables
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detente.errors import UserError
+from detente.web.safety import MissingError
+
+REWARDS = {"reward": "points of the row", "opponent_reward": "points of the column"}
+FAULTS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A mean and its interval, where there is one."""
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Row agent against column agent: ``values`` by measure; ``address`` names it in addresses."""
+
+    row: int
+    column: int
+    values: Mapping[str, Value]
+    tables: tuple[tuple[int, ...], ...]
+
+    @property
+    def address(self) -> str:
+        return f"{self.row}-{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One line of the ranking; the rewards are points per round."""
+
+    rank: int
+    label: str
+    reward: Value
+    self_play: float | None
+    worst: float | None
+    worst_against: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """An arena that was played to its end. ``facts`` say what was played."""
+
+    facts: Mapping[str, Any]
+    labels: tuple[str, ...]
+    kinds: tuple[str, ...]
+    cells: Mapping[tuple[int, int], Cell]
+    ranking: tuple[Rank, ...]
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """What the table can show, with the words for it."""
+        names = dict.fromkeys(name for cell in self.cells.values() for name in cell.values if name not in REWARDS)
+        return REWARDS | {name: name.replace("_", " ") for name in names}
+
+    def shade(self, measure: str, value: float) -> float:
+        """Where a value stands between the least (0) and the greatest (1) of the table."""
+        found = [cell.values[measure].mean for cell in self.cells.values() if measure in cell.values]
+        known = [each for each in found if each is not None]
+        low, high = min(known), max(known)
+        return (value - low) / (high - low) if high > low else 0.5
+
+
+def board(folder: Path) -> Board:
+    """The arena of a folder; UserError where arena.json is none."""
+    try:
+        found = json.loads((folder / "arena.json").read_text(encoding="utf-8"))
+        labels = tuple(str(agent["label"]) for agent in found["agents"])
+        cells = {(int(cell["row"]), int(cell["column"])): _cell(cell) for cell in found["cells"]}
+        ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
+        facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
+        return Board(facts, labels, tuple(str(agent["kind"]) for agent in found["agents"]), cells, ranking)
+    except FAULTS as error:
+        raise UserError(f"The arena {folder.name} cannot be read: its arena.json is not one.") from error
+
+
+def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
+    """The title and the files of a cell: the tables at which its two agents sat."""
+    found = board(folder)
+    cell = next((cell for cell in found.cells.values() if cell.address == address), None)
+    if cell is None:
+        raise MissingError(f"The arena {folder.name} has no cell '{address}'.")
+    files = [folder / "episodes" / f"{'-'.join(map(str, table))}.jsonl" for table in cell.tables]
+    return f"{found.labels[cell.row]} against {found.labels[cell.column]}", files
+
+
+def tables_played(folder: Path) -> int:
+    """How many tables of an arena have been played so far."""
+    return sum(1 for _ in (folder / "episodes").glob("*.jsonl"))
+
+
+def _cell(found: Mapping[str, Any]) -> Cell:
+    values = {name: _value(found[name]) for name in REWARDS}
+    values |= {name: Value(_number(value)) for name, value in (found.get("measures") or {}).items()}
+    return Cell(int(found["row"]), int(found["column"]), values, tuple(tuple(int(i) for i in table) for table in found["tables"]))
+
+
+def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
+    return Rank(
+        rank=int(found["rank"]),
+        label=labels[found["agent"]],
+        reward=_value(found["reward"]),
+        self_play=_number(found.get("self_play")),
+        worst=_number(found.get("worst")),
+        worst_against="" if found.get("worst_against") is None else labels[found["worst_against"]],
+    )
+
+
+def _value(found: Mapping[str, Any]) -> Value:
+    return Value(_number(found["mean"]), _number(found.get("low")), _number(found.get("high")))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

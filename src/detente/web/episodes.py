@@ -1,0 +1,126 @@
+"""Recorded episodes, one file at a time: what a search needs to know of each, and where it lies.
+
+    NNNNNN.jsonl ── once ──> Fact per line: whom it met, invalid answers, rounds in which somebody was exploited
+                 ── on demand ──> one Episode
+
+However many files there are, never more than one of them is in memory. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from sys import intern
+
+from detente.errors import UserError
+from detente.evaluation.splitting_measures import lived
+from detente.games import recorded
+from detente.games.deals import Amounts
+from detente.games.splitting import SplittingGame, greed
+from detente.records import Episode, Turn
+from detente.reports.transcript import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of an episode without reading it again. ``invalid`` counts answers, ``exploited`` rounds."""
+
+    place: int  # where its line begins, in bytes
+    length: int
+    kind: str  # of reports.transcript.KINDS
+    iteration: int
+    policies: tuple[str, ...]
+    points: tuple[float, ...]  # per round, by player
+    rounds: int
+    invalid: int
+    exploited: int
+
+
+def facts(path: Path) -> tuple[Fact, ...]:
+    """One per finished line of the file; UserError where it holds no episodes."""
+    try:
+        state = path.stat()
+        return _facts(path, state.st_mtime_ns, state.st_size)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
+        raise UserError(f"The file {path.name} cannot be read as episodes.") from error
+
+
+def episode(path: Path, number: int) -> tuple[Fact, Episode]:
+    """The episode of a line, counted from 0; IndexError where there are fewer."""
+    fact = facts(path)[number]
+    return fact, Episode.from_json(text(path, fact))
+
+
+def text(path: Path, fact: Fact) -> str:
+    """The line of the file as it stands."""
+    with path.open("rb") as file:
+        file.seek(fact.place)
+        return file.read(fact.length).decode("utf-8")
+
+
+def said(turn: Turn) -> str:
+    """What a player said: a message without its tags, any other answer as it stands."""
+    return str(turn.action) if turn.valid and turn.phase == "message" else turn.completion.text
+
+
+def exploited(one: Episode) -> list[list[int]]:
+    """For each round the players who were exploited in it.
+
+    In a matrix game who cooperated while the other defected; in a splitting game who left the other its share while the other asked
+    for more than half of what oneself values more.
+    """
+    cooperative = one.game.get("cooperative")
+    if cooperative is not None and one.num_players == 2:
+        actions = [{turn.player: turn.action == cooperative for turn in played.turns} for played in one.rounds]
+        return [[player for player in (0, 1) if acted[player] and not acted[1 - player]] for acted in actions]
+    game = recorded(one.game)
+    if not isinstance(game, SplittingGame):
+        return [[] for _ in one.rounds]
+    found = []
+    for here in lived(game, (one, 0)):
+        takes = _takes(here.own, here.values.own, here.values.other, here.deal.stock)
+        is_taken = _takes(here.other, here.values.other, here.values.own, here.deal.stock)
+        found.append([] if takes == is_taken else [0] if is_taken else [1])
+    return found
+
+
+def _takes(asks: Amounts, values: Amounts, others: Amounts, stock: Amounts) -> bool:
+    """Whether a player asks for more than half of what the other values more."""
+    share = greed(asks, values, others, stock)
+    return share is not None and share > 0.5
+
+
+@lru_cache(maxsize=1024)
+def _facts(path: Path, _time: int, _size: int) -> tuple[Fact, ...]:
+    """The facts of a file in one of its states."""
+    places = list(_lines(path))
+    episodes = [Episode.from_json(line.decode("utf-8")) for _, line in places]
+    return tuple(
+        _fact(place, len(line), kind, one) for (place, line), kind, one in zip(places, kinds(episodes), episodes, strict=True)
+    )
+
+
+def _fact(place: int, length: int, kind: str, one: Episode) -> Fact:
+    return Fact(
+        place=place,
+        length=length,
+        kind=kind,
+        iteration=one.iteration,
+        policies=tuple(intern(str(policy)) for policy in one.policies),
+        points=tuple(one.mean_reward(player) for player in range(one.num_players)),
+        rounds=len(one.rounds),
+        invalid=sum(not turn.valid for turn in one.turns()),
+        exploited=sum(map(bool, exploited(one))),
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The finished lines and where they begin: a file may be read while it is written."""
+    place = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and line.strip():
+                yield place, line
+            place += len(line)

@@ -1,0 +1,99 @@
+"""Names that a person chooses or types for an opponent: what there is to choose from, and what a typed name may reach.
+
+    "tit_for_tat"  "x@40"  "model:pocket" ──> opponent_name ──> a name that ``Policies`` resolves, never a path out of RUNS
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from detente import games
+from detente.config import load, preset_names
+from detente.errors import UserError
+from detente.games.base import Game
+from detente.models import MODELS
+from detente.players.scripted import MATRIX, SPLITTING, scripted_names
+from detente.web.runs import Overview
+from detente.web.safety import MissingError, inside, leads_out
+
+
+def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
+    """What a typed name stands for; UserError for what may not play.
+
+    Run and adapter folders become paths below ``given``, the folder of runs as it was named, whose resolved path is ``root``.
+    """
+    name = typed.strip()
+    if not name:
+        raise UserError("Choose somebody to play against.")
+    if name == "human":
+        raise UserError("You are the person here; choose a script, a model or a run to play against.")
+    if name in {*MATRIX, *SPLITTING}:
+        return name
+    if name.startswith("model:"):
+        return f"model:{_model(root, name.removeprefix('model:'))}"
+    if re.match(r"[a-z]+:", name):  # of another kind, whose names Policies knows
+        return name
+    path, at, version = name.rpartition("@") if re.search(r"@\d*$", name) else (name, "", "")
+    folder = _below(root, path)
+    if folder is not None:
+        if leads_out(root, folder):
+            raise UserError(f"'{path}' holds links that lead out of this folder of runs.")
+        return f"{(given or root) / folder.relative_to(root)}{at}{version}"
+    if "/" in path or Path(path).exists():
+        raise UserError(f"There is no run or adapter folder '{path}' in this folder of runs.")
+    return name
+
+
+def offers(overview: Overview) -> dict[str, Any]:
+    """What the page lets a person choose from: {"games": {name: {"preset", "about", "scripts", "game"}}, "runs", "models"}."""
+    runs = [
+        {"name": run.name, "game": run.game, "algorithm": run.algorithm, "versions": run.versions}
+        for run in overview.runs
+        if run.versions
+    ]
+    return {"games": dict(_games()), "runs": runs, "models": [f"model:{name}" for name in MODELS]}
+
+
+def _games() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in preset_names():
+        config = load(name)
+        yield name, _offer(games.make(**config.game), config.description, True)
+    for name, factory in games.GAMES.items():
+        if name in preset_names():
+            continue
+        try:
+            game = games.make(name)
+        except UserError:  # it needs parameters, which only a preset has
+            continue
+        yield name, _offer(game, (factory.__doc__ or "").strip().partition("\n")[0], False)
+
+
+def _offer(game: Game, about: str, preset: bool) -> dict[str, Any]:
+    return {"preset": preset, "about": about, "game": game.name, "scripts": scripted_names(game), "seats": game.num_players}
+
+
+def _model(root: Path, name: str) -> str:
+    """The id of a model as it is; a folder of a model only below ``root``."""
+    if name in MODELS:
+        return name
+    folder = _below(root, name)
+    if folder is None and (Path(name).exists() or Path(name).is_absolute() or ".." in Path(name).parts):
+        raise UserError(f"There is no model '{name}' in this folder of runs.")
+    return name if folder is None else str(folder)
+
+
+def _below(root: Path, name: str) -> Path | None:
+    """The folder of that name below ``root``, also where the name begins with the root's own."""
+    for each in (name, name.removeprefix(f"{root.name}/")):
+        try:
+            found = inside(root, each)
+        except MissingError:
+            continue
+        if found.is_dir():
+            return found
+    return None

@@ -1,0 +1,203 @@
+"""The pages that show what lies in the folder of runs: the overview, runs, arenas and transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from detente.errors import UserError
+from detente.reports.transcript import KINDS, page_data
+from detente.web import arena, live, runs, transcripts
+from detente.web.episodes import episode, exploited, facts
+from detente.web.pages import fragment, page
+from detente.web.runs import is_arena, overview, relative
+from detente.web.safety import MissingError, inside
+from detente.web.transcripts import Filters, Place, Source, found_rounds, search
+
+FOLDED = {"diagnostics": "Training diagnostics"}  # parts that are drawn when somebody opens them
+
+
+def home(request: Request) -> Response:
+    """The overview."""
+    return page(request, "overview.html", found=overview(request.app.state.root))
+
+
+def rows(request: Request) -> Response:
+    """What changes on the overview."""
+    return fragment(request, "overview_rows.html", found=overview(request.app.state.root))
+
+
+def run(request: Request) -> Response:
+    """One run, or several side by side."""
+    names, paths = _runs(request)
+    return page(
+        request,
+        "run.html",
+        runs=live.heading(paths),
+        names=names,
+        query=urlencode([("run", name) for name in names]),
+        parts=live.names(paths),
+        folded=FOLDED,
+        stamp=str(hash(live.stamp(paths))),
+    )
+
+
+def stamp(request: Request) -> Response:
+    """Whether something changed, and how far the runs are."""
+    names, paths = _runs(request)
+    when = live.stamp(paths)
+    return fragment(request, "run_heading.html", {"stamp": str(hash(when))}, runs=live.heading(paths), names=names)
+
+
+def part(request: Request) -> Response:
+    """One part of the page about runs."""
+    _, paths = _runs(request)
+    name = request.query_params.get("name", "")
+    if name not in live.names(paths):
+        raise MissingError(f"A page about runs has no part '{name}'.")
+    return JSONResponse({"html": live.part(paths, name)})
+
+
+def transcript_list(request: Request) -> Response:
+    """The episodes of a run, an arena, a cell, a folder or a file; those that the filters let pass."""
+    asked = request.query_params
+    found = _source(request)
+    wanted = transcripts.filters(asked)
+    before = _place(asked.get("before"))
+    page_of = search(found.files, wanted, before or _place(asked.get("from")), back=before is not None)
+    hits = page_of.hits[::-1] if before else page_of.hits
+    return page(
+        request,
+        "episodes.html",
+        source=found,
+        wanted=wanted,
+        kinds=KINDS,
+        hits=[(hit, _address(request, found, hit.place, wanted)) for hit in hits],
+        iterations=[int(file.stem) for file in found.files if file.stem.isdecimal()] if found.trained else [],
+        earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.going_on if before else None),
+        later=_later(found, wanted, before, page_of.going_on, hits),
+        back=before is not None,
+        unfinished=len(hits) < transcripts.PAGE and page_of.going_on is not None,
+        searched=page_of.searched + (0 if before else (_place(asked.get("from")) or (0, 0))[0]),
+    )
+
+
+def one_episode(request: Request) -> Response:
+    """One episode, at an address of its own."""
+    root: Path = request.app.state.root
+    asked = request.query_params
+    file = inside(root, asked.get("file", ""))
+    number = asked.get("n", "0")
+    if file.suffix != ".jsonl" or not number.isdecimal() or int(number) >= len(facts(file)):
+        raise MissingError("There is no such episode.")
+    fact, shown = episode(file, int(number))
+    wanted = transcripts.filters(asked)
+    data = page_data([(fact.kind, shown)], longest=None)
+    found = found_rounds(shown, wanted)
+    for told, players, hit in zip(data["episodes"][0]["rounds"], exploited(shown), found, strict=True):
+        told |= {"exploited": players, "found": hit}
+    source = _source(request) if asked.get("in") else transcripts.source(root, relative(root, file))
+    place = (source.files.index(file), int(number)) if file in source.files else None
+    neighbours = [
+        search(source.files, wanted, place and (place[0], place[1] + step), back=back, most=1, patience_s=0.5) if place else None
+        for back, step in ((True, 0), (False, 1))
+    ]
+    links = [_address(request, source, each.hits[0].place, wanted) if each and each.hits else "" for each in neighbours]
+    return page(
+        request,
+        "episode.html",
+        data=data | {"query": wanted.text, "filtered": any(found)},
+        fact=fact,
+        source=source,
+        back=_list(source, wanted, **({"from": f"{place[0]}.{place[1]}"} if place else {})),
+        previous=links[0],
+        next=links[1],
+    )
+
+
+def arena_page(request: Request) -> Response:
+    """An arena: who met whom, the ranking, all measures."""
+    root: Path = request.app.state.root
+    name = request.query_params.get("in", "")
+    folder = inside(root, name)
+    if not is_arena(folder):
+        raise MissingError(f"'{name}' is no arena.")
+    inside(root, relative(root, folder / ("arena.json" if (folder / "arena.json").exists() else "arena.yaml")))
+    if not (folder / "arena.json").is_file():
+        return page(request, "arena_playing.html", name=name, played=arena.tables_played(folder))
+    board = arena.board(folder)
+    measure = request.query_params.get("measure", "reward")
+    if measure not in board.measures:
+        measure = "reward"
+    return page(request, "arena.html", name=name, board=board, measure=measure)
+
+
+def _runs(request: Request) -> tuple[list[str], list[Path]]:
+    """The runs that an address names, each once; none of their files leads out of the folder of runs."""
+    root: Path = request.app.state.root
+    names = list(dict.fromkeys(request.query_params.getlist("run")))
+    paths = [inside(root, name) for name in names]
+    for path, name in zip(paths, names, strict=True):
+        if not (path / "config.yaml").is_file():
+            raise MissingError(f"'{name}' is no run: it has no config.yaml.")
+        for file in live.WATCHED:
+            if (path / file).exists():
+                inside(root, relative(root, path / file))
+        if problem := runs.run(root, path).problem:
+            raise UserError(problem)
+    if not paths:
+        raise MissingError("No run was chosen: tick one or more on the overview.")
+    return names, paths
+
+
+def _source(request: Request) -> Source:
+    asked = request.query_params
+    return transcripts.source(request.app.state.root, asked.get("in", ""), asked.get("cell", ""))
+
+
+def _place(text: str | None) -> Place | None:
+    """``3.17``: line 17 of file 3."""
+    first, _, second = (text or "").partition(".")
+    return (int(first), int(second)) if first.isdecimal() and second.isdecimal() else None
+
+
+def _list(source: Source, wanted: Filters, **more: str) -> str:
+    """The address of a list of episodes."""
+    cell = {"cell": source.cell} if source.cell else {}
+    return f"/transcripts?{urlencode({'in': source.name, **cell, **wanted.query(), **more})}"
+
+
+def _address(request: Request, source: Source, place: Place, wanted: Filters) -> str:
+    """The address of an episode, which also tells the way back to the list that it was found in."""
+    file = relative(request.app.state.root, source.files[place[0]].resolve())
+    cell = {"cell": source.cell} if source.cell else {}
+    return f"/episode?{urlencode({'file': file, 'n': place[1], 'in': source.name, **cell, **wanted.query()})}"
+
+
+def _earlier(source: Source, wanted: Filters, first: Place | None, going_on: Place | None) -> str:
+    """Where the page before this one begins, if there is one."""
+    place = going_on or first
+    if place is None or not (going_on or search(source.files, wanted, place, back=True, most=1, patience_s=0.5).hits):
+        return ""
+    return _list(source, wanted, before=f"{place[0]}.{place[1]}")
+
+
+def _later(source: Source, wanted: Filters, before: Place | None, going_on: Place | None, hits: object) -> str:
+    place = before or going_on
+    return "" if place is None else _list(source, wanted, **{"from": f"{place[0]}.{place[1]}"})
+
+
+ROUTES = [
+    Route("/", home),
+    Route("/rows", rows),
+    Route("/run", run),
+    Route("/stamp", stamp),
+    Route("/part", part),
+    Route("/transcripts", transcript_list),
+    Route("/episode", one_episode),
+    Route("/arena", arena_page),
+]

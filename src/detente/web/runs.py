@@ -1,0 +1,149 @@
+"""What there is below the folder of runs: training runs, arenas and saved games.
+
+    config.yaml ──> Run: preset, algorithm, seed, iteration n of N, state, last reward
+    arena.json, arena.yaml ──> Arena          played/*.jsonl ──> games that a person played
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detente.files import in_use
+
+PLAYED = "played"  # where the games lie that a person played here
+TAIL = 1 << 18  # bytes at the end of metrics.jsonl that surely hold a line
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One line of the overview. ``problem`` says why a folder cannot be read, and then nothing else is known."""
+
+    name: str
+    preset: str = ""
+    game: str = ""
+    algorithm: str = ""
+    seed: int = 0
+    done: int = 0
+    iterations: int = 0
+    state: str = ""
+    rewards: tuple[tuple[str, float], ...] = ()
+    versions: tuple[int, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """An arena folder; ``finished`` once its table is there."""
+
+    name: str
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that lies below a folder, by name."""
+
+    runs: tuple[Run, ...]
+    arenas: tuple[Arena, ...]
+    played: int
+
+
+def overview(root: Path) -> Overview:
+    """Look through the folder; links to folders are not followed."""
+    found = list(folders(root))
+    return Overview(
+        runs=tuple(run(root, folder) for folder in found if not is_arena(folder)),
+        arenas=tuple(Arena(relative(root, folder), (folder / "arena.json").is_file()) for folder in found if is_arena(folder)),
+        played=len(games(root)),
+    )
+
+
+def folders(root: Path) -> Iterator[Path]:
+    """The run and arena folders, by name; there is nothing to look for inside of one."""
+    for path, inner, files in os.walk(root):
+        inner.sort()
+        if {"config.yaml", "arena.json", "arena.yaml"} & {*files}:
+            inner.clear()
+            yield Path(path)
+        inner[:] = [name for name in inner if not name.startswith(".")]
+
+
+def is_arena(folder: Path) -> bool:
+    """Whether an arena was, or is, played in this folder."""
+    return (folder / "arena.json").is_file() or (folder / "arena.yaml").is_file()
+
+
+def games(root: Path) -> list[Path]:
+    """The saved games of a person, the newest last: their names begin with the time."""
+    return sorted((root / PLAYED).glob("*.jsonl")) if (root / PLAYED).resolve().is_relative_to(root) else []
+
+
+def relative(root: Path, path: Path) -> str:
+    """The name of a path below ``root`` in addresses and on pages; "." of the root itself."""
+    return path.relative_to(root).as_posix()
+
+
+def run(root: Path, folder: Path) -> Run:
+    """One run as far as it got."""
+    name = relative(root, folder)
+    try:
+        options = _options(folder / "config.yaml", (folder / "config.yaml").stat().st_mtime_ns)
+        last = _last(folder / "metrics.jsonl")
+        rewards = tuple((key.removeprefix("reward/"), float(last[key])) for key in last if _counts(key, last[key]))
+        return Run(
+            name=name,
+            preset=str(options.get("preset", "")),
+            game=str(options["game"]["name"]),
+            algorithm=str(options["algorithm"]),
+            seed=int(options["seed"]),
+            done=int(last.get("iteration", 0)),
+            iterations=int(options["iterations"]),
+            state=state(folder),
+            rewards=rewards,
+            versions=_versions(folder),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        return Run(name, problem=f"{name} cannot be read as a run: {' '.join(str(error).split()) or type(error).__name__}.")
+
+
+def state(folder: Path) -> str:
+    """finished, running or stopped."""
+    return "finished" if (folder / "summary.json").is_file() else "running" if in_use(folder) else "stopped"
+
+
+def _counts(key: str, value: Any) -> bool:
+    return key.startswith("reward/") and key.count("/") == 1 and isinstance(value, int | float)
+
+
+def _versions(folder: Path) -> tuple[int, ...]:
+    """The kept versions of the only learner; of several learners none, as a name must say which."""
+    learners = [path for path in (folder / "adapters").glob("*") if path.is_dir()]
+    inner = learners[0].iterdir() if len(learners) == 1 else iter(())
+    return tuple(sorted(int(path.name) for path in inner if path.name.isdigit()))
+
+
+@lru_cache(maxsize=1024)
+def _options(path: Path, _: int) -> dict[str, Any]:
+    """The options of a run; the second argument tells one state of the file from another."""
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _last(path: Path) -> dict[str, Any]:
+    """The last finished line of the metrics; a run that is being written may end in half a line."""
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        finished, _, _ = file.read().rpartition(b"\n")
+    line = finished.rpartition(b"\n")[2]
+    return dict(json.loads(line)) if line.strip() else {}

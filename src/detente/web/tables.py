@@ -1,0 +1,172 @@
+"""All tables at which people play: one background thread with one event loop, as an engine is not made for several threads.
+
+    open ──> loop: resolve the opponent (loads a model) ── play_match ──> RUNS/played/TIME-GAME-ID.jsonl
+                     └── a page that was closed: its game is given up after a while
+
+Must not import torch; the policies of a game do, when a model plays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from detente import games
+from detente.config import load, preset_names
+from detente.errors import UserError, unknown
+from detente.games.base import Game
+from detente.options import AnswerOptions
+from detente.policies import Policies
+from detente.records import write_episodes
+from detente.rollout import Match, play_match
+from detente.seeding import derive
+from detente.web.names import opponent_name
+from detente.web.runs import PLAYED
+from detente.web.safety import leads_out
+from detente.web.table import Person, Table, Watched, tells_points
+
+PATIENCE_S = 300.0  # a browser asks at least once a minute for a page that is open, even one in the background
+KEEP_S = 3600.0  # how long a finished game can still be looked at here
+MOST = 32  # games at the same time
+MODELS = 3  # of how many games the loaded models are kept that nobody plays
+
+
+@dataclass
+class Seen:
+    """A table and when its page last asked for it."""
+
+    table: Table
+    when: float
+
+
+class Tables:
+    """Opens tables and knows them by their ids."""
+
+    def __init__(self, given: Path, *, patience_s: float = PATIENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self.given, self.root = given, given.resolve()
+        self.patience_s, self.clock = patience_s, clock
+        self._tables: dict[str, Seen] = {}
+        self._policies: dict[str, Policies] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    def open(self, game: str, opponent: str, seat: int) -> Table:
+        """Start a game of a preset or a game against whoever is named; UserError for what cannot be."""
+        policies = table_for(game)
+        made = policies.game
+        if not 0 <= seat < made.num_players:
+            raise UserError(f"The game {made.name} has the seats 1 to {made.num_players}, not {seat + 1}.")
+        if sum(seen.table.stage in ("opening", "playing") for seen in list(self._tables.values())) >= MOST:
+            raise UserError(f"{MOST} games are being played here already; finish one of them first.")
+        name = opponent_name(self.root, opponent, self.given)
+        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, public=tells_points(made))
+        self._tables[table.id] = Seen(table, self.clock())
+        asyncio.run_coroutine_threadsafe(self._play(table, policies, name), self._running())
+        return table
+
+    def table(self, id: str) -> Table:
+        """The table with that id, which is thereby still wanted; KeyError where there is none."""
+        seen = self._tables[id]
+        seen.when = self.clock()
+        return seen.table
+
+    def close(self) -> None:
+        """End the loop; games that are not finished are given up."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(_end(), loop)
+            self._thread.join(1.0)  # a model that is being loaded cannot be interrupted; its thread ends with the program
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """The loop; its thread starts with the first game and ends with the program."""
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="tables", daemon=True)
+                self._thread.start()
+                asyncio.run_coroutine_threadsafe(self._tidy(), self._loop)
+            return self._loop
+
+    async def _play(self, table: Table, fresh: Policies, name: str) -> None:
+        game = fresh.game
+        try:
+            policies = self._policies.setdefault(table.title, fresh)
+            policy = policies.resolve(name)
+            seed = secrets.randbits(31)
+            others = {
+                seat: policies.player(policy, chat=f"{table.id}/{seat}", seed=derive(seed, "seat", seat))
+                for seat in range(game.num_players)
+                if seat != table.seat
+            }
+            seats = [Watched(table, others[seat]) if seat in others else Person(table, game) for seat in range(game.num_players)]
+            table.stage = "playing"
+            episode = await play_match(Match(game, seed, seats), lambda played: _add(table, played))
+            table.stage = "over"
+            table.saved = self._save(table, game, lambda path: write_episodes(path, [episode]))
+        except Exception as error:  # whatever it is, the page of this game says it, and the other games go on
+            table.problem = sentence(error)
+            table.stage = "over" if table.stage == "over" else "failed"
+
+    def _save(self, table: Table, game: Game, write: Callable[[Path], None]) -> str:
+        folder = self.root / PLAYED
+        if folder.is_symlink() and leads_out(self.root, folder):
+            raise UserError(f"The game was not saved: {PLAYED} leads out of this folder of runs.")
+        name = re.sub(r"\W+", "_", game.name)
+        file = folder / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{table.id}.jsonl"
+        try:
+            write(file)
+        except OSError as error:
+            raise UserError(f"The game was not saved: {error.strerror or error}.") from error
+        return f"{PLAYED}/{file.name}"
+
+    async def _tidy(self) -> None:
+        """Give up games and forget tables whose pages are gone, and models that no game needs."""
+        while True:
+            await asyncio.sleep(min(5.0, self.patience_s / 4))
+            for id, seen in list(self._tables.items()):
+                idle, table = self.clock() - seen.when, seen.table
+                if table.stage == "playing" and idle > self.patience_s and not table.thinking:
+                    table.give_up()
+                elif table.stage in ("over", "failed") and idle > KEEP_S:
+                    del self._tables[id]
+            used = {seen.table.title for seen in list(self._tables.values()) if seen.table.stage in ("opening", "playing")}
+            for game in [game for game in self._policies if game not in used][:-MODELS]:
+                del self._policies[game]
+
+
+def table_for(name: str) -> Policies:
+    """Everybody who can play the game of a preset, as the preset says, or the game of that name."""
+    if name in preset_names():
+        return Policies.of(load(name))
+    if name in games.GAMES:  # and never a name that would import something
+        return Policies(games.make(name), AnswerOptions())
+    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+
+
+def sentence(error: BaseException) -> str:
+    """An error for a person."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, UserError):
+        return str(error)
+    return f"This did not work: {' '.join(f'{type(error).__name__} {error}'.split())}."
+
+
+async def _end() -> None:
+    """Cancel whatever goes on in the loop, and stop it."""
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    asyncio.get_running_loop().stop()
+
+
+def _add(table: Table, played: object) -> None:
+    table.rounds = (*table.rounds, played)  # type: ignore[arg-type]

@@ -1,0 +1,213 @@
+"""Episodes of a run, an arena or a person: where they lie, and a search through them that never holds more than one file.
+
+    address ──> Source (files) ── Filters ──> search, forwards or backwards from a place ──> hits, and where to go on
+
+A search stops when it has a page full, or after a while: then it says how far it got, and the next request goes on from there.
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from detente.records import Episode
+from detente.web import runs
+from detente.web.episodes import Fact, exploited, facts, said, text
+from detente.web.safety import MissingError, inside
+
+PAGE = 20  # episodes on a page
+PATIENCE_S = 2.0  # for one request
+AROUND = 60  # characters beside a hit
+
+Place = tuple[int, int]  # the file and the line, counted from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files with episodes, in order, under one title. ``trained``: they are the iterations of a run."""
+
+    name: str
+    title: str
+    files: tuple[Path, ...]
+    trained: bool = False
+    cell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What an episode must hold to be shown."""
+
+    text: str = ""
+    iteration: int | None = None
+    kind: str = ""
+    invalid: bool = False
+    exploited: bool = False
+
+    def query(self) -> dict[str, str]:
+        """The same as the part of an address."""
+        return {
+            key: str(int(value) if value is True else value)
+            for key, value in asdict(self).items()
+            if value not in ("", None, False)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An episode that was found, and the first words in it that were searched for: before them, themselves, after them."""
+
+    place: Place
+    fact: Fact
+    round: int | None = None
+    player: int | None = None
+    quote: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``going_on``: where the search stopped, None at the end of the files; ``searched``: files that it has seen all of."""
+
+    hits: tuple[Hit, ...]
+    going_on: Place | None
+    searched: int
+
+
+def source(root: Path, name: str, cell: str = "") -> Source:
+    """The episodes under a name: a run, an arena or one cell of it, a folder or a file of episodes."""
+    from detente.web.arena import cell_files
+
+    path = inside(root, name)
+    if path.is_file():
+        if path.suffix != ".jsonl":
+            raise MissingError(f"'{name}' holds no episodes.")
+        return Source(name, name, (path,))
+    if runs.is_arena(path) and cell:
+        title, files = cell_files(path, cell)
+        return Source(name, title, _below(root, files), cell=cell)
+    trained = (path / "config.yaml").is_file()
+    files = sorted((path / "episodes" if trained or runs.is_arena(path) else path).glob("*.jsonl"))
+    return Source(name, "Games that people played" if name == runs.PLAYED else name, _below(root, files), trained)
+
+
+def filters(asked: Mapping[str, str]) -> Filters:
+    """The filters of an address; what it does not say, or says wrongly, filters nothing."""
+    number = asked.get("iteration", "")
+    return Filters(
+        text=asked.get("text", "").strip(),
+        iteration=int(number) if number.isdecimal() else None,
+        kind=asked.get("kind", ""),
+        invalid=bool(asked.get("invalid")),
+        exploited=bool(asked.get("exploited")),
+    )
+
+
+def search(
+    files: Sequence[Path],
+    wanted: Filters,
+    start: Place | None = None,
+    *,
+    back: bool = False,
+    most: int = PAGE,
+    patience_s: float = PATIENCE_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> Found:
+    """The episodes from ``start`` on (``back``: before it, the nearest first), by default from the beginning or the end."""
+    end = clock() + patience_s
+    hits: list[Hit] = []
+    seen = 0
+    for i in _order(len(files), start, back):
+        if seen and clock() > end:
+            return Found(tuple(hits), (i + 1, 0) if back else (i, 0), seen)
+        seen += 1
+        if not _may_hold(files[i], wanted):
+            continue
+        for place, fact in _lines(files, i, start, back):
+            hit = _hit(files[i], place, fact, wanted)
+            if hit is None:
+                continue
+            if len(hits) == most:
+                return Found(tuple(hits), (i, place[1] + 1) if back else place, seen)
+            hits.append(hit)
+    return Found(tuple(hits), None, seen)
+
+
+def found_rounds(one: Episode, wanted: Filters) -> list[bool]:
+    """Which rounds hold what was looked for; none where nothing was."""
+    words, robbed = _pattern(wanted.text), exploited(one)
+    asked = [
+        *([[any(words.search(said(turn)) for turn in played.turns) for played in one.rounds]] if wanted.text else []),
+        *([[any(not turn.valid for turn in played.turns) for played in one.rounds]] if wanted.invalid else []),
+        *([[bool(players) for players in robbed]] if wanted.exploited else []),
+    ]
+    return [any(each) for each in zip(*asked, strict=True)] if asked else [False] * len(one.rounds)
+
+
+def _below(root: Path, files: Sequence[Path]) -> tuple[Path, ...]:
+    """Those of the files that are there and do not lead out of the root."""
+    return tuple(file for file in files if file.is_file() and file.resolve().is_relative_to(root))
+
+
+def _order(count: int, start: Place | None, back: bool) -> range:
+    if back:
+        return range(min(start[0] if start else count - 1, count - 1), -1, -1)
+    return range(start[0] if start else 0, count)
+
+
+def _may_hold(file: Path, wanted: Filters) -> bool:
+    """Whether a glance at a file leaves hope; much faster than reading its episodes."""
+    if wanted.iteration is not None and file.stem.isdecimal() and int(file.stem) != wanted.iteration:
+        return False
+    if not (wanted.text or wanted.invalid):
+        return True
+    content = file.read_text(encoding="utf-8", errors="replace")
+    return (not wanted.text or _mentions(content, wanted.text)) and (not wanted.invalid or '"valid":false' in content)
+
+
+def _mentions(line: str, words: str) -> bool:
+    """Whether JSON may hold the words in a string."""
+    return json.dumps(words, ensure_ascii=False)[1:-1].lower() in line.lower()
+
+
+def _lines(files: Sequence[Path], i: int, start: Place | None, back: bool) -> Iterator[tuple[Place, Fact]]:
+    """The lines of a file that lie in the direction of the search."""
+    known = list(enumerate(facts(files[i])))
+    here = start[1] if start and start[0] == i else None
+    chosen = known[:here][::-1] if back else known[here or 0 :]
+    return (((i, line), fact) for line, fact in chosen)
+
+
+def _hit(file: Path, place: Place, fact: Fact, wanted: Filters) -> Hit | None:
+    if (
+        (wanted.iteration is not None and fact.iteration != wanted.iteration)
+        or (wanted.kind and fact.kind != wanted.kind)
+        or (wanted.invalid and not fact.invalid)
+        or (wanted.exploited and not fact.exploited)
+    ):
+        return None
+    return _quoted(file, place, fact, wanted.text) if wanted.text else Hit(place, fact)
+
+
+def _quoted(file: Path, place: Place, fact: Fact, words: str) -> Hit | None:
+    """The first turn in which the words were said."""
+    line = text(file, fact)
+    if not _mentions(line, words):
+        return None
+    for number, played in enumerate(Episode.from_json(line).rounds, 1):
+        for turn in played.turns:
+            spoken = said(turn)
+            if where := _pattern(words).search(spoken):
+                at, end = where.span()
+                quote = (spoken[max(0, at - AROUND) : at], spoken[at:end], spoken[end : end + AROUND])
+                return Hit(place, fact, number, turn.player, quote)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(re.escape(words), re.IGNORECASE)
