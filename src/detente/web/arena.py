@@ -56,6 +56,17 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """One line of the ranking by the rules of Axelrod's tournaments; the score is in points per round."""
+
+    rank: int
+    label: str
+    score: float | None
+    wins: float | None
+    cooperation: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """An arena that was played to its end. ``facts`` say what was played."""
 
@@ -64,6 +75,7 @@ class Board:
     kinds: tuple[str, ...]
     cells: Mapping[tuple[int, int], Cell]
     ranking: tuple[Rank, ...]
+    tournament: tuple[Standing, ...]  # empty where the game has no such ranking
 
     @property
     def measures(self) -> dict[str, str]:
@@ -86,8 +98,9 @@ def board(folder: Path) -> Board:
         labels = tuple(str(agent["label"]) for agent in found["agents"])
         cells = {(int(cell["row"]), int(cell["column"])): _cell(cell) for cell in found["cells"]}
         ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
+        tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
         facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
-        return Board(facts, labels, tuple(str(agent["kind"]) for agent in found["agents"]), cells, ranking)
+        return Board(facts, labels, tuple(str(agent["kind"]) for agent in found["agents"]), cells, ranking, tournament)
     except FAULTS as error:
         raise UserError(f"The arena {folder.name} cannot be read: its arena.json is not one.") from error
 
@@ -122,6 +135,11 @@ def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
         worst=_number(found.get("worst")),
         worst_against="" if found.get("worst_against") is None else labels[found["worst_against"]],
     )
+
+
+def _standing(found: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
+    numbers = {key: _number(found.get(key)) for key in ("score", "wins", "cooperation")}
+    return Standing(rank=int(found["rank"]), label=labels[found["agent"]], **numbers)
 
 
 def _value(found: Mapping[str, Any]) -> Value:
