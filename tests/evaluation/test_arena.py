@@ -46,7 +46,7 @@ def test_scripts_in_the_prisoners_dilemma(tmp_path):
 
 def test_scripts_in_trust_and_split(tmp_path):
     """The exact expectations of SPEC 1.7 lie in the intervals: who holds the upper hand is luck, and both seats are played."""
-    found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=200)
+    found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=60)
     names = [agent["name"] for agent in found["agents"]]
     cells = {(names[cell["row"]], names[cell["column"]]): cell for cell in found["cells"]}
     exact = {
@@ -60,7 +60,7 @@ def test_scripts_in_trust_and_split(tmp_path):
     }
     for pair, value in exact.items():
         reward = cells[pair]["reward"]
-        assert reward["mean"] == pytest.approx(value, rel=0.03)
+        assert reward["mean"] == pytest.approx(value, rel=0.04)
         assert reward["low"] - 1e-9 <= value <= reward["high"] + 1e-9 or abs(reward["mean"] - value) < 0.01 * value
     assert cells["welfare", "welfare"]["measures"]["efficiency"] == 1
     assert cells["greedy", "greedy"]["measures"]["efficiency"] == pytest.approx(0.55)
