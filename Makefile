@@ -16,7 +16,7 @@ quickstart: .venv/installed ## train two learners in the prisoner's dilemma and 
 	$(BIN)/detente report $(QUICKSTART)/reinforce $(QUICKSTART)/advantage_alignment --out $(QUICKSTART)/report.html
 
 test: .venv/installed-dev ## run every test that needs no GPU
-	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev ## check style, format and types
 	$(BIN)/ruff check .
