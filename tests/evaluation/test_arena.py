@@ -192,6 +192,7 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
     ("names", "sentence"),
     [
         (["tit_for_tat", "tit_for_tat"], "The agent tit_for_tat is named twice"),
+        (["tit_for_tat", ""], "An agent has no name"),
         (["tit_for_tat", "human"], "A person cannot take part here"),
         (["tit_for_tat", "runs/none"], "There is no run or adapter folder 'runs/none'"),
         (["tit_for_tat", "{run}", "{run}@2"], "are the same"),

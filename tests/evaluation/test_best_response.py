@@ -33,6 +33,8 @@ def test_the_responder_learns_for_itself_against_the_agent_alone():
     assert found.loss == config.load("ipd", ["algorithm=reinforce"]).loss
     with pytest.raises(UserError, match="'main' is the name of a learner"):
         responder_config("ipd", "main")
+    with pytest.raises(UserError, match="A person would be asked thousands of times"):
+        responder_config("ipd", "human")
 
 
 def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):

@@ -116,6 +116,8 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
 def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
     """The agents of these names, all of them loaded; UserError where one does not exist, sits at a keyboard or is named twice."""
     for name in names:
+        if not name:
+            raise UserError("An agent has no name; separate names by single commas, e.g. --agents tit_for_tat,runs/x.")
         if names.count(name) > 1:
             raise UserError(f"The agent {name} is named twice.")
         if name == "human":

@@ -49,6 +49,10 @@ def responder_config(preset: str, against: str, overrides: Sequence[str] = ()) -
     config = load(preset, [*RESPONDER, f"seats={seats}", *overrides])
     if against in config.learner_names:
         raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
+    if against == "human":
+        raise UserError(
+            "A person would be asked thousands of times; name a strategy, a run or another agent that answers by itself."
+        )
     return config
 
 
