@@ -88,6 +88,7 @@ def exploited(label):
         "exact": {
             "unit": "points over an episode",
             "rounds": 10,
+            "expected_rounds": 10.0,
             "method": "full histories",
             "histories": 1023,
             "value": [49.5, 50],

@@ -62,7 +62,7 @@ def picture(found: Found, named: bool = True) -> Figure:
         anchors.append(Anchor("cooperating\nwith it", found["cooperator"]["reward"]["mean"]))
     if found["exact"]:
         exact = found["exact"]
-        anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
+        anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["expected_rounds"]))
     lines = tuple(Line(name, colour, _series(found, key)) for colour, (key, name) in enumerate(_names(found).items()))
     panel = Panel("best_response", "Points per round", lines, tuple(anchors))
     return figure([panel], 1, {line.label: line.colour for line in lines} if named else None)
@@ -91,7 +91,7 @@ def rows(found: Found) -> list[tuple[str, str, str]]:
     table.append(("the agent itself", estimate(found["self_play"]["reward"]), estimate(found["self_play"]["reward"])))
     if found["exact"]:
         exact = found["exact"]
-        value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
+        value, other = (_per_round(exact[key], exact["expected_rounds"]) for key in ("value", "agent_value"))
         table.append(("exact best response", value, other))
     return table
 
@@ -111,7 +111,7 @@ def sentences(found: Found) -> list[str]:
         exact = found["exact"]
         total = bounds(exact["value"])
         told.append(
-            f"The exact best response over {exact['rounds']} rounds is worth {total} points in all ({exact['method']}, "
+            f"The exact best response over {_length(exact)} is worth {total} points in all ({exact['method']}, "
             f"{exact['histories']} histories read): {exact['play']} if the agent does what it does most often."
         )
         if exact["earned_per_round"]:
@@ -134,7 +134,7 @@ def table(found: Found) -> Table:
 def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
     """What the exact best response is worth, for the terminal: points over an episode."""
     drawn = Table()
-    drawn.add_column(f"against {agent}, points over {exact['rounds']} rounds", justify="left")
+    drawn.add_column(f"against {agent}, points over {_length(exact)}", justify="left")
     drawn.add_column("gets", justify="right")
     drawn.add_column("the agent gets", justify="right")
     drawn.add_row("best response", bounds(exact["value"]), bounds(exact["agent_value"]))
@@ -157,5 +157,12 @@ def bounds(pair: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _per_round(pair: tuple[float, float], rounds: int) -> str:
+def _length(exact: Mapping[str, Any]) -> str:
+    """How long an episode is."""
+    if exact["expected_rounds"] == exact["rounds"]:
+        return f"{exact['rounds']} rounds"
+    return f"at most {exact['rounds']} rounds ({exact['expected_rounds']:.1f} on average)"
+
+
+def _per_round(pair: tuple[float, float], rounds: float) -> str:
     return bounds((pair[0] / rounds, pair[1] / rounds))
