@@ -108,11 +108,14 @@ class Tables:
             seats = [Watched(table, others[seat]) if seat in others else Person(table, game) for seat in range(game.num_players)]
             table.stage = "playing"
             episode = await play_match(Match(game, seed, seats), lambda played: _add(table, played))
-            table.stage = "over"
-            table.saved = self._save(table, game, lambda path: write_episodes(path, [episode]))
         except Exception as error:  # whatever it is, the page of this game says it, and the other games go on
+            table.problem, table.stage = sentence(error), "failed"
+            return
+        try:
+            table.saved = self._save(table, game, lambda path: write_episodes(path, [episode]))
+        except Exception as error:
             table.problem = sentence(error)
-            table.stage = "over" if table.stage == "over" else "failed"
+        table.stage = "over"  # the last to change: a page that sees it asks no more
 
     def _save(self, table: Table, game: Game, write: Callable[[Path], None]) -> str:
         folder = self.root / PLAYED
