@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,15 @@ def check_seats(game: Game, names: Sequence[str]) -> None:
     """UserError unless there is one name per player."""
     if len(names) != game.num_players:
         raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
+
+
+def pinned(name: str) -> str:
+    """The name of a run's newest version, ``runs/x@40`` for ``runs/x``: what stays the same when the run trains on."""
+    if not (os.path.isdir(name) and (Path(name) / "config.yaml").exists()):
+        return name
+    from detente.learning import adapters
+
+    return f"{name}@{int(adapters.newest(Path(name)).name)}"
 
 
 @dataclass(frozen=True)
@@ -96,8 +106,8 @@ class Policies:
             return self.remote.resolve(name)
         if name in scripted_names(self.game):
             return PolicyRef("script", name)
-        path, _, version = (name, "", "") if "@" not in name or Path(name).is_dir() else name.rpartition("@")
-        if Path(path).is_dir():
+        path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
+        if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
             return self._adapter(Path(path), version, name)
         if "/" in name:
             raise UserError(f"There is no run or adapter folder '{path}'.")
@@ -137,15 +147,17 @@ class Policies:
         # More would not end sooner, and leave more of them unfinished where a limit of requests ends play.
         return self.remote.options.concurrency if "remote" in kinds else None
 
-    def _adapter(self, path: Path, version: str, name: str) -> PolicyRef:
+    def _adapter(self, path: Path, version: str | None, name: str) -> PolicyRef:
         from detente.learning import adapters
 
         dtype = self.dtype
         if (path / "config.yaml").exists():
-            if version and not version.isdigit():
+            if version is not None and not version.isdecimal():
                 raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
             dtype = read(path / "config.yaml").dtype
-            folder = adapters.newest(path, version=int(version) if version else None)
+            folder = adapters.newest(path, version=None if version is None else int(version))
+        elif (path / "adapter_config.json").exists() and version is not None:
+            raise UserError(f"{path} is an adapter folder, one version; name it without '@{version}'.")
         elif (path / "adapter_config.json").exists():
             folder = path
         else:

@@ -151,8 +151,8 @@ def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
 def episode_writer(path: Path) -> Iterator[Callable[[Episode], None]]:
     """A function that takes episodes as they finish and writes them in the order of their indices, 0, 1, 2 ...
 
-    One that finishes before its turn waits for it. However the block ends, every episode that was handed over is in the file; where
-    there was none, the file is left alone.
+    One that finishes before its turn waits for it. However the block ends, every episode that was handed over is in the file, which
+    is made with the first of them.
     """
     waiting: dict[int, Episode] = {}
     due, mode = 0, "w"

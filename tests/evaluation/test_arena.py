@@ -152,6 +152,16 @@ def test_killed_and_started_again_it_ends_the_same(tmp_path, small_run, command)
     assert listing(tmp_path / "killed") == listing(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("damage", ["", '{"game":\n', None])
+def test_a_damaged_table_is_played_again(tmp_path, damage):
+    first = play(tmp_path, ["tit_for_tat", "extort"])
+    path = tmp_path / "episodes" / "0-1.jsonl"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-1]) if damage is None else damage)
+    assert play(tmp_path, ["tit_for_tat", "extort"]) == first
+    assert path.read_text() == whole
+
+
 def test_a_finished_arena_plays_nothing_again(tmp_path, monkeypatch):
     first = play(tmp_path, ["tit_for_tat", "random"])
     monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
@@ -196,6 +206,7 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
         (["tit_for_tat", "human"], "A person cannot take part here"),
         (["tit_for_tat", "runs/none"], "There is no run or adapter folder 'runs/none'"),
         (["tit_for_tat", "{run}", "{run}@2"], "are the same"),
+        (["{run}", "{run}/adapters/main/000002"], "are the same"),
     ],
 )
 def test_agents_that_cannot_take_part(tmp_path, small_run, names, sentence):

@@ -6,7 +6,7 @@ import pytest
 
 from detente import best_response, config
 from detente.errors import UserError
-from detente.evaluation.best_response import cooperator, difference, outcome, responder_config, units
+from detente.evaluation.best_response import cooperator, differences, outcome, responder_config, units
 from detente.games import make
 from detente.options import AnswerOptions
 from detente.policies import Policies
@@ -33,6 +33,9 @@ def test_the_responder_learns_for_itself_against_the_agent_alone():
     assert found.loss == config.load("ipd", ["algorithm=reinforce"]).loss
     with pytest.raises(UserError, match="'main' is the name of a learner"):
         responder_config("ipd", "main")
+    for item in ("seats=[main,tit_for_tat]", "algorithm=sum_of_rewards"):
+        with pytest.raises(UserError, match="A best response decides by itself who sits where and learns how; leave out"):
+            responder_config("ipd", "tit_for_tat", [item])
     with pytest.raises(UserError, match="A person would be asked thousands of times"):
         responder_config("ipd", "human")
 
@@ -59,6 +62,22 @@ def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
     with pytest.raises(UserError, match=r"was started with seats=.*tit_for_tat.* and not .*always_defect"):
         best_response("ipd", "always_defect", tmp_path / "run", words)
+
+
+def test_the_agent_is_the_version_that_it_was_when_the_run_began(small_run):
+    assert responder_config("ipd", str(small_run)).seats == ("main", f"{small_run}@2")
+    assert responder_config("ipd", f"{small_run}@1").seats == ("main", f"{small_run}@1")
+    folder = str(small_run / "adapters" / "main" / "000001")
+    assert responder_config("ipd", folder).seats == ("main", folder)
+
+
+def test_where_seats_differ_the_trained_one_is_measured():
+    """The row cooperator gets 3 from a column that cooperates, the column cooperator 1: only the row was trained."""
+    table = [[[3, 1], [0, 0]], [[9, 0], [1, 1]]]
+    options = config.load("ipd", ["game.name=matrix", f"game.payoffs={table}", "evaluation.episodes=4"])
+    policies = Policies.of(options)
+    found = outcome(options, policies, PolicyRef("script", "always_defect"), PolicyRef("script", "always_cooperate"))
+    assert (found["responder"]["reward"]["mean"], found["cooperator"]["reward"]["mean"]) == (9, 3)
 
 
 def test_gain_and_loss_of_a_defector_against_a_cooperator():
@@ -99,7 +118,7 @@ def test_episodes_are_the_units_where_all_share_a_game_seed():
     shared = [(type(e)(**{**{f: getattr(e, f) for f in e.__slots__}, "group": 0}), 0) for e in episodes]
     assert units(shared).low is not None
     assert units(shared) == units([(e, 0) for e in episodes])
-    assert difference(shared, shared).low is None
+    assert differences(shared, shared) == [[0]]
 
 
 def test_the_command(command, tmp_path, tiny_model):

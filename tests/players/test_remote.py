@@ -164,16 +164,18 @@ def test_play_keeps_what_was_finished_before_a_limit(endpoint, tmp_path, capsys)
     )
     episodes = read_episodes(saved)
     assert [(e.index, len(e.rounds), e.policies[0].kind) for e in episodes] == [(0, 10, "remote"), (1, 10, "remote")]
-    assert play(endpoint, "remote.max_requests=50", "--save", saved) == 0
-    assert [e.index for e in read_episodes(saved)] == [0, 1, 2]
+    assert play(endpoint, "remote.max_requests=50", "--save", saved) == 2  # they cost money, and are not written over
+    assert capsys.readouterr().err == f"{saved} holds something already; give --save another file.\n"
+    assert read_episodes(saved) == episodes
+    assert play(endpoint, "remote.max_requests=50", "--save", tmp_path / "more.jsonl") == 0
+    assert [e.index for e in read_episodes(tmp_path / "more.jsonl")] == [0, 1, 2]
 
 
-def test_play_that_finishes_nothing_leaves_the_file_alone(endpoint, tmp_path, capsys):
-    (saved := tmp_path / "played.jsonl").write_text("precious\n")
+def test_play_that_finishes_nothing_writes_nothing(endpoint, tmp_path, capsys):
     endpoint.begin(endpoint.fails(500))
-    assert play(endpoint, "--save", saved) == 2
+    assert play(endpoint, "--save", tmp_path / "played.jsonl") == 2
     assert "failed: 500, no" in capsys.readouterr().err
-    assert saved.read_text() == "precious\n"
+    assert not (tmp_path / "played.jsonl").exists()
 
 
 def test_play_takes_options(endpoint, capsys):

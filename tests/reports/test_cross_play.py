@@ -97,7 +97,7 @@ def exploited(label):
             "agent_with_cooperator": [30, 30],
             "gain": 20,
             "play": "DDDDDDDDDD",
-            "earned_per_round": None,
+            "earned": None,
         },
     }
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from detente.cli.terminal import console
+from detente.errors import UserError
 
 
 def play(
@@ -26,8 +27,12 @@ def play(
     from detente.records import episode_writer
     from detente.reports.transcript import render_text
 
+    if save is not None and save.is_file() and save.stat().st_size:
+        raise UserError(f"{save} holds something already; give --save another file.")
     with episode_writer(save) if save is not None else nullcontext() as keep:
-        played = api.play(preset, seats.split(","), seed, episodes, overrides=overrides or (), on_episode=keep)
+        played = api.play(
+            preset, [name.strip() for name in seats.split(",")], seed, episodes, overrides=overrides or (), on_episode=keep
+        )
     screen = console()
     for number, episode in enumerate(played, start=1):
         if episodes > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -101,7 +102,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
         tables = list(
             dict.fromkeys(t for row in range(len(agents)) for column in range(len(agents)) for t in seatings(game, row, column))
         )
-        missing = [table for table in tables if not episodes_file(folder, table).exists()]
+        missing = [table for table in tables if not complete(episodes_file(folder, table), episodes)]
         if watch is not None:
             watch.begin(len(tables), len(tables) - len(missing), episodes)
         for table in missing:
@@ -123,9 +124,10 @@ def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
         if name == "human":
             raise UserError("A person cannot take part here; use 'detente play' instead.")
     found = [policies.resolve(name) for name in names]
-    for i, policy in enumerate(found):
-        if policy in found[:i]:
-            raise UserError(f"The agents {names[found.index(policy)]} and {names[i]} are the same.")
+    same = [policies.folders[policy].resolve() if policy in policies.folders else policy for policy in found]
+    for i, one in enumerate(same):
+        if one in same[:i]:
+            raise UserError(f"The agents {names[same.index(one)]} and {names[i]} are the same.")
     named = zip(names, labels(names, found), found, strict=True)
     return [Agent(name, label, policy, policies.weights(policy)) for name, label, policy in named]
 
@@ -136,7 +138,7 @@ def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
     folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
     for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
         found[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
-    return found
+    return found if len(set(found)) == len(found) else list(names)
 
 
 def request(config: Config, game: Game, agents: Sequence[Agent], episodes: int) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
         try:
             stored = yaml.safe_load(path.read_text(encoding="utf-8"))
             check_same(f"The arena {folder}", stored, asked, ANOTHER)
-        except (yaml.YAMLError, AttributeError, TypeError) as error:
+        except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
             raise UserError(f"{path} cannot be read as an arena's options; {ANOTHER}.") from error
         return
     replace_text(path, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
@@ -185,6 +187,11 @@ def episodes_file(folder: Path, table: Table) -> Path:
     return folder / "episodes" / f"{'-'.join(map(str, table))}.jsonl"
 
 
+def complete(path: Path, episodes: int) -> bool:
+    """Whether the file holds every episode of a table; what was damaged is played again."""
+    return [episode.index for episode in _whole(path)] == list(range(episodes))
+
+
 def play_table(
     config: Config, policies: Policies, agents: Sequence[Agent], table: Table, path: Path, episodes: int, watch: Watch | None
 ) -> None:
@@ -197,7 +204,9 @@ def play_table(
     gathered.parent.mkdir(exist_ok=True)
     remote = any(agents[i].policy.kind == "remote" for i in table)
     done = {episode.index: episode for episode in _whole(gathered)} if remote else {}
-    write_episodes(gathered, done.values())
+    whole = path.with_suffix(".whole")
+    write_episodes(whole, done.values())
+    whole.replace(gathered)
     matches = []
     for index in (index for index in range(episodes) if index not in done):
         players = [
@@ -224,9 +233,12 @@ def play_table(
 
 
 def _whole(path: Path) -> list[Episode]:
-    """The episodes of a file whose last line may be cut short."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [Episode.from_json(line) for line in lines if line.endswith("\n")]
+    """The episodes of a file in which some lines may be damaged."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            found.append(Episode.from_json(line))
+    return found
 
 
 def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:

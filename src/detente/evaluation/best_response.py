@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from detente.config import Config, load
@@ -27,7 +28,7 @@ from detente.games.base import Game
 from detente.games.matrix import MatrixGame
 from detente.games.splitting import SplittingGame
 from detente.learning.loop import Progress, train
-from detente.policies import Policies
+from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef, read_episodes
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
@@ -44,8 +45,11 @@ RESPONDER = (  # what a best responder changes in a preset: it learns for itself
 
 def responder_config(preset: str, against: str, overrides: Sequence[str] = ()) -> Config:
     """The preset with a fresh ``reinforce`` learner on the first seat and the frozen agent on all others."""
+    for item in overrides:
+        if item.partition("=")[0] in ("seats", "algorithm", "learners"):
+            raise UserError(f"A best response decides by itself who sits where and learns how; leave out '{item}'.")
     game = make(**load(preset, overrides).game)
-    seats = json.dumps(["main", *[against] * (game.num_players - 1)])
+    seats = json.dumps(["main", *[pinned(against)] * (game.num_players - 1)])
     config = load(preset, [*RESPONDER, f"seats={seats}", *overrides])
     if against in config.learner_names:
         raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
@@ -118,8 +122,9 @@ def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: Pol
     if script is not None:
         kind, with_it = _meeting(config, policies, PolicyRef("script", script), agent)
         found["cooperator"] = {"name": script, "reward": units(kind).to_json(), "agent_reward": units(with_it).to_json()}
-        found["gain"] = difference(own, kind).to_json()
-        found["loss"] = difference(with_it, theirs).to_json()
+        for name, more, less in (("gain", own, kind), ("loss", with_it, theirs)):
+            groups = differences(more, less)
+            found[name] = estimate(groups).to_json() | {"by_game_seed": [group[0] for group in groups]}
     return found
 
 
@@ -130,10 +135,9 @@ def cooperator(game: Game) -> str | None:
     return "welfare" if isinstance(game, SplittingGame) else None
 
 
-def difference(first: Sequence[Side], second: Sequence[Side]) -> Estimate:
-    """How much more the first sides got than the second ones, game seed by game seed."""
-    pairs = zip(by_group(first), by_group(second), strict=True)
-    return estimate([[sum(a) / len(a) - sum(b) / len(b)] for a, b in pairs])
+def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[float]]:
+    """How much more the first sides got than the second ones, one number per game seed."""
+    return [[fmean(a) - fmean(b)] for a, b in zip(by_group(first), by_group(second), strict=True)]
 
 
 def exact(policies: Policies, agent: PolicyRef, memory: int | None = None) -> dict[str, Any] | None:
@@ -147,10 +151,11 @@ def exact(policies: Policies, agent: PolicyRef, memory: int | None = None) -> di
 
 
 def _meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:
-    """The sides of the first policy, on every seat in turn, and those of the second."""
+    """The sides of the first policy, on every seat in turn where seats are alike, and those of the second."""
     own: list[Side] = []
     others: list[Side] = []
-    for table in seatings(policies.game, 0, 1):
+    symmetric = getattr(policies.game, "symmetric", True)
+    for table in seatings(policies.game, 0, 1)[: None if symmetric else 1]:  # else the seat that was trained alone
         episodes = _table(config, policies, [(first, second)[i] for i in table], "-".join(map(str, table)))
         own += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 0]
         others += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 1]

@@ -71,16 +71,8 @@ def best_response(
 
     def worth(played: int, history: History) -> tuple[Bounds, Bounds]:
         """Of what is left of the episode, to the responder and to the agent."""
-        state = played, recent(history, memory)
-        if state not in known:
-            if played == rounds or state[1] not in agent.probabilities:
-                known[state] = _unknown(worst[0], best[0], left[played]), _unknown(worst[1], best[1], left[played])
-            else:
-                options = {move: after(played, state[1], move) for move in moves or game.actions}
-                plan[state] = max(options, key=lambda move: (options[move][0].low, options[move][0].high))
-                value, other = options[plan[state]]
-                known[state] = Bounds(value.low, max(option.high for option, _ in options.values())), other
-        return known[state]
+        unread = _unknown(worst[0], best[0], left[played]), _unknown(worst[1], best[1], left[played])
+        return known.get((played, recent(history, memory)), unread)
 
     def after(played: int, history: History, move: str) -> tuple[Bounds, Bounds]:
         terms = []
@@ -100,6 +92,16 @@ def best_response(
             ),
         )
 
+    by_length: dict[int, list[History]] = defaultdict(list)
+    for history in agent.probabilities:
+        by_length[len(history)].append(history)
+    for played in reversed(range(rounds)):
+        for history in by_length[played if memory is None else min(played, memory)]:
+            options = {move: after(played, history, move) for move in moves or game.actions}
+            chosen = max(options, key=lambda move: (options[move][0].low, options[move][0].high))
+            value, other = options[chosen]
+            plan[played, history] = chosen
+            known[played, history] = Bounds(value.low, max(option.high for option, _ in options.values())), other
     value, other = worth(0, ())
     return Response(value, other, plan)
 
@@ -117,10 +119,11 @@ def _unknown(worst: float, best: float, rounds: float) -> Bounds:
     return Bounds(worst * rounds, best * rounds)
 
 
-def last_moves(game: MatrixGame, episodes: Iterable[Episode], memory: int, *, seat: int = 1) -> Behaviour:
+def last_moves(game: MatrixGame, episodes: Iterable[Episode], memory: int, *, seat: int = 1, counted: bool = False) -> Behaviour:
     """An agent's mean probabilities after each sequence of its last ``memory`` joint moves, over the histories of these episodes.
 
-    The start of the game, where there are fewer moves, stands for itself.
+    The start of the game, where there are fewer moves, stands for itself. ``counted`` takes what was played in place of the
+    probabilities, which say nothing of invalid answers.
     """
     found: dict[History, list[tuple[float, ...]]] = defaultdict(list)
     for episode in episodes:
@@ -128,7 +131,9 @@ def last_moves(game: MatrixGame, episodes: Iterable[Episode], memory: int, *, se
         for one in episode.rounds:
             moves = {turn.player: turn for turn in one.turns}
             own = moves[seat]
-            known = own.completion.probabilities or tuple(float(own.action == action) for action in game.actions)
+            known = (() if counted else own.completion.probabilities) or tuple(
+                float(own.action == action) for action in game.actions
+            )
             found[recent(history, memory)].append(tuple(p / sum(known) for p in known))
             history = (*history, (own.action, moves[1 - seat].action))
     means = {state: tuple(sum(column) / len(rows) for column in zip(*rows, strict=True)) for state, rows in found.items()}

@@ -50,11 +50,13 @@ def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, ep
 def fingerprint(policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128) -> dict[str, Any]:
     """What the policy does, as plain values; ``episodes`` are played in splitting games. UserError for other games."""
     game = policies.game
-    if isinstance(game, MatrixGame) and game.cooperative is not None:
+    if isinstance(game, MatrixGame) and game.cooperative is not None and len(game.actions) == 2:
         return {**memory_tables(policies, policy), "forgiveness": forgiveness(policies, policy)}
     if isinstance(game, SplittingGame):
         return response_curves(policies, policy, config, episodes)
-    raise UserError(f"Fingerprints are for splitting games and for matrix games with a cooperative action; {game.name} is neither.")
+    raise UserError(
+        f"Fingerprints are for splitting games and for matrix games in which one of two actions is cooperative; {game.name} is neither."
+    )
 
 
 # ---- matrix games
@@ -163,4 +165,4 @@ def _against_random(policies: Policies, policy: PolicyRef, config: Config, episo
         ]
         matches.append(Match(policies.game, derive(config.seed, "fingerprint", index), players, group=index, index=index))
         seats.append(seat)
-    return list(zip(play_matches(matches, concurrency=config.concurrency), seats, strict=True))
+    return list(zip(play_matches(matches, concurrency=config.concurrency or policies.at_once([policy])), seats, strict=True))

@@ -74,6 +74,9 @@ def read(
     game: MatrixGame = policies.game  # type: ignore[assignment]
     follow = others or (lambda history: game.actions)
     found = _Found()
+    tries = {"constrained": None, "free": 1, "retry": policies.answer.retries}[policies.answer.policy]
+    if policy.kind == "remote":
+        raise UnknownProbabilitiesError(policy)
 
     async def everything() -> None:
         player = policies.player(policy, chat="history/0", seed=derive(0, "history"))
@@ -84,7 +87,7 @@ def read(
             if len(found.probabilities) + len(level) > most:
                 raise TooManyHistoriesError(most)
             parts = [level[i : i + AT_ONCE] for i in range(0, len(level), AT_ONCE)]
-            level = [child for part in parts for child in await _expand(game, start, seat, part, follow, least, found)]
+            level = [child for part in parts for child in await _expand(game, start, seat, part, follow, least, tries, found)]
 
     asyncio.run(everything())
     return Behaviour(game.actions, found.probabilities, found.reach, found.complete)
@@ -101,26 +104,34 @@ class TooManyHistoriesError(UserError):
     """More histories than anybody wants to wait for."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"There are more than {most} histories to read; play fewer rounds, or let fewer moves count (--memory).")
+        super().__init__(f"There are more than {most} histories to read; play fewer rounds.")
 
 
 async def _expand(
-    game: MatrixGame, start: MatrixState, seat: int, level: Sequence[_Node], follow: Others, least: float, found: _Found
+    game: MatrixGame,
+    start: MatrixState,
+    seat: int,
+    level: Sequence[_Node],
+    follow: Others,
+    least: float,
+    tries: int | None,
+    found: _Found,
 ) -> list[_Node]:
     """Ask every node for its probabilities, and continue it with every move that is probable enough."""
-    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, least, found) for node in level))
+    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, least, tries, found) for node in level))
     return [child for each in children for child in each]
 
 
 async def _ask(
-    game: MatrixGame, start: MatrixState, seat: int, node: _Node, follow: Others, least: float, found: _Found
+    game: MatrixGame, start: MatrixState, seat: int, node: _Node, follow: Others, least: float, tries: int | None, found: _Found
 ) -> list[_Node]:
     state = replace(start, history=tuple((own, other) if seat == 0 else (other, own) for own, other in node.history))
     observation = game.observe(state, seat)
     asked = _fork(node.player, node.history, "?")
     completion = await asked.act(observation)
     asked.close()
-    probabilities = _probabilities(completion, observation)
+    default = game.actions.index(game.default_action(state, seat))
+    probabilities = _probabilities(completion, tries, default)
     found.probabilities[node.history], found.reach[node.history] = probabilities, node.reach
     children = []
     for action, p in zip(game.actions, probabilities, strict=True):
@@ -152,9 +163,11 @@ def _fork(player: Player, history: History, answer: str) -> Player:
     return twin
 
 
-def _probabilities(completion: Completion, observation: Observation) -> tuple[float, ...]:
-    """Of each of the observation's choices; a model's are scaled to 1 where some mass lies on what is no answer."""
+def _probabilities(completion: Completion, tries: int | None, default: int) -> tuple[float, ...]:
+    """Of each action. The mass that lies on what is no answer goes to all of them in proportion where decoding is guided (``tries``
+    is None), else to the default action, as far as so many tries end there."""
     total = sum(completion.probabilities)
     if not total:
         raise UnknownProbabilitiesError(completion.policy)
-    return tuple(p / total for p in completion.probabilities)
+    lost = 0.0 if tries is None else max(0.0, 1 - total) ** tries
+    return tuple((1 - lost) * p / total + lost * (i == default) for i, p in enumerate(completion.probabilities))

@@ -60,9 +60,8 @@ def picture(found: Found, named: bool = True) -> Figure:
     anchors = []
     if "cooperator" in found:
         anchors.append(Anchor("cooperating\nwith it", found["cooperator"]["reward"]["mean"]))
-    if found["exact"]:
-        exact = found["exact"]
-        anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["expected_rounds"]))
+    if exact := _comparable(found):
+        anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
     lines = tuple(Line(name, colour, _series(found, key)) for colour, (key, name) in enumerate(_names(found).items()))
     panel = Panel("best_response", "Points per round", lines, tuple(anchors))
     return figure([panel], 1, {line.label: line.colour for line in lines} if named else None)
@@ -89,9 +88,8 @@ def rows(found: Found) -> list[tuple[str, str, str]]:
         kind = found["cooperator"]
         table.append((kind["name"], estimate(kind["reward"]), estimate(kind["agent_reward"])))
     table.append(("the agent itself", estimate(found["self_play"]["reward"]), estimate(found["self_play"]["reward"])))
-    if found["exact"]:
-        exact = found["exact"]
-        value, other = (_per_round(exact[key], exact["expected_rounds"]) for key in ("value", "agent_value"))
+    if exact := _comparable(found):
+        value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
         table.append(("exact best response", value, other))
     return table
 
@@ -114,10 +112,8 @@ def sentences(found: Found) -> list[str]:
             f"The exact best response over {_length(exact)} is worth {total} points in all ({exact['method']}, "
             f"{exact['histories']} histories read): {exact['play']} if the agent does what it does most often."
         )
-        if exact["earned_per_round"]:
-            told.append(
-                f"Played against the agent itself, that plan earned {estimate(exact['earned_per_round'])} points per round."
-            )
+        if exact["earned"]:
+            told.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
     return told
 
 
@@ -141,8 +137,8 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
     if exact["cooperator"]:
         drawn.add_row("always cooperating", bounds(exact["cooperator"]), bounds(exact["agent_with_cooperator"]))
     told = f"{exact['method']}, {exact['histories']} histories read; the best response likely plays {exact['play']}"
-    if exact["earned_per_round"]:
-        told += f"; played against the agent it earned {estimate(exact['earned_per_round'])} a round"
+    if exact["earned"]:
+        told += f"; played against the agent it earned {estimate(exact['earned'])}"
     return Group(drawn, Text(told))
 
 
@@ -157,6 +153,13 @@ def bounds(pair: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def _comparable(found: Found) -> Mapping[str, Any] | None:
+    """The exact best response where it can stand beside points per round: not where the end is drawn, for then short episodes
+    count as much as long ones in those, and less in its totals."""
+    exact: Mapping[str, Any] | None = found["exact"]
+    return exact if exact and exact["expected_rounds"] == exact["rounds"] else None
+
+
 def _length(exact: Mapping[str, Any]) -> str:
     """How long an episode is."""
     if exact["expected_rounds"] == exact["rounds"]:
@@ -164,5 +167,5 @@ def _length(exact: Mapping[str, Any]) -> str:
     return f"at most {exact['rounds']} rounds ({exact['expected_rounds']:.1f} on average)"
 
 
-def _per_round(pair: tuple[float, float], rounds: float) -> str:
+def _per_round(pair: tuple[float, float], rounds: int) -> str:
     return bounds((pair[0] / rounds, pair[1] / rounds))
