@@ -122,7 +122,7 @@ def test_what_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("preset", "overrides", "names", "sentence"),
     [
-        ("ipd", ["game.name=matching_pennies"], ["random"], "Fingerprints are for splitting games and for matrix games in which"),
+        ("ipd", ["game.name=matching_pennies"], ["random"], "Fingerprints are for splitting games and matrix games in which"),
         ("ipd", [], ["tit_for_tat", "tit_for_tat"], "The agent tit_for_tat is named twice"),
         ("ipd", [], ["greedy"], "The strategy 'greedy' cannot play ipd"),
     ],

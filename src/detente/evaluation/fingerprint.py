@@ -55,7 +55,7 @@ def fingerprint(policies: Policies, policy: PolicyRef, config: Config, *, episod
     if isinstance(game, SplittingGame):
         return response_curves(policies, policy, config, episodes)
     raise UserError(
-        f"Fingerprints are for splitting games and for matrix games in which one of two actions is cooperative; {game.name} is neither."
+        f"Fingerprints are for splitting games and matrix games in which one of two actions is cooperative: not for {game.name}."
     )
 
 
