@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import shutil
 import threading
@@ -320,3 +321,10 @@ def test_points_of_others_are_told_where_the_rules_tell_them() -> None:
     assert tells_points(games.make("trust_and_split", reveal=["points"]))
     assert not tells_points(games.make("trust_and_split", reveal=["asks"]))
     assert not tells_points(games.make("trust_and_split", reveal=[]))
+
+
+@pytest.mark.parametrize("sent", ["[" * 30_000, json.dumps({"game": "ipd", "opponent": "x" * 5000}), "no json", "[1]"])
+def test_what_cannot_be_meant_is_told_in_a_sentence(client: TestClient, sent: str) -> None:
+    answer = client.post("/play", content=sent, headers=OWN)
+    assert answer.status_code == 422
+    assert answer.json()["error"].endswith(".")

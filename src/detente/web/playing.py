@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,8 @@ from detente.web.safety import MissingError
 from detente.web.table import Table
 from detente.web.tables import Tables
 
+LONGEST = 1000  # characters of a name
+
 
 def play(request: Request) -> Response:
     """The page on which a game is chosen."""
@@ -30,6 +31,8 @@ async def open_table(request: Request) -> Response:
     seat = asked.get("seat", 0)
     if not isinstance(seat, int):
         raise UserError("A seat is a number.")
+    if len(str(asked.get("opponent", ""))) > LONGEST:
+        raise UserError("That is no opponent: the name is too long.")
     tables: Tables = request.app.state.tables
     table = await run_in_threadpool(tables.open, str(asked.get("game", "")), str(asked.get("opponent", "")), seat)
     return JSONResponse({"address": f"/play/{table.id}"})
@@ -65,7 +68,7 @@ def _table(request: Request) -> Table:
 async def _json(request: Request) -> dict[str, Any]:
     try:
         found = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UserError("What was sent is not what this page understands.")
