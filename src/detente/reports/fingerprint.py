@@ -89,9 +89,7 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     kinds = [(told, greedy) for told in TOLD for greedy in (False, True) if _responses(agents, told)]
     heads = tuple(f"{told}, other {'greedy' if greedy else 'fair'}" for told, greedy in kinds)
     rows = tuple((agent["label"], tuple(_mean(agent, told, greedy) for told, greedy in kinds)) for agent in agents)
-    return [
-        Table("Share of the stock asked for, by what was told and whether the other asked for more than half last", heads, rows)
-    ]
+    return [Table("Share asked for, by what was told and by the other's last ask", heads, rows)]
 
 
 def _responses(agents: Sequence[Mapping[str, Any]], told: str) -> bool:
