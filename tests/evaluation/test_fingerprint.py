@@ -113,10 +113,12 @@ def test_what_is_written(tmp_path):
     assert (tmp_path / "fingerprint.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "index.html").read_text()
     assert "P(cooperate | last two joint moves)" in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3
     written = json.loads((tmp_path / "fingerprint.json").read_text())
     assert [row[0] for row in tables(written)[0].rows] == ["tit_for_tat", "always_defect"]
-    assert [line.values[0] for line in curves(written)[0].lines] == [1, 0]
+    one, two, course = curves(written)
+    assert [line.values for line in one.lines] == [(1, 1, 0, 1, 0), (0, 0, 0, 0, 0)]
+    assert (len(two.ticks), [line.values[0] for line in course.lines]) == (16, [1, 0])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from typing import Any
 
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.arena import labels, seatings
+from detente.evaluation.agents import labels
+from detente.evaluation.cells import seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
 from detente.evaluation.measures import Side, measured

@@ -16,7 +16,7 @@ from typing import Any
 
 from detente.config import Config
 from detente.errors import UserError
-from detente.evaluation.arena import participants
+from detente.evaluation.agents import participants
 from detente.evaluation.exploitability import starts
 from detente.evaluation.histories import History, read
 from detente.evaluation.sides import Side

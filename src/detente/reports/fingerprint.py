@@ -58,6 +58,7 @@ class Curves:
     up: str
     lines: tuple[Curve, ...]
     ticks: tuple[str, ...] = ()
+    joined: bool = True  # whether the places follow on each other
 
 
 def fingerprint_page(folder: Path) -> Path:
@@ -104,7 +105,7 @@ def _mean(agent: Mapping[str, Any], told: str, greedy: bool) -> float | None:
 
 
 def curves(found: Mapping[str, Any]) -> list[Curves]:
-    """The course of forgiveness in matrix games, the response curves in splitting games."""
+    """Both tables and the course of forgiveness in matrix games, the response curves in splitting games."""
     agents = found["agents"]
     if "forgiveness" in agents[0]:
         rounds = agents[0]["forgiveness"]
@@ -114,7 +115,8 @@ def curves(found: Mapping[str, Any]) -> list[Curves]:
             values = tuple(one["cooperate"] for one in agent["forgiveness"])
             lines.append(Curve(agent["label"], tuple(one["round"] for one in agent["forgiveness"]), values, values, values))
         title = "P(cooperate) against one that defects once"
-        return [Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)]
+        course = Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)
+        return [*(_points(table) for table in tables(found)), course]
     return [
         Curves(
             f"Asks, {TOLD[told]}",
@@ -125,6 +127,17 @@ def curves(found: Mapping[str, Any]) -> list[Curves]:
         for told in TOLD
         if _responses(agents, told)
     ]
+
+
+def _points(table: Table) -> Curves:
+    """A table as points: one place for every head."""
+    places = tuple(float(i) for i in range(1, len(table.heads) + 1))
+    lines = []
+    for label, row in table.rows:
+        values = tuple(0.0 if value is None else value for value in row)
+        lines.append(Curve(label, places, values, values, values))
+    ticks = tuple(head.replace(" ", "\n") for head in table.heads)
+    return Curves(table.title, "joint moves, one's own first, older ones above", "P(cooperate)", tuple(lines), ticks, joined=False)
 
 
 def _response(agent: Mapping[str, Any], told: str) -> Curve:
@@ -177,7 +190,13 @@ def _draw(axes: Axes, panel: Curves) -> None:
 
     for i, line in enumerate(panel.lines):
         colour = SERIES[i % len(SERIES)]
-        axes.plot(line.places, line.values, color=colour, ls=_style(i), lw=1.8, marker="o", ms=3)
+        if panel.joined:
+            axes.plot(line.places, line.values, color=colour, ls=_style(i), lw=1.8, marker="o", ms=3)
+        else:  # side by side, so that equal values do not hide each other
+            aside = (i - (len(panel.lines) - 1) / 2) * 0.6 / len(panel.lines)
+            axes.plot(
+                [place + aside for place in line.places], line.values, color=colour, ls="", marker="os"[i >= len(SERIES)], ms=4
+            )
         if line.low != line.values or line.high != line.values:
             axes.fill_between(line.places, line.low, line.high, color=colour, alpha=0.15, lw=0)
     if panel.ticks:

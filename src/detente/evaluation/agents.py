@@ -1,0 +1,53 @@
+"""Who is evaluated: from the names that were asked for to agents that are loaded, each once, with a label for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detente.errors import UserError
+from detente.files import short_names
+from detente.policies import Policies
+from detente.records import PolicyRef
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One participant: ``name`` as it was asked for, ``label`` for people, ``weights`` the fingerprint of an adapter's files."""
+
+    name: str
+    label: str
+    policy: PolicyRef
+    weights: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "label": self.label, "kind": self.policy.kind, "version": self.policy.version}
+
+
+def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
+    """The agents of these names, all of them loaded; UserError where one does not exist, sits at a keyboard or is named twice."""
+    for name in names:
+        if not name:
+            raise UserError("An agent has no name; separate names by single commas, e.g. --agents tit_for_tat,runs/x.")
+        if names.count(name) > 1:
+            raise UserError(f"The agent {name} is named twice.")
+        if name == "human":
+            raise UserError("A person cannot take part here; use 'detente play' instead.")
+    found = [policies.resolve(name) for name in names]
+    same = [policies.folders[policy].resolve() if policy in policies.folders else policy for policy in found]
+    for i, one in enumerate(same):
+        if one in same[:i]:
+            raise UserError(f"The agents {names[same.index(one)]} and {names[i]} are the same.")
+    named = zip(names, labels(names, found), found, strict=True)
+    return [Agent(name, label, policy, policies.weights(policy)) for name, label, policy in named]
+
+
+def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
+    """Short names for people: the end of a folder that tells it from the others, a remote model without its address."""
+    found = [name.partition("@http")[0] for name in names]
+    folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
+    for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
+        found[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
+    return found if len(set(found)) == len(found) else list(names)
