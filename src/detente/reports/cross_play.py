@@ -26,8 +26,10 @@ Arena = Mapping[str, Any]
 
 def cross_play_page(folder: Path) -> Path:
     """Write index.html and arena.png into an arena's folder; returns the page."""
+    from detente.reports.plots import save
+
     found = read_json(folder / "arena.json")
-    _save(heatmap(found), folder / "arena.png")
+    save(heatmap(found), folder / "arena.png")
     page = folder / "index.html"
     page.write_text(environment().get_template("cross_play.html").render(**page_data(found)), encoding="utf-8")
     return page
@@ -86,12 +88,6 @@ def heatmap(arena: Arena) -> Figure:
         bar.outline.set_visible(False)
         bar.set_label("points per round")
     return drawn
-
-
-def _save(drawn: Figure, path: Path) -> None:
-    from detente.reports.plots import save
-
-    save(drawn, path)
 
 
 def cross_play_tables(arena: Arena) -> Group:
