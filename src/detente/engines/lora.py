@@ -1,0 +1,134 @@
+"""How a linear layer with LoRA adapters computes: ``x W' + s (x A') B'`` in as few passes over memory as there can be.
+
+PEFT makes, names, loads and saves the adapters; this only takes over the arithmetic of its linear layers. One adapter at a time
+with gradients (PEFT's active one), or several in one batch without (``mixed``). What is unusual, such as DoRA or a quantized base,
+is left to PEFT.
+
+A processor without instructions for bfloat16 multiplies such numbers many times more slowly than float32; there, products of
+bfloat16 tensors are taken in float32 and rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora.layer import Linear
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Part = tuple[str | None, int, int]  # adapter (None: the base model alone), first token, the one after the last
+
+_parts: ContextVar[Sequence[Part] | None] = ContextVar("parts", default=None)
+
+
+def use(model: nn.Module) -> None:
+    """Take over the LoRA layers of the model; to be called again when adapters were added. Idempotent."""
+    if isinstance(model, PeftModel):
+        for layer in model.modules():
+            if type(layer) is Linear and type(layer.base_layer) is nn.Linear:
+                layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+
+
+@contextmanager
+def mixed(parts: Sequence[Part]) -> Iterator[None]:
+    """Inside, the tokens of a pass (in one row) go through these adapters, whichever is active; without gradients."""
+    token = _parts.set(parts)
+    try:
+        yield
+    finally:
+        _parts.reset(token)
+
+
+def working(like: Tensor) -> torch.dtype:
+    """The number format in which products of such tensors are computed here."""
+    return torch.float32 if like.dtype == torch.bfloat16 and like.device.type == "cpu" and not _has_bfloat16() else like.dtype
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x W' + bias`` in the number format of x."""
+    form = working(x)
+    return F.linear(x.to(form), weight.to(form), None if bias is None else bias.to(form)).to(x.dtype)
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers by itself; torch before 2.13 does not say, which counts as yes."""
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    return not told or any(told.get(key) for key in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16", "arm_bf16"))
+
+
+def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    parts = _parts.get()
+    base = layer.base_layer
+    if parts is not None:
+        return _of_parts(layer, x, parts)
+    names = () if layer.disable_adapters else [name for name in layer.active_adapters if name in layer.lora_A]
+    if args or kwargs or layer.merged or base.weight.requires_grad or len(names) > 1 or not all(_plain(layer, n) for n in names):
+        found: Tensor = Linear.forward(layer, x, *args, **kwargs)
+        return found
+    if not names:
+        return product(x, base.weight, base.bias)
+    a, b, scale = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight, layer.scaling[names[0]]
+    result: Tensor = LowRank.apply(x, base.weight, base.bias, a, b, scale)
+    return result
+
+
+def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
+    result = product(x, layer.base_layer.weight, layer.base_layer.bias)
+    tokens, out = x.reshape(-1, x.shape[-1]), result.view(-1, result.shape[-1])
+    for name, start, stop in parts:
+        if name is None or name not in layer.lora_A:
+            continue
+        some = tokens[start:stop]
+        if _plain(layer, name):
+            a, b = (matrix[name].weight.to(x.dtype) for matrix in (layer.lora_A, layer.lora_B))
+            out[start:stop].add_(product(product(some, a), b), alpha=layer.scaling[name])
+        else:
+            out[start:stop] = Linear.forward(layer, some[None], adapter_names=[name])[0]
+    return result
+
+
+def _plain(layer: Any, name: str) -> bool:
+    """Whether the adapter is two matrices and a factor, and nothing else."""
+    return (
+        name not in layer.lora_variant
+        and layer.lora_B[name].bias is None
+        and (isinstance(layer.lora_dropout[name], nn.Identity) or not layer.training)
+    )
+
+
+class LowRank(torch.autograd.Function):
+    """``x W' + bias + s (x A') B'`` with gradients for x, A and B; W is frozen.
+
+    x (..., in), W (out, in), A (r, in), B (out, r). The result has the number format of x; A and B may be in a finer one, which
+    their gradients then have too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+        form = working(x)
+        tokens = x.reshape(-1, x.shape[-1])  # (M, in)
+        low = tokens.to(form) @ a.to(form).T  # (M, r)
+        out = F.linear(tokens.to(form), weight.to(form), None if bias is None else bias.to(form))
+        out.addmm_(low, b.to(form).T, alpha=scale)
+        ctx.save_for_backward(tokens, weight, a, b, low)
+        ctx.scale = scale
+        return out.to(x.dtype).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:  # type: ignore[override]
+        tokens, weight, a, b, low = ctx.saved_tensors
+        form = low.dtype
+        flat = grad.reshape(-1, grad.shape[-1]).to(form)
+        into_low = (flat @ b.to(form)).mul_(ctx.scale)  # (M, r)
+        into_x = None
+        if ctx.needs_input_grad[0]:
+            into_x = (flat @ weight.to(form)).addmm_(into_low, a.to(form)).to(grad.dtype).view(*grad.shape[:-1], -1)
+        into_a, into_b = into_low.T @ tokens.to(form), (flat.T @ low).mul_(ctx.scale)
+        return into_x, None, None, into_a.to(a.dtype), into_b.to(b.dtype), None
