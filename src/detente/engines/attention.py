@@ -52,5 +52,5 @@ def _attention(
     return plan.attend(query, key, value, options.get("scaling")), None
 
 
-AttentionInterface.register(NAME, _attention)  # type: ignore[no-untyped-call]
-AttentionMaskInterface.register(NAME, sdpa_mask)  # type: ignore[no-untyped-call]
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -59,7 +59,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @cache
 def _has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 numbers by itself; torch before 2.13 does not say, which counts as yes."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return not told or any(told.get(key) for key in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16", "arm_bf16"))
 
 
@@ -75,7 +75,7 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if not names:
         return product(x, base.weight, base.bias)
     a, b, scale = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight, layer.scaling[names[0]]
-    result: Tensor = LowRank.apply(x, base.weight, base.bias, a, b, scale)
+    result: Tensor = LowRank.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -111,7 +111,7 @@ class LowRank(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
         form = working(x)
         tokens = x.reshape(-1, x.shape[-1])  # (M, in)
         low = tokens.to(form) @ a.to(form).T  # (M, r)
@@ -122,7 +122,7 @@ class LowRank(torch.autograd.Function):
         return out.to(x.dtype).view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
         tokens, weight, a, b, low = ctx.saved_tensors
         form = low.dtype
         flat = grad.reshape(-1, grad.shape[-1]).to(form)
