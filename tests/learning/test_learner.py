@@ -156,9 +156,9 @@ def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypa
     run = open_run(game={"name": "ipd", "rounds": 6}, episodes=8).shake()
     found = run.trajectories(run.play())
     drawn = sum(len(one.drawn) for one in found)
-    monkeypatch.setattr(forward, "chunked_token_logprobs", lambda *a, f=forward.chunked_token_logprobs, **k: f(*a, **k, chunk=20))
-    shapes = []
-    run.model.get_output_embeddings().register_forward_hook(lambda _, inputs, output: shapes.append(tuple(output.shape)))
+    shapes, logits = [], forward.head.logits
+    monkeypatch.setattr(forward, "LOGITS", 20 * run.engine.vocab_size)
+    monkeypatch.setattr(forward.head, "logits", lambda model, states: shapes.append(states.shape) or logits(model, states))
     run.learners["main"].update(found, 0.0)
     assert drawn < sum(len(one.tokens) for one in found) / 4
     assert all(rows <= 20 for rows, _ in shapes)

@@ -120,7 +120,7 @@ def test_chunks_equal_the_whole_in_values_and_gradients():
             logprobs, entropy = loss.token_logprobs(hidden @ head, targets, temperature=0.7, allowed=allowed)
         else:
             logprobs, entropy = loss.chunked_token_logprobs(
-                hidden, lambda h, head=head: h @ head, targets, temperature=0.7, allowed=allowed, chunk=chunk
+                hidden, lambda h, head=head: h @ head, targets, temperature=0.7, allowed=allowed.__getitem__, chunk=chunk
             )
         gradients = torch.autograd.grad((logprobs * credits + entropy * weights).sum(), (hidden, head))
         results.append((logprobs, entropy, *gradients))

@@ -91,7 +91,7 @@ class TransformersEngine:
         self._worker: asyncio.Task[None] | None = None
         self._texts: dict[tuple[int, ...], str] = {}
         self.longest = _context_length(model.config.get_text_config())
-        if model.config.get_text_config()._attn_implementation != "sdpa":
+        if model.config.get_text_config()._attn_implementation not in ("sdpa", "detente"):
             raise ValueError("the engine's masks are understood by attn_implementation='sdpa' alone")
 
     # ---- policies

@@ -1,6 +1,6 @@
 """From episodes to tensors: which tokens train, with which credit, under which mask.
 
-    episodes ── trajectories ──> one per seat that trains ── with_credit ──> credit per round ── micro_batches ──> padded tensors
+    episodes ── trajectories ──> one per seat that trains ── with_credit ──> credit per round ── micro_batches ──> packed tensors
 
 A trajectory is one seat's chat as token ids. Tokens that the pattern forced have probability one: they count in the average of
 the loss but need no logits. Must not know the model.
@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from detente.engines.grammar import Grammar, unpack
+from detente.engines.grammar import Grammar
 from detente.errors import UserError
+from detente.learning.packing import Tree, TreeAttention, packs, tree
 from detente.records import Episode, Turn
+
+Masks = tuple[NDArray[np.uint8] | None, ...]  # packed, (ceil(V / 8),) each, many of them the same object; None: all is allowed
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Trajectory:
     drawn: NDArray[np.int64]  # (N,) positions of the drawn tokens
     rounds: NDArray[np.int64]  # (N,) the round of each
     logprobs: NDArray[np.float64]  # (N,) the engine's
-    allowed: NDArray[np.uint8] | None  # (N, ceil(V / 8)) packed masks; None: nothing was constrained
+    allowed: Masks | None  # (N,) what each token was drawn from; None: nothing was constrained
     starts: NDArray[np.int64]  # (T,) position of the last prompt token before the seat's first answer in each round
     generated: int  # drawn and forced tokens
     spoken: int  # those of messages
@@ -45,9 +47,9 @@ class Trajectory:
 def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) -> Trajectory:
     """The chat of one seat, with the masks replayed from the patterns; empty if the seat has no tokens."""
     tokens: list[int] = []
-    drawn, rounds, logprobs, masks, starts = [], [], [], [], []
+    drawn, rounds, logprobs, starts = [], [], [], []
+    masks: list[NDArray[np.uint8] | None] = []
     generated, spoken, constrained = 0, 0, False
-    everything = np.full(-(-grammar.vocab_size // 8), 255, dtype=np.uint8)
     for t, one_round in enumerate(episode.rounds):
         mine = [turn for turn in one_round.turns if turn.player == seat]
         starts.append(len(tokens) + len(mine[0].completion.prompt_tokens) - 1 if mine else max(0, len(tokens) - 1))
@@ -62,7 +64,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
                 drawn.append(len(tokens) + i)
                 rounds.append(t)
                 logprobs.append(answer.logprobs[i])
-                masks.append(nodes[i].packed if nodes else everything)
+                masks.append(nodes[i].packed if nodes else None)
             tokens += answer.tokens
             generated += len(answer.tokens)
             spoken += len(answer.tokens) if turn.phase == "message" else 0
@@ -76,7 +78,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         drawn=np.array(drawn, dtype=np.int64),
         rounds=np.array(rounds, dtype=np.int64),
         logprobs=np.array(logprobs),
-        allowed=np.stack(masks) if constrained and masks else None,
+        allowed=tuple(masks) if constrained and masks else None,
         starts=np.array(starts, dtype=np.int64),
         generated=generated,
         spoken=spoken,
@@ -123,58 +125,69 @@ def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Te
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """B chats padded to L tokens at the right, and their N drawn tokens."""
+    """Some chats packed into M tokens, and their N drawn tokens."""
 
-    members: tuple[int, ...]  # (B,) indices of the trajectories
-    tokens: Tensor  # (B, L)
-    rows: Tensor  # (N,) chat of each drawn token
-    before: Tensor  # (N,) position of the token before it, whose hidden state predicts it
+    members: tuple[int, ...]  # indices of the trajectories
+    tokens: Tensor  # (M,)
+    positions: Tensor  # (M,)
+    attention: TreeAttention
+    places: tuple[NDArray[np.int64], ...]  # per member: where its tokens are
+    before: Tensor  # (N,) where the token before each drawn one is, whose hidden state predicts it
     targets: Tensor  # (N,)
     engine_logprobs: Tensor  # (N,) float32
     credit: Tensor  # (N,) float32; zeros where none was assigned
-    packed: NDArray[np.uint8] | None  # (N, ceil(V / 8))
+    masks: Tensor | None  # (U, ceil(V / 8)) the distinct packed masks; None: nothing was constrained
+    mask_of: Tensor  # (N,)
 
-    def allowed(self, vocab_size: int) -> Tensor | None:
-        """(N, V) the mask of each drawn token's distribution, or None where all is allowed."""
-        if self.packed is None:
-            return None
-        return torch.from_numpy(unpack(self.packed, vocab_size)).to(self.tokens.device)
+    def allowed(self, vocab_size: int, piece: slice = slice(None)) -> Tensor:
+        """(n, V) the masks of a slice of the drawn tokens."""
+        if self.masks is None:
+            raise ValueError("nothing was constrained")
+        bits = self.masks[self.mask_of[piece]][..., None] >> torch.arange(8, dtype=torch.uint8, device=self.masks.device)
+        return (bits & 1).flatten(1)[:, :vocab_size].bool()
 
 
 def micro_batches(found: Sequence[Trajectory], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Chats of similar length together, at most ``max_tokens`` with padding (but at least one chat)."""
-    order = sorted((i for i in range(len(found)) if len(found[i].drawn)), key=lambda i: len(found[i].tokens))
-    edges = [0]
-    for end in range(1, len(order) + 1):
-        if end == len(order) or (end + 1 - edges[-1]) * len(found[order[end]].tokens) > max_tokens:
-            edges.append(end)
-    for start, end in pairwise(edges):
-        yield _padded(found, order[start:end], device)
+    """Chats with the same start together, at most ``max_tokens`` (but at least one chat); what they share counts once."""
+    drawn = [i for i in range(len(found)) if len(found[i].drawn)]
+    chats = [found[i].tokens[: _needed(found[i])] for i in drawn]
+    for pack in packs(chats, max_tokens):
+        yield _packed(found, [drawn[k] for k in pack], tree([chats[k] for k in pack]), device)
 
 
-def _padded(found: Sequence[Trajectory], members: Sequence[int], device: torch.device) -> MicroBatch:
+def _needed(one: Trajectory) -> int:
+    """How many tokens have to be computed: up to the one before the last drawn, and up to the start of the last round."""
+    return int(max(one.drawn[-1], one.starts.max(initial=0) + 1))
+
+
+def _packed(found: Sequence[Trajectory], members: Sequence[int], packed: Tree, device: torch.device) -> MicroBatch:
     chosen = [found[i] for i in members]
-    tokens = np.zeros((len(chosen), max(len(one.tokens) for one in chosen)), dtype=np.int64)
-    for row, one in enumerate(chosen):
-        tokens[row, : len(one.tokens)] = one.tokens
     credit = [one.credit[one.rounds] if one.credit is not None else torch.zeros(len(one.drawn)) for one in chosen]
-    packed = [one.allowed for one in chosen if one.allowed is not None]
+    masks, mask_of = _distinct_masks(chosen)
+    before = [places[one.drawn - 1] for one, places in zip(chosen, packed.places, strict=True)]
     return MicroBatch(
         members=tuple(members),
-        tokens=torch.from_numpy(tokens).to(device),
-        rows=torch.tensor(np.repeat(np.arange(len(chosen)), [len(one.drawn) for one in chosen]), device=device),
-        before=torch.from_numpy(np.concatenate([one.drawn for one in chosen]) - 1).to(device),
+        tokens=torch.from_numpy(packed.tokens).to(device),
+        positions=torch.from_numpy(packed.positions).to(device),
+        attention=TreeAttention(packed, device),
+        places=packed.places,
+        before=torch.from_numpy(np.concatenate(before)).to(device),
         targets=torch.from_numpy(np.concatenate([one.tokens[one.drawn] for one in chosen])).to(device),
         engine_logprobs=torch.from_numpy(np.concatenate([one.logprobs for one in chosen])).float().to(device),
         credit=torch.cat(credit).float().to(device),
-        packed=_all_masks(chosen) if packed else None,
+        masks=None if masks is None else torch.from_numpy(masks).to(device),
+        mask_of=torch.tensor(mask_of, device=device),
     )
 
 
-def _all_masks(chosen: Sequence[Trajectory]) -> NDArray[np.uint8]:
-    width = next(one.allowed.shape[1] for one in chosen if one.allowed is not None)
-    everything = np.full((1, width), 255, dtype=np.uint8)
-    return np.concatenate([one.allowed if one.allowed is not None else everything.repeat(len(one.drawn), 0) for one in chosen])
+def _distinct_masks(chosen: Sequence[Trajectory]) -> tuple[NDArray[np.uint8] | None, list[int]]:
+    """Every mask once (U, ceil(V / 8)), and which of them each drawn token has; None where nothing was constrained."""
+    all_masks = [mask for one in chosen for mask in one.allowed or [None] * len(one.drawn)]
+    distinct = {id(mask): mask for mask in all_masks}
+    number = {key: i for i, key in enumerate(distinct)}
+    width = max((len(mask) for mask in distinct.values() if mask is not None), default=0)
+    packed = [np.full(width, 255, dtype=np.uint8) if mask is None else mask for mask in distinct.values()]
+    return np.stack(packed) if width else None, [number[id(mask)] for mask in all_masks]
 
 
 def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detente.config import LearnerConfig
 from detente.learning.batch import MicroBatch, Trajectory, micro_batches
 from detente.learning.credit import discounted_returns
-from detente.learning.forward import active, adapter_parameters, hidden_states
+from detente.learning.forward import active, adapter_parameters, hidden_states, prepare
 from detente.learning.loss import critic_loss
 
 
@@ -24,6 +24,7 @@ class Critic:
     def __init__(self, adapter: str, model: PeftModel, lora: LoraConfig) -> None:
         self.adapter, self.model = adapter, model
         model.add_adapter(adapter, lora)
+        prepare(model)
         embeddings = model.get_input_embeddings().weight
         self.head = nn.Linear(embeddings.shape[1], 1, device=embeddings.device)
         nn.init.zeros_(self.head.weight)
@@ -56,6 +57,7 @@ class Critic:
         return total
 
     def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
-        hidden = hidden_states(self.model, micro.tokens)
-        values: Tensor = self.head(hidden.to(self.head.weight.dtype))[..., 0]  # (B, L)
-        return [(i, values[row, torch.from_numpy(found[i].starts).to(values.device)]) for row, i in enumerate(micro.members)]
+        hidden = hidden_states(self.model, micro)
+        values: Tensor = self.head(hidden.to(self.head.weight.dtype))[:, 0]  # (M,)
+        starts = [torch.from_numpy(places[found[i].starts]) for i, places in zip(micro.members, micro.places, strict=True)]
+        return [(i, values[start.to(values.device)]) for i, start in zip(micro.members, starts, strict=True)]

@@ -8,15 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from detente.engines import attention, head, lora
 from detente.learning.batch import MicroBatch
 from detente.learning.loss import chunked_token_logprobs
+
+LOGITS = 1 << 23  # that exist at a time
+
+
+def prepare(model: PeftModel) -> None:
+    """Let the model compute packed chats, in few passes over memory; to be called again when adapters were added."""
+    base: Any = model.get_base_model()
+    attention.use(base)
+    lora.use(model)
 
 
 @contextmanager
@@ -34,28 +45,26 @@ def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> It
         model.eval()
 
 
-def hidden_states(model: PeftModel, tokens: Tensor) -> Tensor:
-    """Last hidden states (B, L, D) under the active adapter. Padding is at the right, where causal attention never looks."""
+def hidden_states(model: PeftModel, micro: MicroBatch) -> Tensor:
+    """Last hidden states (M, D) of the packed tokens under the active adapter."""
     base: Any = model.get_base_model()
-    decoder = base.get_decoder()
-    hidden: Tensor = decoder(input_ids=tokens, use_cache=False).last_hidden_state
-    return hidden
+    inputs = attention.arguments(micro.attention, micro.positions)
+    hidden: Tensor = base.get_decoder()(input_ids=micro.tokens[None], **inputs).last_hidden_state
+    return hidden[0]
 
 
 def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
-    hidden = hidden_states(model, micro.tokens)[micro.rows, micro.before]  # (N, D)
-    head: Any = model.get_output_embeddings()
-    config = model.config.get_text_config()
-    scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1.0)
-    cap = getattr(config, "final_logit_softcapping", None)
-
-    def logits(states: Tensor) -> Tensor:
-        scores: Tensor = head(states) * scale
-        return cap * torch.tanh(scores / cap) if cap else scores
-
-    allowed = micro.allowed(head.weight.shape[0])
-    return chunked_token_logprobs(hidden, logits, micro.targets, temperature=temperature, allowed=allowed)
+    hidden = F.embedding(micro.before, hidden_states(model, micro))  # (N, D)
+    vocab_size = model.get_output_embeddings().weight.shape[0]
+    return chunked_token_logprobs(
+        hidden,
+        partial(head.logits, model),
+        micro.targets,
+        temperature=temperature,
+        allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
+        chunk=max(1, LOGITS // vocab_size),
+    )
 
 
 def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:

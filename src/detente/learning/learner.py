@@ -17,7 +17,7 @@ from detente.config import LearnerConfig
 from detente.learning import credit as credits
 from detente.learning.batch import Assign, MicroBatch, Trajectory, micro_batches, with_credit
 from detente.learning.critic import Critic
-from detente.learning.forward import active, adapter_parameters, token_logprobs_of
+from detente.learning.forward import active, adapter_parameters, prepare, token_logprobs_of
 from detente.learning.loss import mismatch, token_loss
 from detente.records import PolicyRef
 
@@ -28,6 +28,7 @@ class Learner:
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig, temperature: float) -> None:
         self.name, self.model, self.options, self.temperature = name, model, options, temperature
         self.version = 0
+        prepare(model)
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
             base.activation_checkpointing_enable({"use_reentrant": False})

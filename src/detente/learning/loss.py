@@ -67,29 +67,22 @@ def chunked_token_logprobs(
     targets: Tensor,
     *,
     temperature: float = 1.0,
-    allowed: Tensor | None = None,
+    allowed: Callable[[slice], Tensor] | None = None,
     chunk: int = 1024,
 ) -> tuple[Tensor, Tensor]:
     """``token_logprobs(head(hidden), ...)`` with at most chunk x V logits at a time: (N, D), (N,) -> (N,), (N,).
 
     ``head`` maps (n, D) to (n, V) and must be deterministic: the backward pass computes each chunk's logits again instead of
-    keeping them.
+    keeping them. ``allowed`` gives the masks (n, V) of a slice of the N tokens, also twice.
     """
 
-    def one(hidden: Tensor, targets: Tensor, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
-        return token_logprobs(head(hidden), targets, temperature=temperature, allowed=allowed)
+    def one(piece: slice, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        mask = None if allowed is None else allowed(piece)
+        return token_logprobs(head(hidden), targets, temperature=temperature, allowed=mask)
 
     pieces = [slice(start, start + chunk) for start in range(0, len(targets), chunk)]
     results = [
-        checkpoint(
-            one,
-            hidden[piece],
-            targets[piece],
-            None if allowed is None else allowed[piece],
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for piece in pieces
+        checkpoint(one, piece, hidden[piece], targets[piece], use_reentrant=False, preserve_rng_state=False) for piece in pieces
     ]
     logprobs, entropy = (torch.cat(column) for column in zip(*results, strict=True))
     return logprobs, entropy
