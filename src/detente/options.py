@@ -81,7 +81,11 @@ class OptimizerOptions(Options):
     lr: float = Field(3e-6, gt=0, description="learning rate")
     lr_final: float | None = Field(None, ge=0, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
-    micro_batch_tokens: int = Field(4096, ge=1, description="tokens, padding included, in one forward and backward pass")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 2 GB)",
+    )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
 
 
