@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "players.endpoint": {"errors", "options"},
     "players.remote": BASE | {"games", "players", "options"},
     "rollout": BASE | {"games", "players"},
-    "models": {"errors", "players.chat", "pocket"},
+    "models": {"errors", "players.chat", "pocket", "engines.lora"},
     "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters"},
     "learning": TRAIN,
     "learning.credit": set(),

@@ -48,7 +48,9 @@ class Config(Options):
     description: str = Field("", description="one sentence about the preset")
     game: dict[str, Any] = Field(description="name and parameters of the game")
     model: str = Field("pocket", description="base model: pocket, smollm2-135m, a hub id or a folder")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the base model")
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="number format of the base model (auto: bfloat16 where the device multiplies it by itself)"
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:1 ... (auto: cuda where there is one)")
     threads: int | None = Field(None, ge=1, description="CPU threads of torch (unset: torch decides)")
     seed: int = Field(0, ge=0, lt=2**63, description="every random number of the run follows from it")

@@ -174,7 +174,7 @@ def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode
         session.engine.grammar,
         turns=config.record.audit_turns,
         temperature=config.answer.temperature,
-        tolerance=ROUNDING[config.dtype],
+        tolerance=ROUNDING[str(session.base.model.dtype).removeprefix("torch.")],
         seed=(config.seed, "audit", iteration),
     )
     return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
