@@ -16,38 +16,58 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from detente.engines.base import Generation, Request
 from detente.engines.grammar import Grammar, Node, unpack
 
 
-class Follow(LogitsProcessor):
-    """Lets every row draw only what keeps it on the way to a match of its pattern; ``lengths`` are the answers' at their ends."""
+class Follow:
+    """Where every row is in its pattern: what it may draw next, and whether its answer is over after how many tokens."""
 
-    def __init__(self, grammar: Grammar, patterns: Sequence[str | None], width: int) -> None:
-        self.grammar, self.width = grammar, width
+    def __init__(self, grammar: Grammar, patterns: Sequence[str | None]) -> None:
+        self.grammar = grammar
         self.nodes: list[Node | None] = [None if pattern is None else grammar.start(pattern) for pattern in patterns]
-        self.lengths: list[int | None] = [None] * len(patterns)
+        self.lengths, self.over = [0] * len(patterns), [False] * len(patterns)
         self.everything = np.full(-(-grammar.vocab_size // 8), 255, dtype=np.uint8)
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        written = input_ids.shape[1] - self.width
-        if written:
-            for row, token in enumerate(input_ids[:, -1].tolist()):
-                self._advance(row, token, written)
+    def allow(self, scores: Tensor) -> Tensor:
+        """(B, V) the scores of what may come next; generation pads what is over."""
         packed = [self.everything if node is None or node.finished else node.packed for node in self.nodes]
         allowed = torch.from_numpy(unpack(np.stack(packed), self.grammar.vocab_size)).to(scores.device)
         return scores.masked_fill(~allowed, -torch.inf)
 
-    def _advance(self, row: int, token: int, written: int) -> None:
-        node = self.nodes[row]
-        if self.lengths[row] is not None or (node is not None and node.finished):
-            return
-        if node is not None:
-            node = self.nodes[row] = node.next(token)
-        if self.grammar.ends(token) or (node is not None and node.finished):
-            self.lengths[row] = written
+    def advance(self, tokens: Sequence[int]) -> list[bool]:
+        """Take the token that each row drew; returns which are over."""
+        for row, token in enumerate(tokens):
+            if self.over[row]:
+                continue
+            node = self.nodes[row]
+            if node is not None:
+                node = self.nodes[row] = node.next(token)
+            self.lengths[row] += 1
+            self.over[row] = self.grammar.ends(token) or (node is not None and node.finished)
+        return self.over
+
+
+class Allow(LogitsProcessor):
+    """Asked before every draw."""
+
+    def __init__(self, follow: Follow) -> None:
+        self.follow = follow
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return self.follow.allow(scores)
+
+
+class Stop(StoppingCriteria):
+    """Asked after every draw."""
+
+    def __init__(self, follow: Follow) -> None:
+        self.follow = follow
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        return torch.tensor(self.follow.advance(input_ids[:, -1].tolist()), device=input_ids.device)
 
 
 class GenerateEngine:
@@ -93,13 +113,14 @@ class GenerateEngine:
         sampling = requests[0].sampling
         ids = torch.tensor([[pad] * (width - len(request.tokens)) + list(request.tokens) for request in requests])
         mask = torch.tensor([[0] * (width - len(request.tokens)) + [1] * len(request.tokens) for request in requests])
-        follow = Follow(self.grammar, [request.pattern for request in requests], width)
+        follow = Follow(self.grammar, [request.pattern for request in requests])
         torch.manual_seed(requests[0].seed % 2**31)
         device = next(self.model.parameters()).device
         written = self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
-            logits_processor=[follow],
+            logits_processor=[Allow(follow)],
+            stopping_criteria=[Stop(follow)],
             generation_config=GenerationConfig(
                 do_sample=True,
                 temperature=sampling.temperature,
@@ -110,11 +131,8 @@ class GenerateEngine:
                 pad_token_id=pad,
             ),
         )[:, width:].tolist()
-        return [self._generation(row, length) for row, length in zip(written, follow.lengths, strict=True)]
+        return [self._generation(row[:length]) for row, length in zip(written, follow.lengths, strict=True)]
 
-    def _generation(self, row: Sequence[int], length: int | None) -> Generation:
-        """The answer of a row up to its end: an end token, a pattern that is over (``length``), or the most tokens."""
-        end = next((i + 1 for i, token in enumerate(row) if token in self.end_tokens), len(row))
-        tokens = tuple(row[: end if length is None else min(end, length)])
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Generation(text, tokens, (0.0,) * len(tokens))
+    def _generation(self, row: Sequence[int]) -> Generation:
+        text = self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Generation(text, tuple(row), (0.0,) * len(row))

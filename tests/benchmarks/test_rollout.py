@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from transformers import LlamaForCausalLM
 
 from benchmarks import chats, rollout
 
@@ -28,6 +29,16 @@ def test_answers_of_the_baseline_keep_to_their_patterns_and_vary():
     turns = [turn for episode in rollout.baseline(hot)(4, 0) for turn in episode.turns()]
     assert all(re.fullmatch(turn.completion.pattern, turn.completion.text) for turn in turns)
     assert len({turn.completion.text for turn in turns}) > 4
+
+
+def test_the_baseline_asks_the_model_no_more_often_than_there_are_tokens_in_the_longest_answer(monkeypatch):
+    """An answer ends with its pattern, whether or not a token for the end of a turn follows."""
+    asked, forward = [], LlamaForCausalLM.forward
+    monkeypatch.setattr(LlamaForCausalLM, "forward", lambda *args, **more: (asked.append(1), forward(*args, **more))[1])
+    play = rollout.baseline(session("ipd", "game.rounds=3"))
+    turns = [turn for episode in play(2, 0) for turn in episode.turns()]
+    assert {len(turn.completion.tokens) for turn in turns} == {1}
+    assert len(asked) == 3
 
 
 def test_figures_of_a_rollout_are_complete(here, tmp_path, capsys):
