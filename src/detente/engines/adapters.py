@@ -20,6 +20,9 @@ from detente.engines import lora
 from detente.errors import UserError
 from detente.records import PolicyRef
 
+# What an adapter's configuration says of its past, which nothing that it computes depends on when it is served.
+PROVENANCE = {"auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "init_lora_weights", "lora_dropout", "peft_version", "task_type"}
+
 
 class Adapters:
     """The adapters of one model; ``names`` maps each policy to its PEFT adapter."""
@@ -28,7 +31,7 @@ class Adapters:
         lora.use(model)
         self.model = model
         self.names: dict[PolicyRef, str] = {}
-        self._free: list[tuple[str, Any]] = []
+        self._free: list[tuple[str, PeftConfig]] = []
 
     def add(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
         """Serve a policy; ``weights`` are copied. ValueError if it is served already, UserError if the weights do not fit."""
@@ -85,6 +88,6 @@ class Adapters:
         return name
 
 
-def _shape(config: Any) -> tuple[Any, ...]:
+def _shape(config: PeftConfig) -> dict[str, Any]:
     """What two LoRA adapters must share to take each other's place."""
-    return config.r, config.lora_alpha, tuple(sorted(config.target_modules or ())), config.use_rslora
+    return {key: value for key, value in config.to_dict().items() if key not in PROVENANCE}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +26,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from detente.engines.cache import Pool
 
 # What one more call costs, in keys times (queries + READING); measured on a CPU, estimated for a GPU.
-CALL = {"cpu": 1 << 10, "cuda": 1 << 17}
+CALL = {"cpu": 1 << 11, "cuda": 1 << 17}
 READING = 4  # reading a key costs as much as meeting it with so many queries
-LARGEST = 1 << 26  # entries of a mask
+LARGEST = 1 << 24  # entries of a mask
 
 
 class Piece(NamedTuple):
@@ -126,18 +127,24 @@ class PoolPlan:
     def _masked(self, group: int, dtype: torch.dtype) -> list[Tensor]:
         """(R, 1, group * n, S) per block: 0 where a query meets a key."""
         if (group, dtype) not in self._masks:
-            table = self._table
-            seen, slot, first = (self._indices(column) for column in (table.seen, table.slot, table.first))
-            start, masks = 0, []
-            for block in self._blocks:
-                part = slice(start, start := start + block.queries)
-                key = torch.arange(block.span, device=self._device)
-                met = (key < seen[part, None]) | ((key >= first[part, None]) & (key <= slot[part, None]))
-                mask = torch.zeros(met.shape, dtype=dtype, device=self._device).masked_fill_(~met, float("-inf"))
-                mask = mask.view(-1, 1, 1, block.width, block.span).expand(-1, 1, group, -1, -1)
-                masks.append(mask.reshape(len(mask), 1, group * block.width, block.span))
+            ends = list(accumulate(block.queries for block in self._blocks))
+            span = max(block.span for block in self._blocks)
+            whole = self._mask(0, ends[-1], span, dtype) if ends[-1] * span <= LARGEST else None
+            masks = []
+            for block, end in zip(self._blocks, ends, strict=True):
+                start = end - block.queries
+                part = self._mask(start, end, block.span, dtype) if whole is None else whole[start:end, : block.span]
+                rows = part.view(-1, 1, 1, block.width, block.span)
+                masks.append(rows.expand(-1, 1, group, -1, -1).reshape(len(rows), 1, -1, block.span))
             self._masks[group, dtype] = masks
         return self._masks[group, dtype]
+
+    def _mask(self, start: int, end: int, span: int, dtype: torch.dtype) -> Tensor:
+        """(end - start, span) for these queries."""
+        seen, slot, first = (self._indices(column[start:end, None]) for column in (self._table.seen, self._table.slot, self._table.first))
+        key = torch.arange(span, device=self._device)
+        met = (key < seen) | ((key >= first) & (key <= slot))
+        return torch.zeros(met.shape, dtype=dtype, device=self._device).masked_fill_(~met, float("-inf"))
 
     def _indices(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
@@ -145,18 +152,17 @@ class PoolPlan:
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float | None, block: Block) -> Tensor:
     """(R * n, H, D) queries and a layer's pool -> (R * n, H, D). Heads that share keys are queries of the same row."""
-    heads, groups = queries.shape[1], keys.shape[1]
-    folded = queries.reshape(-1, block.width, groups, heads // groups, queries.shape[2]).permute(0, 2, 3, 1, 4)
-    rows = slice(block.first, block.last + 1)
+    count, heads, size = queries.shape
+    groups, rows = keys.shape[1], slice(block.first, block.last + 1)
+    many = block.width > 1
+    folded = queries.reshape(-1, block.width, groups, heads // groups, size).permute(0, 2, 3, 1, 4) if many else queries
+    folded = folded.reshape(block.last - block.first + 1, groups, -1, size)
     found = scaled_dot_product_attention(
-        folded.reshape(len(folded), groups, -1, queries.shape[2]),
-        keys[rows, :, : block.span],
-        values[rows, :, : block.span],
-        attn_mask=mask,
-        scale=scale,
+        folded, keys[rows, :, : block.span], values[rows, :, : block.span], attn_mask=mask, scale=scale
     )
-    unfolded = found.view(len(folded), groups, heads // groups, block.width, -1).permute(0, 3, 1, 2, 4)
-    return unfolded.reshape(len(queries), heads, -1)
+    if many:
+        found = found.view(len(folded), groups, heads // groups, block.width, -1).permute(0, 3, 1, 2, 4)
+    return found.reshape(count, heads, -1)
 
 
 def _columns(pieces: Sequence[Piece]) -> tuple[NDArray[np.int64], dict[int, tuple[int, int]]]:

@@ -109,7 +109,7 @@ def _invert(probabilities: Tensor, rows: Tensor, uniform: Tensor) -> Tensor:
 
 def _first_above(ascending: Tensor, target: Tensor, *, reached: bool = False) -> Tensor:
     """(J,) index in each row (J, n) of the first number above a target, or of the first that reaches it."""
-    return torch.searchsorted(ascending, target[:, None], right=not reached)[:, 0]
+    return torch.searchsorted(ascending, target[:, None].contiguous(), right=not reached)[:, 0]
 
 
 def _narrow(scores: NDArray[np.float64], columns: NDArray[np.int64], draws: Sequence[Draw]) -> list[tuple[int, float]]:
