@@ -74,6 +74,10 @@ class Setup:
         self.oracle.add(policy, weights, config)
         self.engine.serve(policy, weights, config)
 
+    @property
+    def decoder(self):
+        return self.engine.adapters.model.get_base_model().get_decoder()
+
     def generate(self, *requests):
         async def together():
             return await asyncio.gather(*(self.engine.generate(request) for request in requests), return_exceptions=True)
@@ -265,15 +269,16 @@ def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
 
 @pytest.fixture
 def passed(setup, monkeypatch):
-    """Shapes of the token ids that went through the model."""
-    shapes, forward = [], setup.engine.adapters.model.forward
+    """How many tokens went through the model in each pass."""
+    counts, decoder = [], setup.decoder
+    forward = decoder.forward
 
     def counted(*args, **kwargs):
-        shapes.append(tuple(kwargs["input_ids"].shape))
+        counts.append(kwargs["input_ids"].numel())
         return forward(*args, **kwargs)
 
-    monkeypatch.setattr(setup.engine.adapters.model, "forward", counted)
-    return shapes
+    monkeypatch.setattr(decoder, "forward", counted)
+    return counts
 
 
 def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(setup, passed):
@@ -283,18 +288,18 @@ def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(
         Request(f"{i}", (*rules, *words(i, 2)), policy, i, Sampling(max_tokens=1), "<A>|<B>") for i, policy in enumerate(policies)
     ]
     generations = setup.generate(*requests)
-    assert passed == [(1, 51), (1, 51), (1, 51), (6, 2)]  # one prefix per policy, then what is different in each chat
+    assert passed == [51, 51, 51, 3 * 1 + 3 * 2]  # one prefix per policy, from the first chat, then what is different in each
     passed.clear()
     later = [replace(r, tokens=(*r.tokens, *g.tokens, *words("next", 3))) for r, g in zip(requests, generations, strict=True)]
     for request, generation in zip(later, setup.generate(*later), strict=True):
         setup.check(request, generation)
-    assert passed == [(6, 4)]  # the answer that was never read, and what followed it
+    assert passed == [6 * 4]  # the answer that was never read, and what followed it
 
 
 def test_forced_tokens_are_not_asked_for(setup, passed):
     request = Request("chat", words(0, 8), FIRST, 0, Sampling(), "1234(5|6)")
     (generation,) = setup.generate(request)
-    assert passed == [(1, 8 + 4)]
+    assert passed == [8 + 4]
     assert generation.logprobs[:4] == (0, 0, 0, 0)
     setup.check(request, generation)
 
@@ -358,7 +363,7 @@ def test_served_weights_are_a_copy(setup, random_adapter):
 @pytest.mark.parametrize("at", [0, 1, 3, 4])
 def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup, monkeypatch, at):
     """Forwards 0 to 2 compute what the chats of a policy share, the later ones are steps."""
-    forward, calls = setup.engine.adapters.model.forward, []
+    forward, calls = setup.decoder.forward, []
 
     def failing(*args, **kwargs):
         calls.append(None)
@@ -369,7 +374,7 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
     rules = words("rules", 30)
     policies = (FIRST, SECOND, BASE, FIRST, SECOND, BASE)
     requests = [Request(f"{i}", (*rules, *words(i, 4)), policy, i, SHORT) for i, policy in enumerate(policies)]
-    monkeypatch.setattr(setup.engine.adapters.model, "forward", failing)
+    monkeypatch.setattr(setup.decoder, "forward", failing)
     results = setup.generate(*requests)
     answered = [g for g in results if not isinstance(g, BaseException)]
     assert all(g.tokens[-1] == setup.end for g in answered)  # before the failure
@@ -381,7 +386,7 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
 
 
 def test_a_chat_that_outgrows_the_model(setup):
-    setup.engine.longest = 12
+    setup.engine._steps.passes.longest = 12
     (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling()))
     assert isinstance(error, UserError)
     assert "12" in str(error)
@@ -432,7 +437,7 @@ def test_cancelled_callers_leave_no_row_behind(setup):
         for request, generation in zip(mixed()[2:6], asyncio.run(some_give_up()), strict=True):
             setup.check(replace(request, choices=()), generation)
     asyncio.run(play(setup.engine, mixed()))
-    assert len(setup.engine._free_rows) == setup.engine._pool.rows
+    assert len(setup.engine._chats.free_rows) == setup.engine._pool.rows
 
 
 def test_who_is_not_served(setup, random_adapter):
@@ -466,13 +471,6 @@ def test_adapters_of_another_shape_get_another_place(setup, random_adapter):
     requests = [Request(f"{i}", words(i, 9), policy, i, SHORT) for i, policy in enumerate((wide, FIRST, SECOND))]
     for request, generation in zip(requests, setup.generate(*requests), strict=True):
         setup.check(request, generation)
-
-
-def test_attention_that_takes_no_mask_of_ours(base):
-    model = tiny("qwen2")
-    model.set_attn_implementation("eager")
-    with pytest.raises(ValueError, match="sdpa"):
-        TransformersEngine(model, base.tokenizer, [3])
 
 
 def test_one_choice_is_certain(setup):

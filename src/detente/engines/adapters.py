@@ -2,12 +2,13 @@
 
     PolicyRef ── add ──> a PEFT adapter with a copy of the weights ── remove ──> its place is free for the next of that shape
 
-A batch may mix any of them and the base model: ``choose`` names the adapter of every row, so there is no "current" one.
+A pass may mix any of them and the base model: every token goes through the adapter of its policy (lora.py), so there is no
+"current" one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
@@ -15,19 +16,22 @@ from peft.config import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from detente.engines import lora
 from detente.errors import UserError
 from detente.records import PolicyRef
 
-BASE = "__base__"  # PEFT's word for a row without adapter
+# What an adapter's configuration says of its past, which nothing that it computes depends on when it is served.
+PROVENANCE = {"auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "init_lora_weights", "lora_dropout", "peft_version", "task_type"}
 
 
 class Adapters:
     """The adapters of one model; ``names`` maps each policy to its PEFT adapter."""
 
     def __init__(self, model: PeftModel | PreTrainedModel) -> None:
+        lora.use(model)
         self.model = model
         self.names: dict[PolicyRef, str] = {}
-        self._free: list[tuple[str, Any]] = []
+        self._free: list[tuple[str, PeftConfig]] = []
 
     def add(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
         """Serve a policy; ``weights`` are copied. ValueError if it is served already, UserError if the weights do not fit."""
@@ -51,11 +55,9 @@ class Adapters:
         )
         return weights
 
-    def choose(self, policies: Sequence[PolicyRef]) -> dict[str, list[str]]:
-        """The keyword argument of the model's forward that gives every row of a batch its policy."""
-        if not isinstance(self.model, PeftModel):
-            return {}
-        return {"adapter_names": [BASE if policy.kind == "base" else self.names[policy] for policy in policies]}
+    def name(self, policy: PolicyRef) -> str | None:
+        """What PEFT calls the policy's adapter; None for the base model."""
+        return None if policy.kind == "base" else self.names[policy]
 
     def _load(self, name: str, weights: Mapping[str, Tensor]) -> bool:
         """Copy weights into a PEFT adapter; False if their names or shapes are not its own."""
@@ -82,9 +84,10 @@ class Adapters:
         for parameter_name, parameter in self.model.named_parameters():
             if f".{name}." in parameter_name:
                 parameter.requires_grad_(False)
+        lora.use(self.model)
         return name
 
 
-def _shape(config: Any) -> tuple[Any, ...]:
+def _shape(config: PeftConfig) -> dict[str, Any]:
     """What two LoRA adapters must share to take each other's place."""
-    return config.r, config.lora_alpha, tuple(sorted(config.target_modules or ())), config.use_rslora
+    return {key: value for key, value in config.to_dict().items() if key not in PROVENANCE}

@@ -9,13 +9,18 @@ engine's a pool of cached ones (engines/cache.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from detente.errors import UserError
 
 NAME = "detente"
 
@@ -29,16 +34,57 @@ class Plan(Protocol):
 
 
 def use(model: PreTrainedModel) -> None:
-    """Let the model's attention layers follow plans; ValueError for attention that is more than a softmax of scaled products."""
+    """Let the model's attention layers follow plans. Idempotent.
+
+    UserError for a model whose layers do more than a softmax of scaled products (caps, sinks) or carry a state along the row.
+    """
+    if model.config.get_text_config()._attn_implementation == NAME:
+        return
+    before, training = model.config._attn_implementation, model.training
     model.set_attn_implementation(NAME)
-    if model.config.get_text_config()._attn_implementation != NAME:
-        raise ValueError(f"The attention of {type(model).__name__} cannot be exchanged.")
+    model.eval()
+    try:
+        follows = model.config.get_text_config()._attn_implementation == NAME and _follows(model)
+    except Exception:  # whatever stands in the way of such a pass
+        follows = False
+    model.train(training)
+    if not follows:
+        model.set_attn_implementation(before)
+        raise UserError(
+            f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token to "
+            "token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
+        )
 
 
 def arguments(plan: Plan, positions: Tensor) -> dict[str, Any]:
     """What a model's forward takes besides the token ids (1, M); ``positions`` (M,) are those inside each chat."""
     unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=positions.device)  # a mask of four dimensions is passed on as it is
     return {"plan": plan, "position_ids": positions[None], "attention_mask": unread, "use_cache": False}
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Chats one after the other in a row, of these lengths, each on its own."""
+
+    lengths: Sequence[int]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """One causal attention after the other."""
+        chats = zip(*(states.split(tuple(self.lengths), dim=2) for states in (query, key, value)), strict=True)
+        found = [F.scaled_dot_product_attention(*chat, is_causal=True, scale=scale, enable_gqa=True) for chat in chats]
+        return torch.cat(found, dim=2).transpose(1, 2)
+
+
+@torch.no_grad()
+def _follows(model: Any) -> bool:
+    """Whether the model computes for two chats in one row what it computes for each."""
+    decoder, embeddings = model.get_decoder(), model.get_input_embeddings().weight
+    first, second = torch.arange(12, device=embeddings.device).remainder(len(embeddings)).split([7, 5])
+    positions = torch.cat([torch.arange(7), torch.arange(5)]).to(embeddings.device)
+    packed = decoder(input_ids=torch.cat([first, second])[None], **arguments(Apart((7, 5)), positions)).last_hidden_state[0]
+    alone = torch.cat([decoder(input_ids=chat[None], use_cache=False).last_hidden_state[0] for chat in (first, second)])
+    allowed = 1e-4 if embeddings.dtype == torch.float32 else 0.03  # rounding; what runs from chat to chat is far more
+    return bool((packed - alone).float().norm() < allowed * alone.float().norm())
 
 
 def _attention(

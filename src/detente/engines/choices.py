@@ -3,7 +3,8 @@
     Way ── weigh (the model's logits where the way ends) ──> probability settled on each choice, longer ways
 
 "<A>" may come as one token or as "<" and "A>"; a policy that is constrained to the choices can take either way. Ways are weighed
-as the answer takes them; those that it misses are asked for separately if they matter. Must not import torch.
+as answers take them; those that they miss are asked for separately if they matter. Answers to the same prompt under the same policy
+share what is known. Must not import torch.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Choices:
     def __init__(self, grammar: Grammar, texts: tuple[str, ...]) -> None:
         self._texts = texts
         self._settled = np.zeros(len(texts))
-        self._open: list[Way] = []
+        self._open: dict[tuple[int, ...], Way] = {}
         if texts:
             self._add(Way((), grammar.start("|".join(map(re.escape, texts))), 1.0))
 
@@ -46,27 +47,27 @@ class Choices:
 
     def at(self, answer: tuple[int, ...]) -> Way | None:
         """The way that the answer has come, if it is open."""
-        return next((way for way in self._open if way.tokens == answer), None)
+        return self._open.get(answer)
 
-    def missed(self, answer: tuple[int, ...]) -> Way | None:
-        """A way worth following that an answer beginning like this does not take."""
-        return next((w for w in self._open if w.probability > NEGLIGIBLE and w.tokens[: len(answer)] != answer), None)
+    def missed(self, answer: tuple[int, ...]) -> list[Way]:
+        """The ways worth following that an answer beginning like this does not take."""
+        length = len(answer)
+        return [w for w in self._open.values() if w.probability > NEGLIGIBLE and w.tokens[:length] != answer]
 
     def next_tokens(self, way: Way) -> NDArray[np.int64]:
         """(n,) the tokens that continue the way."""
         return way.node.deciding(self._texts)[0]
 
     def weigh(self, way: Way, logits: NDArray[np.float64]) -> None:
-        """Replace a way by what its next tokens lead to, given their logits (n,)."""
+        """Replace an open way by what its next tokens lead to, given their logits (n,)."""
         tokens, settled = way.node.deciding(self._texts)
         weights = np.exp(logits - logits.max())
         probabilities = way.probability * weights / weights.sum()
-        self._open.remove(way)
-        for token, choice, probability in zip(tokens.tolist(), settled.tolist(), probabilities.tolist(), strict=True):
-            if choice >= 0:
-                self._settled[choice] += probability
-            else:
-                self._add(Way((*way.tokens, token), way.node.next(token), probability))
+        del self._open[way.tokens]
+        decided = settled >= 0
+        np.add.at(self._settled, settled[decided], probabilities[decided])
+        for token, probability in zip(tokens[~decided].tolist(), probabilities[~decided].tolist(), strict=True):
+            self._add(Way((*way.tokens, token), way.node.next(token), probability))
 
     def _add(self, way: Way) -> None:
         """Open a way, at the end of what has to follow."""
@@ -74,4 +75,4 @@ class Choices:
         if len(tokens) == 1 and settled[0] < 0:
             self._add(Way((*way.tokens, int(tokens[0])), way.node.next(int(tokens[0])), way.probability))
         else:
-            self._open.append(way)
+            self._open[way.tokens] = way

@@ -20,6 +20,22 @@ from numpy.typing import NDArray
 from detente.errors import UserError
 
 MAX_NODES = 4096
+FEW = 256
+
+
+class Mask:
+    """Which tokens may come next. Nodes that allow the same share one, so that what is made of it is made once."""
+
+    def __init__(self, packed: bytes, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+        self.packed: NDArray[np.uint8] = np.frombuffer(packed, dtype=np.uint8)  # (ceil(V / 8),)
+        tokens = np.flatnonzero(self.allowed())
+        self.count = len(tokens)
+        self.tokens: NDArray[np.int64] | None = tokens if self.count <= FEW else None  # (count,) where they are few
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """(V,) whether each token may come next."""
+        return unpack(self.packed, self._vocab_size)
 
 
 class Node:
@@ -33,14 +49,17 @@ class Node:
         self.text = text
         self.finished: bool = matcher.is_stopped()
         size = -(-grammar.vocab_size // 8)
-        packed = bytes(size) if self.finished else matcher.compute_bitmask()[:size]
-        self.packed: NDArray[np.uint8] = np.frombuffer(packed, dtype=np.uint8)  # (ceil(V / 8),)
-        allowed = np.flatnonzero(self.allowed())
-        self.forced: int | None = int(allowed[0]) if len(allowed) == 1 else None
+        self.mask = grammar.mask(bytes(size) if self.finished else matcher.compute_bitmask()[:size])
+        self.forced: int | None = int(self.mask.tokens[0]) if self.mask.tokens is not None and self.mask.count == 1 else None
+
+    @property
+    def packed(self) -> NDArray[np.uint8]:
+        """(ceil(V / 8),) the mask, eight tokens to a byte."""
+        return self.mask.packed
 
     def allowed(self) -> NDArray[np.bool_]:
         """(V,) whether each token may come next; none where the answer is finished."""
-        return unpack(self.packed, self._grammar.vocab_size)
+        return self.mask.allowed()
 
     def next(self, token: int) -> Node:
         """The node after a token; ValueError if it is not allowed."""
@@ -77,12 +96,13 @@ class Grammar:
         self._tokenizer: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(end_tokens))
         self._end_tokens = frozenset(end_tokens)
         self._roots: dict[str, Node] = {}
+        self._masks: dict[bytes, Mask] = {}
         self._nodes = 0
 
     def start(self, pattern: str) -> Node:
         """The node before the first token; UserError if llguidance cannot read the pattern."""
         if self._nodes > MAX_NODES:  # start over, so that what is remembered is what is used
-            self._roots, self._nodes = {}, 0
+            self._roots, self._masks, self._nodes = {}, {}, 0
         if pattern not in self._roots:
             matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_regex(pattern))
             if matcher.is_error():
@@ -97,6 +117,12 @@ class Grammar:
         for token in tokens[:-1]:
             nodes.append(nodes[-1].next(token))
         return nodes
+
+    def mask(self, packed: bytes) -> Mask:
+        """The mask of these bytes."""
+        if packed not in self._masks:
+            self._masks[packed] = Mask(packed, self.vocab_size)
+        return self._masks[packed]
 
     def ends(self, token: int) -> bool:
         """Whether the token ends an answer."""

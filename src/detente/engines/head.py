@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from detente.engines.lora import product
 
 
-def logits(model: Any, states: Tensor) -> Tensor:
-    """(..., D) -> (..., V), with the factor and the cap that some families put on them."""
+def logits(model: Any, states: Tensor, tokens: Tensor | None = None) -> Tensor:
+    """(..., D) -> (..., V), with the factor and the cap that some families put on them; or those of some tokens (n,) alone."""
     head = model.get_output_embeddings()
-    scores: Tensor = product(states, head.weight, head.bias) if type(head) is nn.Linear else head(states)
+    if type(head) is not nn.Linear:
+        scores: Tensor = head(states) if tokens is None else head(states)[..., tokens]
+    elif tokens is None:
+        scores = product(states, head.weight, head.bias)
+    else:
+        scores = product(states, head.weight[tokens], None if head.bias is None else head.bias[tokens])
     config = model.config.get_text_config()
     scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1.0)
     cap = getattr(config, "final_logit_softcapping", None)

@@ -17,7 +17,6 @@ from functools import cache, partial
 from typing import Any
 
 import torch
-from peft import PeftModel
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,11 +27,15 @@ _parts: ContextVar[Sequence[Part] | None] = ContextVar("parts", default=None)
 
 
 def use(model: nn.Module) -> None:
-    """Take over the LoRA layers of the model; to be called again when adapters were added. Idempotent."""
-    if isinstance(model, PeftModel):
-        for layer in model.modules():
-            if type(layer) is Linear and type(layer.base_layer) is nn.Linear:
-                layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+    """Take over the LoRA layers of the model, and the others where products need it; to be called again when adapters were added.
+
+    Idempotent.
+    """
+    for layer in model.modules():
+        if type(layer) is Linear and type(layer.base_layer) is nn.Linear:
+            layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+        elif type(layer) is nn.Linear and working(layer.weight) != layer.weight.dtype:
+            layer.forward = partial(_product, layer)  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -55,6 +58,10 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W' + bias`` in the number format of x."""
     form = working(x)
     return F.linear(x.to(form), weight.to(form), None if bias is None else bias.to(form)).to(x.dtype)
+
+
+def _product(layer: nn.Linear, x: Tensor) -> Tensor:
+    return product(x, layer.weight, layer.bias)
 
 
 @cache
@@ -83,18 +90,30 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
-    result = product(x, layer.base_layer.weight, layer.base_layer.bias)
-    tokens, out = x.reshape(-1, x.shape[-1]), result.view(-1, result.shape[-1])
+    base, form = layer.base_layer, working(x)
+    tokens = x.reshape(-1, x.shape[-1]).to(form)  # (M, in)
+    out = F.linear(tokens, base.weight.to(form), None if base.bias is None else base.bias.to(form))
     for name, start, stop in parts:
         if name is None or name not in layer.lora_A:
             continue
         some = tokens[start:stop]
         if _plain(layer, name):
-            a, b = (matrix[name].weight.to(x.dtype) for matrix in (layer.lora_A, layer.lora_B))
-            out[start:stop].add_(product(product(some, a), b), alpha=layer.scaling[name])
+            a, b = (matrix[name].weight.to(form) for matrix in (layer.lora_A, layer.lora_B))
+            out[start:stop].addmm_(some @ a.T, b.T, alpha=layer.scaling[name])
         else:
-            out[start:stop] = Linear.forward(layer, some[None], adapter_names=[name])[0]
-    return result
+            out[start:stop] = _by_peft(layer, name, some.to(x.dtype)).to(form)
+    return out.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+def _by_peft(layer: Any, name: str, x: Tensor) -> Tensor:
+    """PEFT's own forward under one adapter, whichever is active; its ``adapter_names`` do not take every kind."""
+    before = layer._active_adapter, layer._disable_adapters
+    layer._active_adapter, layer._disable_adapters = [name], False
+    try:
+        found: Tensor = Linear.forward(layer, x)
+        return found
+    finally:
+        layer._active_adapter, layer._disable_adapters = before
 
 
 def _plain(layer: Any, name: str) -> bool:
