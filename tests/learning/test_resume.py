@@ -61,7 +61,7 @@ def half_a_line(self, iteration, metrics, episodes):
 
 def half_removed(folder, **options):
     if folder.parent.name == "checkpoint" and folder.name.isdigit():
-        (folder / "tensors.safetensors").unlink()
+        (folder / "main.safetensors").unlink()
         os.kill(os.getpid(), signal.SIGKILL)
     removed(folder, **options)
 removed = shutil.rmtree
