@@ -122,6 +122,25 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
     assert not folder.with_name("000007.partial").exists()
 
 
+def test_an_interrupted_removal_leaves_no_version(saved, monkeypatch):
+    _, folder = saved
+    rmtree = shutil.rmtree
+
+    def stopped(path, **options):
+        if path.exists():
+            raise KeyboardInterrupt
+        rmtree(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(adapters.shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            adapters.remove(folder)
+    assert adapters.versions_in(folder.parent) == []
+    folder.mkdir()
+    adapters.remove(folder)
+    assert list(folder.parent.iterdir()) == []
+
+
 def test_finding_a_version_in_a_run(tmp_path):
     with pytest.raises(UserError, match="has no adapter yet"):
         adapters.newest(tmp_path)

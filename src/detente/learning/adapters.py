@@ -55,6 +55,14 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     partial.rename(folder)
 
 
+def remove(folder: Path) -> None:
+    """Remove a version, whole or not at all."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    folder.rename(partial)
+    shutil.rmtree(partial)
+
+
 def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConfig]:
     """Weights and configuration of a version; UserError if it is damaged or belongs to another base model."""
     try:

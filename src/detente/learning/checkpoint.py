@@ -88,6 +88,11 @@ def write(folder: Path, state: TrainState) -> None:
     counters = {key: value for key, value in vars(state).items() if key != "tensors"} | {"files": files}
     _write(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{state.iteration:06d}")
+    remove_older(folder)
+
+
+def remove_older(folder: Path) -> None:
+    """Remove every state but the newest."""
     for older in _states(folder)[:-1]:
         shutil.rmtree(older)
 
