@@ -65,6 +65,11 @@ def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_
     assert (config["base_model_name_or_path"], config["inference_mode"]) == ("pocket", True)
 
 
+def test_whoever_may_read_the_folder_may_read_the_weights(saved):
+    _, folder = saved
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_saving_leaves_the_model_as_it_was(saved):
     run, _ = saved
     config = run.model.peft_config["main"]
@@ -112,7 +117,7 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(adapters, "save_file", full)
+    monkeypatch.setattr(adapters, "write_synced", full)
     with pytest.raises(OSError, match="No space"):
         adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
     assert adapters.versions_in(folder.parent) == []

@@ -98,7 +98,7 @@ def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path, monkeypatch):
     before = {name: file(tmp_path, 1, name).stat() for name in learners}
     step(learners["main"])
     written = []
-    monkeypatch.setattr(checkpoint, "_write", lambda path, payload: written.append(path.name) or path.write_bytes(payload))
+    monkeypatch.setattr(checkpoint, "write_synced", lambda path, payload: written.append(path.name) or path.write_bytes(payload))
     write(tmp_path, capture(2, learners, KEPT))
     after = {name: file(tmp_path, 2, name).stat() for name in learners}
     assert written == ["main.safetensors", "state.json"]

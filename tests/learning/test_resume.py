@@ -79,14 +79,14 @@ def half_dropped(folder, **options):
     removed(folder, **options)
 removed = shutil.rmtree
 
-def full(owner, name, count, error=OSError):
+def full(owner, name, count):
     '''The disk is full at the given call of owner.name.'''
     original, calls = getattr(owner, name), 0
     def counted(*args, **kwargs):
         nonlocal calls
         calls += 1
         if calls == count:
-            raise error(28, os.strerror(28)) if error is OSError else error("I/O error: No space left on device (os error 28)")
+            raise OSError(28, os.strerror(28))
         return original(*args, **kwargs)
     setattr(owner, name, counted)
 """
@@ -106,15 +106,15 @@ CHAINS = {
         "at(torch.optim.Adam, 'step', 1)",
         "at(torch.optim.Adam, 'step', 1, after=True)",
         "at(torch.Tensor, 'backward', 3)",
-        "at(adapters, 'save_file', 1)",
-        "at(adapters, 'save_file', 1, after=True)",
+        "at(adapters, 'write_synced', 1)",
+        "at(adapters, 'write_synced', 1, after=True)",
         "at(loop, 'evaluate', 1, after=True)",
     ],
     "metrics, episodes and checkpoint": [
-        "at(checkpoint, '_write', 1, after=True)",  # the tensors are there, the state is not
+        "at(checkpoint, 'write_synced', 1, after=True)",  # the tensors are there, the state is not
         "run_folder.RunFolder.write = half_a_line",
         "at(run_folder, 'write_episodes', 1, after=True)",
-        "at(checkpoint, '_write', 4, after=True)",  # all is there but under its temporary name
+        "at(checkpoint, 'write_synced', 4, after=True)",  # all is there but under its temporary name
         "at(checkpoint, 'remove_older', 2)",  # two checkpoints side by side
         "checkpoint.shutil.rmtree = half_removed",
         "at(run_folder.RunFolder, 'write', 1, after=True)",
@@ -122,7 +122,7 @@ CHAINS = {
     "a file that two checkpoints share": [
         "at(os, 'link', 1)",  # after iteration 3, in which the slow learner was not trained
         "at(os, 'link', 1, after=True)",
-        "at(checkpoint, '_write', 2)",
+        "at(checkpoint, 'write_synced', 2)",
         "at(checkpoint, 'remove_older', 2)",
         "checkpoint.shutil.rmtree = half_removed",
     ],
@@ -149,8 +149,8 @@ VARIANT_OF = {
 FULL_DISK = [
     "full(files.os, 'fsync', 1)",  # the options
     "full(run_folder, 'write_episodes', 1)",
-    "full(checkpoint, '_write', 4)",
-    "from safetensors import SafetensorError; full(adapters, 'save_file', 1, SafetensorError)",
+    "full(checkpoint, 'write_synced', 4)",
+    "full(adapters, 'write_synced', 1)",
     "full(run_folder.RunFolder, 'write', 1)",  # the metrics
     "full(loop, 'replace_text', 1)",  # the summary
 ]

@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from detente.errors import UserError
+from detente.files import write_synced
 from detente.learning.learner import Learner
 
 STATE, WHOLE = "state.json", "tensors.safetensors"  # the latter held all learners before each had a file
@@ -86,7 +87,7 @@ def write(folder: Path, state: TrainState) -> None:
         linked = name in unchanged and _linked(states[-1] / file, partial / file)
         files[name] = unchanged[name] if linked else _save(partial / file, tensors)
     counters = {key: value for key, value in vars(state).items() if key != "tensors"} | {"files": files}
-    _write(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
+    write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{state.iteration:06d}")
     remove_older(folder)
 
@@ -163,7 +164,7 @@ def _linked(old: Path, new: Path) -> bool:
 def _save(file: Path, tensors: Tensors) -> str:
     """Write a learner's tensors; returns their digest."""
     payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-    _write(file, payload)
+    write_synced(file, payload)
     return _sha256(payload)
 
 
@@ -195,10 +196,3 @@ def _tensors(learner: Learner) -> Tensors:
         for key, value in learner.optimizer.state.get(parameter, {}).items():
             result[f"optimizer/{i}/{key}"] = value
     return result
-
-
-def _write(path: Path, payload: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())

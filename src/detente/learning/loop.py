@@ -168,7 +168,7 @@ def keep(session: Session, folder: RunFolder, kept: dict[str, list[int]], iterat
 
 
 def remove_dropped(session: Session, folder: RunFolder, kept: dict[str, list[int]]) -> None:
-    """Remove the adapters that have left the pool; the newest checkpoint must know of it, as a resumed run needs what that names."""
+    """Remove the adapters that have left the pool, and that the newest checkpoint does not name: a resumed run needs those."""
     if session.config.opponents.max_kept is None:
         return
     for name, versions in kept.items():
