@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from peft import PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from detente import models
 from detente.errors import UserError
 from detente.learning import adapters
+from detente.learning.forward import adapter_parameters
 from detente.options import LoraOptions
 from detente.records import PolicyRef
 
@@ -165,3 +167,31 @@ def test_options_become_pefts_configuration():
     config = adapters.lora_config(LoraOptions(rank=16, alpha=24, targets=("q_proj", "v_proj")))
     assert (config.r, config.lora_alpha, config.lora_dropout, config.target_modules) == (16, 24, 0.0, {"q_proj", "v_proj"})
     assert adapters.lora_config(LoraOptions()).target_modules == "all-linear"
+
+
+@pytest.mark.parametrize(
+    ("config", "rank", "numbers"),
+    [
+        (LlamaConfig(hidden_size=96, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4), 8, 43_776),  # pocket
+        (
+            LlamaConfig(
+                hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3
+            ),
+            8,
+            2_442_240,
+        ),
+        (
+            Qwen2Config(
+                hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4
+            ),
+            32,
+            80_740_352,
+        ),
+    ],
+    ids=["pocket", "smollm2-135m", "Qwen2.5-7B"],
+)
+def test_an_adapter_has_the_size_that_docs_disk_says(config, rank, numbers):
+    with torch.device("meta"):
+        model = get_peft_model(AutoModelForCausalLM.from_config(config), adapters.lora_config(LoraOptions(rank=rank)))
+    assert sum(p.numel() for p in adapter_parameters(model, "default")) == numbers
+    assert f"{numbers:,}" in (Path(__file__).parents[2] / "docs" / "disk.md").read_text(encoding="utf-8")
