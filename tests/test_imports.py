@@ -158,3 +158,17 @@ def test_torch_stays_outside(names):
     code = f"import {names}, sys; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("names", "unneeded"),
+    [
+        ("detente.cli", ("rich", "pydantic", "omegaconf", "yaml", "asyncio")),
+        ("detente.config, detente.games, detente.policies", ("rich", "asyncio", "jinja2")),  # what a dry run takes
+        ("detente.api, detente.reports.transcript", ("jinja2", "starlette")),  # what play takes
+    ],
+)
+def test_commands_start_without_what_they_do_not_need(names, unneeded):
+    code = f"import {names}, sys; print([m for m in {unneeded} if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

@@ -104,6 +104,7 @@ class OpponentOptions(Options):
     scripted: float = Field(0.0, ge=0, le=1, description="share of episodes against scripted strategies")
     scripts: tuple[str, ...] = Field((), description="the scripted strategies to draw from")
     keep_every: int = Field(10, ge=1, description="a checkpoint is kept after every so many iterations")
+    max_kept: int | None = Field(None, ge=1, description="at most so many stay kept per learner, spread over the run (unset: all)")
     draw: Literal["episode", "group"] = Field("episode", description="whether a group mixes opponents or shares one")
     max_loaded: int = Field(28, ge=1, description="at most so many kept checkpoints take part in one iteration")
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from detente.config import parse_yaml
 from detente.files import in_use
 
 PLAYED = "played"  # where the games lie that a person played here
@@ -135,7 +136,7 @@ def _versions(folder: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=1024)
 def _options(path: Path, _: int) -> dict[str, Any]:
     """The options of a run; the second argument tells one state of the file from another."""
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return dict(parse_yaml(path.read_text(encoding="utf-8")))
 
 
 def _last(path: Path) -> dict[str, Any]:
