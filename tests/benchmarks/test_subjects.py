@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.__main__ import FULL, SHORT
-from benchmarks.tables import Table
 
 from benchmarks import disk, loop, scaling, startup, tables
+from benchmarks.__main__ import FULL, SHORT
+from benchmarks.tables import Table
 from detente.options import OpponentOptions
 
 ROOT = Path(__file__).parents[2]
