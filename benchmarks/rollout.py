@@ -16,7 +16,7 @@ from benchmarks.common import isolated, say
 from benchmarks.tables import Table, between, digits, show, size
 
 SIZES = {"trust_and_split": 64, "ipd": 128}  # episodes
-ON_A_CPU = {"trust_and_split": 4, "ipd": 16}  # of a model that is not tiny: the baseline takes minutes for these
+ON_A_CPU = {"trust_and_split": 8, "ipd": 16}  # of a model that is not tiny: the baseline takes minutes for these
 
 
 def rollout(

@@ -1,8 +1,15 @@
 """Benchmarks at sizes that take a moment, in this process."""
 
+from functools import partial
+
 import pytest
 
-from benchmarks import disk, loop, rollout, scaling, update
+from benchmarks import disk, flops, loop, rollout, scaling, update
+
+
+@pytest.fixture(autouse=True)
+def small_products(monkeypatch):
+    monkeypatch.setattr(flops, "product_peak", partial(flops.product_peak, size=256, repeats=3))
 
 
 @pytest.fixture

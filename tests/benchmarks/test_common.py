@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from benchmarks.common import Spent
 
 from benchmarks import common
+from benchmarks.common import Spent
 
 
 def test_variants_take_turns():

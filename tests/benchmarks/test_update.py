@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from benchmarks.padded import PaddedLearner, Setup, fitting
 
 from benchmarks import chats, steps, update
+from benchmarks.padded import PaddedLearner, Setup, fitting
 from detente.errors import UserError
 
 POCKET = Setup("pocket", "float32", "cpu", None)
