@@ -56,7 +56,7 @@ def summary(run):
 
 
 def played(run, iteration=1):
-    return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl")
+    return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl.gz")
 
 
 def sides(episodes, learner="main"):
@@ -75,7 +75,7 @@ def test_a_run_folder_holds_what_design_says(run):
         "checkpoint",
         "summary.json",
     }
-    assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl", "000004.jsonl"]
+    assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl.gz", "000004.jsonl.gz"]
     assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000002", "000004"]
     assert [p.name for p in (run / "checkpoint").iterdir()] == ["000004"]
     assert config.read(run / "config.yaml").opponents.keep_every == 2

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from detente import jsonl
 from detente.config import parse_yaml
 from detente.files import in_use
 
@@ -86,7 +87,7 @@ def is_arena(folder: Path) -> bool:
 
 def games(root: Path) -> list[Path]:
     """The saved games of a person, the newest last: their names begin with the time."""
-    return sorted((root / PLAYED).glob("*.jsonl")) if (root / PLAYED).resolve().is_relative_to(root) else []
+    return jsonl.files(root / PLAYED) if (root / PLAYED).resolve().is_relative_to(root) else []
 
 
 def relative(root: Path, path: Path) -> str:
