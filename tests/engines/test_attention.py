@@ -20,7 +20,9 @@ FOLLOW = {
 }
 OTHERS = {
     "capped scores": lambda: transformers.Gemma2Config(**GROUPED, head_dim=8),
-    "sinks": lambda: transformers.GptOssConfig(**GROUPED, head_dim=8, num_local_experts=2, rope_parameters={"rope_type": "default"}),
+    "sinks": lambda: transformers.GptOssConfig(
+        **GROUPED, head_dim=8, num_local_experts=2, rope_parameters={"rope_type": "default"}
+    ),
     "a state along the row": lambda: transformers.MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, **ENDS),
     "a state beside attention": lambda: transformers.FalconH1Config(
         **GROUPED, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8

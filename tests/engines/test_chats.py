@@ -37,7 +37,7 @@ def test_the_same_history_exactly_where_policy_and_tokens_are_the_same():
     for _ in range(40):
         chat = rng.choice(some)
         if rng.random() < 0.2:
-            chats.keep_what_starts(chat, chat.tokens[: rng.randint(1, 9)] + [7])
+            chats.keep_what_starts(chat, [*chat.tokens[: rng.randint(1, 9)], 7])
         else:
             chats.extend(chat, [rng.randrange(2)])
         for a in some:

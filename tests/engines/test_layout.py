@@ -24,9 +24,9 @@ class Dense:
     def attend(self, layer, piece, query, key, value, scale):
         """What the new tokens of a piece (H, n, D) get, and what its rows hold afterwards."""
         held = self.rows[layer].get(piece.row, [])[: piece.seen]
-        own = [(key[:, i], value[:, i]) for i in range(piece.count)]
+        own = [(key[:, i], value[:, i]) for i in range(piece.length)]
         outputs = []
-        for i in range(piece.count):
+        for i in range(piece.length):
             met = held + own[: i + 1]
             for head in range(query.shape[0]):
                 group = head * self.groups // query.shape[0]
@@ -35,7 +35,7 @@ class Dense:
         if piece.slot == piece.seen:
             for row in (piece.row, *piece.copies):
                 self.rows[layer][row] = self.rows[layer].get(row, [])[: piece.seen] + own
-        return torch.stack(outputs).view(piece.count, query.shape[0], -1)
+        return torch.stack(outputs).view(piece.length, query.shape[0], -1)
 
 
 def some_pieces(rng, lengths):
@@ -70,9 +70,9 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
     pool.reserve(9, 1)
     for step in range(12):
         pieces = some_pieces(rng, lengths) or [Piece(0, lengths[0], lengths[0], 1)]
-        pool.reserve(9, max(piece.slot + piece.count for piece in pieces))
+        pool.reserve(9, max(piece.slot + piece.length for piece in pieces))
         plan = PoolPlan(pool, pieces, CPU)
-        tokens = sum(piece.count for piece in pieces)
+        tokens = sum(piece.length for piece in pieces)
         scale = None if step % 2 else 0.3
         for layer in range(LAYERS):
             query, key, value = (torch.randn(1, n, tokens, SIZE) for n in (many, groups, groups))
@@ -80,7 +80,7 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
             assert found.shape == (1, tokens, many, SIZE)
             start, before = 0, [dict(rows) for rows in dense.rows]
             for piece in pieces:
-                part = slice(start, start := start + piece.count)
+                part = slice(start, start := start + piece.length)
                 shown = Dense(groups)
                 shown.rows = [dict(rows) for rows in before]
                 own = (query[0, :, part], key[0, :, part], value[0, :, part], scale or SIZE**-0.5)
@@ -91,7 +91,7 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
         for piece in pieces:
             if piece.slot == piece.seen:
                 for row in (piece.row, *piece.copies):
-                    lengths[row] = piece.slot + piece.count
+                    lengths[row] = piece.slot + piece.length
 
 
 def test_what_is_asked_aside_leaves_rows_as_they_are():

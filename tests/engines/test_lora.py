@@ -110,7 +110,7 @@ def test_bfloat16_against_float32():
 
 @pytest.mark.parametrize("has", [False, True])
 def test_bfloat16_where_the_processor_has_it_and_where_not(has, monkeypatch):
-    monkeypatch.setattr(lora, "_has_bfloat16", lambda: has)
+    monkeypatch.setattr(lora, "has_bfloat16", lambda device: has)
     x, weight, bias = (torch.randn(*shape).bfloat16() for shape in ((5, 7), (3, 7), (3,)))
     found = lora.product(x, weight, bias)
     assert lora.working(x) == (torch.bfloat16 if has else torch.float32)

@@ -21,7 +21,10 @@ from detente.errors import UserError
 from detente.records import PolicyRef
 
 # What an adapter's configuration says of its past, which nothing that it computes depends on when it is served.
-PROVENANCE = {"auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "init_lora_weights", "lora_dropout", "peft_version", "task_type"}
+PROVENANCE = {
+    *("auto_mapping", "base_model_name_or_path", "revision", "peft_version", "task_type"),
+    *("inference_mode", "init_lora_weights", "lora_dropout"),
+}
 
 
 class Adapters:
@@ -31,7 +34,7 @@ class Adapters:
         lora.use(model)
         self.model = model
         self.names: dict[PolicyRef, str] = {}
-        self._free: list[tuple[str, PeftConfig]] = []
+        self._free: list[tuple[str, Any]] = []
 
     def add(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
         """Serve a policy; ``weights`` are copied. ValueError if it is served already, UserError if the weights do not fit."""

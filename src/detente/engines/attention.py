@@ -51,8 +51,8 @@ def use(model: PreTrainedModel) -> None:
     if not follows:
         model.set_attn_implementation(before)
         raise UserError(
-            f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token to "
-            "token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
+            f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token "
+            "to token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
         )
 
 
@@ -71,7 +71,7 @@ class Apart:
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """One causal attention after the other."""
         chats = zip(*(states.split(tuple(self.lengths), dim=2) for states in (query, key, value)), strict=True)
-        found = [F.scaled_dot_product_attention(*chat, is_causal=True, scale=scale, enable_gqa=True) for chat in chats]
+        found = [F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True) for q, k, v in chats]
         return torch.cat(found, dim=2).transpose(1, 2)
 
 

@@ -1,6 +1,6 @@
 """A request on its way through the steps of the engine: its answer so far and what may follow.
 
-    Job ── asks (tokens that the model has not read) ── append (a token drawn, and those that the pattern forces) ──> generation
+Job ── asks (tokens that the model has not read) ── append (a token drawn, and those that the pattern forces) ──> generation
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
                 3 ▒▒▒▒▒▒         not in this pass
                 4 ▒▒nnnnnn     ─ another block
 
-Rows of old tokens (▒) are never copied. Neighbouring rows go through one call, with a mask that is made once per pass; to read a row for
-nothing, or to pad a few queries, costs less than one more call up to a point (``_divide``).
+Rows of old tokens (▒) are never copied. Neighbouring rows go through one call, with a mask that is made once per pass; to read a
+row for nothing, or to pad a few queries, costs less than one more call up to a point (``_divide``).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
     row: int
     seen: int
     slot: int
-    count: int
+    length: int
     copies: tuple[int, ...] = ()
 
 
@@ -77,7 +77,7 @@ class PoolPlan:
         self._masks: dict[tuple[int, torch.dtype], list[Tensor]] = {}
         columns, rows = _columns(pieces)
         self._blocks = _divide(((row, *rows[row]) for row in sorted(rows)), CALL.get(device.type, CALL["cuda"]))
-        counts = np.array([piece.count for piece in pieces])
+        counts = np.array([piece.length for piece in pieces])
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         slots = np.repeat([piece.slot for piece in pieces], counts) + within
         order = np.repeat(_places(pieces, self._blocks), counts) + np.repeat(columns, counts) + within
@@ -141,7 +141,8 @@ class PoolPlan:
 
     def _mask(self, start: int, end: int, span: int, dtype: torch.dtype) -> Tensor:
         """(end - start, span) for these queries."""
-        seen, slot, first = (self._indices(column[start:end, None]) for column in (self._table.seen, self._table.slot, self._table.first))
+        columns = (self._table.seen, self._table.slot, self._table.first)
+        seen, slot, first = (self._indices(column[start:end, None]) for column in columns)
         key = torch.arange(span, device=self._device)
         met = (key < seen) | ((key >= first) & (key <= slot))
         return torch.zeros(met.shape, dtype=dtype, device=self._device).masked_fill_(~met, float("-inf"))
@@ -170,7 +171,7 @@ def _columns(pieces: Sequence[Piece]) -> tuple[NDArray[np.int64], dict[int, tupl
     starts, rows = np.zeros(len(pieces), dtype=np.int64), dict[int, tuple[int, int]]()
     for i, piece in enumerate(pieces):
         starts[i], length = rows.get(piece.row, (0, 0))
-        rows[piece.row] = (int(starts[i]) + piece.count, max(length, piece.slot + piece.count))
+        rows[piece.row] = (int(starts[i]) + piece.length, max(length, piece.slot + piece.length))
     return starts, rows
 
 

@@ -64,7 +64,7 @@ class Passes:
             groups.setdefault(key, []).append(i)
         chosen = [[asks[i] for i in group] for group in groups.values()]
         pieces = _pieces(chosen)
-        self.pool.reserve(self.pool.rows, max(piece.slot + piece.count for piece in pieces))
+        self.pool.reserve(self.pool.rows, max(piece.slot + piece.length for piece in pieces))
         adapters = [names[group[0].chat.policy] for group in chosen]
         hidden = self._hidden([group[0] for group in chosen], pieces, adapters)
         of = [0] * len(asks)
@@ -88,7 +88,7 @@ class Passes:
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         device = base.get_input_embeddings().weight.device
         ids = torch.tensor([token for ask in asks for token in ask.tokens], device=device)
-        counts = [piece.count for piece in pieces]
+        counts = [piece.length for piece in pieces]
         positions = torch.tensor([ask.seen + i for ask in asks for i in range(len(ask.tokens))], device=device)
         plan = PoolPlan(self.pool, pieces, device)
         with lora.mixed(_parts(adapters, counts)):

@@ -57,7 +57,7 @@ class Sampler:
         waiting = []
         if wide:
             waiting.append(self._wide(logits(None), [draws[i] for i in wide]))
-        columns = _union([*(draws[i].mask.tokens for i in narrow), *(look.tokens for look in looks)])  # type: ignore[union-attr]
+        columns = _union([*(_few(draws[i].mask) for i in narrow), *(look.tokens for look in looks)])
         if len(columns):
             waiting.append(logits(torch.from_numpy(columns).to(self._device)).double())
         told = torch.cat([tensor.flatten() for tensor in waiting]).cpu().numpy()
@@ -117,7 +117,7 @@ def _narrow(scores: NDArray[np.float64], columns: NDArray[np.int64], draws: Sequ
     rows, of = _distinct([(draw.state, draw.mask, draw.temperature) for draw in draws])
     tables = []
     for state, mask, temperature in rows:
-        tokens = mask.tokens  # type: ignore[union-attr]
+        tokens = _few(mask)
         logits = scores[state, np.searchsorted(columns, tokens)] / temperature
         weights = np.exp(logits - logits.max())
         upto = weights.cumsum()
@@ -125,9 +125,16 @@ def _narrow(scores: NDArray[np.float64], columns: NDArray[np.int64], draws: Sequ
     found = []
     for draw, row in zip(draws, of, strict=True):
         tokens, upto, logprobs = tables[row]
-        at = min(np.searchsorted(upto, draw.uniform * upto[-1], side="right"), np.searchsorted(upto, upto[-1]))
+        at = min(int(np.searchsorted(upto, draw.uniform * upto[-1], side="right")), int(np.searchsorted(upto, upto[-1])))
         found.append((int(tokens[at]), float(logprobs[at])))
     return found
+
+
+def _few(mask: Mask | None) -> NDArray[np.int64]:
+    """The tokens that a mask of few allows."""
+    if mask is None or mask.tokens is None:
+        raise ValueError("the mask allows more than a few tokens")
+    return mask.tokens
 
 
 def _distinct(items: Sequence[Item]) -> tuple[list[Item], list[int]]:

@@ -1,6 +1,6 @@
 """One token for every job: a pass over what the model has not read, then draws.
 
-    jobs ──> asks (answers, and likely ways to a choice that they did not take) ──> pass ──> scores ──> weigh ways, append tokens
+jobs ──> asks (answers, and likely ways to a choice that they did not take) ──> pass ──> scores ──> weigh ways, append tokens
 """
 
 from __future__ import annotations

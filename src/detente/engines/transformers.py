@@ -43,7 +43,8 @@ class TransformersEngine:
     """
 
     def __init__(self, model: PeftModel | PreTrainedModel, tokenizer: Any, end_tokens: Sequence[int]) -> None:
-        attention.use(model.get_base_model() if isinstance(model, PeftModel) else model)
+        base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        attention.use(base)
         self.adapters = Adapters(model)
         self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
