@@ -23,8 +23,8 @@ lint: .venv/installed-dev ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-dev ## run every benchmark
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: .venv/installed-dev ## measure speed and memory; ARGS="update --help" for one subject
+	$(BIN)/python -m benchmarks $(ARGS)
 
 browser: ## install the browser that the tests of pages use (Debian and its kin)
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then echo "Chromium is here."; \

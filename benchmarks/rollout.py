@@ -1,95 +1,166 @@
-"""Rollout speed, as a ratio: our engine against the common way, both in this process and interleaved.
+"""The rollout: the in-process engine against ``generate`` on whole chats (generate.py), on the same games.
 
-    python benchmarks/rollout.py [--model pocket] [--episodes 32] [--repeats 5]
-
-Baseline, written here: every turn runs the whole chats through the model again, left-padded, without a cache kept between
-turns, and draws one label per chat from the last logits. Ours: `detente.rollout` with the in-process engine. The games and
-prompts are the same.
+episodes by either ── interleaved ──> seconds, tokens per second, and the mean length of answers, which must be alike
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-import torch
+import typer
 
-from detente import games, models
-from detente.engines.transformers import TransformersEngine
-from detente.options import AnswerOptions
-from detente.players.chat import ChatFormat
-from detente.policies import Policies
-from detente.records import PolicyRef
-from detente.rollout import Match, play_matches
+from benchmarks import common
+from benchmarks.common import isolated, say
+from benchmarks.tables import Table, between, digits, show, size
 
-
-def ours(policies: Policies, game, episodes: int) -> float:
-    """Seconds for self-play of the base model."""
-    base = PolicyRef("base", "base")
-    seats = range(game.num_players)
-    matches = [
-        Match(game, i, [policies.player(base, chat=f"{i}/{s}", seed=2 * i + s) for s in seats], index=i) for i in range(episodes)
-    ]
-    start = time.perf_counter()
-    play_matches(matches)
-    return time.perf_counter() - start
+SIZES = {"trust_and_split": 64, "ipd": 128}  # episodes
+ON_A_CPU = {"trust_and_split": 8, "ipd": 16}  # of a model that is not tiny: the baseline takes minutes for these
 
 
-@torch.inference_mode()
-def baseline(base: models.LanguageModel, chat: ChatFormat, game, episodes: int) -> float:
-    """Seconds for the same with whole chats every turn."""
-    generator = torch.Generator().manual_seed(0)
-    labels = [base.tokenizer.encode(f"<{label}>", add_special_tokens=False) for label in game.labels]
-    decisive = next(i for i in range(len(labels[0])) if labels[0][i] != labels[1][i])
-    start = time.perf_counter()
-    chats: list[list[list[int]]] = [[[] for _ in range(2)] for _ in range(episodes)]
-    last: list[list[int]] = [[0, 0] for _ in range(episodes)]
-    pad = base.tokenizer.pad_token_id or 0
-    for turn in range(game.rounds):
-        rows = []
-        for e in range(episodes):
-            for s in range(2):
-                text = PROMPTS[s] if turn == 0 else f"The other player picked <{game.labels[last[e][1 - s]]}>. Your label?"
-                answer = [*labels[last[e][s]], *chat.end_tokens[:1]] if turn else []
-                chats[e][s] += [*answer, *(chat.reply(text, answer) if turn else chat.opening(text))]
-                rows.append([*chats[e][s], *labels[0][:decisive]])
-        width = max(map(len, rows))
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        logits = base.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1).logits[:, -1]
-        two = logits[:, [label[decisive] for label in labels]].float().softmax(-1)
-        picks = torch.multinomial(two, 1, generator=generator)[:, 0].tolist()
-        last = [picks[2 * e : 2 * e + 2] for e in range(episodes)]
-    return time.perf_counter() - start
+def rollout(
+    model: Annotated[list[str], typer.Option(help="Base models.")] = ["pocket", "smollm2-135m"],  # noqa: B006
+    game: Annotated[list[str], typer.Option(help="trust_and_split, ipd; presets.")] = list(SIZES),  # noqa: B006
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (unset: bfloat16 on a GPU).")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads of torch (unset: torch decides).")] = None,
+    repeats: Annotated[int, typer.Option(help="Rollouts of each variant that are timed.")] = 5,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes (0: 64 of trust_and_split, 128 of ipd; fewer where a CPU runs a big model).")
+    ] = 0,
+    rounds: Annotated[int, typer.Option(help="Rounds of each.")] = 10,
+    rank: Annotated[int, typer.Option(help="Of the LoRA adapter that plays.")] = 16,
+    json: Annotated[Path | None, typer.Option(help="Where the figures go.")] = None,
+) -> None:
+    """Playing episodes, against a generation call per turn."""
+    where = common.default_device(device)
+    number = dtype or ("bfloat16" if common.on_cuda(where) else "float32")
+    rows = []
+    for name in model:
+        for preset in game:
+            small = name == "pocket" or common.on_cuda(where)
+            count = episodes or (SIZES if small else ON_A_CPU).get(preset, 16)
+            say(f"rollout, {preset}, {name}, {number}: {count} episodes of {rounds} rounds")
+            rows.append(isolated(measured, preset, name, number, where, threads, repeats, count, rounds, rank))
+    show(common.save("rollout", where, {"rows": rows}, json, threads))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Rollout speed as a ratio.")
-    parser.add_argument("--model", default="pocket")
-    parser.add_argument("--episodes", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    game, base = games.make("ipd"), models.load(given.model)
-    chat = ChatFormat(base.tokenizer)
-    policies = Policies(game, AnswerOptions())
-    policies.use(base, TransformersEngine(base.model, base.tokenizer, chat.end_tokens))
-    times = [(baseline(base, chat, game, given.episodes), ours(policies, game, given.episodes)) for _ in range(given.repeats)]
-    theirs, own = (statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{given.model}, {given.episodes} episodes of {game.rounds} rounds, one thread, median of {given.repeats}")
-    print(f"baseline {theirs:.2f} s   ours {own:.2f} s   ratio {theirs / own:.1f}")
+def measured(
+    preset: str, model: str, dtype: str, device: str, threads: int | None, repeats: int, episodes: int, rounds: int, rank: int
+) -> dict[str, Any]:
+    """Both variants in this process."""
+    from benchmarks.chats import open_on
+
+    common.prepare(threads)
+    session = open_on(preset, model, dtype, device, rank=rank, more=[f"game.rounds={rounds}", "episodes=2", "group_size=2"])
+    players = {"ours": ours(session), "baseline": baseline(session)}
+    played: dict[str, list[Any]] = {name: [] for name in players}
+
+    def run(name: str) -> Callable[[], None]:
+        return lambda: played[name].append(players[name](episodes, len(played[name])))
+
+    for play in players.values():
+        play(1, -1)  # what is loaded or compiled when it is first needed
+    spent = common.interleaved({name: run(name) for name in players}, repeats, device)
+    return {
+        "game": preset,
+        "model": model,
+        "dtype": dtype,
+        "episodes": episodes,
+        "rounds": rounds,
+        "rank": rank,
+        "max_tokens": session.config.answer.max_tokens,
+        "variants": {
+            name: common.seconds(times)
+            | {"peak_bytes": max(one.peak for one in times)}
+            | answers(played[name], [one.wall for one in times])
+            for name, times in spent.items()
+        },
+        "ratio": common.ratio(spent["baseline"], spent["ours"]),
+    }
 
 
-def _prompts() -> list[str]:
-    import random
-
-    game = games.make("ipd")
-    state = game.reset(random.Random(0))
-    return [game.observe(state, seat).text for seat in range(2)]
+Play = Callable[[int, int], list[Any]]  # number of episodes, seed -> episodes
 
 
-PROMPTS = _prompts()
+def ours(session: Any) -> Play:
+    """Self-play of the learner through our engine."""
+    from benchmarks import chats
 
-if __name__ == "__main__":
-    main()
+    session.publish()
+    return lambda episodes, seed: chats.play(session, episodes, seed=seed)
+
+
+def baseline(session: Any) -> Play:
+    """The same players, answered by ``generate``; the model is another copy with the same adapter, wrapped by PEFT alone."""
+    from dataclasses import replace
+
+    from benchmarks import chats
+    from benchmarks.generate import GenerateEngine
+    from detente import models
+    from detente.players.chat import ChatFormat
+    from detente.policies import Policies
+
+    config = session.config
+    base = models.load(config.model, dtype=config.dtype, device=config.device)
+    ends = ChatFormat(base.tokenizer).end_tokens
+    model = _adapted(base.model, session)
+    policies = Policies.of(config)
+    policies.use(base, GenerateEngine(model, base.tokenizer, ends))  # type: ignore[arg-type]
+    other = replace(session, policies=policies)
+    return lambda episodes, seed: chats.play(other, episodes, seed=seed)
+
+
+def _adapted(model: Any, session: Any) -> Any:
+    from peft import get_peft_model, set_peft_model_state_dict
+
+    adapted = get_peft_model(model, session.model.peft_config["main"], adapter_name="main").eval()
+    set_peft_model_state_dict(adapted, dict(session.learners["main"].weights()), adapter_name="main")
+    return adapted
+
+
+def answers(repeats: Sequence[Sequence[Any]], wall: Sequence[float]) -> dict[str, float]:
+    """How much was read and written: means over all repeats; tokens per second counts generated tokens alone."""
+    turns = [turn for episodes in repeats for episode in episodes for turn in episode.turns()]
+    generated = sum(len(turn.completion.tokens) for turn in turns)
+    found = {
+        "turns": len(turns) / len(repeats),
+        "prompt_tokens": sum(len(turn.completion.prompt_tokens) for turn in turns) / len(repeats),
+        "generated_tokens": generated / len(repeats),
+        "tokens_per_s": generated / sum(wall),
+        "valid": sum(turn.valid for turn in turns) / len(turns),
+    }
+    for phase in ("message", "decision"):
+        lengths = [len(turn.completion.tokens) for turn in turns if turn.phase == phase]
+        if lengths:
+            found[f"{phase}_tokens"] = sum(lengths) / len(lengths)
+    return found
+
+
+def tables(figures: dict[str, Any]) -> list[Table]:
+    """Speed, and whether both did the same work."""
+    rows = []
+    for row in figures["rows"]:
+        own, plain = row["variants"]["ours"], row["variants"]["baseline"]
+        lengths = [f"{_length(one, 'message')}, {_length(one, 'decision')}" for one in (own, plain)]
+        rows.append([
+            f"{row['game']}, {row['model']}, {row['dtype']}",
+            f"{row['episodes']} x {row['rounds']}",
+            between(own["wall_s"]),
+            between(plain["wall_s"]),
+            between(row["ratio"]),
+            digits(own["tokens_per_s"]),
+            digits(plain["tokens_per_s"]),
+            lengths[0],
+            lengths[1],
+            size(own["peak_bytes"]),
+            size(plain["peak_bytes"]),
+        ])  # fmt: skip
+    columns = ["rollout", "episodes x rounds", "ours, s", "baseline, s", "times as fast", "ours, tokens/s", "baseline, tokens/s"]
+    more = ["ours, tokens per message, decision", "baseline, the same", "ours, peak memory", "baseline, peak memory"]
+    return [Table("Seconds per rollout, median (least to greatest)", [*columns, *more], rows)]
+
+
+def _length(found: dict[str, float], phase: str) -> str:
+    return digits(found[f"{phase}_tokens"]) if f"{phase}_tokens" in found else "-"

@@ -168,7 +168,7 @@ def test_runs_that_are_asked_for_something_else(words, sentence, command, run, t
 
 
 DAMAGE = {
-    "checkpoint cut short": ("checkpoint/000002/tensors.safetensors", lambda path: os.truncate(path, 900), "is damaged"),
+    "checkpoint cut short": ("checkpoint/000002/main.safetensors", lambda path: os.truncate(path, 900), "is damaged"),
     "checkpoint state": ("checkpoint/000002/state.json", lambda path: path.write_text('{"iteration": '), "is damaged"),
     "adapter": (
         "adapters/main/000002/adapter_model.safetensors",

@@ -152,3 +152,21 @@ def test_smollm2_answers_in_english_and_ends_its_turn():
             prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False, eos_token_id=list(chat.end_tokens)
         )
     assert loaded.tokenizer.decode(tokens[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("told", "dtype"), [({"avx2": True, "avx512_bf16": False}, "float32"), ({"avx512_bf16": True}, "bfloat16")]
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(tiny_model, monkeypatch, told, dtype):
+    from detente.engines import lora
+
+    lora.has_bfloat16.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    try:
+        loaded = models.load(tiny_model, dtype="auto", device="cpu")
+        assert str(loaded.model.dtype) == f"torch.{dtype}"
+        x = torch.ones(1, dtype=torch.bfloat16)
+        assert lora.working(x) == getattr(torch, dtype)  # where there are no instructions for it, products are taken in float32
+        assert lora.working(x.float()) == torch.float32
+    finally:
+        lora.has_bfloat16.cache_clear()

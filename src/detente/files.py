@@ -20,13 +20,18 @@ LOCK = ".lock"
 PATIENCE_S = 0.5  # for which a lock may be another's: who asks whether a folder is in use holds it for a moment
 
 
+def write_synced(path: Path, payload: bytes) -> None:
+    """Write a file, and return when it is on the disk: what names it later must not outlive it where the power fails."""
+    with path.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(partial, text.encode())
     partial.replace(path)
 
 

@@ -43,7 +43,10 @@ class LanguageModel:
 
 
 def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LanguageModel:
-    """Load a model in evaluation mode; raises UserError where there is none, or none that chats, or no such device."""
+    """Load a model in evaluation mode; raises UserError where there is none, or none that chats, or no such device.
+
+    ``dtype`` is "float32", "bfloat16", or "auto" for bfloat16 where the device multiplies it by itself and float32 elsewhere.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -51,6 +54,10 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     source = _source(name)
     tokenizer = _tokenizer(name, source)
     ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
+    if dtype == "auto":
+        from detente.engines.lora import has_bfloat16
+
+        dtype = "bfloat16" if has_bfloat16(where) else "float32"
     options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     model = _load(name, source, AutoModelForCausalLM.from_pretrained, **options)
     # What is saved with adapters: the name, not the folder of this machine.

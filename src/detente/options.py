@@ -81,7 +81,11 @@ class OptimizerOptions(Options):
     lr: float = Field(3e-6, gt=0, description="learning rate")
     lr_final: float | None = Field(None, ge=0, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
-    micro_batch_tokens: int = Field(4096, ge=1, description="tokens, padding included, in one forward and backward pass")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 2 GB)",
+    )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
 
 
@@ -100,6 +104,7 @@ class OpponentOptions(Options):
     scripted: float = Field(0.0, ge=0, le=1, description="share of episodes against scripted strategies")
     scripts: tuple[str, ...] = Field((), description="the scripted strategies to draw from")
     keep_every: int = Field(10, ge=1, description="a checkpoint is kept after every so many iterations")
+    max_kept: int | None = Field(None, ge=1, description="at most so many stay kept per learner, spread over the run (unset: all)")
     draw: Literal["episode", "group"] = Field("episode", description="whether a group mixes opponents or shares one")
     max_loaded: int = Field(28, ge=1, description="at most so many kept checkpoints take part in one iteration")
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")

@@ -23,8 +23,6 @@ from detente.options import AnswerOptions, RemoteOptions
 from detente.players import axelrod_library
 from detente.players.address import PREFIX
 from detente.players.base import Player
-from detente.players.human import Human
-from detente.players.remote import Remotes
 from detente.players.scripted import scripted, scripted_names
 from detente.records import PolicyRef
 
@@ -71,6 +69,8 @@ class Policies:
         remote: RemoteOptions = RemoteOptions(),  # noqa: B008 (frozen)
     ) -> None:
         self.game, self.answer, self.dtype, self.device = game, answer, dtype, device
+        from detente.players.remote import Remotes
+
         self.remote = Remotes(answer, remote)
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
         self.hosts: list[Host] = []  # the first one serves whoever was not asked for by name: a run's learners
@@ -119,6 +119,8 @@ class Policies:
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         """A player for one seat of one episode."""
         if policy.kind == "human":
+            from detente.players.human import Human
+
             return Human()
         if policy.kind == "script":
             make = axelrod_library.axelrod_player if policy.name.startswith(axelrod_library.PREFIX) else scripted

@@ -3,17 +3,20 @@
     Episode ── rounds ──> Round ── turns ──> Turn          (one match, one reward per player, one answer)
 
 An episode is written once; training, evaluation, reports and pages read it and never ask the run. Everything here is a
-frozen dataclass of plain values that goes to JSON and back unchanged. Standard library only.
+frozen dataclass of plain values that goes to JSON and back unchanged.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import orjson
+
+from detente import jsonl
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 
@@ -115,12 +118,16 @@ class Episode:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return self.to_line().decode().rstrip("\n")
+
+    def to_line(self) -> bytes:
+        """The same as it stands in a file, newline included. Numbers of a game may be NumPy's."""
+        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
 
     @staticmethod
-    def from_json(line: str) -> Episode:
+    def from_json(line: str | bytes) -> Episode:
         """The inverse of ``to_json``."""
-        data = json.loads(line)
+        data = orjson.loads(line)
         data["policies"] = tuple(PolicyRef(**p) for p in data["policies"])
         data["learners"] = tuple(data["learners"])
         data["rounds"] = tuple(_round(r) for r in data["rounds"])
@@ -141,10 +148,8 @@ def _turn(data: dict[str, Any]) -> Turn:
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
-    """Write one JSON line per episode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(episode.to_json() + "\n" for episode in episodes)
+    """Write one JSON line per episode, compressed where the file's name ends in .gz."""
+    jsonl.write(path, (episode.to_line() for episode in episodes))
 
 
 @contextmanager
@@ -159,9 +164,7 @@ def episode_writer(path: Path) -> Iterator[Callable[[Episode], None]]:
 
     def write(index: int) -> None:
         nonlocal mode
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open(mode, encoding="utf-8") as file:
-            file.write(waiting.pop(index).to_json() + "\n")
+        jsonl.write(path, [waiting.pop(index).to_line()], mode)
         mode = "a"
 
     def take(episode: Episode) -> None:
@@ -179,6 +182,5 @@ def episode_writer(path: Path) -> Iterator[Callable[[Episode], None]]:
 
 
 def read_episodes(path: Path) -> list[Episode]:
-    """Read what ``write_episodes`` wrote."""
-    with path.open(encoding="utf-8") as file:
-        return [Episode.from_json(line) for line in file if line.strip()]
+    """Read what ``write_episodes`` wrote, plain or compressed."""
+    return [Episode.from_json(line) for line in jsonl.lines(path) if line.strip()]

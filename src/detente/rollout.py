@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from detente.games.base import Game, Observation
 from detente.players.base import Player
 from detente.records import Episode, PolicyRef, Round, Turn
+from detente.together import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Match:
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
     """Play one match to its end. Players that act at once answer concurrently and see nothing of each other's answer."""
     game, players = match.game, match.players
-    state = game.reset(random.Random(match.seed))
+    state, seats = game.reset(random.Random(match.seed)), range(game.num_players)
     untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
     rounds: list[Round] = []
     turns: list[Turn] = []
@@ -42,8 +43,9 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     try:
         while not done:
             acting = game.to_act(state)
-            seen = _observe(game, state, untold)
-            turns_now = await asyncio.gather(*(_turn(game, state, p, players[p], seen[p]) for p in acting))
+            seen = [_told(game.observe(state, p), untold[p]) for p in seats]
+            untold = [observation.text for observation in seen]
+            turns_now = await together([_turn(game, state, p, players[p], seen[p]) for p in acting])
             for turn in turns_now:
                 untold[turn.player] = ""
             turns += turns_now
@@ -71,14 +73,9 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     )
 
 
-def _observe(game: Game, state: Any, untold: list[str]) -> Mapping[int, Observation]:
-    """Tell every player what is new; who waits keeps it for its next turn. Returns what each player would answer to."""
-    seen = {}
-    for player in range(game.num_players):
-        new = game.observe(state, player)
-        untold[player] = "\n".join(filter(None, (untold[player], new.text)))
-        seen[player] = replace(new, text=untold[player])
-    return seen
+def _told(new: Observation, before: str) -> Observation:
+    """The observation with what the player was told while it waited."""
+    return replace(new, text=f"{before}\n{new.text}" if new.text else before) if before else new
 
 
 async def _turn(game: Game, state: Any, seat: int, player: Player, observation: Observation) -> Turn:

@@ -1,5 +1,6 @@
 """Cross-play: exact cells of scripts (SPEC 1.7), both seats, resume after a kill, and what is refused."""
 
+import gzip
 import json
 import shutil
 import time
@@ -68,7 +69,7 @@ def test_scripts_in_trust_and_split(tmp_path):
 
 def test_both_seats_and_common_game_seeds(tmp_path):
     play(tmp_path, ["greedy", "welfare"], "trust_and_split")
-    tables = {path.stem: read_episodes(path) for path in (tmp_path / "episodes").iterdir()}
+    tables = {path.name.partition(".")[0]: read_episodes(path) for path in (tmp_path / "episodes").iterdir()}
     assert sorted(tables) == ["0-0", "0-1", "1-0", "1-1"]
     assert [policy.name for policy in tables["1-0"][0].policies] == ["welfare", "greedy"]
     seeds = [[episode.seed for episode in episodes] for episodes in tables.values()]
@@ -143,23 +144,45 @@ def test_killed_and_started_again_it_ends_the_same(tmp_path, small_run, command)
     killed.kill()
     assert killed.wait() == -9
     finished = sorted(path.name for path in (tmp_path / "killed" / "episodes").iterdir())
-    assert "0-0.jsonl" in finished
-    assert "1-2.jsonl" not in finished
+    assert "0-0.jsonl.gz" in finished
+    assert "1-2.jsonl.gz" not in finished
     (tmp_path / "killed" / "episodes" / "1-2.partial").write_text('{"game": ')  # what a crash in the middle of a table leaves
     again = command(*words, "--out", tmp_path / "killed")
     assert again.wait() == 0, again.err
-    assert f"{len([n for n in finished if n.endswith('.jsonl')])} of 9 tables are there already" in again.out
+    assert f"{len([n for n in finished if n.endswith('.jsonl.gz')])} of 9 tables are there already" in again.out
     assert listing(tmp_path / "killed") == listing(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("damage", ["", '{"game":\n', None])
-def test_a_damaged_table_is_played_again(tmp_path, damage):
+DAMAGE = {
+    "empty": lambda whole: b"",
+    "something else": lambda whole: b'{"game":\n',
+    "cut short": lambda whole: whole[:-100],
+    "other bytes": lambda whole: whole[:50] + b"??" + whole[52:],
+    "an episode less": lambda whole: gzip.compress(b"".join(gzip.decompress(whole).splitlines(keepends=True)[:-1])),
+    "an episode less, not compressed": lambda whole: b"".join(gzip.decompress(whole).splitlines(keepends=True)[:-1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["0-1.jsonl.gz", "0-1.jsonl"], ids=["as it is", "as it was before files were compressed"])
+def test_a_damaged_table_is_played_again(tmp_path, damage, name):
     first = play(tmp_path, ["tit_for_tat", "extort"])
-    path = tmp_path / "episodes" / "0-1.jsonl"
-    whole = path.read_text()
-    path.write_text("".join(whole.splitlines(keepends=True)[:-1]) if damage is None else damage)
+    before = listing(tmp_path)
+    path = (tmp_path / "episodes" / "0-1.jsonl.gz").rename(tmp_path / "episodes" / name)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
     assert play(tmp_path, ["tit_for_tat", "extort"]) == first
-    assert path.read_text() == whole
+    assert listing(tmp_path) == before
+
+
+def test_tables_that_were_played_before_files_were_compressed_are_kept(tmp_path, monkeypatch):
+    first = play(tmp_path, ["tit_for_tat", "random"])
+    for path in (tmp_path / "episodes").iterdir():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    before = listing(tmp_path)
+    monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
+    assert play(tmp_path, ["tit_for_tat", "random"]) == first
+    assert listing(tmp_path) == before
 
 
 def test_a_finished_arena_plays_nothing_again(tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
     assert json.loads((tmp_path / "run" / "best_response.json").read_text()) == found
     assert [row["iteration"] for row in found["curve"]] == [1, 2]
     for row in found["curve"]:
-        episodes = read_episodes(tmp_path / "run" / "episodes" / f"{row['iteration']:06d}.jsonl")
+        episodes = read_episodes(tmp_path / "run" / "episodes" / f"{row['iteration']:06d}.jsonl.gz")
         for side, seat in (("responder", 0), ("agent", 1)):
             assert row[side]["mean"] == pytest.approx(sum(e.mean_reward(seat) for e in episodes) / len(episodes))
             assert row[side]["low"] <= row[side]["mean"] <= row[side]["high"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -122,6 +124,56 @@ def test_a_last_line_that_only_lacks_its_newline_is_whole(run):
     cut(run / "metrics.jsonl", -1)
     found = export([run])
     assert (found.unfinished, [table.rows for table in found.tables]) == ((), [60, 6, 3])
+
+
+def pack(run: Path) -> Path:
+    """Compress the files of the run, as runs have them; the path of the last one."""
+    for path in (run / "episodes").glob("*.jsonl"):
+        path.with_suffix(".jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return run / "episodes" / "000011.jsonl.gz"
+
+
+def test_compressed_files_give_the_same_tables(run):
+    export([run])
+    names = ("turns", "episodes", "metrics")
+    plain = {name: rows(run / "export" / f"{name}.parquet") for name in names}
+    pack(run)
+    seen: list[tuple[int, int]] = []
+    assert export([run], None, lambda done, total: seen.append((done, total))).unfinished == ()
+    for name in names:
+        same = [
+            row | ({"file": row["file"].removesuffix(".gz")} if "file" in row else {})
+            for row in rows(run / f"export/{name}.parquet")
+        ]
+        assert same == plain[name]
+    assert {row["file"] for row in rows(run / "export" / "turns.parquet")} == {
+        f"episodes/{n}.jsonl.gz" for n in ("000001", "000011")
+    }
+    size = sum(path.stat().st_size for path in [*run.glob("episodes/*.jsonl.gz"), run / "metrics.jsonl"])
+    assert seen == sorted(seen)
+    assert seen[-1] == (size, size)
+
+
+@pytest.mark.parametrize("end", [5, 300, -1])
+def test_a_compressed_file_of_a_killed_run_is_read_as_far_as_it_goes(end, run, capsys):
+    path = pack(run)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:end])
+    complete = zlib.decompressobj(wbits=31).decompress(whole[:end]).count(b"\n")
+    assert cli.main(["export", str(run)]) == 0
+    assert f"Left out the unfinished last line of {path}\n" in capsys.readouterr().out
+    assert len(rows(run / "export" / "episodes.parquet")) == 2 * (1 + complete)
+
+
+def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run, capsys):
+    path = pack(run)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + b"????" + whole[-4:])
+    assert cli.main(["export", str(run)]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"{path} cannot be unpacked after line 2; mend or remove it to export the rest.\n"
+    assert (said.out, (run / "export").exists()) == ("", False)
 
 
 @pytest.mark.parametrize(

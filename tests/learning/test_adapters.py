@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from peft import PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from detente import models
 from detente.errors import UserError
 from detente.learning import adapters
+from detente.learning.forward import adapter_parameters
 from detente.options import LoraOptions
 from detente.records import PolicyRef
 
@@ -65,6 +67,11 @@ def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_
     assert (config["base_model_name_or_path"], config["inference_mode"]) == ("pocket", True)
 
 
+def test_whoever_may_read_the_folder_may_read_the_weights(saved):
+    _, folder = saved
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_saving_leaves_the_model_as_it_was(saved):
     run, _ = saved
     config = run.model.peft_config["main"]
@@ -112,7 +119,7 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(adapters, "save_file", full)
+    monkeypatch.setattr(adapters, "write_synced", full)
     with pytest.raises(OSError, match="No space"):
         adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
     assert adapters.versions_in(folder.parent) == []
@@ -120,6 +127,25 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
     adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
     assert adapters.versions_in(folder.parent) == [7]
     assert not folder.with_name("000007.partial").exists()
+
+
+def test_an_interrupted_removal_leaves_no_version(saved, monkeypatch):
+    _, folder = saved
+    rmtree = shutil.rmtree
+
+    def stopped(path, **options):
+        if path.exists():
+            raise KeyboardInterrupt
+        rmtree(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(adapters.shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            adapters.remove(folder)
+    assert adapters.versions_in(folder.parent) == []
+    folder.mkdir()
+    adapters.remove(folder)
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_finding_a_version_in_a_run(tmp_path):
@@ -141,3 +167,31 @@ def test_options_become_pefts_configuration():
     config = adapters.lora_config(LoraOptions(rank=16, alpha=24, targets=("q_proj", "v_proj")))
     assert (config.r, config.lora_alpha, config.lora_dropout, config.target_modules) == (16, 24, 0.0, {"q_proj", "v_proj"})
     assert adapters.lora_config(LoraOptions()).target_modules == "all-linear"
+
+
+@pytest.mark.parametrize(
+    ("config", "rank", "numbers"),
+    [
+        (LlamaConfig(hidden_size=96, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4), 8, 43_776),  # pocket
+        (
+            LlamaConfig(
+                hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3
+            ),
+            8,
+            2_442_240,
+        ),
+        (
+            Qwen2Config(
+                hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4
+            ),
+            32,
+            80_740_352,
+        ),
+    ],
+    ids=["pocket", "smollm2-135m", "Qwen2.5-7B"],
+)
+def test_an_adapter_has_the_size_that_docs_disk_says(config, rank, numbers):
+    with torch.device("meta"):
+        model = get_peft_model(AutoModelForCausalLM.from_config(config), adapters.lora_config(LoraOptions(rank=rank)))
+    assert sum(p.numel() for p in adapter_parameters(model, "default")) == numbers
+    assert f"{numbers:,}" in (Path(__file__).parents[2] / "docs" / "disk.md").read_text(encoding="utf-8")

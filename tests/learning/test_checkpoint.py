@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from detente.errors import UserError
+from detente.learning import checkpoint
 from detente.learning.checkpoint import TrainState, capture, read_newest, restore, write
 
 KEPT = {"main": [10, 20], "other": []}
@@ -33,7 +35,8 @@ def step(one):
 
 
 def state(iteration, seed=0, steps=3):
-    return capture(iteration, {"main": learner(seed, steps), "other": learner(seed + 1)}, KEPT)
+    """A version names the tensors, so another seed goes with other steps."""
+    return capture(iteration, {"main": learner(seed, steps), "other": learner(1)}, KEPT)
 
 
 def newest(folder):
@@ -71,21 +74,117 @@ def test_capturing_does_not_share_the_pool():
 
 def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path):
     for iteration in (9, 10, 11):
-        write(tmp_path, state(iteration, seed=iteration))
+        write(tmp_path, state(iteration, steps=iteration))
     assert [folder.name for folder in tmp_path.iterdir()] == ["000011"]
-    found, expected = newest(tmp_path), state(11, seed=11)
+    found, expected = newest(tmp_path), state(11, steps=11)
     assert found.iteration == 11
-    assert all(torch.equal(found.tensors[key], expected.tensors[key]) for key in expected.tensors)
+    assert_same_tensors(found, expected)
+
+
+def assert_same_tensors(found, expected):
     assert found.tensors.keys() == expected.tensors.keys()
+    for name, tensors in expected.tensors.items():
+        assert found.tensors[name].keys() == tensors.keys()
+        assert all(torch.equal(found.tensors[name][key], tensors[key]) for key in tensors)
+
+
+def file(folder, iteration, name):
+    return folder / f"{iteration:06d}" / f"{name}.safetensors"
+
+
+def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path, monkeypatch):
+    learners = {"main": learner(0, 2), "other": learner(1, 5)}
+    write(tmp_path, capture(1, learners, KEPT))
+    before = {name: file(tmp_path, 1, name).stat() for name in learners}
+    step(learners["main"])
+    written = []
+    monkeypatch.setattr(checkpoint, "write_synced", lambda path, payload: written.append(path.name) or path.write_bytes(payload))
+    write(tmp_path, capture(2, learners, KEPT))
+    after = {name: file(tmp_path, 2, name).stat() for name in learners}
+    assert written == ["main.safetensors", "state.json"]
+    assert after["main"].st_ino != before["main"].st_ino
+    assert (after["other"].st_ino, after["other"].st_mtime_ns) == (before["other"].st_ino, before["other"].st_mtime_ns)
+    assert after["other"].st_nlink == 1  # the name in the folder before is gone
+    assert_same_tensors(newest(tmp_path), capture(2, learners, KEPT))
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path):
+    """Only its digest is carried on, so that damage does not go unnoticed."""
+    write(tmp_path, state(1))
+    flip(file(tmp_path, 1, "other"), -1)
+    write(tmp_path, state(2, steps=4))
+    with pytest.raises(UserError, match="is damaged"):
+        read_newest(tmp_path)
+
+
+def refuse(*paths):
+    raise OSError(1, os.strerror(1))
+
+
+@pytest.mark.parametrize("lack", ["a disk without links", "a file that is gone", "a damaged state before"])
+def test_where_a_file_cannot_be_taken_over_it_is_written(lack, tmp_path, monkeypatch):
+    write(tmp_path, state(1))
+    if lack == "a disk without links":
+        monkeypatch.setattr("os.link", refuse)
+    elif lack == "a file that is gone":
+        file(tmp_path, 1, "other").unlink()
+    else:
+        edit(tmp_path / "000001", iteration=7)
+    write(tmp_path, state(2, steps=3))
+    assert newest(tmp_path).iteration == 2
+    assert_same_tensors(newest(tmp_path), state(2))
+
+
+def test_a_version_that_comes_back_is_written_where_the_state_before_holds_another(tmp_path):
+    """A run that was put back to a state trains the same version numbers again."""
+    for iteration, steps in ((1, 3), (2, 4), (3, 3)):
+        write(tmp_path, state(iteration, steps=steps))
+    assert_same_tensors(newest(tmp_path), state(3))
+
+
+def as_before(folder, **counters):
+    """Write a state as it was when one file held all learners' tensors."""
+    one = state(1)
+    counters = {"iteration": 1, "versions": one.versions, "kept": KEPT, "base": "", "spent": {}} | counters
+    counters = {key: value for key, value in counters.items() if value is not None}
+    flat = {f"{name}/{key}": value.detach() for name, tensors in one.tensors.items() for key, value in tensors.items()}
+    payload = save(flat)
+    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode() + payload).hexdigest()
+    (folder / "000001").mkdir()
+    (folder / "000001" / "tensors.safetensors").write_bytes(payload)
+    (folder / "000001" / "state.json").write_text(json.dumps(counters | {"sha256": digest}))
+
+
+def test_a_state_of_the_layout_before_is_read_and_followed_by_one_of_this(tmp_path):
+    as_before(tmp_path, spent={"requests": 3})
+    found = newest(tmp_path)
+    assert (found.iteration, found.versions, found.kept, found.spent) == (1, state(1).versions, KEPT, {"requests": 3})
+    assert_same_tensors(found, state(1))
+    write(tmp_path, state(2))
+    assert sorted(path.name for path in (tmp_path / "000002").iterdir()) == ["main.safetensors", "other.safetensors", "state.json"]
+    assert_same_tensors(newest(tmp_path), state(2))
+
+
+@pytest.mark.parametrize("damage", ["a bit of the tensors", "another pool"])
+def test_damage_in_the_layout_before_is_one_sentence(damage, tmp_path):
+    as_before(tmp_path)
+    if damage == "another pool":
+        edit(tmp_path / "000001", kept={})
+    else:
+        flip(tmp_path / "000001" / "tensors.safetensors", -1)
+    with pytest.raises(UserError, match="is damaged"):
+        read_newest(tmp_path)
 
 
 def test_what_a_crash_leaves_does_no_harm(tmp_path):
     write(tmp_path, state(1))
     (tmp_path / "partial").mkdir()
-    (tmp_path / "partial" / "tensors.safetensors").write_bytes(b"half")
+    (tmp_path / "partial" / "main.safetensors").write_bytes(b"half")
+    os.link(file(tmp_path, 1, "other"), tmp_path / "partial" / "other.safetensors")
     assert newest(tmp_path).iteration == 1
     write(tmp_path, state(2))
     assert [folder.name for folder in tmp_path.iterdir()] == ["000002"]
+    assert_same_tensors(newest(tmp_path), state(2))
 
 
 def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
@@ -116,11 +215,13 @@ def edit(folder, **changes):
 
 
 DAMAGE = {
-    "tensors cut short": lambda folder: os.truncate(folder / "tensors.safetensors", 500),
-    "tensors empty": lambda folder: os.truncate(folder / "tensors.safetensors", 0),
-    "tensors missing": lambda folder: (folder / "tensors.safetensors").unlink(),
-    "a bit of the last tensor": lambda folder: flip(folder / "tensors.safetensors", -1),
-    "a bit of the header": lambda folder: flip(folder / "tensors.safetensors", 20),
+    "tensors cut short": lambda folder: os.truncate(folder / "main.safetensors", 500),
+    "tensors empty": lambda folder: os.truncate(folder / "main.safetensors", 0),
+    "tensors missing": lambda folder: (folder / "main.safetensors").unlink(),
+    "a bit of the last tensor": lambda folder: flip(folder / "main.safetensors", -1),
+    "a bit of the header": lambda folder: flip(folder / "main.safetensors", 20),
+    "the other's tensors missing": lambda folder: (folder / "other.safetensors").unlink(),
+    "the tensors of another": lambda folder: (folder / "other.safetensors").replace(folder / "main.safetensors"),
     "state missing": lambda folder: (folder / "state.json").unlink(),
     "state cut short": lambda folder: os.truncate(folder / "state.json", 30),
     "state of another shape": lambda folder: (folder / "state.json").write_text("[1, 2]"),
@@ -129,6 +230,7 @@ DAMAGE = {
     "another iteration": lambda folder: edit(folder, iteration=2),
     "another pool": lambda folder: edit(folder, kept={"main": [10, 30], "other": []}),
     "another version": lambda folder: edit(folder, versions={"main": 2, "other": 0}),
+    "a learner less": lambda folder: edit(folder, files={}),
 }
 
 
@@ -146,8 +248,8 @@ def test_damage_is_one_sentence(damage, tmp_path):
 
 def test_tensors_keep_their_type_and_bits(tmp_path):
     odd = torch.tensor([0.1, -0.0, float("inf"), 1e-45])
-    write(tmp_path, TrainState(1, {}, {}, {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}))
-    found = newest(tmp_path).tensors
+    write(tmp_path, TrainState(1, {"main": 1}, {}, {"main": {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}}))
+    found = newest(tmp_path).tensors["main"]
     assert torch.equal(found["a"].view(torch.int32), odd.view(torch.int32))
     assert found["b"].dtype == torch.bfloat16
     assert found["c"].shape == ()
@@ -159,12 +261,5 @@ def test_what_remote_models_have_cost_is_kept(tmp_path):
 
 
 def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
-    write(tmp_path, state(1))
-    header = tmp_path / "000001" / "state.json"
-    counters = json.loads(header.read_text())
-    assert counters.pop("spent") == {}
-    del counters["sha256"]
-    payload = (tmp_path / "000001" / "tensors.safetensors").read_bytes()
-    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode() + payload).hexdigest()
-    header.write_text(json.dumps(counters | {"sha256": digest}))
+    as_before(tmp_path, spent=None)
     assert newest(tmp_path).spent == {}

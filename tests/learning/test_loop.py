@@ -56,7 +56,7 @@ def summary(run):
 
 
 def played(run, iteration=1):
-    return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl")
+    return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl.gz")
 
 
 def sides(episodes, learner="main"):
@@ -75,7 +75,7 @@ def test_a_run_folder_holds_what_design_says(run):
         "checkpoint",
         "summary.json",
     }
-    assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl", "000004.jsonl"]
+    assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl.gz", "000004.jsonl.gz"]
     assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000002", "000004"]
     assert [p.name for p in (run / "checkpoint").iterdir()] == ["000004"]
     assert config.read(run / "config.yaml").opponents.keep_every == 2
@@ -133,6 +133,28 @@ def test_an_episode_says_who_played_and_who_trains(run):
     assert {(e.iteration, e.group, e.index) for e in fourth} == {(4, 0, k) for k in range(8)}
     assert len({e.seed for e in first}) == 1
     assert first[0].seed != fourth[0].seed
+
+
+def test_few_are_kept_on_disk_and_in_the_pool(train):
+    run = train(
+        *("iterations=7", "opponents.kept=1", "opponents.keep_every=1", "opponents.max_kept=2", "record.checkpoint_every=2"),
+        *("evaluation.episodes=0", "game.rounds=1", "episodes=16"),
+    )
+    pools = [[], [1], [1, 2], [2, 3], [2, 4], [2, 5], [2, 6], [2, 7]]  # after every iteration; the newest is the present self
+    for iteration in range(1, 8):
+        met = {policy.version for episode in played(run, iteration) for policy in episode.policies} - {iteration - 1}
+        assert met <= set(pools[iteration - 1])
+    assert met == {2}
+    assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000002", "000007"]
+    assert json.loads((run / "checkpoint" / "000007" / "state.json").read_text())["kept"] == {"main": [2, 7]}
+
+
+def test_the_final_version_stays_beside_the_few_that_are_kept(train):
+    run = train("iterations=5", "opponents.keep_every=2", "opponents.max_kept=1", "evaluation.episodes=0", "game.rounds=1")
+    assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000004", "000005"]
+    longer = config.read(run / "config.yaml").model_copy(update={"iterations": 6})
+    loop.train(longer, run)
+    assert [p.name for p in (run / "adapters" / "main").iterdir()] == ["000006"]
 
 
 def test_the_version_just_kept_is_the_present_self(train):

@@ -1,11 +1,13 @@
 """Who plays whom: shares, turns, draws, and what the record will say."""
 
+import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
 from detente.config import build
-from detente.learning.opponents import seatings
+from detente.learning.opponents import seatings, thinned
 from detente.records import PolicyRef
 
 NOW = PolicyRef("adapter", "main", 50)
@@ -139,3 +141,43 @@ def test_a_frozen_seat_is_never_replaced_and_never_trains():
     script = PolicyRef("script", "tit_for_tat")
     for seating in flat(draw(options, 1, {"main": NOW, "tit_for_tat": script})):
         assert (seating.policies, seating.learners) == ((NOW, script), ("main", None))
+
+
+def grown(joining, most):
+    """The pool after every version that joined it."""
+    pools = [[]]
+    for version in joining:
+        pools.append(thinned([*pools[-1], version], most))
+    return pools[1:]
+
+
+def test_without_a_limit_or_below_it_all_stay():
+    assert thinned([10, 20, 30], None) == [10, 20, 30]
+    assert thinned([10, 20, 30], 3) == [10, 20, 30]
+    assert thinned([], 3) == []
+
+
+def test_the_version_between_the_closest_goes_and_the_older_of_equals():
+    assert thinned([10, 20, 30, 40], 3) == [20, 30, 40]  # all are equally close: 0 stands before 10
+    assert thinned([20, 30, 40, 50], 3) == [20, 40, 50]
+    assert thinned([20, 40, 50, 60], 3) == [20, 40, 60]
+    assert thinned([10, 20, 30, 40], 1) == [40]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 28])
+def test_the_pool_spans_the_run_and_keeps_the_newest(most):
+    joined = list(range(10, 3000, 10))
+    for newest, pool in zip(joined, grown(joined, most), strict=True):
+        assert len(pool) == min(most, newest // 10)
+        assert pool == sorted(set(pool))
+        assert pool[-1] == newest
+        gaps = [after - before for before, after in pairwise([0, *pool])]
+        assert max(gaps) <= 2 * newest / len(pool)  # an even spread has newest / len(pool)
+
+
+def test_versions_that_join_at_odd_times_are_spread_too():
+    rng = random.Random(0)
+    joined = sorted(rng.sample(range(1, 5000), 400))
+    pool = grown(joined, 10)[-1]
+    steps = max(after - before for before, after in pairwise([0, *joined]))
+    assert max(after - before for before, after in pairwise([0, *pool])) <= max(steps, 2 * joined[-1] / 10)

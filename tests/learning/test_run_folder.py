@@ -1,5 +1,6 @@
 """The run folder: one writer, one set of options, and nothing in it that a crash left behind."""
 
+import gzip
 import time
 
 import pytest
@@ -66,6 +67,7 @@ def test_options_that_a_crash_left_half_written_are_written_again(tmp_path):
 
 HOLD = """
 from pathlib import Path
+import gzip
 import time
 from detente import config
 from detente.learning.run_folder import opened
@@ -153,8 +155,23 @@ def test_rewinding_forgets_what_came_after_the_checkpoint(tmp_path):
         assert folder.metrics.read_text() == (
             '{"iteration": 1, "reward/main": 1.5}\n{"iteration": 2, "reward/main": 1.5}\n'  # the third and the half line are gone
         )
-        assert listing(folder.path / "episodes") == ["000001.jsonl"]
+        assert listing(folder.path / "episodes") == ["000001.jsonl.gz"]
         assert not folder.summary.exists()
+
+
+def test_rewinding_forgets_episodes_in_whichever_form(tmp_path):
+    with opened(tmp_path / "run", options()) as folder:
+        folder.begin(options(), 0)
+        for iteration in (1, 2, 3):
+            folder.write(iteration, {"iteration": iteration}, [EPISODE])
+        plain = [folder.episodes(iteration).with_suffix("") for iteration in (1, 2, 3)]
+        for path in plain:  # as runs were written once; of the third iteration somebody unpacked a copy
+            path.write_bytes(gzip.decompress(folder.episodes(int(path.stem)).read_bytes()))
+        for iteration in (1, 2):
+            folder.episodes(iteration).unlink()
+        folder.begin(options(), 1)
+        assert listing(folder.path / "episodes") == ["000001.jsonl"]
+        assert read_episodes(plain[0]) == [EPISODE]
 
 
 def test_adapters_later_than_the_checkpoint_and_half_written_ones_are_forgotten(tmp_path):

@@ -27,18 +27,19 @@ def test_the_seed_decides_the_first_weights(open_run):
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
-def test_publish_serves_the_present_weights_and_nothing_older(open_run, tmp_path):
+def test_the_present_weights_are_served_and_nothing_older(open_run, tmp_path):
     run = open_run()
     run.session.publish()
-    for version in range(1, 4):
+    for version in range(1, 5):
         run.shake(seed=version)
         run.learners["main"].version = version
         run.session.publish()
+        run.session.serve_kept(tmp_path, [])
         (served,) = run.engine.policies
         assert served == PolicyRef("adapter", "main", version)
         ours = run.learners["main"].weights()
         assert all(torch.equal(w, ours[key]) for key, w in run.engine.adapters.weights(served).items())
-    assert len([name for name in run.model.peft_config if name.startswith("served")]) == 1
+    assert len([name for name in run.model.peft_config if name.startswith("served")]) == 2  # which the versions share
 
 
 def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
@@ -54,6 +55,24 @@ def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
     run.session.serve_kept(tmp_path, wanted)
     assert loads == ["000003", "000004"]
     assert set(run.engine.policies) == {wanted[0], wanted[2], run.learners["main"].policy}
+    run.learners["main"].version = 5
+    run.session.publish()
+    run.session.serve_kept(tmp_path, [wanted[2]])
+    assert set(run.engine.policies) == {wanted[2], run.learners["main"].policy}
+    run.session.serve_kept(tmp_path, wanted)
+    assert loads == ["000003", "000004", "000003"]
+
+
+def test_a_version_that_just_was_the_present_one_is_not_read(open_run, tmp_path):
+    """What is served is what was kept: there is no file here to read."""
+    run = open_run().shake(seed=1)
+    run.session.publish()
+    before = {key: weight.clone() for key, weight in run.learners["main"].weights().items()}
+    kept = run.learners["main"].policy
+    run.shake(seed=2).learners["main"].version = 1
+    run.session.publish()
+    run.session.serve_kept(tmp_path, [kept, run.learners["main"].policy])
+    assert all(torch.equal(weight, before[key]) for key, weight in run.engine.adapters.weights(kept).items())
 
 
 @pytest.mark.parametrize(

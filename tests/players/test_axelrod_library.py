@@ -341,7 +341,7 @@ def test_opponents_in_training_and_evaluation(tiny_model, tmp_path):
         "evaluation.episodes=2 evaluation.every=1 evaluation.against=[axelrod:win_stay_lose_shift,tit_for_tat]"
     )
     run = loop.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run")
-    met = {str(policy) for episode in read_episodes(run / "episodes" / "000001.jsonl") for policy in episode.policies}
+    met = {str(policy) for episode in read_episodes(run / "episodes" / "000001.jsonl.gz") for policy in episode.policies}
     assert met & {"axelrod:Random", "axelrod:Grudger"}
     summary = (run / "summary.json").read_text()
     assert '"axelrod:win_stay_lose_shift"' in summary

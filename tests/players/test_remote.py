@@ -223,7 +223,7 @@ def test_training_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tiny_
     assert set(json.loads((run / "summary.json").read_text())["learners"]["main"]["self_play"]) >= {"reward", "cooperation_rate"}
     assert metric(run, "remote/requests") == [8, 16, 24]
     assert metric(run, "remote/tokens") == [80, 160, 240]
-    episodes = read_episodes(run / "episodes" / "000001.jsonl")
+    episodes = read_episodes(run / "episodes" / "000001.jsonl.gz")
     assert [(e.policies[1], e.learners) for e in episodes] == [(PolicyRef("remote", endpoint.name), ("main", None))] * 4
     assert set(endpoint.keys) == {"Bearer sk-mine"}
     files = [path for path in run.rglob("*") if path.is_file()]
@@ -289,6 +289,6 @@ def test_trains_against_a_served_model(served_pocket, command, tmp_path):
     run = tmp_path / "run"
     assert metric(run, "remote/requests") == [80, 160]
     assert all(gap < 1e-3 for gap in metric(run, "audit/gap"))
-    for episode in read_episodes(run / "episodes" / "000001.jsonl"):
+    for episode in read_episodes(run / "episodes" / "000001.jsonl.gz"):
         assert [policy.kind for policy in episode.policies] == ["adapter", "remote"]
         assert all(turn.completion.tokens == () for turn in episode.turns(1))

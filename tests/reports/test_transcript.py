@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from make_run import make_run
 from rich.console import Console
 
+from detente import jsonl
+from detente.errors import UserError
 from detente.records import Completion, Episode, PolicyRef, Round, Turn, read_episodes, write_episodes
 from detente.reports import render_text
 from detente.reports.transcript import cooperation, kinds, page_data, rows, sample
@@ -45,6 +48,23 @@ def test_a_sample_takes_every_kind_before_a_second_of_any(tmp_path: Path) -> Non
     picks = sample(tmp_path, iterations=3, each=4)
     assert [kind for kind, _ in picks] == ["self_play", "kept", "scripted", "self_play"] * 3
     assert sample(tmp_path / "nothing") == []
+
+
+def test_a_sample_of_compressed_files_cut_short_or_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "episodes"
+    write_episodes(folder / "000001.jsonl", [episode(NOW, NOW)] * 3)
+    write_episodes(folder / "000002.jsonl.gz", [episode(NOW, SCRIPT)] * 3)
+    assert [kind for kind, _ in sample(tmp_path, each=1)] == ["self_play", "scripted"]
+    plain, packed = jsonl.files(folder)
+    plain.write_bytes(plain.read_bytes()[:-20])
+    packed.write_bytes(packed.read_bytes()[:-12])
+    assert len(sample(tmp_path)) == 2 + 2
+    packed.write_bytes(b"\x1f\x8b" + b"?" * 40)
+    with pytest.raises(UserError, match=r"000002\.jsonl\.gz cannot be read as episodes: it cannot be unpacked: "):
+        sample(tmp_path)
+    plain.write_text("{}\n")
+    with pytest.raises(UserError, match=r"000001\.jsonl cannot be read as episodes: "):
+        sample(tmp_path)
 
 
 def test_messages_stand_one_beneath_another_and_decisions_side_by_side() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import re
-from dataclasses import dataclass
+import shutil
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,7 +17,7 @@ import pytest
 from make_run import HOSTILE
 from starlette.testclient import TestClient
 
-from detente import api, games
+from detente import api, games, jsonl, web
 from detente.errors import UserError
 from detente.games.base import Observation
 from detente.records import Completion, Episode, PolicyRef, read_episodes, write_episodes
@@ -195,6 +200,88 @@ def test_a_file_of_something_else_is_a_sentence(tmp_path: Path, content: str) ->
     file.write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match=r"^The file a.jsonl cannot be read as episodes\.$"):
         episodes.facts(file)
+
+
+@pytest.fixture
+def packed(tmp_path: Path, folder: Path) -> Path:
+    """The run with its files compressed, but for the first one: an old run that was resumed."""
+    copy = Path(shutil.copytree(folder / "ipd" / "reinforce", tmp_path.resolve() / "mine"))
+    for path in sorted((copy / "episodes").iterdir())[1:]:
+        path.with_suffix(".jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return copy
+
+
+FILTERS = (Filters(), Filters(text=HOSTILE), Filters(text="no such words"), Filters(iteration=6), Filters(invalid=True))
+
+
+@pytest.mark.parametrize("wanted", FILTERS)
+@pytest.mark.parametrize("back", [False, True])
+def test_compressed_files_are_searched_like_plain_ones(packed: Path, run: tuple[Path, ...], wanted: Filters, back: bool) -> None:
+    files = source(packed.parent, "mine").files
+    assert {path.suffix for path in files} == {".jsonl", ".gz"}
+    found, same = (search(each, wanted, back=back, most=EVERYTHING, patience_s=60) for each in (files, run))
+    assert found == same
+    for hit in found.hits:
+        i, line = hit.place
+        assert episodes.episode(files[i], line) == episodes.episode(run[i], line)
+
+
+def test_pages_of_compressed_files(packed: Path) -> None:
+    with TestClient(web.build(packed.parent), base_url="http://localhost") as client:
+        page = client.get("/transcripts", params={"in": "mine"}).text
+        links = [link.replace("&amp;", "&") for link in re.findall(r'href="(/episode[^"]*)"', page)]
+        assert any(".jsonl.gz&" in link for link in links)
+        assert {client.get(link).status_code for link in links} == {200}
+        for wrong in ("mine/episodes", "mine/config.yaml.gz", "mine/episodes/000099.jsonl.gz"):
+            assert client.get("/episode", params={"file": wrong, "n": "0"}).status_code == 404
+
+
+def test_a_compressed_file_that_is_being_written_is_read_as_far_as_it_goes(packed: Path) -> None:
+    file = jsonl.files(packed / "episodes")[1]
+    whole = file.read_bytes()
+    every = episodes.facts(file)
+    for end in (10, 400, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:end])
+        text = zlib.decompressobj(wbits=31).decompress(whole[:end])
+        lines = text.count(b"\n")
+        if lines:  # until there are all of them, one may be of another kind
+            assert [replace(fact, kind="") for fact in episodes.facts(file)] == [replace(fact, kind="") for fact in every[:lines]]
+            assert episodes.episode(file, lines - 1)[1].index == lines - 1
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:60] + b"??" + whole[62:], lambda whole: b"\x1f\x8b" + b"?" * 50])
+def test_a_compressed_file_that_is_damaged_is_a_sentence(packed: Path, damage: Callable[[bytes], bytes]) -> None:
+    file = jsonl.files(packed / "episodes")[1]
+    file.write_bytes(damage(file.read_bytes()))
+    with TestClient(web.build(packed.parent), base_url="http://localhost") as client:
+        for asked in ({"in": "mine"}, {"in": "mine", "text": "A"}):
+            answer = client.get("/transcripts", params=asked)
+            assert answer.status_code == 422
+            assert f"The file {file.name} cannot be read as episodes." in answer.text
+
+
+@pytest.mark.parametrize("line", [b"0" * 999 + b"\n", b"0" * 10_000_000, None], ids=["many lines", "one line", "episodes"])
+def test_a_small_file_that_unpacks_to_a_large_one_fills_no_memory(
+    packed: Path, line: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = jsonl.files(packed / "episodes")[1]
+    line = line or jsonl.opened(file).readline()
+    with gzip.open(file, "wb") as out:
+        for _ in range(50_000_000 // len(line)):
+            out.write(line)
+    assert file.stat().st_size < 1_000_000
+    for module in (episodes, transcripts):
+        monkeypatch.setattr(module, "MOST", 1 << 22)
+    tracemalloc.start()
+    with TestClient(web.build(packed.parent), base_url="http://localhost") as client:
+        for asked in ({"in": "mine"}, {"in": "mine", "text": "00000"}):
+            answer = client.get("/transcripts", params=asked)
+            assert answer.status_code == 422
+            assert f"The file {file.name} cannot be" in answer.text
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 40_000_000
 
 
 def test_rounds_that_were_searched_for_are_marked(run: tuple[Path, ...]) -> None:

@@ -12,7 +12,7 @@ from detente.cli.terminal import console
 
 def export(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE", help="Run folders, arena folders, files of episodes (.jsonl).")
+        list[Path], typer.Argument(metavar="SOURCE", help="Run folders, arena folders, files of episodes (.jsonl, .jsonl.gz).")
     ],
     out: Annotated[
         Path | None, typer.Option(help="The folder to write to; by default SOURCE/export, or export.", show_default=False)

@@ -19,7 +19,8 @@ def play(
     seed: Annotated[int, typer.Option(help="The seed of the first episode.")] = 0,
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes.")] = 1,
     save: Annotated[
-        Path | None, typer.Option(help="Also write each episode that finishes to this file (.jsonl).", show_default=False)
+        Path | None,
+        typer.Option(help="Also write each episode that finishes to this file, .jsonl or .jsonl.gz.", show_default=False),
     ] = None,
 ) -> None:
     """Play episodes and print their transcripts."""

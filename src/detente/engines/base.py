@@ -7,10 +7,10 @@ Engines batch concurrent requests. The policy travels with each request; there i
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from detente.records import PolicyRef
@@ -63,9 +63,15 @@ class Engine(Protocol):
         ...
 
 
+@lru_cache(4096)
+def spelled(text: str, end: int) -> tuple[int, ...]:
+    """A text as tokens without a model: the code point of each character, and what ends it."""
+    return (*map(ord, text), end)
+
+
 @dataclass
 class FakeEngine:
-    """An engine without a model, for tests: ``answer(request)`` gives the text, or a choice is drawn evenly.
+    """An engine without a model, for tests: ``answer(request)`` gives the text, or the seed picks a choice.
 
     A token is one character's code point; 3 ends a turn (as ``FakeChat`` in players/chat.py renders it).
     """
@@ -79,10 +85,10 @@ class FakeEngine:
             text = self.answer(request)
         else:
             options = request.choices or tuple(re.sub(r"\\(.)", r"\1", x) for x in (request.pattern or "").split("|"))
-            text = options[int(random.Random(request.seed).random() * len(options))]
-        tokens = (*map(ord, text), 3)
-        uniform = tuple(1 / len(request.choices) for _ in request.choices)
-        return Generation(text, tokens, (0.0,) * len(tokens), uniform)
+            text = options[request.seed % len(options)]
+        tokens = spelled(text, 3)
+        choices = len(request.choices)
+        return Generation(text, tokens, (0.0,) * len(tokens), (1 / choices,) * choices if choices else ())
 
     def release(self, chat: str) -> None:
         """Nothing is kept."""

@@ -50,7 +50,8 @@ def mixed(parts: Sequence[Part]) -> Iterator[None]:
 
 def working(like: Tensor) -> torch.dtype:
     """The number format in which products of such tensors are computed here."""
-    return torch.float32 if like.dtype == torch.bfloat16 and like.device.type == "cpu" and not _has_bfloat16() else like.dtype
+    emulated = like.dtype == torch.bfloat16 and like.device.type == "cpu" and not has_bfloat16(like.device)
+    return torch.float32 if emulated else like.dtype
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -64,9 +65,11 @@ def _product(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 @cache
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers by itself; torch before 2.13 does not say, which counts as yes."""
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 numbers by itself; torch before 2.13 does not say it of processors: counts as yes."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
     return not told or any(told.get(key) for key in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16", "arm_bf16"))
 
 

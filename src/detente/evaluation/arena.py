@@ -1,6 +1,6 @@
 """Cross-play: every agent meets every agent, itself included, on the same game seeds.
 
-    agents ── tables (who sits where) ──> episodes/I-J.jsonl ──> cells [row][column] ── ranking ──> arena.json
+    agents ── tables (who sits where) ──> episodes/I-J.jsonl.gz ──> cells [row][column] ── ranking ──> arena.json
 
 ``cells`` says what is made of the episodes. A table that is finished is kept; an arena that was stopped goes on with the tables
 that are missing, and ends as if it had never stopped.
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from detente import jsonl
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
@@ -63,6 +64,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
         for table in missing:
             if watch is not None:
                 watch.table([agents[i].label for i in table])
+            jsonl.remove(episodes_file(folder, table))  # one that was damaged
             play_table(config, policies, agents, table, episodes_file(folder, table), episodes, watch)
         result = results(game, agents, folder, asked)
         replace_text(folder / "arena.json", json.dumps(result, indent=2) + "\n")
@@ -117,11 +119,9 @@ def play_table(
     Until then they gather in a file of their own. Of a table that was stopped in the middle they are played again, unless a remote
     model took part: its answers cost money and never come twice alike.
     """
-    gathered = path.with_suffix(".partial")
-    gathered.parent.mkdir(exist_ok=True)
+    gathered, whole, packed = (path.with_name(f"{jsonl.name(path)}.{what}") for what in ("partial", "whole", "whole.gz"))
     remote = any(agents[i].policy.kind == "remote" for i in table)
     done = {episode.index: episode for episode in _whole(gathered)} if remote else {}
-    whole = path.with_suffix(".whole")
     write_episodes(whole, done.values())
     whole.replace(gathered)
     matches = []
@@ -135,24 +135,26 @@ def play_table(
             for seat, i in enumerate(table)
         ]
         matches.append(Match(policies.game, derive(config.seed, "arena game", index), players, group=index, index=index))
-    with gathered.open("a", encoding="utf-8") as file:
+    with gathered.open("ab") as file:
 
         def finished(episode: Episode) -> None:
-            file.write(episode.to_json() + "\n")
+            file.write(episode.to_line())
             file.flush()
             if watch is not None:
                 watch.episode()
 
         at_once = config.concurrency or policies.at_once([agents[i].policy for i in table])
         done |= {episode.index: episode for episode in play_matches(matches, concurrency=at_once, on_episode=finished)}
-    write_episodes(gathered, (done[index] for index in range(episodes)))
+    write_episodes(packed, (done[index] for index in range(episodes)))
+    packed.replace(gathered)  # so that a crash leaves no more than a table to be played again
     gathered.replace(path)
 
 
 def _whole(path: Path) -> list[Episode]:
     """The episodes of a file in which some lines may be damaged."""
     found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-        with suppress(ValueError, KeyError, TypeError):
-            found.append(Episode.from_json(line))
+    with suppress(ValueError):  # a compressed file may be damaged as a whole
+        for line in jsonl.lines(path) if path.exists() else ():
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(Episode.from_json(line))
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from detente import jsonl
 from detente.config import Config, load
 from detente.errors import UserError
 from detente.evaluation.agents import labels
@@ -88,14 +89,14 @@ def best_response(config: Config, run: Path, *, progress: Progress | None = None
 def curve(game: Game, run: Path) -> list[dict[str, Any]]:
     """Both sides' rewards, and what the responder does, in every recorded iteration."""
     rows = []
-    for path in sorted((run / "episodes").glob("*.jsonl")):
+    for path in jsonl.files(run / "episodes"):
         episodes = read_episodes(path)
         own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
         others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]
         scalars = {name: value for name, value in measured(game, own)[0].items() if name != "reward"}
         rows.append(
             {
-                "iteration": int(path.stem),
+                "iteration": int(jsonl.name(path)),
                 "responder": units(own).to_json(),
                 "agent": units(others).to_json(),
                 "measures": scalars,

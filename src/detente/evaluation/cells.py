@@ -1,6 +1,6 @@
 """What the episodes of an arena say: cells, and two rankings.
 
-    episodes/I-J.jsonl ──> cell [row][column]: mean with interval, measures ──> ranking, tournament
+    episodes/I-J.jsonl.gz ──> cell [row][column]: mean with interval, measures ──> ranking, tournament
 
 A cell is the row agent on one seat and the column agent on all others, over every seat that the row agent can take.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from detente import jsonl
 from detente.evaluation import axelrod_ranking
 from detente.evaluation.agents import Agent
 from detente.evaluation.measures import Side, measured
@@ -58,8 +59,8 @@ def seatings(game: Game, row: int, column: int) -> list[Table]:
 
 
 def episodes_file(folder: Path, table: Table) -> Path:
-    """Where a table's episodes lie."""
-    return folder / "episodes" / f"{'-'.join(map(str, table))}.jsonl"
+    """Where a table's episodes lie, or will."""
+    return jsonl.file(folder / "episodes", "-".join(map(str, table)))
 
 
 def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def _fill(tables: dict[str, Table[Any]], sources: Sequence[Source], unfinished: 
                     _add_metrics(tables, source, path, line)
                 else:
                     _add_episode(tables, source, path, line)
-                done += line.size
-                watch(done, total)
+                watch(done + line.read, total)
+            done += path.stat().st_size
 
 
 def _add_episode(tables: dict[str, Table[Any]], source: Source, path: Path, line: Line) -> None:

@@ -8,11 +8,12 @@ A run that is being written, or was killed, may end in half a line: it is left o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from detente import jsonl
 from detente.errors import UserError
 
 BEGUN = ("config.yaml", "metrics.jsonl", "arena.yaml")  # one of them makes a folder a source, even if nothing was played yet
@@ -40,11 +41,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a file: its number from 1, its text, and its length in bytes."""
+    """One line of a file: its number from 1, its text, and how many bytes of the file on disk have been read by then."""
 
     number: int
     text: str
-    size: int
+    read: int
 
 
 def find(paths: Sequence[Path]) -> list[Source]:
@@ -58,9 +59,9 @@ def find(paths: Sequence[Path]) -> list[Source]:
 
 
 def _folder(path: Path) -> Source:
-    episodes = tuple(sorted((path / "episodes").glob("*.jsonl")))
+    episodes = tuple(jsonl.files(path / "episodes"))
     if not episodes and not any((path / name).is_file() for name in BEGUN):
-        raise UserError(f"The folder {path} holds nothing to export: neither episodes/*.jsonl nor metrics.jsonl.")
+        raise UserError(f"The folder {path} holds nothing to export: neither episodes/*.jsonl.gz nor metrics.jsonl.")
     metrics = path / "metrics.jsonl"
     return Source(str(path), path, episodes, metrics if metrics.is_file() else None)
 
@@ -68,21 +69,36 @@ def _folder(path: Path) -> Source:
 def _file(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"There is no run folder, arena folder or file of episodes {path}.")
-    if path.suffix != ".jsonl":
-        raise UserError(f"{path} is no file of episodes: it should end in .jsonl, as 'detente play --save' writes them.")
+    if not jsonl.is_one(path):
+        raise UserError(
+            f"{path} is no file of episodes: it should end in .jsonl, as 'detente play --save' writes them, or .jsonl.gz."
+        )
     return Source(str(path), path.parent, (path,))
 
 
 def lines(path: Path, unfinished: list[Path]) -> Iterator[Line]:
     """The lines of a file, one at a time. Half a line at its end is left out, and the file added to ``unfinished``."""
-    with path.open("rb") as file:  # as text, other things than a newline would end a line too
-        for number, raw in enumerate(file, start=1):
+    with jsonl.opened(path) as file:  # as text, other things than a newline would end a line too
+        for number, raw in _unpacked(path, file):
             if not raw.endswith(b"\n") and raw.startswith(b"{") and not _whole(raw):
                 unfinished.append(path)
             elif raw.strip():
                 with located(path, number, "text in UTF-8"):
                     text = raw.decode("utf-8")
-                yield Line(number, text, len(raw))
+                yield Line(number, text, jsonl.place(file))
+        if jsonl.was_cut(file) and path not in unfinished:  # between two lines, as far as they can be unpacked
+            unfinished.append(path)
+
+
+def _unpacked(path: Path, file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines and their numbers from 1; UserError where a compressed file cannot be unpacked any further."""
+    number = 0
+    try:
+        for raw in file:
+            number += 1
+            yield number, raw
+    except ValueError as error:
+        raise UserError(f"{path} cannot be unpacked after line {number}; mend or remove it to export the rest.") from error
 
 
 def _whole(raw: bytes) -> bool:

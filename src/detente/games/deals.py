@@ -25,29 +25,6 @@ class Deal:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """A finished round."""
-
-    asks: tuple[Amounts, ...]  # [player][item]
-    points: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SplitState:
-    """Every deal of the episode, who opens the first round, what was said in this one, and the rounds so far."""
-
-    deals: tuple[Deal, ...]
-    first: int
-    spoken: tuple[str, ...] = ()
-    past: tuple[Played, ...] = ()
-
-    @property
-    def deal(self) -> Deal:
-        """The deal of the present round."""
-        return self.deals[len(self.past)]
-
-
-@dataclass(frozen=True, slots=True)
 class Values:
     """What a unit of each item is worth to oneself and to the other."""
 
@@ -76,6 +53,30 @@ class Seen:
     values: Values | None
     own: Amounts  # asks
     other: Amounts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A finished round, also as each player saw it."""
+
+    asks: tuple[Amounts, ...]  # [player][item]
+    points: tuple[float, ...]
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitState:
+    """Every deal of the episode, who opens the first round, what was said in this one, and the rounds so far."""
+
+    deals: tuple[Deal, ...]
+    first: int
+    spoken: tuple[str, ...] = ()
+    past: tuple[Played, ...] = ()
+
+    @property
+    def deal(self) -> Deal:
+        """The deal of the present round."""
+        return self.deals[len(self.past)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
@@ -87,10 +88,11 @@ class ItemSplit(SplittingGame):
         return tuple(item for item, value in zip(self.items, values, strict=True) if value == self.high)
 
 
-def value_pairs(items: int, low: int, high: int) -> list[tuple[Amounts, Amounts]]:
+@lru_cache(64)
+def value_pairs(items: int, low: int, high: int) -> tuple[tuple[Amounts, Amounts], ...]:
     """All pairs of different values with the same sum, equally likely; 12 for three items."""
     each = list(itertools.product((low, high), repeat=items))
-    return [(own, other) for own in each for other in each if own != other and sum(own) == sum(other)]
+    return tuple((own, other) for own in each for other in each if own != other and sum(own) == sum(other))
 
 
 def split_no_comm(**parameters: Any) -> ItemSplit:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from detente.errors import UserError
@@ -89,7 +90,7 @@ class MatrixGame:
     @property
     def symmetric(self) -> bool:
         """Whether players who trade seats trade rewards."""
-        return self.payoffs == self._seen_by(1)
+        return self.payoffs == self._seen_by[1]
 
     def parameters(self) -> dict[str, Any]:
         return as_json(self)
@@ -106,49 +107,26 @@ class MatrixGame:
         return (0, 1) if len(state.history) < state.horizon else ()
 
     def observe(self, state: MatrixState, player: int) -> Observation:
-        listed = tuple(f"<{state.labels[i]}>" for i in state.listing)
-        view = MatrixView(
-            player=player,
-            actions=self.actions,
-            answers=tuple(f"<{label}>" for label in state.labels),
-            own=tuple(joint[player] for joint in state.history),
-            other=tuple(joint[1 - player] for joint in state.history),
-            payoffs=self._seen_by(player),
-        )
-        text = self._rules(state, player, listed) if not state.history else self._outcome(state, player)
-        return Observation(text, view, "|".join(re.escape(x) for x in view.answers), view.answers)
+        answers, pattern = _answers(state.labels)
+        rows, columns = zip(*state.history, strict=True) if state.history else ((), ())
+        own, other = (rows, columns) if player == 0 else (columns, rows)
+        view = MatrixView(player, self.actions, answers, own, other, self._seen_by[player])
+        if not other:
+            return Observation(_rules(view.payoffs, answers, state.listing), view, pattern, answers)
+        text = f"The other player picked {answers[self.actions.index(other[-1])]}. Your label?"
+        return Observation(text, view, pattern, answers)
 
-    def _seen_by(self, player: int) -> Payoffs:
-        if player == 0:
-            return self.payoffs
-        columns = range(len(self.actions))
-        return tuple(tuple((self.payoffs[i][j][1], self.payoffs[i][j][0]) for i in columns) for j in columns)
-
-    def _rules(self, state: MatrixState, player: int, listed: Sequence[str]) -> str:
-        table = self._seen_by(player)
-        lines = [
-            f"- You {own}, they {other}: you get {_number(table[i][j][0])}, they get {_number(table[i][j][1])}."
-            for i, own in zip(state.listing, listed, strict=True)
-            for j, other in zip(state.listing, listed, strict=True)
-        ]
-        return "\n".join(
-            [
-                "You are playing a game with one other player. In every round both of you pick one label at the same time: "
-                + f"{' or '.join(listed)}.",
-                "Points in a round:",
-                *lines,
-                "Your goal: maximise your own total points over the whole game.",
-                f"Answer with exactly one label, {' or '.join(listed)}, and nothing else.",
-            ]
-        )
-
-    def _outcome(self, state: MatrixState, player: int) -> str:
-        label = state.labels[self.actions.index(state.history[-1][1 - player])]
-        return f"The other player picked <{label}>. Your label?"
+    @cached_property
+    def _seen_by(self) -> tuple[Payoffs, Payoffs]:
+        """The payoff table as each player sees it."""
+        indices = range(len(self.actions))
+        turned = tuple(tuple((self.payoffs[i][j][1], self.payoffs[i][j][0]) for i in indices) for j in indices)
+        return self.payoffs, turned
 
     def parse(self, state: MatrixState, player: int, text: str) -> str | None:
-        answers = {f"<{label}>": action for label, action in zip(state.labels, self.actions, strict=True)}
-        return answers.get(text.strip())
+        answers, _ = _answers(state.labels)
+        text = text.strip()
+        return self.actions[answers.index(text)] if text in answers else None
 
     def default_action(self, state: MatrixState, player: int) -> str:
         return self.actions[state.listing[0]]
@@ -159,6 +137,33 @@ class MatrixGame:
         after = MatrixState(state.horizon, state.labels, state.listing, history)
         rewards = self.payoffs[self.actions.index(row)][self.actions.index(column)]
         return Step(after, rewards, done=len(history) >= state.horizon)
+
+
+@lru_cache(1024)
+def _answers(labels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """What to say for each action, and the pattern that matches it."""
+    answers = tuple(f"<{label}>" for label in labels)
+    return answers, "|".join(map(re.escape, answers))
+
+
+@lru_cache(1024)
+def _rules(table: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...]) -> str:
+    """What a player is told first; ``table`` has its own action first."""
+    lines = [
+        f"- You {answers[i]}, they {answers[j]}: you get {_number(table[i][j][0])}, they get {_number(table[i][j][1])}."
+        for i in listing
+        for j in listing
+    ]
+    either = " or ".join(answers[i] for i in listing)
+    return "\n".join(
+        [
+            f"You are playing a game with one other player. In every round both of you pick one label at the same time: {either}.",
+            "Points in a round:",
+            *lines,
+            "Your goal: maximise your own total points over the whole game.",
+            f"Answer with exactly one label, {either}, and nothing else.",
+        ]
+    )
 
 
 def _table(payoffs: Any, size: int) -> Payoffs:

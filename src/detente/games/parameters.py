@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from detente.errors import UserError, unknown
@@ -24,7 +23,11 @@ def build(kind: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
 
 def as_json(game: Any) -> dict[str, Any]:
     """The fields of a dataclass as JSON values; tuples become lists."""
-    return json.loads(json.dumps(asdict(game)))  # type: ignore[no-any-return]
+    return {field.name: _plain(getattr(game, field.name)) for field in fields(game)}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def draw_horizon(rng: random.Random, rounds: int, continuation: float | None, max_rounds: int) -> int:

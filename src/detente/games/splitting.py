@@ -11,10 +11,11 @@ from __future__ import annotations
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, ClassVar
+from functools import cache, cached_property, lru_cache
+from operator import mul
+from typing import Any, ClassVar, NamedTuple
 
 from detente.errors import UserError
 from detente.games.base import Observation, Phase, Step
@@ -35,7 +36,7 @@ def allocate(asks: Sequence[float], stock: float) -> tuple[float, ...]:
     Asks that fit are granted and the rest is lost; asks that do not fit are scaled down in proportion.
     """
     divisor = max(stock, sum(asks))
-    return tuple(stock * ask / divisor if divisor else 0.0 for ask in asks)
+    return tuple([stock * ask / divisor if divisor else 0.0 for ask in asks])
 
 
 def greed(asks: Sequence[float], values: Sequence[float], others: Sequence[float], stock: Sequence[float]) -> float | None:
@@ -52,6 +53,14 @@ def named(text: str, words: Iterable[str]) -> frozenset[str]:
 @cache
 def _word(word: str) -> re.Pattern[str]:
     return re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+
+
+class Wanted(NamedTuple):
+    """What an answer must look like; see ``Observation``."""
+
+    pattern: re.Pattern[str]
+    form: str
+    help: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +139,7 @@ class SplittingGame(ABC):
 
     def award(self, deal: Deal, asks: Sequence[Amounts]) -> list[tuple[float, ...]]:
         """[player][item] units received: the splitting rule, item by item."""
-        by_item = [allocate(column, q) for column, q in zip(zip(*asks, strict=True), deal.stock, strict=True)]
+        by_item = map(allocate, zip(*asks, strict=True), deal.stock)
         return list(zip(*by_item, strict=True))
 
     def parameters(self) -> dict[str, Any]:
@@ -167,14 +176,16 @@ class SplittingGame(ABC):
 
     def observe(self, state: SplitState, player: int) -> Observation:
         phase: Phase = "message" if self._talking(state) else "decision"
-        forms = {"message": self._form("message", "{}"), "decision": self._form("proposal", self._list("{}"))}
+        wanted = self._wanted(state.deal.stock, phase)
+        news, question = self._news(state, player), self._question(state, player)
         return Observation(
-            text="\n".join(filter(None, (self._news(state, player), self._question(state, player)))),
-            view=self._view(state, player, phase, forms),
-            pattern=self._pattern(state.deal.stock, phase),
-            phase=phase,
-            form=forms[phase],
-            help=self._help(state.deal.stock, phase),
+            f"{news}\n{question}" if news and question else news or question,
+            self._view(state, player, phase),
+            wanted.pattern.pattern,
+            (),
+            phase,
+            wanted.form,
+            wanted.help,
         )
 
     def _news(self, state: SplitState, player: int) -> str:
@@ -183,8 +194,12 @@ class SplittingGame(ABC):
                 return ""
             said = state.spoken[-1]
             return f'The other player says: "{said}"' if said else "The other player says nothing."
-        before = self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self.rules()
+        before = self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self._rules
         return f"{before}\n{self.situation(state.deal, player)}"
+
+    @cached_property
+    def _rules(self) -> str:
+        return self.rules()
 
     def _question(self, state: SplitState, player: int) -> str:
         if not self._talking(state):
@@ -193,8 +208,8 @@ class SplittingGame(ABC):
             return "" if state.spoken else "The other player speaks first."
         return "Your message?" if state.spoken else "You speak first. Your message?"
 
-    def _view(self, state: SplitState, player: int, phase: Phase, forms: Mapping[str, str]) -> SplitView:
-        spoken = list(enumerate(state.spoken))
+    def _view(self, state: SplitState, player: int, phase: Phase) -> SplitView:
+        own = (player - self._speaker(state, 0)) % 2  # its first turn to speak in this round
         return SplitView(
             player=player,
             phase=phase,
@@ -204,17 +219,21 @@ class SplittingGame(ABC):
             truth=state.deal.truth[player],
             vocabulary=self.vocabulary or self.items,
             claim=self.claim,
-            said=tuple(text for turn, text in spoken if self._speaker(state, turn) == player),
-            heard=tuple(text for turn, text in spoken if self._speaker(state, turn) != player),
-            past=tuple(self._seen(deal, played, player) for deal, played in zip(state.deals, state.past, strict=False)),
-            forms=forms,
+            said=state.spoken[own::2],
+            heard=state.spoken[1 - own :: 2],
+            past=tuple([played.seen[player] for played in state.past]),
+            forms=self._forms,
             exact=self.exact,
         )
 
-    def _seen(self, deal: Deal, played: Played, player: int) -> Seen:
+    def _seen(self, deal: Deal, asks: Sequence[Amounts], player: int) -> Seen:
         revealed = "values" in self.reveal
         values = Values(deal.values[player], deal.values[1 - player]) if revealed else self.known(deal, player).values
-        return Seen(deal.stock, values, played.asks[player], played.asks[1 - player] if "asks" in self.reveal else None)
+        return Seen(deal.stock, values, asks[player], asks[1 - player] if "asks" in self.reveal else None)
+
+    @cached_property
+    def _forms(self) -> Mapping[str, str]:
+        return {"message": self._form("message", "{}"), "decision": self._form("proposal", self._list("{}"))}
 
     def _form(self, kind: str, inside: str) -> str:
         before, after = TAGS[self.tags][kind]
@@ -226,6 +245,15 @@ class SplittingGame(ABC):
             return str(amounts[0])
         each = amounts if len(amounts) == len(self.items) else amounts * len(self.items)
         return ", ".join(f"{amount} {item}" for amount, item in zip(each, self.items, strict=True))
+
+    @cached_property
+    def _wanted(self) -> Callable[[Amounts, Phase], Wanted]:
+        """What an answer must look like with a stock in a phase; made once."""
+
+        def wanted(stock: Amounts, phase: Phase) -> Wanted:
+            return Wanted(re.compile(self._pattern(stock, phase)), self._forms[phase], self._help(stock, phase))
+
+        return lru_cache(256)(wanted)
 
     def _pattern(self, stock: Amounts, phase: Phase) -> str:
         if phase == "message":  # no angle brackets inside, so that a message cannot forge the tags
@@ -246,12 +274,13 @@ class SplittingGame(ABC):
     def parse(self, state: SplitState, player: int, text: str) -> str | dict[str, int] | None:
         """A message as one line of text, an ask as item -> units."""
         phase: Phase = "message" if self._talking(state) else "decision"
-        found = re.fullmatch(self._pattern(state.deal.stock, phase), text.strip())
+        text = text.strip()
+        found = self._wanted(state.deal.stock, phase).pattern.fullmatch(text)
         if found is None:
             return None
         if phase == "message":
             before, after = TAGS[self.tags]["message"]
-            inside = text.strip().removeprefix(before).removesuffix(after)
+            inside = text.removeprefix(before).removesuffix(after)
             return " ".join(inside.split())  # a line of its own would look like the game speaking
         return {item: int(units) for item, units in zip(self.items, found.groups(), strict=True)}
 
@@ -261,14 +290,14 @@ class SplittingGame(ABC):
 
     def step(self, state: SplitState, actions: Mapping[int, Any]) -> Step:
         if self._talking(state):
-            return Step(replace(state, spoken=(*state.spoken, actions[self._speaker(state)])))
+            spoken = (*state.spoken, actions[self._speaker(state)])
+            return Step(SplitState(state.deals, state.first, spoken, state.past))
         deal = state.deal
-        asks = tuple(tuple(actions[player][item] for item in self.items) for player in (0, 1))
+        asks = tuple([tuple([actions[player][item] for item in self.items]) for player in (0, 1)])
         received = self.award(deal, asks)
-        points = tuple(
-            sum(u * v for u, v in zip(units, worth, strict=True)) for units, worth in zip(received, deal.values, strict=True)
-        )
-        after = replace(state, spoken=(), past=(*state.past, Played(asks, points)))
+        points = tuple([sum(map(mul, units, worth)) for units, worth in zip(received, deal.values, strict=True)])
+        seen = (self._seen(deal, asks, 0), self._seen(deal, asks, 1))
+        after = SplitState(state.deals, state.first, (), (*state.past, Played(asks, points, seen)))
         info = {
             "stock": list(deal.stock),
             "values": [list(worth) for worth in deal.values],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
@@ -93,9 +94,13 @@ class TrustAndSplit(SplittingGame):
 
     def known(self, deal: Deal, player: int) -> Known:
         (own,) = deal.truth[player]
-        wins = Values((self.upper,), (self.lower,))
-        loses = Values((self.lower,), (self.upper,))
-        return Known(if_named={frozenset([hand]): wins if BEATS[own] == hand else loses for hand in BEATS if hand != own})
+        return _known(own, self.upper, self.lower)
+
+
+@lru_cache(256)
+def _known(own: str, upper: int, lower: int) -> Known:
+    wins, loses = Values((upper,), (lower,)), Values((lower,), (upper,))
+    return Known(if_named={frozenset([hand]): wins if BEATS[own] == hand else loses for hand in BEATS if hand != own})
 
 
 def trust_and_split(**parameters: Any) -> TrustAndSplit:

@@ -17,10 +17,12 @@ from typing import Any
 
 from peft import LoraConfig, PeftConfig
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from detente.errors import UserError
+from detente.files import write_synced
 from detente.models import LanguageModel
 from detente.options import LoraOptions
 
@@ -43,7 +45,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, partial / WEIGHTS)
+    write_synced(partial / WEIGHTS, to_bytes({key: value.detach().cpu().contiguous() for key, value in weights.items()}))
     config = copy.copy(config)  # the model's own stays as it is
     config.base_model_name_or_path, config.inference_mode = base.name, True
     if isinstance(config, LoraConfig) and isinstance(config.target_modules, set):
@@ -53,6 +55,14 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a version, whole or not at all."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    folder.rename(partial)
+    shutil.rmtree(partial)
 
 
 def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConfig]:

@@ -1,9 +1,10 @@
 """One TrainState: all that an interrupted run needs to go on exactly where it was.
 
-    checkpoint/NNNNNN/  state.json (counters, pool, digest)  tensors.safetensors (adapters, optimizers, critics)
+    checkpoint/NNNNNN/  state.json (counters, pool, digests)  NAME.safetensors (adapter, optimizer and critic of that learner)
 
 A state is written to a temporary folder and renamed, so it is there whole or not at all; the one before it is removed after that.
-Random streams need no place in it: they are functions of the seed and the iteration.
+A learner that was not trained since then keeps its file: the new folder gets another name for it, a hard link, and nothing is
+written. Random streams need no place in a state: they are functions of the seed and the iteration.
 """
 
 from __future__ import annotations
@@ -22,20 +23,23 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from detente.errors import UserError
+from detente.files import write_synced
 from detente.learning.learner import Learner
 
-STATE, TENSORS = "state.json", "tensors.safetensors"
+STATE, WHOLE = "state.json", "tensors.safetensors"  # the latter held all learners before each had a file
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged state raises
+Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """After how many iterations, which versions were kept per learner, the tensors of the learners, the base's fingerprint, and
-    what remote models have cost."""
+    """After how many iterations, each learner's version, kept versions and tensors, the base's fingerprint, and what remote
+    models have cost."""
 
     iteration: int
     versions: dict[str, int]
     kept: dict[str, list[int]]
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensors]
     base: str = ""
     spent: Mapping[str, int] = field(default_factory=dict)
 
@@ -48,11 +52,8 @@ def capture(
     spent: Mapping[str, int] | None = None,
 ) -> TrainState:
     """The state of a run now."""
-    tensors: dict[str, Tensor] = {}
-    for name, learner in learners.items():
-        for key, value in _tensors(learner).items():
-            tensors[f"{name}/{key}"] = value
     versions = {name: learner.version for name, learner in learners.items()}
+    tensors = {name: _tensors(learner) for name, learner in learners.items()}
     return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors, base, dict(spent or {}))
 
 
@@ -60,8 +61,7 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
     """Put the learners back to that state."""
     for name, learner in learners.items():
         learner.version = state.versions[name]
-        prefix = f"{name}/"
-        own = {key.removeprefix(prefix): value for key, value in state.tensors.items() if key.startswith(prefix)}
+        own = state.tensors[name]
         with torch.no_grad():
             for i, parameter in enumerate(_parameters(learner)):
                 parameter.copy_(own[f"parameter/{i}"])
@@ -75,16 +75,25 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
 
 
 def write(folder: Path, state: TrainState) -> None:
-    """Save a state, then remove the older ones."""
-    payload = save({key: value.detach().cpu().contiguous() for key, value in state.tensors.items()})
-    counters = {key: value for key, value in vars(state).items() if key != "tensors"}
-    header = counters | {"sha256": _digest(counters, payload)}
+    """Save a state, then remove the older ones. A version of a learner names its tensors, which are not compared."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _write(partial / TENSORS, payload)
-    _write(partial / STATE, json.dumps(header, indent=2).encode())
+    states = _states(folder)
+    unchanged = _unchanged(states[-1], state.versions) if states else {}
+    files = {}
+    for name, tensors in state.tensors.items():
+        file = f"{name}.safetensors"
+        linked = name in unchanged and _linked(states[-1] / file, partial / file)
+        files[name] = unchanged[name] if linked else _save(partial / file, tensors)
+    counters = {key: value for key, value in vars(state).items() if key != "tensors"} | {"files": files}
+    write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{state.iteration:06d}")
+    remove_older(folder)
+
+
+def remove_older(folder: Path) -> None:
+    """Remove every state but the newest."""
     for older in _states(folder)[:-1]:
         shutil.rmtree(older)
 
@@ -95,22 +104,81 @@ def read_newest(folder: Path) -> TrainState | None:
     if not states:
         return None
     try:
-        header: dict[str, Any] = json.loads((states[-1] / STATE).read_text(encoding="utf-8"))
-        payload = (states[-1] / TENSORS).read_bytes()
-        if header.pop("sha256") != _digest(header, payload):
-            raise ValueError("its contents do not match their digest")
-        return TrainState(**header, tensors=load(payload))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        header = _header(states[-1])
+        if "files" in header:
+            tensors = {name: _read(states[-1] / f"{name}.safetensors", sha) for name, sha in header.pop("files").items()}
+        else:
+            tensors = _read_whole(states[-1] / WHOLE, header)
+        return TrainState(**header, tensors=tensors)
+    except DAMAGE as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
             f"or remove the folder {folder} to train from the start."
         ) from error
 
 
-def _digest(counters: Mapping[str, Any], payload: bytes) -> str:
-    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
-    digest.update(payload)
-    return digest.hexdigest()
+def _header(state: Path) -> dict[str, Any]:
+    """What state.json says; one of DAMAGE if it does not match its digest."""
+    header: dict[str, Any] = json.loads((state / STATE).read_text(encoding="utf-8"))
+    if "files" in header:
+        _check(header.pop("sha256"), _json(header))
+    return header
+
+
+def _read(file: Path, sha256: str) -> Tensors:
+    """A learner's tensors."""
+    payload = file.read_bytes()
+    _check(sha256, payload)
+    return load(payload)
+
+
+def _read_whole(file: Path, header: dict[str, Any]) -> dict[str, Tensors]:
+    """All learners' tensors, from before each had a file; takes the digest out of the header, which it covers too."""
+    payload = file.read_bytes()
+    _check(header.pop("sha256"), _json(header) + payload)
+    tensors: dict[str, Tensors] = {name: {} for name in header["versions"]}
+    for key, value in load(payload).items():
+        name, _, own = key.partition("/")
+        tensors[name][own] = value
+    return tensors
+
+
+def _unchanged(before: Path, versions: Mapping[str, int]) -> dict[str, str]:
+    """The digests of the learners' files in the state before that hold these versions."""
+    try:
+        header = _header(before)
+        return {name: sha for name, sha in header["files"].items() if header["versions"][name] == versions.get(name)}
+    except DAMAGE:  # or of the layout before; to complain is for whoever reads
+        return {}
+
+
+def _linked(old: Path, new: Path) -> bool:
+    """Give a file another name; False where it is gone, or on a disk without links."""
+    try:
+        os.link(old, new)
+    except OSError:
+        return False
+    return True
+
+
+def _save(file: Path, tensors: Tensors) -> str:
+    """Write a learner's tensors; returns their digest."""
+    payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    write_synced(file, payload)
+    return _sha256(payload)
+
+
+def _json(counters: Mapping[str, Any]) -> bytes:
+    return json.dumps(counters, sort_keys=True).encode()
+
+
+def _sha256(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+def _check(expected: str, payload: bytes) -> None:
+    if _sha256(payload) != expected:
+        raise ValueError("its contents do not match their digest")
 
 
 def _states(folder: Path) -> list[Path]:
@@ -121,17 +189,10 @@ def _parameters(learner: Learner) -> list[Any]:
     return [p for group in learner.optimizer.param_groups for p in group["params"]]
 
 
-def _tensors(learner: Learner) -> dict[str, Tensor]:
-    result: dict[str, Tensor] = {}
+def _tensors(learner: Learner) -> Tensors:
+    result: Tensors = {}
     for i, parameter in enumerate(_parameters(learner)):
         result[f"parameter/{i}"] = parameter
         for key, value in learner.optimizer.state.get(parameter, {}).items():
             result[f"optimizer/{i}/{key}"] = value
     return result
-
-
-def _write(path: Path, payload: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())

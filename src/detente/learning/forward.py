@@ -20,7 +20,8 @@ from detente.engines import attention, head, lora
 from detente.learning.batch import MicroBatch
 from detente.learning.loss import chunked_token_logprobs
 
-LOGITS = 1 << 23  # that exist at a time
+LOGITS = 1 << 22  # that exist at a time
+ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward, about
 
 
 def prepare(model: PeftModel) -> None:
@@ -65,6 +66,14 @@ def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -
         allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
         chunk=max(1, LOGITS // vocab_size),
     )
+
+
+def fitting_tokens(model: PeftModel) -> int:
+    """Of one pass, so that it keeps about ACTIVATIONS bytes: per token and layer ten hidden states and four inner ones, in fp32."""
+    config = model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
+    per_token = 4 * config.num_hidden_layers * (10 * config.hidden_size + 4 * inner)
+    return int(max(256, min(4096, ACTIVATIONS // per_token)))
 
 
 def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:

@@ -17,7 +17,7 @@ from detente.config import LearnerConfig
 from detente.learning import credit as credits
 from detente.learning.batch import Assign, MicroBatch, Trajectory, micro_batches, with_credit
 from detente.learning.critic import Critic
-from detente.learning.forward import active, adapter_parameters, prepare, token_logprobs_of
+from detente.learning.forward import active, adapter_parameters, fitting_tokens, prepare, token_logprobs_of
 from detente.learning.loss import mismatch, token_loss
 from detente.records import PolicyRef
 
@@ -74,8 +74,8 @@ class Learner:
 
     @property
     def max_tokens(self) -> int:
-        """Of one micro-batch, padding included."""
-        return self.options.optimizer.micro_batch_tokens
+        """Of one micro-batch."""
+        return self.options.optimizer.micro_batch_tokens or fitting_tokens(self.model)
 
     def _assigner(self, progress: float) -> Assign:
         options = self.options.credit.model_dump()

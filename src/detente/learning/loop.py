@@ -23,7 +23,7 @@ from detente.files import replace_text
 from detente.learning import adapters, checkpoint
 from detente.learning.audit import audit
 from detente.learning.batch import trajectories
-from detente.learning.opponents import Seating, seatings
+from detente.learning.opponents import Seating, seatings, thinned
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, open_session
 from detente.records import Episode, PolicyRef
@@ -102,6 +102,7 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
         )
     else:
         checkpoint.restore(state, session.learners)
+        checkpoint.remove_older(folder.checkpoints)
         session.policies.remote.budget.spent = dict(state.spent)
     asked = session.config.iterations
     if state.iteration > asked:
@@ -109,6 +110,7 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
     folder.begin(session.config, state.iteration)
     for name in session.learners:
         folder.forget_adapters(name, state.versions[name])
+    remove_dropped(session, folder, state.kept)
     return state.iteration, state.kept
 
 
@@ -116,6 +118,7 @@ def save(session: Session, folder: RunFolder, kept: dict[str, list[int]], done: 
     """Write the checkpoint after so many iterations."""
     spent = session.policies.remote.budget.spent
     checkpoint.write(folder.checkpoints, checkpoint.capture(done, session.learners, kept, session.base.fingerprint, spent))
+    remove_dropped(session, folder, kept)
 
 
 def rollout(
@@ -161,7 +164,17 @@ def keep(session: Session, folder: RunFolder, kept: dict[str, list[int]], iterat
             target = adapters.version_folder(folder.adapters, name, learner.version)
             adapters.save(target, learner.weights(), session.model.peft_config[name], session.base)
             if due:
-                kept[name].append(learner.version)
+                kept[name] = thinned([*kept[name], learner.version], config.opponents.max_kept)
+
+
+def remove_dropped(session: Session, folder: RunFolder, kept: dict[str, list[int]]) -> None:
+    """Remove the adapters that have left the pool, and that the newest checkpoint does not name: a resumed run needs those."""
+    if session.config.opponents.max_kept is None:
+        return
+    for name, versions in kept.items():
+        for version in adapters.versions_in(folder.adapters / name):
+            if version not in versions and version < max(versions, default=0):  # a later one is the final version of a run
+                adapters.remove(adapters.version_folder(folder.adapters, name, version))
 
 
 def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
@@ -174,7 +187,7 @@ def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode
         session.engine.grammar,
         turns=config.record.audit_turns,
         temperature=config.answer.temperature,
-        tolerance=ROUNDING[config.dtype],
+        tolerance=ROUNDING[str(session.base.model.dtype).removeprefix("torch.")],
         seed=(config.seed, "audit", iteration),
     )
     return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}

@@ -57,6 +57,18 @@ def seatings(
     return result
 
 
+def thinned(kept: Sequence[int], most: int | None) -> list[int]:
+    """At most so many of a learner's kept versions (None: all), spread over its training from version 0 on.
+
+    While there are more, the one goes whose neighbours are closest to each other, the older of equals; the newest stays. So no gap
+    is ever more than twice as wide as in an even spread.
+    """
+    versions = [0, *kept]
+    while most is not None and len(versions) - 1 > most:
+        del versions[min(range(1, len(versions) - 1), key=lambda i: versions[i + 1] - versions[i - 1])]
+    return versions[1:]
+
+
 def _focal(config: Config, turn: int) -> int:
     """The seat that trains against opponents; the seats of learners take turns."""
     seats = [s for s, name in enumerate(config.seats) if name in config.learner_names]

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 1 << 22  # scores per head that are computed at once
+PIECE = 1024  # tokens of a chat that are computed with the same keys
 
 Chat = NDArray[np.int64]
 
@@ -95,6 +96,21 @@ class Block:
         seen = keys <= self.starts[:, None, None] + queries[:, None]
         return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None]
 
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """(M, H, D), twice (M, G, D) -> (B * Q, H, D)."""
+        keys = self.queries if self.keys is None else self.keys
+        q, k, v = (_taken(x, places) for x, places in ((query, self.queries), (key, keys), (value, keys)))
+        heads, groups = q.shape[1], k.shape[1]
+        if self.bias is None:
+            k, v = (x.repeat_interleave(heads // groups, dim=1) for x in (k, v))
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        else:  # heads that share keys are further queries
+            bias = self.bias.to(q.dtype).repeat(1, 1, heads // groups, 1)
+            q = q.reshape(len(q), groups, -1, q.shape[-1])
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale).view(len(q), heads, -1, v.shape[-1])
+        found: Tensor = out.transpose(1, 2).flatten(0, 1)
+        return found
+
 
 class TreeAttention:
     """The attention plan of a tree: a token meets the tokens before it in its chat."""
@@ -108,22 +124,16 @@ class TreeAttention:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """(1, H, M, D), twice (1, G, M, D) -> (1, M, H, D)."""
-        heads, groups = query.shape[1], key.shape[1]
-        by_token = [x[0].transpose(0, 1).flatten(1) for x in (query, key, value)]  # (M, heads * D)
-        found = []
-        for block in self.blocks:
-            keys = block.queries if block.keys is None else block.keys
-            q, k, v = (
-                F.embedding(places, x).unflatten(-1, (n, -1)).transpose(1, 2)  # (B, n, Q or K, D)
-                for places, x, n in zip((block.queries, keys, keys), by_token, (heads, groups, groups), strict=True)
-            )
-            if groups != heads:
-                k, v = (x.repeat_interleave(heads // groups, dim=1) for x in (k, v))
-            bias = None if block.bias is None else block.bias.to(q.dtype)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None, scale=scale)
-            found.append(out.transpose(1, 2).flatten(2).flatten(0, 1))  # (B * Q, H * D)
-        together: Tensor = F.embedding(self._from, torch.cat(found))  # (M, H * D)
-        return together.view(1, len(together), heads, -1)
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (M, heads, D)
+        found = torch.cat([block.attend(q, k, v, scale) for block in self.blocks])
+        together: Tensor = F.embedding(self._from, found.flatten(1))
+        return together.view(1, -1, *found.shape[1:])
+
+
+def _taken(x: Tensor, places: Tensor) -> Tensor:
+    """(M, n, D), (B, L) -> (B, n, L, D)."""
+    found: Tensor = F.embedding(places, x.flatten(1))  # its backward is faster than that of an index
+    return found.view(*places.shape, *x.shape[1:]).transpose(1, 2)
 
 
 def _alike(packed: Tree) -> list[list[int]]:
@@ -132,14 +142,13 @@ def _alike(packed: Tree) -> list[list[int]]:
     order = sorted((i for i in range(len(fresh)) if fresh[i]), key=lambda i: (packed.known[i] > 0, fresh[i], i))
     blocks: list[list[int]] = []
     for i in order:
-        first = blocks[-1][0] if blocks else -1
+        first = blocks[-1][0] if blocks else i
         fits = (
-            bool(blocks)
-            and (packed.known[first] > 0) == (packed.known[i] > 0)
+            (packed.known[first] > 0) == (packed.known[i] > 0)
             and fresh[i] <= max(fresh[first] + 8, 1.25 * fresh[first])
-            and (len(blocks[-1]) + 1) * fresh[i] * len(packed.places[i]) <= BLOCK
+            and (len(blocks[-1]) + 1 if blocks else 1) * fresh[i] * len(packed.places[i]) <= BLOCK
         )
-        if fits:
+        if blocks and fits:
             blocks[-1].append(i)
         else:
             blocks.append([i])

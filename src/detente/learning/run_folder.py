@@ -1,6 +1,6 @@
 """The run folder: who may write it, and what lies where.
 
-config.yaml  metrics.jsonl  episodes/NNNNNN.jsonl  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
+config.yaml  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from detente import jsonl
 from detente.config import Config, read, to_yaml
 from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
@@ -32,7 +33,7 @@ class RunFolder:
 
     def episodes(self, iteration: int) -> Path:
         """The file of an iteration's episodes."""
-        return self.path / "episodes" / f"{iteration:06d}.jsonl"
+        return self.path / "episodes" / f"{iteration:06d}{jsonl.PACKED}"
 
     def begin(self, config: Config, iteration: int) -> None:
         """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
@@ -40,9 +41,9 @@ class RunFolder:
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         kept = [line for line in lines if _iteration(line) <= iteration]
         replace_text(self.metrics, "".join(line + "\n" for line in kept))
-        for file in (self.path / "episodes").glob("*.jsonl"):
-            if int(file.stem) > iteration:
-                file.unlink()
+        for file in jsonl.files(self.path / "episodes"):
+            if int(jsonl.name(file)) > iteration:
+                jsonl.remove(file)
         self.summary.unlink(missing_ok=True)
 
     def forget_adapters(self, name: str, version: int) -> None:

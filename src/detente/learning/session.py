@@ -6,7 +6,7 @@ Config ──> Session (game, model, engine, learners, policies)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -53,17 +53,17 @@ class Session:
         return {name: learner.policy for name, learner in self.learners.items()} | self.frozen
 
     def publish(self) -> None:
-        """Serve the learners' present weights, and nothing older of theirs."""
-        present = {learner.policy: learner for learner in self.learners.values()}
-        for policy in self.engine.policies:
-            if policy.name in self.learners and policy not in present:
-                self.engine.retire(policy)
-        for policy, learner in present.items():
-            if not self.engine.serves(policy):
-                self.engine.serve(policy, learner.weights(), self.model.peft_config[learner.name])
+        """Serve the learners' present weights."""
+        for learner in self.learners.values():
+            if not self.engine.serves(learner.policy):
+                self.engine.serve(learner.policy, learner.weights(), self.model.peft_config[learner.name])
 
-    def serve_kept(self, folder: Path, wanted: Iterable[PolicyRef]) -> None:
-        """Load the kept checkpoints that take part in an iteration."""
+    def serve_kept(self, folder: Path, wanted: Collection[PolicyRef]) -> None:
+        """Serve the kept checkpoints that take part in an iteration and nothing else that is old; read those not served already."""
+        present = self.present.values()
+        for policy in self.engine.policies:
+            if policy.name in self.learners and policy not in present and policy not in wanted:
+                self.engine.retire(policy)
         for policy in wanted:
             if policy.kind == "adapter" and not self.engine.serves(policy):
                 weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), self.base)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import TemplateError
 
+from detente.engines.base import spelled
 from detente.errors import UserError
 
 if TYPE_CHECKING:
@@ -134,9 +135,9 @@ class FakeChat:
 
     def opening(self, text: str) -> tuple[int, ...]:
         """The text's code points."""
-        return (*map(ord, text), 2)
+        return spelled(text, 2)
 
     def reply(self, text: str, previous: Sequence[int]) -> tuple[int, ...]:
         """The text's code points, after the end of the turn where ``previous`` lacks it."""
-        end = () if previous and previous[-1] == 3 else (3,)
-        return (*end, *map(ord, text), 2)
+        tokens = spelled(text, 2)
+        return tokens if previous and previous[-1] == 3 else (3, *tokens)

@@ -9,6 +9,7 @@ from typing import Literal
 from detente.engines.base import Engine, Request, Sampling
 from detente.games.base import Observation
 from detente.players.chat import Chat
+from detente.players.tokens import Tokens
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
 
@@ -30,24 +31,25 @@ class LLMPlayer:
     answer: Literal["constrained", "retry", "free"] = "constrained"
     retries: int = 3
     sampling: Sampling = field(default_factory=Sampling)
-    _tokens: tuple[int, ...] = field(default=(), init=False)
+    _tokens: Tokens = field(default_factory=Tokens, init=False)
     _previous: tuple[int, ...] = field(default=(), init=False)
     _turn: int = field(default=0, init=False)
 
     async def act(self, observation: Observation) -> Completion:
         """Append the observation to the chat and the answer after it."""
         prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
+        tokens = self._tokens + prompt
         pattern = observation.pattern if self.answer == "constrained" else None
         attempts, tries = 0, self.retries if self.answer == "retry" else 1
         while True:
             seed = derive(self.seed, self._turn, attempts)
             generation = await self.engine.generate(
-                Request(self.chat_id, self._tokens + prompt, self.policy, seed, self.sampling, pattern, observation.choices)
+                Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, observation.choices)
             )
             attempts += 1
             if attempts >= tries or re.fullmatch(observation.pattern, generation.text.strip()):
                 break
-        self._tokens += prompt + generation.tokens
+        self._tokens = tokens + generation.tokens
         self._previous = generation.tokens
         self._turn += 1
         return Completion(

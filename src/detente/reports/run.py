@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from detente.config import parse_yaml
 from detente.errors import UserError
 from detente.evaluation.measures import TABLES, flat_tables
 from detente.evaluation.statistics import spread
@@ -177,7 +178,7 @@ def _read(path: Path, label: str) -> Run:
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is no run folder: it holds no config.yaml.")
     try:
-        options = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        options = parse_yaml((path / "config.yaml").read_text(encoding="utf-8"))
         metrics = _lines(path / "metrics.jsonl")
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8")) if (path / "summary.json").is_file() else None
     except (yaml.YAMLError, json.JSONDecodeError) as error:

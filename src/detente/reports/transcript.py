@@ -1,6 +1,6 @@
 """Episodes for people: which ones to show, and how a round is laid out, in the terminal and as data for the page.
 
-Standard library and rich only; must not import torch.
+Must not import torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from detente.records import Episode, PolicyRef, Round, Turn, read_episodes
+from detente import jsonl
+from detente.errors import UserError
+from detente.records import Episode, PolicyRef, Round, Turn
 from detente.reports.splits import Split, rules, split
 
 KINDS = {
@@ -32,9 +34,17 @@ LONGEST = 2000  # characters of one answer on the page
 
 def sample(run: Path, iterations: int = 8, each: int = 4) -> list[tuple[str, Episode]]:
     """A few (kind, episode) of a run: ``each`` per recorded iteration, of every kind in turn, for iterations spread evenly."""
-    files = sorted((run / "episodes").glob("*.jsonl"))
+    files = jsonl.files(run / "episodes")
     chosen = dict.fromkeys(round(i * (len(files) - 1) / max(1, iterations - 1)) for i in range(iterations)) if files else {}
-    return [pick for i in chosen for pick in _in_turn(read_episodes(files[i]), each)]
+    return [pick for i in chosen for pick in _in_turn(_finished(files[i]), each)]
+
+
+def _finished(path: Path) -> list[Episode]:
+    """The episodes of a file that may be written at the moment, or was cut short; UserError where it is damaged."""
+    try:
+        return [Episode.from_json(line) for line in jsonl.lines(path) if line.endswith(b"\n")]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as episodes: {' '.join(str(error).split()).rstrip('.')}.") from error
 
 
 def kinds(episodes: Sequence[Episode]) -> list[str]:

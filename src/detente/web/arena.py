@@ -1,6 +1,6 @@
 """An arena for the page: who met whom, as a coloured table, the ranking, and the games behind every cell.
 
-    arena.json ──> Board ── rows of Cell (value, interval, shade) ──> a cell opens episodes/I-J.jsonl of its tables
+    arena.json ──> Board ── rows of Cell (value, interval, shade) ──> a cell opens episodes/I-J.jsonl.gz of its tables
 
 Must not import torch.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detente import jsonl
 from detente.errors import UserError
 from detente.web.safety import MissingError
 
@@ -111,13 +112,13 @@ def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
     cell = next((cell for cell in found.cells.values() if cell.address == address), None)
     if cell is None:
         raise MissingError(f"The arena {folder.name} has no cell '{address}'.")
-    files = [folder / "episodes" / f"{'-'.join(map(str, table))}.jsonl" for table in cell.tables]
+    files = [jsonl.file(folder / "episodes", "-".join(map(str, table))) for table in cell.tables]
     return f"{found.labels[cell.row]} against {found.labels[cell.column]}", files
 
 
 def tables_played(folder: Path) -> int:
     """How many tables of an arena have been played so far."""
-    return sum(1 for _ in (folder / "episodes").glob("*.jsonl"))
+    return len(jsonl.files(folder / "episodes"))
 
 
 def _cell(found: Mapping[str, Any]) -> Cell:

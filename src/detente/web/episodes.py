@@ -1,7 +1,7 @@
 """Recorded episodes, one file at a time: what a search needs to know of each, and where it lies.
 
-    NNNNNN.jsonl ── once ──> Fact per line: whom it met, invalid answers, rounds in which somebody was exploited
-                 ── on demand ──> one Episode
+    NNNNNN.jsonl.gz ── once ──> Fact per line: whom it met, invalid answers, rounds in which somebody was exploited
+                    ── on demand ──> one Episode
 
 However many files there are, never more than one of them is in memory. Must not import torch.
 """
@@ -9,11 +9,12 @@ However many files there are, never more than one of them is in memory. Must not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
 
+from detente import jsonl
 from detente.errors import UserError
 from detente.evaluation.splitting_measures import lived
 from detente.games import recorded
@@ -22,12 +23,14 @@ from detente.games.splitting import SplittingGame, greed
 from detente.records import Episode, Turn
 from detente.reports.transcript import kinds
 
+MOST = 1 << 27  # bytes of text that are read of one file, which may be a small one that unpacks to any size
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """What is known of an episode without reading it again. ``invalid`` counts answers, ``exploited`` rounds."""
 
-    place: int  # where its line begins, in bytes
+    place: int  # where its line begins, in bytes of text
     length: int
     kind: str  # of reports.transcript.KINDS
     iteration: int
@@ -43,6 +46,8 @@ def facts(path: Path) -> tuple[Fact, ...]:
     try:
         state = path.stat()
         return _facts(path, state.st_mtime_ns, state.st_size)
+    except jsonl.TooMuchError as error:
+        raise UserError(f"The file {path.name} cannot be shown: {error}.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         raise UserError(f"The file {path.name} cannot be read as episodes.") from error
 
@@ -55,7 +60,7 @@ def episode(path: Path, number: int) -> tuple[Fact, Episode]:
 
 def text(path: Path, fact: Fact) -> str:
     """The line of the file as it stands."""
-    with path.open("rb") as file:
+    with jsonl.opened(path) as file:
         file.seek(fact.place)
         return file.read(fact.length).decode("utf-8")
 
@@ -95,18 +100,18 @@ def _takes(asks: Amounts, values: Amounts, others: Amounts, stock: Amounts) -> b
 @lru_cache(maxsize=1024)
 def _facts(path: Path, _time: int, _size: int) -> tuple[Fact, ...]:
     """The facts of a file in one of its states."""
-    places = list(_lines(path))
-    episodes = [Episode.from_json(line.decode("utf-8")) for _, line in places]
-    return tuple(
-        _fact(place, len(line), kind, one) for (place, line), kind, one in zip(places, kinds(episodes), episodes, strict=True)
-    )
+    found = []
+    for place, line in _lines(path):
+        one = Episode.from_json(line)
+        found.append((_fact(place, len(line), one), replace(one, rounds=())))  # without what it is made of
+    return tuple(replace(fact, kind=kind) for (fact, _), kind in zip(found, kinds([one for _, one in found]), strict=True))
 
 
-def _fact(place: int, length: int, kind: str, one: Episode) -> Fact:
+def _fact(place: int, length: int, one: Episode) -> Fact:
     return Fact(
         place=place,
         length=length,
-        kind=kind,
+        kind="",
         iteration=one.iteration,
         policies=tuple(intern(str(policy)) for policy in one.policies),
         points=tuple(one.mean_reward(player) for player in range(one.num_players)),
@@ -119,8 +124,7 @@ def _fact(place: int, length: int, kind: str, one: Episode) -> Fact:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The finished lines and where they begin: a file may be read while it is written."""
     place = 0
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n") and line.strip():
-                yield place, line
-            place += len(line)
+    for line in jsonl.lines(path, MOST):
+        if line.endswith(b"\n") and line.strip():
+            yield place, line
+        place += len(line)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from detente import jsonl
 from detente.errors import UserError
 from detente.reports.transcript import KINDS, page_data
 from detente.web import arena, live, runs, transcripts
@@ -77,7 +78,7 @@ def transcript_list(request: Request) -> Response:
         wanted=wanted,
         kinds=KINDS,
         hits=[(hit, _address(request, found, hit.place, wanted)) for hit in hits],
-        iterations=[int(file.stem) for file in found.files if file.stem.isdecimal()] if found.trained else [],
+        iterations=[int(name) for name in map(jsonl.name, found.files) if name.isdecimal()] if found.trained else [],
         earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.going_on if before else None),
         later=_later(found, wanted, before, page_of.going_on, hits),
         back=before is not None,
@@ -92,7 +93,7 @@ def one_episode(request: Request) -> Response:
     asked = request.query_params
     file = inside(root, asked.get("file", ""))
     number = asked.get("n", "0")
-    if file.suffix != ".jsonl" or not number.isdecimal() or int(number) >= len(facts(file)):
+    if not jsonl.is_one(file) or not number.isdecimal() or int(number) >= len(facts(file)):
         raise MissingError("There is no such episode.")
     fact, shown = episode(file, int(number))
     wanted = transcripts.filters(asked)

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from detente import jsonl
+from detente.config import parse_yaml
 from detente.files import in_use
 
 PLAYED = "played"  # where the games lie that a person played here
@@ -85,7 +87,7 @@ def is_arena(folder: Path) -> bool:
 
 def games(root: Path) -> list[Path]:
     """The saved games of a person, the newest last: their names begin with the time."""
-    return sorted((root / PLAYED).glob("*.jsonl")) if (root / PLAYED).resolve().is_relative_to(root) else []
+    return jsonl.files(root / PLAYED) if (root / PLAYED).resolve().is_relative_to(root) else []
 
 
 def relative(root: Path, path: Path) -> str:
@@ -135,7 +137,7 @@ def _versions(folder: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=1024)
 def _options(path: Path, _: int) -> dict[str, Any]:
     """The options of a run; the second argument tells one state of the file from another."""
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return dict(parse_yaml(path.read_text(encoding="utf-8")))
 
 
 def _last(path: Path) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from detente import jsonl
 from detente.records import Episode
 from detente.web import runs
-from detente.web.episodes import Fact, exploited, facts, said, text
+from detente.web.episodes import MOST, Fact, exploited, facts, said, text
 from detente.web.safety import MissingError, inside
 
 PAGE = 20  # episodes on a page
@@ -84,14 +85,14 @@ def source(root: Path, name: str, cell: str = "") -> Source:
 
     path = inside(root, name)
     if path.is_file():
-        if path.suffix != ".jsonl":
+        if not jsonl.is_one(path):
             raise MissingError(f"'{name}' holds no episodes.")
         return Source(name, name, (path,))
     if runs.is_arena(path) and cell:
         title, files = cell_files(path, cell)
         return Source(name, title, _below(root, files), cell=cell)
     trained = (path / "config.yaml").is_file()
-    files = sorted((path / "episodes" if trained or runs.is_arena(path) else path).glob("*.jsonl"))
+    files = jsonl.files(path / "episodes" if trained or runs.is_arena(path) else path)
     return Source(name, "Games that people played" if name == runs.PLAYED else name, _below(root, files), trained)
 
 
@@ -161,11 +162,14 @@ def _order(count: int, start: Place | None, back: bool) -> range:
 
 def _may_hold(file: Path, wanted: Filters) -> bool:
     """Whether a glance at a file leaves hope; much faster than reading its episodes."""
-    if wanted.iteration is not None and file.stem.isdecimal() and int(file.stem) != wanted.iteration:
+    if wanted.iteration is not None and (number := jsonl.name(file)).isdecimal() and int(number) != wanted.iteration:
         return False
     if not (wanted.text or wanted.invalid):
         return True
-    content = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = b"".join(jsonl.lines(file, MOST)).decode(errors="replace")
+    except ValueError:
+        return True  # a closer look says what is wrong with it
     return (not wanted.text or _mentions(content, wanted.text)) and (not wanted.invalid or '"valid":false' in content)
 
 

@@ -1,0 +1,19 @@
+"""Benchmarks at sizes that take a moment, in this process."""
+
+from functools import partial
+
+import pytest
+
+from benchmarks import disk, flops, loop, rollout, scaling, update
+
+
+@pytest.fixture(autouse=True)
+def small_products(monkeypatch):
+    monkeypatch.setattr(flops, "product_peak", partial(flops.product_peak, size=256, repeats=3))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """What a subject would do in processes of its own happens in this one."""
+    for subject in (disk, loop, rollout, scaling, update):
+        monkeypatch.setattr(subject, "isolated", lambda function, *arguments: function(*arguments))
