@@ -2,7 +2,7 @@
 
 import torch
 
-from detente.engines.cache import GROWTH, Pool
+from detente.engines.cache import STEP, Pool
 
 
 def fill(pool, seed=0):
@@ -20,30 +20,36 @@ def test_layers_are_shaped_after_their_first_keys_and_values():
     pool.reserve(3, 1)
     fill(pool)
     shapes = [[tuple(memory.shape) for memory in layer] for layer in pool._layers]
-    assert shapes == [[(3, 2, GROWTH, 3), (3, 2, GROWTH, 4)], [(3, 1, GROWTH, 5), (3, 1, GROWTH, 6)]]
+    assert shapes == [[(3, 2, STEP, 3), (3, 2, STEP, 4)], [(3, 1, STEP, 5), (3, 1, STEP, 6)]]
 
 
 def test_capacity_grows_in_steps_and_keeps_what_it_holds():
     pool = Pool()
     pool.reserve(2, 3)
-    assert (pool.rows, pool.capacity) == (2, GROWTH)
+    assert (pool.rows, pool.capacity) == (2, STEP)
     before = fill(pool)
-    pool.reserve(5, GROWTH + 1)
-    assert (pool.rows, pool.capacity) == (5, 2 * GROWTH)
+    pool.reserve(5, STEP + 1)
+    assert (pool.rows, pool.capacity) == (5, 2 * STEP)
     for layer, old in zip(pool._layers, before, strict=True):
         for memory, kept in zip(layer, old, strict=True):
             assert memory.shape[0] == 5
-            assert memory.shape[2] == 2 * GROWTH
-            assert torch.equal(memory[:2, :, :GROWTH], kept)
+            assert memory.shape[2] == 2 * STEP
+            assert torch.equal(memory[:2, :, :STEP], kept)
     pool.reserve(1, 1)  # never shrinks
-    assert (pool.rows, pool.capacity) == (5, 2 * GROWTH)
+    assert (pool.rows, pool.capacity) == (5, 2 * STEP)
+    assert all(bool((memory[2:] == 0).all()) and bool((memory[:, :, STEP:] == 0).all()) for layer in pool._layers for memory in layer)
+    pool.reserve(5, 2 * STEP + 1)
+    pool.reserve(5, 3 * STEP + 1)
+    assert pool.capacity == 5 * STEP  # half of what there was more, rounded up
+    pool.reserve(5, 20 * STEP)
+    assert pool.capacity == 20 * STEP
 
 
 def test_rows_are_copied_to_the_last_token():
     pool = Pool()
-    pool.reserve(4, GROWTH)
+    pool.reserve(4, STEP)
     before = fill(pool)
-    pool.copy(1, [0, 3], GROWTH)
+    pool.copy(1, [0, 3], STEP)
     pool.copy(2, [0], 7)
     for layer, old in zip(pool._layers, before, strict=True):
         for memory, kept in zip(layer, old, strict=True):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-GROWTH = 64  # capacity grows in steps of so many tokens
+STEP, GROWTH = 64, 1.5  # capacity is a multiple of STEP, and grows by half so that little is moved
 
 
 class Pool:
@@ -27,7 +27,7 @@ class Pool:
         if rows > self.rows or capacity > self.capacity:
             self.rows = max(rows, self.rows)
             if capacity > self.capacity:
-                self.capacity = -(-capacity // GROWTH) * GROWTH
+                self.capacity = -(-max(capacity, int(GROWTH * self.capacity)) // STEP) * STEP
             self._layers = [(self._grown(keys), self._grown(values)) for keys, values in self._layers]
 
     def layer(self, index: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,10 @@ class Pool:
                 pool[torch.tensor(rows, device=pool.device), :, :length] = pool[source, :, :length].clone()
 
     def _grown(self, old: Tensor) -> Tensor:
-        new = old.new_zeros(self.rows, old.shape[1], self.capacity, old.shape[3])
-        if old.shape[2]:
-            new[: old.shape[0], :, : old.shape[2]] = old
+        """The same with room; what was never written is 0, for a key that no query may meet must still be a number."""
+        rows, length = old.shape[0], old.shape[2]
+        new = old.new_empty(self.rows, old.shape[1], self.capacity, old.shape[3])
+        new[:rows, :, :length] = old
+        new[:rows, :, length:] = 0
+        new[rows:] = 0
         return new
