@@ -37,7 +37,9 @@ def test_capacity_grows_in_steps_and_keeps_what_it_holds():
             assert torch.equal(memory[:2, :, :STEP], kept)
     pool.reserve(1, 1)  # never shrinks
     assert (pool.rows, pool.capacity) == (5, 2 * STEP)
-    assert all(bool((memory[2:] == 0).all()) and bool((memory[:, :, STEP:] == 0).all()) for layer in pool._layers for memory in layer)
+    assert all(
+        bool((memory[2:] == 0).all()) and bool((memory[:, :, STEP:] == 0).all()) for layer in pool._layers for memory in layer
+    )
     pool.reserve(5, 2 * STEP + 1)
     pool.reserve(5, 3 * STEP + 1)
     assert pool.capacity == 5 * STEP  # half of what there was more, rounded up
