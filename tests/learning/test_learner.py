@@ -401,7 +401,7 @@ def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run):
     assert set(learner.weights()) == names
     assert not any("critic" in name or "head" in name for name in names)
     served = run.play(1)
-    assert run.engine.policies == (learner.policy,)
+    assert run.engine.serves(learner.policy)
     assert served[0].policies[0] == learner.policy
 
 
