@@ -87,3 +87,18 @@ def test_without_choices_nothing_is_known(tokenizer):
     assert choices.probabilities == ()
     assert choices.at(()) is None
     assert choices.missed((1,)) == []
+
+
+def test_ways_are_missed_once_the_answer_has_left_them(tokenizer):
+    """<A> in one token, or as < and A>: whoever begins with < may still take the longer way."""
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("<A>", "<AB>", "<ABA>"))
+    root = choices.at(())
+    choices.weigh(root, np.zeros(len(choices.next_tokens(root))))
+    ways = choices.missed((tokenizer.eos_token_id,))
+    assert len(ways) > 1
+    assert all(choices.at(way.tokens) is way for way in ways)
+    first = ways[0].tokens
+    assert choices.missed(first[:1]) == [way for way in ways if way.tokens[0] != first[0]]
+    assert choices.missed(()) == []
+    choices.weigh(ways[0], np.zeros(len(choices.next_tokens(ways[0]))))
+    assert choices.at(first) is None
