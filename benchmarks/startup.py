@@ -1,6 +1,6 @@
 """How long the command line takes to answer: seconds of a new process, beside an interpreter that does nothing.
 
-python -m detente.cli --help, list games, train ipd --dry-run; import detente ── in turn, repeats times ──> wall and CPU seconds
+import detente, detente --help, list, train --dry-run, play ── in turn, repeats times ──> wall and CPU seconds
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from benchmarks import common
 from benchmarks.common import Spent, say
 from benchmarks.tables import Table, between, show
 
+ANSWERS = (
+    "--help",
+    "list games",
+    "train ipd --dry-run",
+    "play ipd --seats tit_for_tat,always_defect",
+    "play ipd --seats model:pocket,tit_for_tat",
+)
 COMMANDS: dict[str, Sequence[str]] = {
     "python, nothing": ("-c", "pass"),
     "import detente": ("-c", "import detente"),
-    "detente --help": ("-m", "detente.cli", "--help"),
-    "detente list games": ("-m", "detente.cli", "list", "games"),
-    "detente train ipd --dry-run": ("-m", "detente.cli", "train", "ipd", "--dry-run"),
+    **{f"detente {words}": ("-m", "detente.cli", *words.split()) for words in ANSWERS},
 }
 
 
