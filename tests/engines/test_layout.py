@@ -76,7 +76,7 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
         scale = None if step % 2 else 0.3
         for layer in range(LAYERS):
             query, key, value = (torch.randn(1, n, tokens, SIZE) for n in (many, groups, groups))
-            found = plan.attend(query, key, value, scale)
+            found = plan.attend(layer, query, key, value, scale)
             assert found.shape == (1, tokens, many, SIZE)
             start, before = 0, [dict(rows) for rows in dense.rows]
             for piece in pieces:
@@ -87,7 +87,6 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
                 torch.testing.assert_close(found[0, part], shown.attend(layer, piece, *own), atol=1e-6, rtol=1e-5)
                 if piece.slot == piece.seen:
                     dense.attend(layer, piece, *own)
-        assert plan.layers == LAYERS
         for piece in pieces:
             if piece.slot == piece.seen:
                 for row in (piece.row, *piece.copies):
@@ -98,11 +97,11 @@ def test_what_is_asked_aside_leaves_rows_as_they_are():
     pool = Pool()
     pool.reserve(1, 8)
     first = torch.randn(1, 1, 3, SIZE)
-    PoolPlan(pool, [Piece(0, 0, 0, 3)], CPU).attend(first, first, first, None)
+    PoolPlan(pool, [Piece(0, 0, 0, 3)], CPU).attend(0, first, first, first, None)
     before = [memory[:, :, :3].clone() for memory in pool._layers[0]]
     more = torch.randn(1, 1, 4, SIZE)
     plan = PoolPlan(pool, [Piece(0, 3, 3, 2), Piece(0, 2, 5, 2)], CPU)
-    plan.attend(more, more, more, None)
+    plan.attend(0, more, more, more, None)
     for memory, kept in zip(pool._layers[0], before, strict=True):
         assert torch.equal(memory[:, :, :3], kept)
         assert torch.equal(memory[0, 0, 3:7], more[0, 0])
@@ -138,6 +137,6 @@ def test_rows_in_use_are_read_where_they_lie(monkeypatch):
     plan = PoolPlan(pool, [Piece(row, 5, 5, 1) for row in range(2, 8)], CPU)
     assert plan._order is None
     states = torch.randn(1, 2, 6, SIZE)
-    plan.attend(states, states, states, None)
+    plan.attend(0, states, states, states, None)
     assert calls == [pool._layers[0][0][2:].data_ptr()]
     assert np.isfinite(float(pool._layers[0][0].sum()))

@@ -9,6 +9,7 @@ import transformers
 
 from detente.learning import forward
 from detente.learning import learner as module
+from detente.learning.batch import micro_batches
 from detente.learning.forward import active, adapter_parameters
 from detente.records import PolicyRef
 
@@ -127,11 +128,14 @@ def test_micro_batches_add_up_to_the_whole_batch(open_run):
             torch.testing.assert_close(one, two, atol=1e-6 * largest + 1e-8, rtol=1e-4)
 
 
-def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run):
+@pytest.mark.parametrize("limit", [1_000_000, 1])
+def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run, limit):
     steps, forwards = [], []
     for checkpointing in (False, True):
-        run = open_run(optimizer=OPEN | {"gradient_checkpointing": checkpointing}, loss={"kl": 0.1}).shake()
+        optimizer = OPEN | {"gradient_checkpointing": checkpointing, "micro_batch_tokens": limit}
+        run = open_run(optimizer=optimizer, loss={"kl": 0.1}).shake()
         found = run.trajectories(run.play())
+        assert any(len(micro.stem) for micro in micro_batches(found, limit, run.learners["main"].device)) == (limit == 1)
         calls = []
         for layer in run.model.get_base_model().get_decoder().layers:
             layer.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
@@ -139,9 +143,32 @@ def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run):
         steps.append(moved(run.learners["main"], found))
         forwards.append(len(calls))
         assert not any(m.training for m in run.model.modules())
-    assert forwards == [6, 9]  # three layers: reference, policy, and the policy once more
+    passes = forwards[0] // 6  # three layers: reference and policy
+    assert forwards == [6 * passes, 9 * passes]  # the policy once more
+    assert (passes > 1) == (limit == 1)
     for plain, checkpointed in zip(*steps, strict=True):
         torch.testing.assert_close(plain, checkpointed)
+
+
+def test_what_several_passes_start_with_is_computed_once(open_run):
+    """The linear layers of an update in many passes see hardly more tokens than in one; so do those of the critic."""
+    seen = []
+    for limit in (1_000_000, 1):
+        run = open_run(optimizer=OPEN | {"micro_batch_tokens": limit}, loss={"kl": 0.1}, credit={"baseline": "critic"}).shake()
+        found = run.trajectories(run.play())
+        rows = []
+        first = run.model.get_base_model().get_decoder().layers[0].mlp
+        first.register_forward_pre_hook(lambda _, inputs, rows=rows: rows.append(inputs[0].shape[1]))
+        run.learners["main"].update(found, 0.0)
+        seen.append((len(rows), sum(rows)))
+        micros = list(micro_batches(found, limit, run.learners["main"].device))
+        stems = {id(micro.stem): len(micro.stem) for micro in micros}
+        # values, critic, reference and policy
+        assert seen[-1][1] == 4 * (sum(stems.values()) + sum(len(micro.tokens) for micro in micros))
+    (few, least), (many, tokens) = seen
+    assert few == 4
+    assert many > 20
+    assert least < tokens < 1.5 * least
 
 
 def test_dropout_of_the_base_model_stays_off_while_training(open_run, tmp_path, base):

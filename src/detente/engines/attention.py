@@ -1,10 +1,10 @@
 """Attention whose layout the caller chooses, under a name that Transformers knows.
 
-    model(..., plan=plan) ──> every attention layer ── plan.attend(queries, keys, values) ──> outputs
+    model(..., plan=plan) ──> every attention layer ── plan.attend(layer, queries, keys, values) ──> outputs
 
 A pass with a plan has one row of tokens, from any number of chats and without padding; the plan says which keys each query meets.
 A pass without one is plain scaled-dot-product attention. The learner's plan is a tree of chats (learning/packing.py), the
-engine's a pool of cached ones (engines/cache.py).
+engine's a pool of cached ones (engines/layout.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -28,8 +28,8 @@ NAME = "detente"
 class Plan(Protocol):
     """Which keys each query of a pass meets."""
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """(1, H, M, D), twice (1, G, M, D) with G dividing H -> (1, M, H, D); M new tokens."""
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """(1, H, M, D), twice (1, G, M, D) with G dividing H -> (1, M, H, D); M new tokens, layers counted from 0."""
         ...
 
 
@@ -68,7 +68,7 @@ class Apart:
 
     lengths: Sequence[int]
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """One causal attention after the other."""
         chats = zip(*(states.split(tuple(self.lengths), dim=2) for states in (query, key, value)), strict=True)
         found = [F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True) for q, k, v in chats]
@@ -88,14 +88,14 @@ def _follows(model: Any) -> bool:
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, plan: Plan | None = None, **options: Any
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, plan: Plan | None = None, **options: Any
 ) -> tuple[Tensor, None]:
     if plan is None:
         found: Tensor = sdpa_attention_forward(module, query, key, value, mask, **options)[0]
         return found, None
     if options.get("softcap") is not None or options.get("s_aux") is not None:
         raise ValueError("Attention with capped scores or sinks cannot follow a plan.")
-    return plan.attend(query, key, value, options.get("scaling")), None
+    return plan.attend(module.layer_idx, query, key, value, options.get("scaling")), None
 
 
 AttentionInterface.register(NAME, _attention)

@@ -73,7 +73,6 @@ class PoolPlan:
 
     def __init__(self, pool: Pool, pieces: Sequence[Piece], device: torch.device) -> None:
         self._pool, self._device = pool, device
-        self._layer = 0
         self._masks: dict[tuple[int, torch.dtype], list[Tensor]] = {}
         columns, rows = _columns(pieces)
         self._blocks = _divide(((row, *rows[row]) for row in sorted(rows)), CALL.get(device.type, CALL["cuda"]))
@@ -87,15 +86,9 @@ class PoolPlan:
         self._taken = None if in_order else self._indices(self._table.token)
         self._write_to(pieces, counts, slots)
 
-    @property
-    def layers(self) -> int:
-        """How many layers have followed the plan."""
-        return self._layer
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """(1, H, M, D), twice (1, G, M, D) -> (1, M, H, D); to be called by one layer after the other."""
-        keys, values = self._pool.layer(self._layer, key, value)
-        self._layer += 1
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """(1, H, M, D), twice (1, G, M, D) -> (1, M, H, D)."""
+        keys, values = self._pool.layer(layer, key, value)
         for pool, new in ((keys, key), (values, value)):
             tokens = new[0].transpose(0, 1)
             pool[self._rows, :, self._slots] = tokens if self._source is None else tokens[self._source]

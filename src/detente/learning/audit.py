@@ -18,7 +18,7 @@ from peft import PeftModel
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
 from detente.learning.batch import Trajectory, micro_batches, single_turn
-from detente.learning.forward import token_logprobs_of
+from detente.learning.forward import Forward
 from detente.records import Episode, PolicyRef, Turn
 from detente.seeding import stream
 
@@ -93,8 +93,9 @@ def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float)
 def _gap(model: PeftModel, found: Sequence[Trajectory], temperature: float) -> float:
     device = next(model.parameters()).device
     total, count = 0.0, 0
-    for micro in micro_batches(found, 1 << 14, device):
-        logprobs, _ = token_logprobs_of(model, micro, temperature)
-        total += float((logprobs - micro.engine_logprobs).abs().sum())
-        count += len(micro.targets)
+    with Forward(model) as forward:
+        for micro in micro_batches(found, 1 << 14, device):
+            logprobs, _ = forward.token_logprobs(micro, temperature)
+            total += float((logprobs - micro.engine_logprobs).abs().sum())
+            count += len(micro.targets)
     return total / count

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
-from detente.learning.packing import Tree, TreeAttention, packs, tree
+from detente.learning.packing import Tree, TreeAttention, bundles, tree
 from detente.records import Episode, Turn
 
 Masks = tuple[NDArray[np.uint8] | None, ...]  # packed, (ceil(V / 8),) each, many of them the same object; None: all is allowed
@@ -125,13 +125,14 @@ def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Te
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Some chats packed into M tokens, and their N drawn tokens."""
+    """Some chats packed into M tokens, which may come after a stem of S, and their N drawn tokens."""
 
     members: tuple[int, ...]  # indices of the trajectories
+    stem: Tensor  # (S,) tokens with which the chats start; the same object in micro-batches that share them
     tokens: Tensor  # (M,)
     positions: Tensor  # (M,)
     attention: TreeAttention
-    places: tuple[NDArray[np.int64], ...]  # per member: where its tokens are
+    places: tuple[NDArray[np.int64], ...]  # per member: where its tokens are; below 0 in the stem
     before: Tensor  # (N,) where the token before each drawn one is, whose hidden state predicts it
     targets: Tensor  # (N,)
     engine_logprobs: Tensor  # (N,) float32
@@ -148,11 +149,21 @@ class MicroBatch:
 
 
 def micro_batches(found: Sequence[Trajectory], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Chats with the same start together, at most ``max_tokens`` (but at least one chat); what they share counts once."""
+    """Chats with the same start together, at most ``max_tokens`` (but at least one chat); what they share counts once.
+
+    Micro-batches with the same stem follow one another.
+    """
     drawn = [i for i in range(len(found)) if len(found[i].drawn)]
     chats = [found[i].tokens[: _needed(found[i])] for i in drawn]
-    for pack in packs(chats, max_tokens):
-        yield _packed(found, [drawn[k] for k in pack], tree([chats[k] for k in pack]), device)
+    for bundle in bundles(chats, [_lead(found[i]) for i in drawn], max_tokens):
+        stem = torch.from_numpy(chats[bundle.passes[0][0]][: bundle.stem]).to(device)
+        for members in bundle.passes:
+            yield _packed(found, [drawn[k] for k in members], stem, tree([chats[k] for k in members], bundle.stem), device)
+
+
+def _lead(one: Trajectory) -> int:
+    """How many tokens stand before all whose hidden states are read."""
+    return int(min(one.drawn[0] - 1, one.starts.min(initial=one.drawn[0])))
 
 
 def _needed(one: Trajectory) -> int:
@@ -160,13 +171,14 @@ def _needed(one: Trajectory) -> int:
     return int(max(one.drawn[-1], one.starts.max(initial=0) + 1))
 
 
-def _packed(found: Sequence[Trajectory], members: Sequence[int], packed: Tree, device: torch.device) -> MicroBatch:
+def _packed(found: Sequence[Trajectory], members: Sequence[int], stem: Tensor, packed: Tree, device: torch.device) -> MicroBatch:
     chosen = [found[i] for i in members]
     credit = [one.credit[one.rounds] if one.credit is not None else torch.zeros(len(one.drawn)) for one in chosen]
     masks, mask_of = _distinct_masks(chosen)
     before = [places[one.drawn - 1] for one, places in zip(chosen, packed.places, strict=True)]
     return MicroBatch(
         members=tuple(members),
+        stem=stem,
         tokens=torch.from_numpy(packed.tokens).to(device),
         positions=torch.from_numpy(packed.positions).to(device),
         attention=TreeAttention(packed, device),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detente.config import LearnerConfig
 from detente.learning.batch import MicroBatch, Trajectory, micro_batches
 from detente.learning.credit import discounted_returns
-from detente.learning.forward import active, adapter_parameters, hidden_states, prepare
+from detente.learning.forward import Forward, active, adapter_parameters, prepare
 from detente.learning.loss import critic_loss
 
 
@@ -38,17 +38,18 @@ class Critic:
     def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
         """(T,) float64 values of each trajectory's rounds."""
         values: dict[int, Tensor] = {}
-        with torch.no_grad(), active(self.model, self.adapter):
+        with torch.no_grad(), active(self.model, self.adapter), Forward(self.model) as forward:
             for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values |= {i: v.detach().double().cpu() for i, v in self._values(micro, found)}
+                values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, found)}
         return [values.get(i, torch.zeros(len(one.own), dtype=torch.float64)) for i, one in enumerate(found)]
 
     def accumulate(self, found: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
         """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
         rounds, total = sum(len(one.own) for one in found), 0.0
-        with active(self.model, self.adapter, checkpointing=options.optimizer.gradient_checkpointing):
+        checkpointing = options.optimizer.gradient_checkpointing
+        with active(self.model, self.adapter, checkpointing=checkpointing), Forward(self.model) as forward:
             for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values = self._values(micro, found)
+                values = self._values(forward.hidden_states(micro), micro, found)
                 targets = [discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
                 predicted = torch.cat([value for _, value in values])
                 loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
@@ -56,8 +57,7 @@ class Critic:
                 total += float(loss.detach())
         return total
 
-    def _values(self, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
-        hidden = hidden_states(self.model, micro)
+    def _values(self, hidden: Tensor, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
         values: Tensor = self.head(hidden.to(self.head.weight.dtype))[:, 0]  # (M,)
         starts = [torch.from_numpy(places[found[i].starts]) for i, places in zip(micro.members, micro.places, strict=True)]
         return [(i, values[start.to(values.device)]) for i, start in zip(micro.members, starts, strict=True)]

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
+import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from detente.engines import attention, head, lora
 from detente.learning.batch import MicroBatch
 from detente.learning.loss import chunked_token_logprobs
+from detente.learning.stem import After, Stem
 
 LOGITS = 1 << 22  # that exist at a time
 ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward, about
@@ -46,26 +48,52 @@ def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> It
         model.eval()
 
 
-def hidden_states(model: PeftModel, micro: MicroBatch) -> Tensor:
-    """Last hidden states (M, D) of the packed tokens under the active adapter."""
-    base: Any = model.get_base_model()
-    inputs = attention.arguments(micro.attention, micro.positions)
-    hidden: Tensor = base.get_decoder()(input_ids=micro.tokens[None], **inputs).last_hidden_state
-    return hidden[0]
+class Forward:
+    """The model under the active adapter, on one micro-batch after another; a stem that several share is computed once.
 
+    Used in a ``with`` statement, at whose end gradients have reached the weights: before, those of the last stem have not. Each
+    micro-batch goes backward before the next one is computed. Two that run under different adapters are two objects.
+    """
 
-def token_logprobs_of(model: PeftModel, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
-    hidden = F.embedding(micro.before, hidden_states(model, micro))  # (N, D)
-    vocab_size = model.get_output_embeddings().weight.shape[0]
-    return chunked_token_logprobs(
-        hidden,
-        partial(head.logits, model),
-        micro.targets,
-        temperature=temperature,
-        allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
-        chunk=max(1, LOGITS // vocab_size),
-    )
+    def __init__(self, model: PeftModel) -> None:
+        self.model = model
+        self._tokens: Tensor | None = None
+        self._stem = Stem()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._stem.backward()
+
+    def hidden_states(self, micro: MicroBatch) -> Tensor:
+        """Last hidden states (M, D) of the packed tokens."""
+        if not len(micro.stem):
+            return self._run(micro.attention, micro.tokens, micro.positions)
+        if micro.stem is not self._tokens:
+            self._stem.backward()
+            self._tokens, self._stem = micro.stem, Stem()
+            self._run(self._stem, micro.stem, torch.arange(len(micro.stem), device=micro.stem.device))
+        return self._run(After(self._stem, micro.attention), micro.tokens, micro.positions)
+
+    def token_logprobs(self, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
+        hidden = F.embedding(micro.before, self.hidden_states(micro))  # (N, D)
+        vocab_size = self.model.get_output_embeddings().weight.shape[0]
+        return chunked_token_logprobs(
+            hidden,
+            partial(head.logits, self.model),
+            micro.targets,
+            temperature=temperature,
+            allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
+            chunk=max(1, LOGITS // vocab_size),
+        )
+
+    def _run(self, plan: attention.Plan, tokens: Tensor, positions: Tensor) -> Tensor:
+        base: Any = self.model.get_base_model()
+        found: Tensor = base.get_decoder()(input_ids=tokens[None], **attention.arguments(plan, positions)).last_hidden_state[0]
+        return found
 
 
 def fitting_tokens(model: PeftModel) -> int:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from detente.config import LearnerConfig
 from detente.learning import credit as credits
-from detente.learning.batch import Assign, MicroBatch, Trajectory, micro_batches, with_credit
+from detente.learning.batch import Assign, Trajectory, micro_batches, with_credit
 from detente.learning.critic import Critic
-from detente.learning.forward import active, adapter_parameters, fitting_tokens, prepare, token_logprobs_of
+from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
 from detente.learning.loss import mismatch, token_loss
 from detente.records import PolicyRef
 
@@ -96,13 +96,15 @@ class Learner:
         """Backward through every micro-batch; returns sums over the drawn tokens."""
         options = self.options.loss
         sums: dict[str, float] = {}
-        with active(self.model, self.name, checkpointing=self.options.optimizer.gradient_checkpointing):
+        checkpointing = self.options.optimizer.gradient_checkpointing
+        adapted, plain = Forward(self.model), Forward(self.model)
+        with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
             for micro in micro_batches(batch, self.max_tokens, self.device):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
-                        reference = self.logprobs(micro)[0]
-                logprobs, entropy = self.logprobs(micro)
+                        reference, _ = plain.token_logprobs(micro, self.temperature)
+                logprobs, entropy = adapted.token_logprobs(micro, self.temperature)
                 loss = token_loss(
                     logprobs,
                     micro.engine_logprobs,
@@ -129,10 +131,6 @@ class Learner:
                     sums[key] = sums.get(key, 0.0) + float(value.detach())
                 sums["mismatch/max_abs"] = max(sums.get("mismatch/max_abs", 0.0), float(gap.largest))
         return sums
-
-    def logprobs(self, micro: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy (N,), (N,) of the drawn tokens under the active adapter and the recorded masks."""
-        return token_logprobs_of(self.model, micro, self.temperature)
 
     @property
     def device(self) -> torch.device:

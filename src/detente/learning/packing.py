@@ -7,13 +7,17 @@
 
 A causal model computes the same for equal beginnings, so a pass over this tree of tokens has the outputs of a pass over every chat
 on its own, and the gradients of all chats meet in the tokens that they share. Nothing is padded but the attention scores.
+Where memory asks for several passes, what all of them start with is their stem (a b c): it has a pass of its own (stem.py), and the
+trees hold what comes after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 1 << 22  # scores per head that are computed at once
-PIECE = 1024  # tokens of a chat that are computed with the same keys
+PIECE = 256  # tokens after others that meet the same keys; fewer leave out more of those that come later
 
 Chat = NDArray[np.int64]
 
@@ -34,24 +38,65 @@ def shared_start(a: Chat, b: Chat) -> int:
     return int(differing[0]) if len(differing) else n
 
 
+class Bundle(NamedTuple):
+    """Chats that are computed in one pass after the other, each pass a tree."""
+
+    passes: tuple[tuple[int, ...], ...]  # indices of chats
+    stem: int  # how many tokens at the start of every chat are computed before them; 0 where there is one pass
+    tokens: int  # that are computed in all
+
+
+def bundles(chats: Sequence[Chat], leads: Sequence[int], max_tokens: int) -> list[Bundle]:
+    """Divide chats into passes of at most ``max_tokens``, their stem included, or of one chat; and passes into bundles.
+
+    ``leads``: per chat, how many tokens may be in a stem. The chats go by the order of their tokens and are cut where that leaves
+    fewest tokens to compute.
+    """
+    order = sorted((i for i in range(len(chats)) if len(chats[i])), key=lambda i: chats[i].tolist())
+    neighbours = list(pairwise(order))
+    shared = [0, *(shared_start(chats[i], chats[j]) for i, j in neighbours)]  # with the chat before
+    common = [0, *(min(n, leads[i], leads[j]) for n, (i, j) in zip(shared[1:], neighbours, strict=True))]
+    fresh = [len(chats[i]) - n for i, n in zip(order, shared, strict=True)] if order else []
+
+    def bundle(start: int, stop: int) -> Bundle:
+        cuts, size = [start], len(chats[order[start]])
+        for k in range(start + 1, stop):
+            size += fresh[k]
+            if size > max_tokens:
+                cuts.append(k)
+                size = len(chats[order[k]])
+        stem = min(common[start + 1 : stop]) if len(cuts) > 1 else 0
+        tokens = stem + sum(fresh[start:stop]) + sum(shared[k] - stem for k in cuts)
+        return Bundle(tuple(tuple(order[i:j]) for i, j in pairwise([*cuts, stop])), stem, tokens)
+
+    found: list[list[Bundle]] = []
+    for least in sorted(set(common)):
+        cuts = [k for k, n in enumerate(common) if n < least or k == 0]
+        found.append([bundle(start, stop) for start, stop in pairwise([*cuts, len(order)])] if order else [])
+    return min(found, key=lambda divided: sum(one.tokens for one in divided))
+
+
 @dataclass(frozen=True)
 class Tree:
     """C chats as M tokens; chats in the order of their tokens, so that each shares its start with the one before it."""
 
     tokens: Chat  # (M,)
     positions: Chat  # (M,) of each token in its chats
-    places: tuple[Chat, ...]  # per chat (L,): where its tokens are
+    places: tuple[Chat, ...]  # per chat (L,): where its tokens are; below 0 in the stem
     known: tuple[int, ...]  # per chat: how many of its tokens stand with earlier chats; the others follow one another
+    stem: int  # tokens before these, with which every chat starts
 
 
-def tree(chats: Sequence[Chat]) -> Tree:
-    """Pack chats; ValueError unless they are sorted."""
+def tree(chats: Sequence[Chat], stem: int = 0) -> Tree:
+    """Pack what follows the stem; ValueError unless chats are sorted and all go on after it."""
     tokens, positions, places, known = [], [], [], []
-    before, where, size = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0
+    before, where, size = chats[0][:stem], np.arange(-stem, 0), 0
     for chat in chats:
         old = shared_start(before, chat)
         if old < min(len(before), len(chat)) and before[old] > chat[old]:
             raise ValueError("chats are packed in the order of their tokens")
+        if old < stem or len(chat) == stem:
+            raise ValueError(f"not every chat goes on after the stem of {stem} tokens")
         fresh = len(chat) - old
         where = np.concatenate([where[:old], np.arange(size, size + fresh)])
         tokens.append(chat[old:])
@@ -59,32 +104,16 @@ def tree(chats: Sequence[Chat]) -> Tree:
         places.append(where)
         known.append(old)
         before, size = chat, size + fresh
-    return Tree(np.concatenate(tokens), np.concatenate(positions), tuple(places), tuple(known))
-
-
-def packs(chats: Sequence[Chat], max_tokens: int) -> Iterator[list[int]]:
-    """Indices of chats that go into one tree of at most ``max_tokens`` tokens (or of one chat), in the order of their tokens."""
-    order = sorted((i for i in range(len(chats)) if len(chats[i])), key=lambda i: chats[i].tolist())
-    found: list[int] = []
-    size = 0
-    for i in order:
-        fresh = len(chats[i]) - (shared_start(chats[found[-1]], chats[i]) if found else 0)
-        if found and size + fresh > max_tokens:
-            yield found
-            found, size, fresh = [], 0, len(chats[i])
-        found.append(i)
-        size += fresh
-    if found:
-        yield found
+    return Tree(np.concatenate(tokens), np.concatenate(positions), tuple(places), tuple(known), stem)
 
 
 @dataclass(frozen=True)
 class Block:
-    """B chats whose new tokens are computed together, padded to Q queries and K keys."""
+    """New tokens of B chats that are computed together, padded to Q queries and K keys."""
 
     queries: Tensor  # (B, Q) places
     real: Tensor  # (B, Q) False where padded
-    keys: Tensor | None  # (B, K) places; None: those of the queries, before which there is nothing
+    keys: Tensor | None  # (B, K) places among stem and tree; None: those of the queries, before which there is nothing
     starts: Tensor  # (B,) position of the first query
 
     @cached_property
@@ -97,7 +126,7 @@ class Block:
         return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """(M, H, D), twice (M, G, D) -> (B * Q, H, D)."""
+        """(M, H, D), twice (S + M, G, D) -> (B * Q, H, D)."""
         keys = self.queries if self.keys is None else self.keys
         q, k, v = (_taken(x, places) for x, places in ((query, self.queries), (key, keys), (value, keys)))
         heads, groups = q.shape[1], k.shape[1]
@@ -116,18 +145,31 @@ class TreeAttention:
     """The attention plan of a tree: a token meets the tokens before it in its chat."""
 
     def __init__(self, packed: Tree, device: torch.device) -> None:
-        self.blocks = [_block(packed, members, device) for members in _alike(packed)]
+        self.blocks = [_block(packed, spans, device) for spans in _alike(_spans(packed))]
         real = torch.cat([block.real.flatten() for block in self.blocks])
         places = torch.cat([block.queries.flatten() for block in self.blocks])
         self._from = torch.empty(len(packed.tokens), dtype=torch.long, device=device)  # (M,) which query each token is
         self._from[places[real]] = real.nonzero()[:, 0]
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """(1, H, M, D), twice (1, G, M, D) -> (1, M, H, D)."""
-        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (M, heads, D)
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """(1, H, M, D), twice (1, G, S + M, D) with the stem's S -> (1, M, H, D)."""
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (tokens, heads, D)
         found = torch.cat([block.attend(q, k, v, scale) for block in self.blocks])
         together: Tensor = F.embedding(self._from, found.flatten(1))
         return together.view(1, -1, *found.shape[1:])
+
+
+class Span(NamedTuple):
+    """Tokens ``start`` to ``stop`` of a chat, which are computed together."""
+
+    chat: int
+    start: int
+    stop: int
+
+    @property
+    def fresh(self) -> int:
+        """How many they are."""
+        return self.stop - self.start
 
 
 def _taken(x: Tensor, places: Tensor) -> Tensor:
@@ -136,29 +178,36 @@ def _taken(x: Tensor, places: Tensor) -> Tensor:
     return found.view(*places.shape, *x.shape[1:]).transpose(1, 2)
 
 
-def _alike(packed: Tree) -> list[list[int]]:
-    """The chats that have new tokens, in blocks that pad little and whose scores take little memory."""
-    fresh = [len(places) - known for places, known in zip(packed.places, packed.known, strict=True)]
-    order = sorted((i for i in range(len(fresh)) if fresh[i]), key=lambda i: (packed.known[i] > 0, fresh[i], i))
-    blocks: list[list[int]] = []
-    for i in order:
-        first = blocks[-1][0] if blocks else i
+def _spans(packed: Tree) -> list[Span]:
+    """The new tokens of every chat: all at once where nothing stands before them, otherwise in pieces."""
+    return [
+        Span(i, start, min(start + PIECE, len(places)) if known else len(places))
+        for i, (places, known) in enumerate(zip(packed.places, packed.known, strict=True))
+        for start in range(known, len(places), PIECE if known else len(places))
+    ]
+
+
+def _alike(spans: Sequence[Span]) -> list[list[Span]]:
+    """Spans in blocks that pad little and whose scores take little memory."""
+    blocks: list[list[Span]] = []
+    for span in sorted(spans, key=lambda span: (span.start > 0, span.fresh, span.stop, span.chat)):
+        first = blocks[-1][0] if blocks else span
         fits = (
-            (packed.known[first] > 0) == (packed.known[i] > 0)
-            and fresh[i] <= max(fresh[first] + 8, 1.25 * fresh[first])
-            and (len(blocks[-1]) + 1 if blocks else 1) * fresh[i] * len(packed.places[i]) <= BLOCK
+            (first.start > 0) == (span.start > 0)
+            and span.fresh <= max(first.fresh + 8, 1.25 * first.fresh)
+            and (len(blocks[-1]) + 1 if blocks else 1) * span.fresh * span.stop <= BLOCK
         )
         if blocks and fits:
-            blocks[-1].append(i)
+            blocks[-1].append(span)
         else:
-            blocks.append([i])
+            blocks.append([span])
     return blocks
 
 
-def _block(packed: Tree, members: Sequence[int], device: torch.device) -> Block:
-    starts = np.array([packed.known[i] for i in members])
-    queries, real = _padded([packed.places[i][packed.known[i] :] for i in members])
-    keys = _padded([packed.places[i] for i in members])[0] if starts.any() else None
+def _block(packed: Tree, spans: Sequence[Span], device: torch.device) -> Block:
+    starts = np.array([span.start for span in spans])
+    queries, real = _padded([packed.places[span.chat][span.start : span.stop] for span in spans])
+    keys = _padded([packed.places[span.chat][: span.stop] + packed.stem for span in spans])[0] if starts.any() else None
     on = [None if x is None else torch.from_numpy(x).to(device) for x in (queries, real, keys, starts)]
     return Block(*on)  # type: ignore[arg-type]
 
