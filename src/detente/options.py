@@ -135,7 +135,7 @@ class AnswerOptions(Options):
 class RemoteOptions(Options):
     """How remote models are asked, and what they may cost. May be changed on an existing run."""
 
-    timeout: float = Field(60.0, gt=0, description="seconds until an endpoint that says nothing is asked again")
+    timeout: float = Field(60.0, gt=0, description="seconds that one try may take as a whole, and that an endpoint is waited for")
     retries: int = Field(4, ge=0, description="further tries, ever later, where an endpoint is out of reach, busy or failing")
     concurrency: int = Field(8, ge=1, description="requests to one model at the same time")
     max_requests: int | None = Field(None, ge=1, description="stop after so many requests, retries included (unset: no limit)")

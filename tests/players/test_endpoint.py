@@ -1,6 +1,7 @@
 """An endpoint against a server on this machine that does what endpoints do on bad days."""
 
 import asyncio
+import json
 import socket
 import sys
 
@@ -125,12 +126,12 @@ def test_a_wait_of_hours_is_not_waited_for(endpoint):
 
 def test_a_slow_endpoint_is_named(endpoint):
     endpoint.begin(endpoint.says("<A>", after=1.0))
-    assert "gave no answer within 0.1 s (tried 2 times)" in sentence(endpoint, timeout=0.1, retries=1)
+    assert "gave no whole answer within 0.1 s (tried 2 times)" in sentence(endpoint, timeout=0.1, retries=1)
 
 
 def test_an_endpoint_that_hangs_up_is_named(endpoint):
     endpoint.begin(endpoint.drops)
-    assert "cannot be reached (tried 2 times): Server disconnected" in sentence(endpoint, retries=1)
+    assert "broke off its answer (tried 2 times): Server disconnected" in sentence(endpoint, retries=1)
 
 
 def test_an_endpoint_that_is_not_there_is_named(endpoint):
@@ -145,13 +146,13 @@ def test_an_endpoint_that_is_not_there_is_named(endpoint):
     ("body", "said"),
     [
         ('{"choices": [', "answered with something that is not JSON"),
-        ('{"choices": []}', "answered with no message of the model 'some/model:1b'"),
-        ('{"choices": [{"index": 0}]}', "answered with no message of the model"),
-        ('{"choices": [null]}', "answered with no message of the model"),
-        ('{"choices": [{"message": {"content": ["<A>"]}}]}', "answered with no message of the model"),
-        ('{"error": {"message": "out of credit"}}', "answered with no chat completion: {'error': {'message': 'out of credit'}}"),
+        ('{"choices": []}', 'answered with no message: {"choices": []}.'),
+        ('{"choices": [{"index": 0}]}', "answered with no message"),
+        ('{"choices": [null]}', "answered with no message"),
+        ('{"choices": [{"message": {"content": ["<A>"]}}]}', "answered with no message"),
+        ('{"error": {"message": "out of credit"}}', "answered with an error: out of credit; look at the server."),
         ("[1, 2]", "answered with no chat completion: [1, 2]"),
-        ("null", "answered with no chat completion: None"),
+        ("null", "answered with something that is not JSON: null"),
     ],
 )
 def test_a_malformed_answer_is_named(endpoint, body, said):
@@ -163,7 +164,7 @@ def test_a_malformed_answer_is_named(endpoint, body, said):
 def test_a_web_page_is_no_answer(endpoint):
     endpoint.begin(endpoint.sends("<html>" + "Welcome! " * 100, content_type="text/html"))
     said = sentence(endpoint)
-    assert "answered with no chat completion: <html>Welcome!" in said
+    assert "answered with something that is not JSON: <html>Welcome!" in said
     assert said.endswith("...; does the address end in /v1?")
     assert len(said) < 400
 
@@ -211,6 +212,23 @@ def test_tokens_that_nobody_counts_cannot_be_limited(endpoint):
     endpoint.begin(endpoint.says("<A>", tokens=None))
     assert ask(endpoint).text == "<A>"
     assert "does not say how many tokens it uses; limit remote.max_requests" in sentence(endpoint, max_tokens=100)
+
+
+@pytest.mark.parametrize("count", [-5, 0, True, 12.5, 10**30, "60", [60], {}])
+def test_no_number_of_tokens_defeats_the_limit(endpoint, count):
+    body = json.dumps({"choices": [{"message": {"content": "<A>"}}], "usage": {"total_tokens": count}})
+    endpoint.begin(endpoint.sends(body))
+    one = connect(endpoint.name)
+    assert asyncio.run(one.ask(QUESTION)).text == "<A>"
+    assert one._budget.spent == {"requests": 1, "tokens": 0}
+    assert "says no number of tokens that an answer can cost; limit remote.max_requests" in sentence(endpoint, max_tokens=100)
+
+
+@pytest.mark.parametrize("usage", [None, [], "60", 60, {}])
+def test_a_usage_that_is_none_is_nobodys_count(endpoint, usage):
+    endpoint.begin(endpoint.sends(json.dumps({"choices": [{"message": {"content": "<A>"}}], "usage": usage})))
+    assert ask(endpoint).text == "<A>"
+    assert "does not say how many tokens it uses" in sentence(endpoint, max_tokens=100)
 
 
 def test_requests_at_once_are_limited_in_every_event_loop(endpoint):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from detente.games.base import Observation
@@ -22,3 +23,8 @@ class Player(Protocol):
     def close(self) -> None:
         """The episode is over."""
         ...
+
+
+def encodable(text: str) -> str:
+    """The text as it can be written down: halves of characters (lone surrogates), which no encoding has, become U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)

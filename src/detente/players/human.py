@@ -12,6 +12,7 @@ from rich.text import Text
 
 from detente.errors import UserError
 from detente.games.base import Observation
+from detente.players.base import encodable
 from detente.records import Completion, PolicyRef
 
 
@@ -43,7 +44,7 @@ class Human:
 
     def _line(self, asked: str) -> str:
         try:
-            return self.read(f"Your {asked}: ").strip()
+            return encodable(self.read(f"Your {asked}: ").strip())
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
 
