@@ -106,3 +106,18 @@ def test_train_is_the_loop(tiny_model, tmp_path):
     run = api.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run")
     assert run == tmp_path / "run"
     assert json.loads((run / "summary.json").read_text())["iterations"] == 1
+
+
+def test_whoever_watches_is_told_how_training_goes(tiny_model, tmp_path):
+    from detente.learning import loop
+
+    class Watcher(loop.Silent):
+        told = ()
+
+        def iteration(self, metrics):
+            self.told += (metrics["iteration"],)
+
+    options = "device=cpu game.rounds=1 iterations=2 episodes=2 group_size=2 lora.rank=1 evaluation.episodes=0"
+    watcher = Watcher()
+    detente.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run", progress=watcher)
+    assert watcher.told == (1, 2)

@@ -15,7 +15,7 @@ MODULES = {
 }
 
 BASE = {"errors", "jsonl", "records", "seeding"}
-PLAY = BASE | {"games", "players", "engines.base", "rollout"}
+PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
 TRAIN = BASE | {"files", "config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.

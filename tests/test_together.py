@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
+import os
+import signal
+import threading
+import time
 import warnings
 
 import pytest
 
-from detente.together import together
+from detente.together import run, together
 
 
 class FailedError(Exception):
@@ -144,3 +149,91 @@ def test_cancelling_reaches_all() -> None:
 
     asyncio.run(run())
     assert sorted(reached) == [0, 1, 2]
+
+
+def in_a_notebook(main):
+    """What ``run`` makes of a coroutine where an event loop runs already."""
+
+    async def cell():
+        return run(main)
+
+    return asyncio.run(cell())
+
+
+@pytest.fixture(params=[run, in_a_notebook], ids=["in a script", "in a notebook"])
+def running(request):
+    return request.param
+
+
+def test_a_coroutine_runs_to_its_end(running):
+    assert running(slowly(7)) == 7
+
+
+def test_its_exception_comes_out_as_itself(running):
+    with pytest.raises(FailedError):
+        running(fails())
+
+
+def test_it_sees_the_context_of_its_caller(running):
+    variable = contextvars.ContextVar("variable", default="none")
+
+    async def seen():
+        return variable.get()
+
+    variable.set("set")
+    assert running(seen()) == "set"
+
+
+def test_an_event_loop_is_as_before_afterwards():
+    async def cell():
+        before = asyncio.get_running_loop()
+        assert run(at_once(1)) == 1
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop() is before
+
+    assert asyncio.run(cell())
+    assert not [thread for thread in threading.enumerate() if thread.name == "detente"]
+
+
+async def waiting(said):
+    try:
+        await asyncio.sleep(60)
+    finally:
+        said.append("closed")
+
+
+async def busy(said):
+    try:
+        while True:
+            time.sleep(0.001)
+            await asyncio.sleep(0)
+    finally:
+        said.append("closed")
+
+
+async def blocked(said):
+    try:
+        for _ in range(60_000):
+            time.sleep(0.001)  # as a notebook asks for a line of input
+    finally:
+        said.append("closed")
+
+
+@pytest.mark.parametrize("main", [waiting, busy, blocked])
+def test_ctrl_c_stops_what_runs_in_a_notebook(main):
+    said = []
+
+    async def cell():
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as a kernel does while a cell runs
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            run(main(said))
+        except KeyboardInterrupt:
+            said.append("interrupted")
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    started = time.monotonic()
+    asyncio.run(cell())
+    assert said == ["closed", "interrupted"]
+    assert time.monotonic() - started < 10

@@ -55,6 +55,7 @@ __all__ = [
     "arena",
     "best_response",
     "check_game",
+    "fingerprint",
     "load",
     "make",
     "play",

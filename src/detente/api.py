@@ -63,11 +63,14 @@ def play(
     return play_matches(matches, concurrency=policies.at_once(sitting), on_episode=on_episode)
 
 
-def train(config: Config, run: str | Path) -> Path:
-    """Train as ``config`` says in a run folder, resuming one that exists; see ``detente.learning.loop.train``."""
+def train(config: Config, run: str | Path, *, progress: Progress | None = None) -> Path:
+    """Train as ``config`` says in a run folder, resuming one that exists; see ``detente.learning.loop.train``.
+
+    ``progress`` watches, e.g. ``detente.progress.Progress()`` shows bars and numbers.
+    """
     from detente.learning import loop
 
-    return loop.train(config, Path(run))
+    return loop.train(config, Path(run), progress=progress)
 
 
 def arena(

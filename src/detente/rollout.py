@@ -16,7 +16,7 @@ from typing import Any
 from detente.games.base import Game, Observation
 from detente.players.base import Player
 from detente.records import Episode, PolicyRef, Round, Turn
-from detente.together import together
+from detente.together import run, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,6 @@ def play_matches(
         return [task.result() for task in running]
 
     try:
-        return asyncio.run(everything())
+        return run(everything())
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None  # a UserError must reach the caller as itself, not in a group

@@ -1,15 +1,23 @@
-"""Coroutines that run at once; who need not wait for anything needs no task of its own.
+"""Coroutines: several at once, and one to its end from code that is none.
 
-    one ── runs until it waits ──> done? the next one
-                              └──> waits: tasks for all others, while this one goes on here
+    together: one ── runs until it waits ──> done? the next one        (a task costs more than the move of a script)
+                                        └──> waits: tasks for all others, while this one goes on here
 
-A task costs more than the move of a script. Standard library only.
+    run: does an event loop run in this thread? ── no ──> here
+                                               └─ yes, as in a notebook ──> in a thread of its own, while this one waits
+
+Standard library only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import ctypes
+import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from functools import partial
 from types import coroutine
 from typing import Any, TypeVar
@@ -58,3 +66,39 @@ def _rest(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, 
             waits_for = go_on()
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine returns or raises, also where an event loop runs already and ``asyncio.run`` would refuse.
+
+    It sees the caller's context variables, and what interrupts the caller (Ctrl-C, a notebook's stop button) interrupts it too.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main)
+    return _in_a_thread(main)
+
+
+def _in_a_thread(main: Coroutine[Any, Any, T]) -> T:
+    loop, context, outcome = asyncio.new_event_loop(), contextvars.copy_context(), Future[T]()
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                outcome.set_result(runner.run(main, context=context))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=work, name="detente", daemon=True)
+    try:
+        thread.start()
+        wait([outcome])
+    except BaseException as interrupt:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(type(interrupt)))
+        with suppress(RuntimeError):  # it has ended meanwhile
+            loop.call_soon_threadsafe(int)  # wakes a loop that waits for something, so that it notices
+        wait([outcome])
+        raise
+    thread.join()
+    return outcome.result()

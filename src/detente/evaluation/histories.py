@@ -23,6 +23,7 @@ from detente.players.llm import LLMPlayer
 from detente.policies import Policies
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
+from detente.together import run
 
 History = tuple[tuple[str, str], ...]  # joint moves, the agent's own first
 Others = Callable[[History], Sequence[str]]  # which moves of the other one are asked about after a history
@@ -89,7 +90,7 @@ def read(
             parts = [level[i : i + AT_ONCE] for i in range(0, len(level), AT_ONCE)]
             level = [child for part in parts for child in await _expand(game, start, seat, part, follow, least, tries, found)]
 
-    asyncio.run(everything())
+    run(everything())
     return Behaviour(game.actions, found.probabilities, found.reach, found.complete)
 
 

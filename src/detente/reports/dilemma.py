@@ -7,7 +7,6 @@ References are played, not remembered, so they hold for any payoff table and hor
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from detente.players.scripted import MATRIX, scripted
 from detente.reports.family import Anchor, Chapter, Column, Family, Plot
 from detente.reports.run import Numbers, Result
 from detente.rollout import Match, play_matches
+from detente.together import run
 
 MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
 KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's least P(C|CC) and greatest P(C|CD)
@@ -152,7 +152,7 @@ def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
     for condition in CONDITIONS:
         history = () if condition == "start" else ((names[condition[0]], names[condition[1]]),)
         state = replace(game.reset(random.Random(0)), history=history)
-        answer = asyncio.run(scripted(strategy, 0).act(game.observe(state, 0)))
+        answer = run(scripted(strategy, 0).act(game.observe(state, 0)))
         found[condition] = float(game.parse(state, 0, answer.text) == game.cooperative)
     return found
 
