@@ -1,6 +1,7 @@
 """Our arithmetic of LoRA layers against PEFT's own, in a copy of the model that we have not touched."""
 
 import copy
+import statistics
 
 import pytest
 import torch
@@ -103,9 +104,11 @@ def test_bfloat16_against_float32():
     found, steps, others = hidden(ours, tokens()), gradients(ours, tokens()), gradients(theirs, tokens())
     assert found.dtype == torch.bfloat16
     assert gap(found, right) < max(0.01, 1.5 * gap(hidden(theirs, tokens()), right))
-    for name, slope in slopes.items():
-        assert steps[name].dtype == others[name].dtype
-        assert gap(steps[name], slope) < max(0.02, 1.5 * gap(others[name], slope))
+    assert all(steps[name].dtype == others[name].dtype for name in slopes)
+    # One weight's gap is chance; that of all of them is not.
+    ours, theirs = ([gap(gradient[name], slope) for name, slope in slopes.items()] for gradient in (steps, others))
+    assert statistics.mean(ours) < max(0.01, 1.1 * statistics.mean(theirs))
+    assert max(ours) < max(0.02, 1.5 * max(theirs))
 
 
 @pytest.mark.parametrize("has", [False, True])

@@ -1,6 +1,6 @@
 """One pass of the model over the new tokens of many chats, in one row without padding.
 
-    asks ──> equal ones once, sorted by adapter ──> [policy 1: new tokens ... | policy 2: new tokens ...] ──> hidden states
+    asks ──> equal ones once, sorted by policy ──> [policy 1: new tokens ... | policy 2: new tokens ...] ──> hidden states
 
 Chats of a policy that hold the same tokens and go on with the same ones are computed once; the keys and values are written
 into the rows of all of them, so that each row stays complete.
@@ -40,7 +40,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class States:
-    """The model after each of the asks: U last hidden states, sorted by adapter, and which of them is each ask's."""
+    """The model after each of the asks: U last hidden states, sorted by policy, and which of them is each ask's."""
 
     hidden: Tensor  # (U, D)
     adapters: Sequence[str | None]  # (U,)
@@ -58,7 +58,7 @@ class Passes:
         self._check_length(asks)
         names = {policy: self.adapters.name(policy) for policy in {ask.chat.policy for ask in asks}}
         groups: dict[tuple[object, ...], list[int]] = {}
-        for i in sorted(range(len(asks)), key=lambda i: (names[asks[i].chat.policy] or "", asks[i].chat.row)):
+        for i in sorted(range(len(asks)), key=lambda i: _order(asks[i].chat)):
             ask = asks[i]
             key = (i,) if ask.aside else (ask.chat.history, *ask.tokens)
             groups.setdefault(key, []).append(i)
@@ -104,6 +104,12 @@ class Passes:
                 f"A chat has grown to {longest} tokens but the model reads {self.longest}; "
                 "play fewer rounds or allow fewer tokens per answer (answer.max_tokens)."
             )
+
+
+def _order(chat: Chat) -> tuple[str, str, int, int]:
+    """Where a chat's tokens stand in a pass; last bits depend on it, so it must not depend on what was played before."""
+    policy = chat.policy
+    return policy.kind, policy.name, policy.version, chat.row
 
 
 def _pieces(chosen: Sequence[Sequence[Ask]]) -> list[Piece]:
