@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN section 3), read from the sources; and what must not load torch, seen in a fresh process."""
+"""Who may import whom, read from the sources; and what must not load torch, seen in a fresh process."""
 
 import ast
 import subprocess

@@ -30,3 +30,11 @@ def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
     assert summary["preset"] == preset
     assert summary["learners"]["main"]["algorithm"] == algorithm
     assert (run / "adapters" / "main" / "000001" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("former", "present"), config.FORMER_PRESETS.items())
+def test_former_names_of_presets_still_load(former, present):
+    assert former not in config.preset_names()
+    assert config.is_preset(former)
+    assert config.load(former).model_dump(exclude={"preset"}) == config.load(present).model_dump(exclude={"preset"})
+    assert config.load(former).preset == former  # an existing run goes on under its name

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detente import games
-from detente.config import Config, load, load_game, preset_names
+from detente.config import Config, is_preset, load, load_game, preset_names
 from detente.errors import UserError, unknown
 from detente.games.base import Game
 from detente.policies import Policies, check_seats
@@ -137,7 +137,7 @@ def _table(name: str | Game, overrides: Sequence[str]) -> Policies:
     if not isinstance(name, str):
         config = load_game(name.name, overrides)
         return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
-    if name in preset_names() or name.endswith((".yaml", ".yml")):
+    if is_preset(name):
         return Policies.of(load(name, overrides))
     if name in games.GAMES or ":" in name:
         return Policies.of(load_game(name, overrides))

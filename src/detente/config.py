@@ -42,6 +42,9 @@ WORDS = {  # where pydantic speaks of Python
 }
 
 
+FORMER_PRESETS = {f"{game}_causal": f"{game}_paper_causal" for game in ("ipd", "split_no_comm", "trust_and_split")}
+
+
 class Config(Options):
     """One run, completely."""
 
@@ -129,6 +132,11 @@ def preset_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in resources.files("detente.presets").iterdir() if p.name.endswith(".yaml"))
 
 
+def is_preset(name: str) -> bool:
+    """Whether ``load`` takes the name for a preset's, present or former, or for a preset file's."""
+    return name.endswith((".yaml", ".yml")) or name in FORMER_PRESETS or name in preset_names()
+
+
 def load(preset: str, overrides: Sequence[str] = ()) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence."""
     data = _preset(preset)
@@ -199,6 +207,7 @@ def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_preset(name: str) -> dict[str, Any]:
+    name = FORMER_PRESETS.get(name, name)
     if name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Cross-play: exact cells of scripts (SPEC 1.7), both seats, resume after a kill, and what is refused."""
+"""Cross-play: exact cells of scripts (docs/games.md, "What the extremes earn"), both seats, resume after a kill, and what is refused."""
 
 import gzip
 import json
@@ -47,7 +47,7 @@ def test_scripts_in_the_prisoners_dilemma(tmp_path):
 
 
 def test_scripts_in_trust_and_split(tmp_path):
-    """The values of SPEC 1.7, and not by luck: each game seed is played from both seats, so each has the upper hand as often."""
+    """The values of docs/games.md, and not by luck: each seed is played from both seats, so each has the upper hand as often."""
     found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=3)
     names = [agent["name"] for agent in found["agents"]]
     cells = {(names[cell["row"]], names[cell["column"]]): cell for cell in found["cells"]}

@@ -1,4 +1,4 @@
-"""The final evaluation with scripts in the learner's place: SPEC 1.7 gives the exact values."""
+"""The final evaluation with scripts in the learner's place: docs/games.md gives the exact values."""
 
 import pytest
 

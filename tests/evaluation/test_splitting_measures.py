@@ -235,7 +235,7 @@ def test_a_deal_or_none():
     assert (measures(game, [poor])["inequality"], measures(game, [poor])["agreement"]) == (0, 0)
 
 
-# ---- against the exact payoffs of SPEC 1.7, over every deal of the game
+# ---- against the exact payoffs of docs/games.md, over every deal of the game
 
 
 def greedy(own, other):

@@ -1,4 +1,4 @@
-"""Strategies of the splitting games: hand-worked rounds, game records, and the anchor payoffs of SPEC 1.7."""
+"""Strategies of the splitting games: hand-worked rounds, game records, and the anchor payoffs of docs/games.md."""
 
 import random
 from dataclasses import dataclass, replace

@@ -13,12 +13,12 @@ from email.utils import formatdate
 import httpx2
 import orjson
 import pytest
-from tests.players.test_endpoint import QUESTION, ask, connect, sentence
 
 from detente.errors import UserError
 from detente.options import RemoteOptions
 from detente.players import wire
 from detente.players.endpoint import Budget, Endpoint
+from tests.players.test_endpoint import QUESTION, ask, connect, sentence
 
 ANSWER = json.dumps({"choices": [{"message": {"role": "assistant", "content": "<A>"}}]})
 
