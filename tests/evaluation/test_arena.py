@@ -1,4 +1,4 @@
-"""Cross-play: exact cells of scripts (docs/games.md, "What the extremes earn"), both seats, resume after a kill, and what is refused."""
+"""Cross-play: exact cells of scripts (docs/games.md has them), both seats, resume after a kill, and what is refused."""
 
 import gzip
 import json
