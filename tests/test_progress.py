@@ -25,6 +25,7 @@ SUMMARY = {
         "main": {
             "algorithm": "reinforce",
             "self_play": {"reward": 1.04},
+            "partners": {"main": 1.04},
             "against": {"always_cooperate": {"reward": 4.96, "opponent_reward": 0.06}},
         }
     }
@@ -117,6 +118,19 @@ def test_the_end_shows_the_final_evaluation() -> None:
     assert ["always_cooperate", "4.96", "0.06"] in rows
 
 
+def test_the_end_names_every_partner_and_its_points() -> None:
+    progress, _ = started(terminal=False)
+    partners = {"main": 2.0, "[red]runs/other[/red]": 0.375, "openai:m@http://x/v1": 7.0}
+    learner = {"algorithm": "reinforce", "self_play": {"reward": 8.875}, "partners": partners, "against": {}}
+    progress.finish({"learners": {"main": learner}})
+    rows = [line.split() for line in shown(progress).splitlines()]
+    assert rows[-3:] == [
+        ["itself", "8.88", "2.00"],
+        ["[red]runs/other[/red]", "8.88", "0.38"],
+        ["openai:m@http://x/v1", "8.88", "7.00"],
+    ]
+
+
 def test_a_splitting_game_shows_efficiency_asks_and_truth() -> None:
     progress, clock = started(terminal=False)
     clock.now += 3
@@ -141,7 +155,8 @@ def test_the_end_of_a_splitting_game_shows_what_was_asked() -> None:
     progress, _ = started(terminal=False)
     itself = {"reward": 50.0, "efficiency": 1.0, "ask_higher": 10.0, "ask_lower": 0.0, "truthfulness": 1.0}
     greedy = {"reward": 27.0, "opponent_reward": 30.5, "efficiency": 0.575, "ask_higher": 10.0, "ask_lower": None}
-    progress.finish({"learners": {"main": {"algorithm": "reinforce", "self_play": itself, "against": {"greedy": greedy}}}})
+    learner = {"algorithm": "reinforce", "self_play": itself, "partners": {"main": 50.0}, "against": {"greedy": greedy}}
+    progress.finish({"learners": {"main": learner}})
     rows = [line.split() for line in shown(progress).splitlines()]
     assert ["against", "own", "theirs", "efficiency", "ask", "higher", "ask", "lower"] in rows
     assert ["itself", "50.00", "50.00", "1.00", "10.00", "0.00"] in rows

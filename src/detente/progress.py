@@ -119,8 +119,7 @@ class Progress:
             if not result["self_play"]:  # no evaluation was asked for
                 continue
             self._say(f"\n{name} ({result['algorithm']}), points per round")
-            frozen = [seat for seat in self.config.seats if seat not in self.config.learner_names]
-            self.console.print(_scores(result, "itself" if not frozen else " and ".join(dict.fromkeys(frozen))))
+            self.console.print(_scores(result, name))
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -198,18 +197,20 @@ def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=total, completed=done, width=32)
 
 
-def _scores(result: dict[str, Any], seated: str) -> Table:
-    """The final evaluation of a learner, against whoever is ``seated`` beside it and against each scripted strategy."""
+def _scores(result: dict[str, Any], learner: str) -> Table:
+    """The final evaluation of a learner: a row for each partner in its game, and for each scripted strategy in their place."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("against")
     table.add_column("own", justify="right")
     table.add_column("theirs", justify="right")
-    itself = result["self_play"]
-    measured = {heading: name for heading, name in SCORES.items() if name in itself}
+    own = result["self_play"]
+    measured = {heading: name for heading, name in SCORES.items() if name in own}
     for heading in measured:
         table.add_column(heading, justify="right")
-    together = itself | {"opponent_reward": itself["reward"] if seated == "itself" else None}
-    for opponent, score in {seated: together, **result["against"]}.items():
+    partners = {
+        "itself" if name == learner else name: own | {"opponent_reward": reward} for name, reward in result["partners"].items()
+    }
+    for opponent, score in [*partners.items(), *result["against"].items()]:
         table.add_row(Text(opponent), *(_number(score[name]) for name in ("reward", "opponent_reward", *measured.values())))
     return table
 

@@ -1,12 +1,16 @@
 """The final evaluation with scripts in the learner's place: docs/games.md gives the exact values."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from detente import config
-from detente.evaluation.final import evaluate, flat
+from detente.evaluation.final import evaluate, flat, partners
 from detente.games import make
 from detente.policies import Policies
 from detente.records import PolicyRef
+
+TABLE = "game.payoffs=[[[13,3],[10,5]],[[15,0],[11,1]]]"  # row gets 10 more than column, so that the seat shows in the rewards
 
 
 def evaluated(script, *overrides, names=("main",), preset="ipd"):
@@ -57,9 +61,7 @@ def test_unset_means_every_strategy_that_can_play():
 
 
 def test_a_learner_on_the_second_seat_is_measured_there():
-    """Row gets 10 more than column whatever happens, so the seat shows in the rewards."""
-    table = "game.payoffs=[[[13,3],[10,5]],[[15,0],[11,1]]]"
-    found, _ = evaluated("always_defect", table, "seats=[always_cooperate,main]", "evaluation.against=[always_cooperate]")
+    found, _ = evaluated("always_defect", TABLE, "seats=[always_cooperate,main]", "evaluation.against=[always_cooperate]")
     assert found["main"]["self_play"]["reward"] == 5
     assert found["main"]["against"]["always_cooperate"] == {
         "reward": 5,
@@ -67,6 +69,30 @@ def test_a_learner_on_the_second_seat_is_measured_there():
         "invalid": 0,
         "cooperation_rate": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("seats", "partners"),
+    [
+        ("[main,main]", {"main": 6}),  # on both seats in turn
+        ("[main,always_cooperate]", {"always_cooperate": 0}),
+        ("[always_cooperate,main]", {"always_cooperate": 10}),
+        ("[main,other]", {"other": 1}),
+    ],
+)
+def test_the_partners_points_are_their_own(seats, partners):
+    learners = [name for name in ("main", "other") if name in seats]
+    others = ["learners.other.algorithm=reinforce"] if "other" in seats else []
+    found, _ = evaluated("always_defect", TABLE, f"seats={seats}", "evaluation.against=[]", *others, names=learners)
+    assert found["main"]["partners"] == partners
+
+
+def test_three_players_have_two_partners():
+    options = config.load("ipd", []).model_copy(update={"seats": ("main", "bob", "main")})
+    episodes = [SimpleNamespace(mean_reward=(1.0, 2.0, 6.0).__getitem__), SimpleNamespace(mean_reward=(3.0, 4.0, 0.0).__getitem__)]
+    assert partners(options, episodes, "bob") == {"main": 2.5}
+    assert partners(options, episodes, "main") == {"main": 2.5, "bob": 3.0}
+    assert partners(options, [], "main") == {}
 
 
 def test_each_of_two_learners_has_its_own_row():

@@ -159,6 +159,17 @@ def test_two_learners_are_told_apart(tmp_path: Path) -> None:
     assert page.row("pair · first")[1:] == page.row("pair · second")[1:]
 
 
+def test_partners_points_stand_beside_ones_own(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "pair", iterations=2)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["learners"]["main"] |= {"partners": {"main": 2.0, "runs/<b>other": 0.375}}
+    summary["learners"]["main"]["self_play"]["reward"] = 8.875
+    (folder / "summary.json").write_text(json.dumps(summary))
+    page = Page(report([folder]))
+    assert "8.88/ 0.38" in page.row("pair")
+    assert "runs/&lt;b&gt;" in page.html.replace("<wbr>", "")
+
+
 def test_no_runs_and_no_folder_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least one run folder"):
         report([])

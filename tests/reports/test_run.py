@@ -87,6 +87,7 @@ def test_an_unfinished_run_tells_its_last_numbers(tmp_path: Path) -> None:
     assert found.given == {"cooperate_given/CC": 0.9}
     assert found.against == {"random": {"reward": 2.0, "opponent_reward": 1.5}}
     assert run.result("second").self_play == {"reward": 1.0}
+    assert (found.partners, run.result("second").partners) == ({}, {"first": 2.25})
 
 
 def test_a_finished_run_tells_its_summary(tmp_path: Path) -> None:
@@ -96,6 +97,18 @@ def test_a_finished_run_tells_its_summary(tmp_path: Path) -> None:
     assert found.final
     assert (found.self_play, found.against) == (written["self_play"], written["against"])
     assert found.given == {f"cooperate_given/{move}": p for move, p in written["cooperate_given"].items()}
+
+
+@pytest.mark.parametrize("told", [{"investor": 8.5, "trustee": 0.5}, None], ids=["as written", "of an earlier version"])
+def test_partners_have_points_of_their_own(tmp_path: Path, told: dict[str, float] | None) -> None:
+    rewards = {"investor": 8.5, "trustee": 0.5}
+    extra = {} if told is None else {"partners": told}
+    learners = {name: {"self_play": {"reward": reward}, "against": {}, **extra} for name, reward in rewards.items()}
+    folder = write(tmp_path / "run", [])
+    (folder / "summary.json").write_text(json.dumps({"learners": learners}))
+    (run,) = read_runs([folder])
+    assert run.result("investor").partners == {"trustee": 0.5}
+    assert run.result("trustee").partners == {"investor": 8.5}
 
 
 def test_what_is_no_run_folder_is_named_in_one_sentence(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The evaluation of a run: every learner with itself and against scripted strategies.
+"""The evaluation of a run: every learner with whoever shares its game, and against scripted strategies.
 
 Written to summary.json at the end of training, and to the metrics in between. Plays through the same rollout as training, on
 game seeds of its own.
@@ -12,7 +12,7 @@ from typing import Any
 
 from detente.config import Config
 from detente.evaluation.measures import TABLES, Side, flat_tables, measured
-from detente.evaluation.sides import by_group
+from detente.evaluation.sides import by_group, mean
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.players.scripted import scripted_names
@@ -27,7 +27,8 @@ Announce = Callable[[str], None]
 def evaluate(
     config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
 ) -> dict[str, dict[str, Any]]:
-    """Per learner: ``self_play``, ``against`` each strategy, ``intervals`` of their rewards, and the game's tables pooled over all.
+    """Per learner: ``self_play``, the points of its ``partners`` there, ``against`` each strategy, ``intervals`` of their rewards,
+    and the game's tables pooled over all.
 
     Self-play is the game with everybody on their own seat. Against a strategy the learner takes its seats in turn, each game seed
     once from every seat, so that a good hand helps either side as much; the strategy takes all others.
@@ -56,12 +57,27 @@ def evaluate(
         result[name] = {
             "algorithm": config.learner(name).algorithm,
             "self_play": measured(game, own_sides)[0],
+            "partners": partners(config, self_play, name),
             "against": against,
             "invalid": overall.get("invalid"),
             "intervals": {"self_play": {"reward": interval(own_sides)}, "against": intervals},
             **given,
         }
     return result
+
+
+def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[str, float]:
+    """Points per round of those who share the episodes with a learner, by the names on their seats.
+
+    A learner on several seats is a partner of itself. Empty without episodes.
+    """
+    seats: dict[str, list[int]] = {}
+    for seat, name in enumerate(config.seats):
+        seats.setdefault(name, []).append(seat)
+    if len(seats[learner]) == 1:
+        del seats[learner]
+    found = {name: mean(episode.mean_reward(seat) for episode in episodes for seat in taken) for name, taken in seats.items()}
+    return {name: reward for name, reward in found.items() if reward is not None}
 
 
 def interval(sides: Sequence[Side]) -> tuple[float | None, float | None] | None:

@@ -21,7 +21,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     measures = tuple(dict.fromkeys(name for each in families for name in each.contrast))
     given = {key: f"{each.given_title} {head}" for each in families for key, head in each.given.items()}
     rivals = tuple(dict.fromkeys(name for each in families for name in each.contrast_rivals))
-    table = Table(caption="points per round; against a strategy: own / theirs", caption_justify="left")
+    table = Table(caption="points per round; where others play: own / theirs", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
     telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
     if not telling:  # else the names of the runs say it
@@ -39,12 +39,18 @@ def contrast_table(paths: Sequence[Path]) -> Table:
             table.add_row(
                 Text(run.label if len(run.learners) == 1 else f"{run.label} {learner}"),
                 *([] if telling else [result.algorithm]),
-                *(_number(result.self_play.get(name)) for name in measures),
+                *(_alone(result, name) for name in measures),
                 *(_number(result.given.get(key)) for key in given),
                 *(_pair(result, rival) for rival in rivals),
                 known.verdict(result),
             )
     return table
+
+
+def _alone(result: Result, measure: str) -> str:
+    """With everybody on their own seat; points also of the others, where there are any."""
+    theirs = result.partners.values() if measure == "reward" else ()
+    return " / ".join(_number(value) for value in (result.self_play.get(measure), *theirs))
 
 
 def _pair(result: Result, strategy: str) -> str:

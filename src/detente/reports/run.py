@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -46,7 +46,8 @@ class Result:
 
     Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
     ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
-    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play.
+    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play. ``partners``: the
+    points there of who else has a seat, by name; empty where that is the learner alone.
     """
 
     learner: str
@@ -57,6 +58,7 @@ class Result:
     final: bool = True
     invalid: float | None = None
     interval: tuple[float, float] | None = None
+    partners: Numbers = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Run:
             given=_numbers(flat_tables({table: found[table] for table in TABLES if table in found})),
             invalid=found.get("invalid"),
             interval=_interval(found),
+            partners=_partners(found, learner, self.summary["learners"]),
         )
 
     def _algorithm(self, learner: str) -> str:
@@ -128,6 +131,7 @@ class Run:
             against={name: numbers for name, numbers in against.items() if "opponent_reward" in numbers},
             given={key: value for key, value in known.items() if key.partition("/")[0] in GIVEN},
             invalid=known.get("invalid"),
+            partners={name: last[key] for name in self.learners if name != learner and (key := f"self_play/reward/{name}") in last},
         )
 
 
@@ -208,6 +212,12 @@ def _interval(found: Mapping[str, Any]) -> tuple[float, float] | None:
     """Of the reward in self-play, where the evaluation had several game seeds."""
     low, high = found.get("intervals", {}).get("self_play", {}).get("reward") or (None, None)
     return None if low is None or high is None else (low, high)
+
+
+def _partners(found: Mapping[str, Any], learner: str, learners: Mapping[str, Any]) -> Numbers:
+    """As the evaluation says; in one of an earlier version as the other learners say of themselves, who play the same episodes."""
+    others = {name: (numbers.get("self_play") or {}).get("reward") for name, numbers in learners.items()}
+    return {name: reward for name, reward in _numbers(found.get("partners", others)).items() if name != learner}
 
 
 def _numbers(found: Mapping[str, float | None] | None) -> Numbers:
