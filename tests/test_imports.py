@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "players.remote": BASE | {"games", "players", "options"},
     "rollout": BASE | {"games", "players", "together"},
     "models": {"errors", "players.chat", "pocket", "engines.lora"},
-    "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters"},
+    "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters", "learning.audit"},
     "learning": TRAIN,
     "learning.credit": set(),
     "learning.loss": set(),

@@ -28,6 +28,7 @@ from detente.records import PolicyRef
 
 if TYPE_CHECKING:
     from detente.engines.transformers import TransformersEngine
+    from detente.learning.audit import FirstAnswers
     from detente.models import LanguageModel
     from detente.players.chat import ChatFormat
 
@@ -54,6 +55,7 @@ class Host:
     base: LanguageModel
     engine: TransformersEngine
     chat: ChatFormat
+    first_answers: FirstAnswers
 
 
 class Policies:
@@ -82,11 +84,15 @@ class Policies:
         game = make(**config.game)
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
-    def use(self, base: LanguageModel, engine: TransformersEngine) -> None:
-        """Let language models on this base play through this engine."""
+    def use(self, base: LanguageModel, engine: TransformersEngine) -> Host:
+        """Let language models on this base play through this engine, whose first answers are audited."""
+        from detente.learning.audit import FirstAnswers
         from detente.players.chat import ChatFormat
 
-        self.hosts.insert(0, Host(base, engine, ChatFormat(base.tokenizer)))
+        host = Host(base, engine, ChatFormat(base.tokenizer), FirstAnswers(engine, base, self.folders))
+        engine.audit = host.first_answers
+        self.hosts.append(host)
+        return host
 
     def home(self, policy: PolicyRef) -> Host:
         """What serves a language model."""
@@ -188,7 +194,5 @@ class Policies:
             from detente.players.chat import ChatFormat
 
             base = models.load(model, dtype=dtype, device=self.device)
-            chat = ChatFormat(base.tokenizer)
-            found = Host(base, TransformersEngine(base.model, base.tokenizer, chat.end_tokens), chat)
-            self.hosts.append(found)
+            found = self.use(base, TransformersEngine(base.model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens))
         return found

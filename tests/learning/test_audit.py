@@ -164,3 +164,78 @@ def test_a_frozen_adapter_is_audited_from_its_folder(open_run, tmp_path):
     swapped = run.play(publish=False)
     with pytest.raises(UserError, match=r"do not fit it"):
         check(run, swapped, sources)
+
+
+def ways_to_play(run, folder):
+    """Everything that lets policies play outside of training, by its name."""
+    from detente import api
+    from detente.config import load
+    from detente.evaluation.exploitability import exploitability
+    from detente.policies import Policies
+
+    config = load("ipd", ["game.rounds=2", "device=cpu"])
+    agent = f"{run}@2"
+
+    def alone():
+        policies = Policies.of(config)
+        exploitability(policies, policies.resolve(agent))
+
+    return {
+        "play": lambda: api.play("ipd", [agent, "tit_for_tat"], overrides=["game.rounds=2", "device=cpu"]),
+        "free answers": lambda: api.play(
+            "ipd", [agent, f"{run}@1"], overrides=["game.rounds=2", "device=cpu", "answer.policy=free", "answer.max_tokens=5"]
+        ),
+        "arena": lambda: api.arena(config, [agent, "random"], folder / "arena", episodes=2),
+        "fingerprint": lambda: api.fingerprint(config, [agent], folder / "fingerprint"),
+        "exact best response": alone,
+    }
+
+
+WAYS = ["play", "free answers", "arena", "fingerprint", "exact best response"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_wrong_weights_are_refused_with_their_first_answer_wherever_they_play(way, small_run, tmp_path, monkeypatch):
+    from detente.engines import lora
+
+    play = ways_to_play(small_run, tmp_path)[way]
+    monkeypatch.setattr(lora, "_of_parts", lambda layer, x, parts: lora.product(x, layer.base_layer.weight, layer.base_layer.bias))
+    monkeypatch.setattr("detente.engines.adapters.agrees", lambda model, adapter: True)
+    with pytest.raises(UserError, match=r"recorded as played by .*run@[12] do not fit it .* to the base model\)"):
+        play()
+
+
+def test_the_first_answers_of_the_base_model_are_scored_too(small_run, tiny_model, monkeypatch):
+    from detente import api
+    from detente.engines import lora
+
+    active = lora._forward
+
+    def leaking(layer, x, *args, **kwargs):
+        """As a layer does that knows only the active adapter."""
+        parts, token = lora._parts.get(), lora._parts.set(None)
+        try:
+            found = active(layer, x)
+        finally:
+            lora._parts.reset(token)
+        return lora._of_parts(layer, x, parts) if parts and any(part[0] for part in parts) else found
+
+    monkeypatch.setattr(lora, "_forward", leaking)
+    monkeypatch.setattr("detente.engines.adapters.agrees", lambda model, adapter: True)
+    with pytest.raises(UserError, match=r"recorded as played by model:.*tiny do not fit it .* to .*run@2\)"):
+        api.play("ipd", [f"{small_run}@2", f"model:{tiny_model}"], overrides=["game.rounds=1", "device=cpu"])
+
+
+def test_a_version_that_is_evaluated_and_never_played_is_scored(open_run, monkeypatch):
+    from detente.engines import lora
+    from detente.evaluation.final import evaluate
+
+    run = open_run(evaluation={"episodes": 2, "against": []}).shake(size=0.2)
+    run.session.publish()
+    arguments = run.config, run.session.game, run.session.policies, run.session.present, 1, lambda name: None
+    evaluate(*arguments)
+    run.learners["main"].version = 1
+    run.session.publish()
+    monkeypatch.setattr(lora, "_of_parts", lambda layer, x, parts: lora.product(x, layer.base_layer.weight, layer.base_layer.bias))
+    with pytest.raises(UserError, match=r"recorded as played by main@1 do not fit it .* to the base model\)"):
+        evaluate(*arguments[:3], run.session.present, *arguments[4:])

@@ -8,43 +8,51 @@ A pass may mix any of them and the base model: every token goes through the adap
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.config import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from detente.engines import lora
+from detente.engines.mixing import PROVENANCE, REMEDY, agrees, grouped, refused, unmixed
 from detente.errors import UserError
 from detente.records import PolicyRef
 
-# What an adapter's configuration says of its past, which nothing that it computes depends on when it is served.
-PROVENANCE = {
-    *("auto_mapping", "base_model_name_or_path", "revision", "peft_version", "task_type"),
-    *("inference_mode", "init_lora_weights", "lora_dropout"),
-}
-
 
 class Adapters:
-    """The adapters of one model; ``names`` maps each policy to its PEFT adapter."""
+    """The adapters of one model; ``names`` maps each policy to its PEFT adapter, whose name starts with ``prefix``."""
 
-    def __init__(self, model: PeftModel | PreTrainedModel) -> None:
+    def __init__(self, model: PeftModel | PreTrainedModel, prefix: str = "served") -> None:
         lora.use(model)
-        self.model = model
+        self.model, self.prefix = model, prefix
         self.names: dict[PolicyRef, str] = {}
         self._free: list[tuple[str, Any]] = []
 
     def add(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
-        """Serve a policy; ``weights`` are copied. ValueError if it is served already, UserError if the weights do not fit."""
+        """Serve a policy; ``weights`` are copied.
+
+        ValueError if it is served already, UserError if it does not fit or no pass can mix it with others.
+        """
         if policy in self.names:
             raise ValueError(f"{policy} is served already")
-        name = self._place(config)
-        if not self._load(name, weights):
+        foreign = self._foreign(weights)
+        if whole := grouped(key.rpartition(".")[0] for key, known in foreign.items() if known):
+            raise _unmixable(str(policy), f"it holds whole weights of the model, of {', '.join(whole)}")
+        name = self._place(str(policy), config)
+        matrices = {key: value for key, value in weights.items() if ".lora_" in key}
+        if foreign or not self._load(name, matrices):
             self._free.append((name, config))
-            raise UserError(f"The adapter {policy} does not fit the base model {self.model.config._name_or_path}.")
+            raise self._unfit(str(policy))
         self.names[policy] = name
+
+    def reserve(self, policy: str, config: PeftConfig) -> None:
+        """Make a place for an adapter that is still to come; UserError as for ``add``."""
+        self._free.append((self._place(policy, config), config))
 
     def remove(self, policy: PolicyRef) -> None:
         """Stop serving a policy."""
@@ -62,6 +70,18 @@ class Adapters:
         """What PEFT calls the policy's adapter; None for the base model."""
         return None if policy.kind == "base" else self.names[policy]
 
+    def _foreign(self, weights: Mapping[str, Tensor]) -> dict[str, bool]:
+        """The tensors that are no LoRA's, and whether the base model has such a one; PEFT saves some of its own, unchanged."""
+        base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        own = {name.replace(".base_layer.", "."): tensor for name, tensor in base.named_parameters()}
+        found = {}
+        for key, value in weights.items():
+            mine = own.get(key.removeprefix("base_model.model.").replace(".base_layer.", "."))
+            same = mine is not None and mine.shape == value.shape and torch.equal(mine, value.to(mine))
+            if ".lora_" not in key and not same:
+                found[key] = mine is not None
+        return found
+
     def _load(self, name: str, weights: Mapping[str, Tensor]) -> bool:
         """Copy weights into a PEFT adapter; False if their names or shapes are not its own."""
         try:
@@ -71,24 +91,53 @@ class Adapters:
         missing = [key for key in getattr(result, "missing_keys", []) if f".{name}." in key]
         return not missing and not getattr(result, "unexpected_keys", [])
 
-    def _place(self, config: PeftConfig) -> str:
+    def _place(self, policy: str, config: PeftConfig) -> str:
         """A PEFT adapter of this shape that nobody uses, or a new one."""
         for place in self._free:
             if _shape(place[1]) == _shape(config):
                 self._free.remove(place)
                 return place[0]
-        name = f"served{len(self.names) + len(self._free)}"
-        if isinstance(self.model, PeftModel):
-            active = self.model.active_adapter
-            self.model.add_adapter(name, config)
-            self.model.set_adapter(active)
-        else:
-            self.model = PeftModel(self.model, config, adapter_name=name)
+        if (reason := refused(config)) is not None:
+            raise _unmixable(policy, reason)
+        name, before = f"{self.prefix}{len(self.names) + len(self._free)}", self.model
+        self._inject(policy, name, config)
+        lora.use(self.model)
+        if modules := unmixed(self.model, name):
+            reason = f"one pass cannot mix adapters of {', '.join(modules)}"
+        elif not agrees(self.model, name):
+            reason = "its layers meet the tokens of a pass in another order, as experts do that are modules of their own"
+        if reason is not None:
+            model: Any = self.model
+            if model is before:
+                model.delete_adapter(name)
+            else:
+                self.model = model.unload()
+            raise _unmixable(policy, reason)
         for parameter_name, parameter in self.model.named_parameters():
             if f".{name}." in parameter_name:
                 parameter.requires_grad_(False)
-        lora.use(self.model)
         return name
+
+    def _inject(self, policy: str, name: str, config: PeftConfig) -> None:
+        """Let PEFT add an adapter, with whatever weights; the active one stays."""
+        config = copy.copy(config)
+        config.init_lora_weights = True  # type: ignore[attr-defined]
+        try:
+            if isinstance(self.model, PeftModel):
+                active = self.model.active_adapter
+                self.model.add_adapter(name, config)
+                self.model.set_adapter(active)
+            else:
+                self.model = PeftModel(self.model, config, adapter_name=name)
+        except ValueError as error:  # PEFT's for modules that the model does not have
+            raise self._unfit(policy) from error
+
+    def _unfit(self, policy: str) -> UserError:
+        return UserError(f"The adapter {policy} does not fit the base model {self.model.config._name_or_path}.")
+
+
+def _unmixable(policy: str, reason: str) -> UserError:
+    return UserError(f"The adapter {policy} cannot be served: {reason}; {REMEDY}.")
 
 
 def _shape(config: PeftConfig) -> dict[str, Any]:

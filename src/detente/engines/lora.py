@@ -1,8 +1,8 @@
 """How a linear layer with LoRA adapters computes: ``x W' + s (x A') B'`` in as few passes over memory as there can be.
 
 PEFT makes, names, loads and saves the adapters; this only takes over the arithmetic of its linear layers. One adapter at a time
-with gradients (PEFT's active one), or several in one batch without (``mixed``). What is unusual, such as DoRA or a quantized base,
-is left to PEFT.
+with gradients (PEFT's active one), or several in one batch without (``mixed``). What is unusual in such a layer, such as DoRA, is
+left to PEFT, one adapter at a time; other layers than linear ones know no ``mixed`` (see mixing.py).
 
 A processor without instructions for bfloat16 multiplies such numbers many times more slowly than float32; there, products of
 bfloat16 tensors are taken in float32 and rounded once.
@@ -20,6 +20,7 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.pytorch_utils import Conv1D
 
 Part = tuple[str | None, int, int]  # adapter (None: the base model alone), first token, the one after the last
 
@@ -32,10 +33,15 @@ def use(model: nn.Module) -> None:
     Idempotent.
     """
     for layer in model.modules():
-        if type(layer) is Linear and type(layer.base_layer) is nn.Linear:
-            layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+        if follows(layer):
+            layer.forward = partial(_forward, layer)
         elif type(layer) is nn.Linear and working(layer.weight) != layer.weight.dtype:
             layer.forward = partial(_product, layer)  # type: ignore[method-assign]
+
+
+def follows(layer: Any) -> bool:
+    """Whether each token of a pass goes through its own adapter in this layer: PEFT's for a linear one, or GPT-2's Conv1D."""
+    return type(layer) is Linear and type(layer.base_layer) in (nn.Linear, Conv1D)
 
 
 @contextmanager
@@ -83,16 +89,16 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         found: Tensor = Linear.forward(layer, x, *args, **kwargs)
         return found
     if not names:
-        return product(x, base.weight, base.bias)
+        return product(x, _matrix(base), base.bias)
     a, b, scale = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight, layer.scaling[names[0]]
-    result: Tensor = LowRank.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
+    result: Tensor = LowRank.apply(x, _matrix(base), base.bias, a, b, scale)  # type: ignore[no-untyped-call]
     return result
 
 
 def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
     base, form = layer.base_layer, working(x)
     tokens = x.reshape(-1, x.shape[-1]).to(form)  # (M, in)
-    out = F.linear(tokens, base.weight.to(form), None if base.bias is None else base.bias.to(form))
+    out = F.linear(tokens, _matrix(base).to(form), None if base.bias is None else base.bias.to(form))
     for name, start, stop in parts:
         if name is None or name not in layer.lora_A:
             continue
@@ -103,6 +109,12 @@ def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
         else:
             out[start:stop] = _by_peft(layer, name, some.to(x.dtype)).to(form)
     return out.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+def _matrix(base: Any) -> Tensor:
+    """(out, in) of a linear layer; a Conv1D holds it transposed."""
+    weight: Tensor = base.weight
+    return weight.T if type(base) is Conv1D else weight
 
 
 def _by_peft(layer: Any, name: str, x: Tensor) -> Tensor:

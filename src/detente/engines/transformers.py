@@ -10,7 +10,7 @@ whatever the order in which requests arrive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -51,6 +51,7 @@ class TransformersEngine:
         self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
         self.grammar = Grammar(tokenizer, self.vocab_size, end_tokens)
         longest = _context_length(model.config.get_text_config())
+        self.audit: Callable[[Request, Generation], None] | None = None  # told of every answer before whoever asked for it
         self._end_tokens = frozenset(end_tokens)
         self._pool = Pool()
         self._chats = Chats(self._pool)
@@ -95,7 +96,10 @@ class TransformersEngine:
         self._waiting.append((request, future))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return await future
+        generation = await future
+        if self.audit is not None:
+            self.audit(request, generation)
+        return generation
 
     def release(self, chat: str) -> None:
         """Forget the chat's cache."""

@@ -2,25 +2,37 @@
 
 The turn's log-probabilities are computed under the adapter that claims it, taken from where that adapter is kept (the learner's own
 weights, the folder on disk), and under the others; the claim must fit, and fit best. Sampling from stale or base weights without
-noticing is the most reported fault in reinforcement learning with LoRA.
+noticing is the most reported fault in reinforcement learning with LoRA. Wherever policies play, trained here or not, the first
+answers of each are scored that way before anybody sees them (``FirstAnswers``).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
 
+from detente.engines.adapters import Adapters
+from detente.engines.base import Generation, Request
 from detente.engines.grammar import Grammar
+from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
-from detente.learning.batch import Trajectory, micro_batches, single_turn
-from detente.learning.forward import Forward
-from detente.records import Episode, PolicyRef, Turn
+from detente.learning import adapters
+from detente.learning.batch import Trajectory, micro_batches, single_answer, single_turn
+from detente.learning.forward import Forward, active
+from detente.models import LanguageModel
+from detente.records import Completion, Episode, PolicyRef, Turn
 from detente.seeding import stream
+
+ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are not an audit's concern
+FIRST = 2  # answers of each policy that are scored before anybody sees them
 
 Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
 
@@ -59,15 +71,87 @@ def audit(
                 gaps[claim][policy] = _gap(model, found, temperature)
     worst = Audit(0.0, float("inf"))
     for claim, by_policy in gaps.items():
-        own = by_policy.pop(claim)
-        other, name = min(((gap, str(policy)) for policy, gap in by_policy.items()), default=(float("inf"), "any other"))
-        if own > tolerance and (other < own or own > 10 * tolerance):
-            raise UserError(
-                f"Turns recorded as played by {claim} do not fit it (mean gap {own:.2g} nats, and {other:.2g} to {name}): "
-                "the engine served the wrong weights, so the run stops."
-            )
-        worst = Audit(max(worst.claimed, own), min(worst.other, other))
+        result = judged(claim, by_policy.pop(claim), by_policy, tolerance)
+        worst = Audit(max(worst.claimed, result.claimed), min(worst.other, result.other))
     return worst
+
+
+def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tolerance: float) -> Audit:
+    """The gap to the policy that is claimed and the least to others; UserError if they show that another one was served."""
+    other, name = min(((gap, str(policy)) for policy, gap in others.items()), default=(float("inf"), "any other"))
+    if own > tolerance and (other < own or own > 10 * tolerance):
+        raise UserError(
+            f"Turns recorded as played by {claim} do not fit it (mean gap {own:.2g} nats, and {other:.2g} to {name}): "
+            "the engine served the wrong weights, so play stops."
+        )
+    return Audit(own, other)
+
+
+def tolerance(base: LanguageModel) -> float:
+    """Nats that the number format of the model explains."""
+    return ROUNDING[str(base.model.dtype).removeprefix("torch.")]
+
+
+@dataclass(frozen=True)
+class FirstAnswers:
+    """Scores the first answers of every policy of an engine, as PEFT computes it when it alone is active.
+
+    ``folders`` says where adapters lie that were read from the disk; others (a learner's) are taken as they are served.
+    """
+
+    engine: TransformersEngine
+    base: LanguageModel
+    folders: Mapping[PolicyRef, Path]
+
+    def __call__(self, request: Request, generation: Generation) -> None:
+        """UserError if the answer is one of the first and does not fit the request's policy."""
+        model, policy = self.engine.adapters.model, request.policy
+        if self._scored[policy] >= FIRST or not isinstance(model, PeftModel):  # a base model alone has nobody to be confused with
+            return
+        prompt, tokens, logprobs = tuple(request.tokens), generation.tokens, generation.logprobs
+        answer = Completion("", policy, prompt_tokens=prompt, tokens=tokens, logprobs=logprobs, pattern=request.pattern)
+        found, allowed = [single_answer(answer, self.engine.grammar)], tolerance(self.base)
+        if not len(found[0].drawn):
+            return
+        self._scored[policy] += 1
+        others = [policy]
+        gaps: dict[PolicyRef, float] = {}
+        for other in others:
+            with torch.no_grad(), self.scope(other):
+                gaps[other] = _gap(model, found, request.sampling.temperature)
+            if other == policy and gaps[policy] > allowed:
+                others += [o for o in (PolicyRef("base", "the base model"), *self.engine.policies) if o != policy]
+        judged(policy, gaps.pop(policy), gaps, allowed)
+
+    def scope(self, policy: PolicyRef) -> AbstractContextManager[object]:
+        """Inside, the model runs under that policy."""
+        model: Any = self._adapters.model
+        if policy.kind == "base":
+            scope: AbstractContextManager[object] = model.disable_adapter()
+            return scope
+        if policy in self.folders:
+            return self.from_disk(self.folders[policy])
+        return active(model, self.engine.adapters.names[policy])
+
+    @contextmanager
+    def from_disk(self, folder: Path) -> Iterator[None]:
+        """Inside, the model runs under the adapter of a folder."""
+        scored = PolicyRef("adapter", str(folder))
+        self._adapters.add(scored, *adapters.load(folder, self.base))
+        try:
+            model: Any = self._adapters.model
+            with active(model, self._adapters.names[scored]):
+                yield
+        finally:
+            self._adapters.remove(scored)
+
+    @cached_property
+    def _adapters(self) -> Adapters:
+        return Adapters(self.engine.adapters.model, "scored")
+
+    @cached_property
+    def _scored(self) -> Counter[PolicyRef]:
+        return Counter()
 
 
 def _sample(

@@ -20,7 +20,7 @@ from torch import Tensor
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
 from detente.learning.packing import Tree, TreeAttention, bundles, tree
-from detente.records import Episode, Turn
+from detente.records import Completion, Episode, Round, Turn
 
 Masks = tuple[NDArray[np.uint8] | None, ...]  # packed, (ceil(V / 8),) each, many of them the same object; None: all is allowed
 
@@ -210,7 +210,10 @@ def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:
         if earlier is turn:
             break
         whole += earlier.completion.tokens
-    completion = replace(turn.completion, prompt_tokens=tuple(whole))
-    only = replace(turn, completion=completion)
-    last = replace(episode.rounds[0], turns=(only,))
-    return trajectory(replace(episode, rounds=(last,)), turn.player, 1.0, grammar)
+    return single_answer(replace(turn.completion, prompt_tokens=tuple(whole)), grammar)
+
+
+def single_answer(completion: Completion, grammar: Grammar) -> Trajectory:
+    """An answer whose prompt is the whole chat before it."""
+    turn = Turn(0, "", None, True, completion)
+    return trajectory(Episode({}, 0, (completion.policy,), (Round((turn,), (0.0,), {}),)), 0, 1.0, grammar)

@@ -21,7 +21,7 @@ from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import Side, measured, measures
 from detente.files import replace_text
 from detente.learning import adapters, checkpoint
-from detente.learning.audit import audit
+from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
 from detente.learning.opponents import Seating, seatings, thinned
 from detente.learning.run_folder import RunFolder, opened
@@ -29,8 +29,6 @@ from detente.learning.session import Session, open_session
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
-
-ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are not the audit's concern
 
 
 class Progress(Protocol):
@@ -187,7 +185,7 @@ def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode
         session.engine.grammar,
         turns=config.record.audit_turns,
         temperature=config.answer.temperature,
-        tolerance=ROUNDING[str(session.base.model.dtype).removeprefix("torch.")],
+        tolerance=tolerance(session.base),
         seed=(config.seed, "audit", iteration),
     )
     return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}

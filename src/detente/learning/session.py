@@ -5,19 +5,19 @@ Config ──> Session (game, model, engine, learners, policies)
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from peft import PeftModel, get_peft_model, set_peft_model_state_dict
-from torch import Tensor
+from peft import PeftModel, get_peft_model
 
 from detente import models
 from detente.config import Config
+from detente.engines.mixing import linear_only, unreached
 from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
 from detente.games.base import Game
@@ -31,7 +31,7 @@ from detente.players.scripted import scripted_names
 from detente.policies import Policies, check_seats
 from detente.records import PolicyRef
 
-SCORED = "scored"  # the PEFT adapter, one per rank, into which the audit loads what lies on disk
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Session:
             if policy.name in self.learners and policy not in present and policy not in wanted:
                 self.engine.retire(policy)
         for policy in wanted:
-            if policy.kind == "adapter" and not self.engine.serves(policy):
+            if policy.name in self.learners and policy.kind == "adapter" and not self.engine.serves(policy):
                 weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), self.base)
                 self.engine.serve(policy, weights, config)
 
@@ -75,6 +75,7 @@ class Session:
         Policies on another base model are left out.
         """
         scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): self.model.disable_adapter}
+        from_disk = self.policies.hosts[0].first_answers.from_disk
         for policy in played:
             if policy.kind in ("base", "adapter") and self.policies.home(policy).base is not self.base:
                 continue
@@ -84,16 +85,8 @@ class Session:
                 scopes[policy] = partial(active, self.model, policy.name)
             elif policy.kind == "adapter":
                 kept = adapters.version_folder(folder, policy.name, policy.version)
-                scopes[policy] = partial(self._from_disk, self.policies.folders.get(policy, kept))
+                scopes[policy] = partial(from_disk, self.policies.folders.get(policy, kept))
         return scopes
-
-    def _from_disk(self, folder: Path) -> AbstractContextManager[object]:
-        weights, config = adapters.load(folder, self.base)
-        scored = f"{SCORED}{config.r}"  # type: ignore[attr-defined]
-        if scored not in self.model.peft_config:
-            self.model.add_adapter(scored, config)
-        load_weights(self.model, scored, weights)
-        return active(self.model, scored)
 
 
 def open_session(config: Config) -> Session:
@@ -111,7 +104,7 @@ def open_session(config: Config) -> Session:
     base = models.load(config.model, dtype=config.dtype, device=config.device)
     for name in config.learner_names:
         _check_name(name, base)
-    lora = adapters.lora_config(config.lora)
+    lora = linear_only(adapters.lora_config(config.lora), base.model)
     first, *more = config.learner_names
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -126,6 +119,9 @@ def open_session(config: Config) -> Session:
         }
     engine = TransformersEngine(model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens)
     policies.use(base, engine)
+    engine.adapters.reserve(first, model.peft_config[first])
+    if config.lora.targets == "all-linear" and (frozen_parts := unreached(model, first)):
+        log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(frozen_parts))
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     return Session(config, game, base, model, engine, learners, policies, frozen)
 
@@ -133,10 +129,5 @@ def open_session(config: Config) -> Session:
 def _check_name(name: str, base: LanguageModel) -> None:
     """PEFT finds an adapter's tensors by its name, which must be no other part of a tensor's name."""
     taken = {part for path, _ in base.model.named_modules() for part in path.split(".")}
-    if name in taken or re.match(f"lora_|served|{SCORED}$|base_model$", name):
+    if name in taken or re.match(r"lora_|served|scored\d*$|base_model$", name):
         raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")
-
-
-def load_weights(model: PeftModel, adapter: str, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights in PEFT's names into an adapter of the model."""
-    set_peft_model_state_dict(model, dict(weights), adapter_name=adapter)
