@@ -14,7 +14,7 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 
-BASE = {"errors", "jsonl", "records", "seeding"}
+BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
 TRAIN = BASE | {"files", "config", "options", "models", "engines", "learning"}
 
@@ -26,8 +26,11 @@ ALLOWED: dict[str, set[str]] = {
     "seeding": set(),
     "together": set(),
     "files": {"errors"},
+    "foreign": {"errors"},
+    "plain_yaml": set(),
+    "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors"},
-    "config": {"errors", "options"},
+    "config": {"errors", "files", "foreign", "options", "plain_yaml"},
     "games": BASE,
     "engines": {"errors", "records"},
     "players": BASE | {"games", "engines.base"},
@@ -48,9 +51,9 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.axelrod_ranking": set(),
     **{f"evaluation.{name}": BASE | {"games"} for name in ("sides", "measures", "matrix_measures", "splitting_measures")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop"},
-    "reports": PLAY | {"files", "config", "evaluation.measures", "evaluation.statistics"},
+    "reports": PLAY | {"files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"games", "evaluation.measures", "evaluation.sides", "evaluation.splitting_measures"},
-    "web": PLAY | {"config", "options", "models", "policies", "reports", "evaluation.splitting_measures", "files"},
+    "web": PLAY | {"config", "options", "stored", "models", "policies", "reports", "evaluation.splitting_measures", "files"},
     "progress": {"config", "games", "records"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
@@ -61,10 +64,13 @@ TOP = {"cli", "api", "__main__"}  # on top of everything
 OUTSIDE: dict[str, set[str]] = {
     "errors": set(),
     "jsonl": set(),
-    "records": {"orjson"},
+    "records": {"orjson", "pydantic"},
     "seeding": set(),
     "together": set(),
-    "files": set(),
+    "files": {"orjson"},
+    "foreign": set(),
+    "plain_yaml": {"yaml"},
+    "stored": {"orjson", "pydantic"},
     "games": set(),
     "rollout": set(),
     "engines.base": set(),
@@ -169,7 +175,7 @@ def test_torch_stays_outside(names):
 @pytest.mark.parametrize(
     ("names", "unneeded"),
     [
-        ("detente.cli", ("rich", "pydantic", "omegaconf", "yaml", "asyncio")),
+        ("detente.cli", ("rich", "pydantic", "yaml", "asyncio")),
         ("detente.config, detente.games, detente.policies", ("rich", "asyncio", "jinja2")),  # what a dry run takes
         ("detente.api, detente.reports.transcript", ("jinja2", "starlette")),  # what play takes
     ],

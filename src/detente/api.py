@@ -34,6 +34,7 @@ def play(
     episodes: int = 1,
     *,
     overrides: Sequence[str] = (),
+    trust: bool = False,
     on_episode: Callable[[Episode], None] | None = None,
 ) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
@@ -41,9 +42,9 @@ def play(
     A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), an adapter
     folder or ``openai:MODEL@URL``. A preset brings its game and the way models answer; ``overrides`` are options over it, such as
     ``"game.rounds=3"``. Episode i has the game seed ``seed + i``. ``on_episode`` is told of each episode when it finishes, in any
-    order. UserError for names that nobody answers to.
+    order. UserError for names that nobody answers to, and for a preset file that names code as its game, unless ``trust`` is given.
     """
-    policies = _table(game_or_preset, overrides)
+    policies = _table(game_or_preset, overrides, trust)
     game = policies.game
     check_seats(game, players)
     sitting = [policies.resolve(name) for name in players]
@@ -74,7 +75,13 @@ def train(config: Config, run: str | Path, *, progress: Progress | None = None) 
 
 
 def arena(
-    preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 64, watch: Watch | None = None
+    preset: str | Config,
+    agents: Sequence[str],
+    folder: str | Path,
+    *,
+    episodes: int = 64,
+    watch: Watch | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Let every agent play every agent and write arena.json, arena.png and index.html; goes on where an arena was stopped.
 
@@ -83,7 +90,7 @@ def arena(
     from detente.evaluation import arena as cross_play
     from detente.reports.cross_play import cross_play_page
 
-    config = load(preset) if isinstance(preset, str) else preset
+    config = load(preset, trust=trust) if isinstance(preset, str) else preset
     found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch)
     cross_play_page(Path(folder))
     return found
@@ -97,6 +104,7 @@ def best_response(
     *,
     memory: int | None = None,
     progress: Progress | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Train a fresh learner against a frozen agent and say what it gains; see ``detente.evaluation.best_response``.
 
@@ -106,13 +114,15 @@ def best_response(
     from detente.reports.best_response import best_response_page
 
     found = exploiting.best_response(
-        exploiting.responder_config(preset, against, overrides), Path(run), progress=progress, memory=memory
+        exploiting.responder_config(preset, against, overrides, trust=trust), Path(run), progress=progress, memory=memory
     )
     best_response_page(Path(run))
     return found
 
 
-def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 128) -> dict[str, Any]:
+def fingerprint(
+    preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 128, trust: bool = False
+) -> dict[str, Any]:
     """Write fingerprint.json, fingerprint.png and index.html about what the agents do after what; returns what the first holds.
 
     Agents are named as for ``play``; see ``detente.evaluation.fingerprint``.
@@ -121,7 +131,7 @@ def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path,
     from detente.files import replace_text
     from detente.reports.fingerprint import fingerprint_page
 
-    config = load(preset) if isinstance(preset, str) else preset
+    config = load(preset, trust=trust) if isinstance(preset, str) else preset
     found = fingerprints(Policies.of(config), agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
@@ -129,7 +139,7 @@ def fingerprint(preset: str | Config, agents: Sequence[str], folder: str | Path,
     return found
 
 
-def _table(name: str | Game, overrides: Sequence[str]) -> Policies:
+def _table(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:
     about = ABOUT_PLAY if isinstance(name, str) else ABOUT_PLAY[1:]  # a Game has its parameters
     for item in overrides:
         if re.split(r"[.=]", item)[0] not in about:
@@ -138,7 +148,7 @@ def _table(name: str | Game, overrides: Sequence[str]) -> Policies:
         config = load_game(name.name, overrides)
         return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     if is_preset(name):
-        return Policies.of(load(name, overrides))
+        return Policies.of(load(name, overrides, trust=trust))
     if name in games.GAMES or ":" in name:
         return Policies.of(load_game(name, overrides))
     raise unknown("game or preset", name, {*games.GAMES, *preset_names()})

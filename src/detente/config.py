@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from detente import foreign
 from detente.errors import UserError, unknown
+from detente.files import read_text, reason
 from detente.options import (
     ALGORITHMS,
     Algorithm,
@@ -33,8 +33,9 @@ from detente.options import (
     RecordOptions,
     RemoteOptions,
 )
+from detente.plain_yaml import SIZE, parse
 
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former, in C, is seven times faster and not in every installation
+LONGEST = 80  # characters of a wrong value that a sentence repeats
 WORDS = {  # where pydantic speaks of Python
     "tuple_type": "it is a list, e.g. [a,b]",
     "dict_type": "it has options of its own",
@@ -112,9 +113,7 @@ class Config(Options):
     def learner(self, name: str) -> LearnerConfig:
         """The options of one learner: the run's own, with what ``learners.NAME`` changes."""
         shared = {key: getattr(self, key).model_dump() for key in ("credit", "loss", "optimizer")}
-        own = OmegaConf.create(self.learners.get(name, {}))
-        merged: Any = OmegaConf.to_container(OmegaConf.merge({"algorithm": self.algorithm} | shared, own))
-        return LearnerConfig(**merged)
+        return LearnerConfig(**_merged({"algorithm": self.algorithm} | shared, self.learners.get(name, {})))
 
 
 class LearnerConfig(Options):
@@ -137,16 +136,26 @@ def is_preset(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or name in FORMER_PRESETS or name in preset_names()
 
 
-def load(preset: str, overrides: Sequence[str] = ()) -> Config:
-    """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence."""
+def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
+    """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
+
+    Whoever makes a game of module:attribute runs that code, so a file may name one only with ``trust``; an override may.
+    """
     data = _preset(preset)
     dotted = _overrides(overrides)
-    by_algorithm = data.pop("algorithms", {})
+    by_algorithm = data.pop("algorithms", None) or {}
+    if not isinstance(by_algorithm, dict):
+        raise UserError(f"The preset {preset} has algorithms that are no mapping from names to options.")
     chosen = str(dotted.get("algorithm", data.get("algorithm", "reinforce")))
     for name in (chosen, *by_algorithm):
         if name not in ALGORITHMS:
             raise unknown("algorithm", name, ALGORITHMS)
-    return build({"preset": Path(preset).stem} | _merged(data, by_algorithm.get(chosen) or {}, dotted))
+    layers = (data, _options(preset, by_algorithm.get(chosen) or {}), dotted)
+    merged = _merged({"preset": Path(preset).stem}, *layers)
+    named = _game_name(merged)
+    if foreign.is_foreign(named) and named != _game_name(dotted):
+        foreign.check_trusted(preset, named, trusted=trust)
+    return build(merged)
 
 
 def load_game(name: str, overrides: Sequence[str] = ()) -> Config:
@@ -171,15 +180,12 @@ def build(data: dict[str, Any]) -> Config:
 def read(path: Path) -> Config:
     """The config.yaml of a run folder."""
     try:
-        return build(parse_yaml(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
-        reason = " ".join(str(error).split()).rstrip(".?")
-        raise UserError(f"{path} cannot be read as a run's options: {reason}.") from error
-
-
-def parse_yaml(text: str) -> Any:
-    """What a YAML text says; yaml.YAMLError where it is none."""
-    return yaml.load(text, Loader=YAML_LOADER)
+        data = parse(read_text(path, SIZE))
+        if not isinstance(data, dict):
+            raise ValueError("it is no mapping of options")
+        return build(data)
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(f"{path} cannot be read as a run's options: {reason(error)}.") from error
 
 
 def to_yaml(config: Config) -> str:
@@ -199,41 +205,63 @@ def _preset(name: str, extending: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    """The options of all layers; later ones win."""
-    try:
-        return OmegaConf.to_container(OmegaConf.merge(*layers))  # type: ignore[return-value]
-    except (TypeError, OmegaConfBaseException) as error:
-        raise UserError(f"The options do not fit together: {' '.join(str(error).split())}.") from error
+    """The options of all layers; later ones win, and mappings are laid over each other key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            before = merged.get(key)
+            if key == "game" and isinstance(before, str):
+                before = {"name": before}
+            merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _options(where: str, data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise UserError(f"The preset {where} must be a mapping of options.")
+    return data
+
+
+def _game_name(options: dict[str, Any]) -> Any:
+    """The game that options name; None where they name none."""
+    game = options.get("game")
+    return game.get("name") if isinstance(game, dict) else game
 
 
 def _read_preset(name: str) -> dict[str, Any]:
     name = FORMER_PRESETS.get(name, name)
     if name.endswith((".yaml", ".yml")):
         try:
-            text = Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"The preset file {name} cannot be read: {error.strerror}.") from error
+            text = read_text(Path(name), SIZE)
+        except (OSError, ValueError) as error:
+            raise UserError(f"The preset file {name} cannot be read: {reason(error)}.") from error
     elif name in preset_names():
         text = (resources.files("detente.presets") / f"{name}.yaml").read_text(encoding="utf-8")
     else:
         raise unknown("preset", name, preset_names())
     try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"The preset {name} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(data, dict):
-        raise UserError(f"The preset {name} must be a mapping of options.")
-    return data
+        data = parse(text)
+    except ValueError as error:
+        raise UserError(f"The preset {name} is not valid YAML: {reason(error)}.") from error
+    return _options(name, data)
 
 
 def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """``["game.rounds=3"]`` -> {"game": {"rounds": 3}}; of two values of one option the later one counts."""
+    merged: dict[str, Any] = {}
     for item in overrides:
-        if "=" not in item:
+        key, equals, text = item.partition("=")
+        parts = key.split(".")
+        if not equals or not all(parts):
             raise UserError(f"'{item}' is not of the form key=value, e.g. optimizer.lr=1e-4.")
-    try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))  # type: ignore[return-value]
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise UserError(f"The options cannot be read: {' '.join(str(error).split())}.") from error
+        try:
+            value = parse(text, typed=True)
+        except ValueError as error:
+            raise UserError(f"The options cannot be read: {key}: {reason(error)}.") from error
+        for part in reversed(parts):
+            value = {part: value}
+        merged = _merged(merged, value)
+    return merged
 
 
 def _sentence(error: ValidationError, model: type[Options], prefix: str = "") -> str:
@@ -246,8 +274,9 @@ def _sentence(error: ValidationError, model: type[Options], prefix: str = "") ->
         return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
     if fault["type"] == "value_error":
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
-    message = WORDS.get(fault["type"], fault["msg"])
-    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {fault.get('input')!r}."
+    message, given = WORDS.get(fault["type"], fault["msg"]), repr(fault.get("input"))
+    shown = given if len(given) <= LONGEST else f"{given[:LONGEST]} ..."
+    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {shown}."
 
 
 def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:

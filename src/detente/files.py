@@ -1,21 +1,22 @@
-"""What folders that a command fills have in common: files written whole, one writer at a time, options that stay the same.
-
-Standard library only.
-"""
+"""What folders that a command fills have in common: files written whole, one writer at a time, options that stay the same."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from detente.errors import UserError
 
+LARGEST = 1 << 28  # bytes of a file of JSON
+LONGEST = 300  # characters of a reason
 LOCK = ".lock"
 PATIENCE_S = 0.5  # for which a lock may be another's: who asks whether a folder is in use holds it for a moment
 
@@ -35,14 +36,37 @@ def replace_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def read_text(path: Path, most: int) -> str:
+    """A file of at most so many bytes of UTF-8. OSError where it cannot be opened, ValueError where it is something else.
+
+    A pipe or a device, which one would wait for or read without end, is not opened.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is no text in UTF-8") from None
+
+
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read, as the end of a sentence, without the full stop."""
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join((told or type(error).__name__).split())[:LONGEST].rstrip(".?")
+
+
 def read_json(path: Path) -> Any:
     """The content of a file; UserError where there is none or it is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return orjson.loads(read_text(path, LARGEST))
     except FileNotFoundError:
         raise UserError(f"There is no file {path}.") from None
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}.") from error
 
 
 @contextmanager

@@ -411,7 +411,7 @@ def test_the_game_of_the_guide(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     exec(check, {})
     (tmp_path / "public_goods.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
-    options = config.load(str(tmp_path / "public_goods.yaml"))
+    options = config.load(str(tmp_path / "public_goods.yaml"), trust=True)
     game = make(**options.game)
     assert game.num_players == len(options.seats) == 3
     step = game.step(game.reset(random.Random(0)), {0: "give", 1: "keep", 2: "keep"})

@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
         page = words(text(client, "/"))
         assert "2 of 40" in page
         for name in ("list", "broken", "empty"):
-            assert f"{name} cannot be read as a run" in page
+            assert f"{name}/config.yaml cannot be read as a run's options: " in page
             answer = client.get("/run", params={"run": name})
             assert answer.status_code == 422
             assert "Traceback" not in answer.text
@@ -169,7 +169,7 @@ def test_an_arena_that_still_plays_says_so(client: TestClient, folder: Path, tmp
         (tmp_path / "half" / "arena.json").write_text('{"agents": 3}')
         broken = client.get("/arena", params={"in": "half"})
         assert broken.status_code == 422
-        assert "The arena half cannot be read" in html.unescape(broken.text)
+        assert "half/arena.json cannot be read as the result of an arena" in html.unescape(broken.text)
 
 
 def test_an_episode_has_an_address_and_the_words_of_its_record(client: TestClient, folder: Path) -> None:

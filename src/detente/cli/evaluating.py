@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import console
+from detente.cli.terminal import Trust, console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,13 +28,14 @@ def arena(
     out: Annotated[
         Path | None, typer.Option(help="The folder; an unfinished arena goes on.", show_default="runs/arena/PRESET")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Play every agent against every agent: a matrix of points with intervals, a ranking, a heatmap and a page."""
     from detente import api
     from detente.config import load
     from detente.reports.cross_play import cross_play_tables
 
-    config = load(preset, overrides or ())
+    config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "arena", config.preset)
     screen = console()
     screen.print(f"Playing {config.preset} in {folder}", highlight=False, soft_wrap=True)
@@ -54,6 +55,7 @@ def best_response(
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Train nothing: compute the best response (matrix games).")] = False,
     memory: Annotated[int | None, typer.Option(min=0, help="Exact: the last so many joint moves in place of histories.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
     from detente import api
@@ -62,7 +64,7 @@ def best_response(
     from detente.reports import best_response as pages
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    config = responder_config(preset, against, changes)
+    config = responder_config(preset, against, changes, trust=trust)
     screen = console()
     if exact:
         from detente.evaluation.exploitability import exploitability
@@ -74,7 +76,7 @@ def best_response(
     folder = run or default_run(config, against, changes)
     screen.print(f"Training a best response to {against} in {folder}", highlight=False, soft_wrap=True)
     with Progress(screen) as progress:
-        found = api.best_response(preset, against, folder, changes, memory=memory, progress=progress)
+        found = api.best_response(preset, against, folder, changes, memory=memory, progress=progress, trust=trust)
     screen.print(pages.table(found))
     for sentence in pages.sentences(found):
         screen.print(sentence, highlight=False, soft_wrap=True)
@@ -89,13 +91,14 @@ def fingerprint(
     overrides: Overrides = None,
     episodes: Annotated[int, typer.Option(min=2, help="Episodes per agent in splitting games.")] = 128,
     out: Annotated[Path | None, typer.Option(help="The folder.", show_default="runs/fingerprint/PRESET")] = None,
+    trust: Trust = False,
 ) -> None:
     """Say what agents do after what: P(cooperate | history) in matrix games, asks given words and deeds in splitting games."""
     from detente import api
     from detente.config import load
     from detente.reports.fingerprint import grids
 
-    config = load(preset, overrides or ())
+    config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "fingerprint", config.preset)
     screen = console()
     with screen.status("reading"):

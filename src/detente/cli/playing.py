@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from detente.cli.terminal import console
+from detente.cli.terminal import Trust, console
 from detente.errors import UserError
 
 
@@ -22,6 +22,7 @@ def play(
         Path | None,
         typer.Option(help="Also write each episode that finishes to this file, .jsonl or .jsonl.gz.", show_default=False),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Play episodes and print their transcripts."""
     from detente import api
@@ -32,7 +33,13 @@ def play(
         raise UserError(f"{save} holds something already; give --save another file.")
     with episode_writer(save) if save is not None else nullcontext() as keep:
         played = api.play(
-            preset, [name.strip() for name in seats.split(",")], seed, episodes, overrides=overrides or (), on_episode=keep
+            preset,
+            [name.strip() for name in seats.split(",")],
+            seed,
+            episodes,
+            overrides=overrides or (),
+            trust=trust,
+            on_episode=keep,
         )
     screen = console()
     for number, episode in enumerate(played, start=1):

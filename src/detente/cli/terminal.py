@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,8 @@ from detente.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset file or run folder names as its game.")]
 
 
 def console() -> Console:

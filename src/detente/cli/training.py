@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import console
+from detente.cli.terminal import Trust, console
 from detente.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,13 +22,14 @@ def train(
     run: Annotated[Path | None, typer.Option(help="The run folder; an existing one is resumed.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
     from detente import games
     from detente.policies import check_seats
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    config, folder = _resolve(target, changes, run)
+    config, folder = _resolve(target, changes, run, trust)
     check_seats(games.make(**config.game), config.seats)
     if dry_run:
         from detente.config import to_yaml
@@ -58,16 +59,16 @@ def report(
     screen.print(f"Wrote {page}", highlight=False, soft_wrap=True)
 
 
-def _resolve(target: str, overrides: Sequence[str], run: Path | None) -> tuple[Config, Path]:
+def _resolve(target: str, overrides: Sequence[str], run: Path | None, trust: bool) -> tuple[Config, Path]:
     """The options of a run and its folder; a run folder is a preset of its own, and the place to go on."""
     from detente.config import load
 
     stored = Path(target) / "config.yaml"
     if stored.is_file():
-        return load(str(stored), overrides), run or Path(target)
+        return load(str(stored), overrides, trust=trust), run or Path(target)
     if "/" in target and not target.endswith((".yaml", ".yml")):
         raise UserError(f"{target} is not a run folder: it has no config.yaml.")
-    config = load(target, overrides)
+    config = load(target, overrides, trust=trust)
     return config, run or _default_run(config, overrides)
 
 

@@ -22,8 +22,9 @@ from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
 from detente.evaluation.cells import Table, episodes_file, results, seatings
-from detente.files import check_same, locked, replace_text
+from detente.files import check_same, locked, read_text, reason, replace_text
 from detente.games.base import Game
+from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies
 from detente.records import Episode, write_episodes
 from detente.rollout import Match, play_matches
@@ -98,10 +99,12 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
     path = folder / "arena.yaml"
     if path.exists():
         try:
-            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-            check_same(f"The arena {folder}", stored, asked, ANOTHER)
-        except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-            raise UserError(f"{path} cannot be read as an arena's options; {ANOTHER}.") from error
+            stored = parse(read_text(path, SIZE))
+            if not isinstance(stored, dict):
+                raise ValueError("it is no mapping")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read as an arena's options: {reason(error)}; {ANOTHER}.") from error
+        check_same(f"The arena {folder}", stored, asked, ANOTHER)
         return
     replace_text(path, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
 

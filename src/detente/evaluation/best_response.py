@@ -45,14 +45,14 @@ RESPONDER = (  # what a best responder changes in a preset: it learns for itself
 )
 
 
-def responder_config(preset: str, against: str, overrides: Sequence[str] = ()) -> Config:
+def responder_config(preset: str, against: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
     """The preset with a fresh ``reinforce`` learner on the first seat and the frozen agent on all others."""
     for item in overrides:
         if item.partition("=")[0] in ("seats", "algorithm", "learners"):
             raise UserError(f"A best response decides by itself who sits where and learns how; leave out '{item}'.")
-    game = make(**load(preset, overrides).game)
+    game = make(**load(preset, overrides, trust=trust).game)
     seats = json.dumps(["main", *[pinned(against)] * (game.num_players - 1)])
-    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides])
+    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides], trust=trust)
     if against in config.learner_names:
         raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
     if against == "human":

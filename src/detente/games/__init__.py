@@ -5,12 +5,12 @@ Adding a game is one file and one line in ``GAMES``; ``"module:attribute"`` make
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from detente import foreign
 from detente.errors import UserError, unknown
 from detente.games import deal_or_no_deal, item_split, matrix, trust_and_split
 from detente.games.base import Action, Game, Observation, State, Step
@@ -30,9 +30,17 @@ GAMES: dict[str, Callable[..., Game]] = {
 }
 
 
+MEMBERS = tuple(name for name in vars(Game) if not name.startswith("_"))  # what every game has
+
+
 def make(name: str, **parameters: Any) -> Game:
-    """The game of that name, or what ``module:attribute`` points to, called with the parameters."""
-    factory = _imported(name) if ":" in name else GAMES.get(name)
+    """The game of that name, or what ``module:attribute`` points to, called with the parameters.
+
+    The latter runs whatever code that is; ``detente.config.load`` asks before a file may name it.
+    """
+    if foreign.is_foreign(name):
+        return foreign.called(name, foreign.imported(name), parameters, MEMBERS)  # type: ignore[no-any-return]
+    factory = GAMES.get(name)
     if factory is None:
         raise unknown("game", name, GAMES)
     try:
@@ -56,11 +64,3 @@ def _recorded(parameters: str) -> Game | None:
         return make(**found) if found.get("name") in [*GAMES] else None  # a list: the name may be anything
     except UserError:
         return None
-
-
-def _imported(path: str) -> Callable[..., Game]:
-    module, _, attribute = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"'{path}' does not name a game that can be imported: {error}.") from error

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from detente.files import read_json
+from detente import stored
 from detente.reports.family import Anchor, words
 from detente.reports.page import environment
 from detente.reports.run import Series
@@ -30,7 +30,7 @@ def best_response_page(run: Path) -> Path:
     """Write the page and the picture into the run's report folder; returns the page."""
     from detente.reports.plots import save, svg
 
-    found = read_json(run / "best_response.json")
+    found = stored.best_response(run / "best_response.json")
     folder = run / "report"
     folder.mkdir(exist_ok=True)
     save(picture(found), folder / "best_response.png")

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from detente.files import read_json
+from detente import stored
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def cross_play_page(folder: Path) -> Path:
     """Write index.html and arena.png into an arena's folder; returns the page."""
     from detente.reports.plots import save
 
-    found = read_json(folder / "arena.json")
+    found = stored.arena(folder / "arena.json")
     save(heatmap(found), folder / "arena.png")
     page = folder / "index.html"
     page.write_text(environment().get_template("cross_play.html").render(**page_data(found)), encoding="utf-8")

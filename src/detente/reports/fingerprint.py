@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table as Grid
 from rich.text import Text
 
-from detente.files import read_json
+from detente import stored
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def fingerprint_page(folder: Path) -> Path:
     """Write index.html and fingerprint.png into a fingerprint's folder; returns the page."""
     from detente.reports.plots import save, svg
 
-    found = read_json(folder / "fingerprint.json")
+    found = stored.fingerprint(folder / "fingerprint.json")
     drawn = picture(found)
     save(drawn, folder / "fingerprint.png")
     page = folder / "index.html"

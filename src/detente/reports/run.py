@@ -17,9 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
-
-from detente.config import parse_yaml
+from detente import stored
 from detente.errors import UserError
 from detente.evaluation.measures import TABLES, flat_tables
 from detente.evaluation.statistics import spread
@@ -181,21 +179,8 @@ def _read(path: Path, label: str) -> Run:
         raise UserError(f"There is no run folder {path}.")
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is no run folder: it holds no config.yaml.")
-    try:
-        options = parse_yaml((path / "config.yaml").read_text(encoding="utf-8"))
-        metrics = _lines(path / "metrics.jsonl")
-        summary = json.loads((path / "summary.json").read_text(encoding="utf-8")) if (path / "summary.json").is_file() else None
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise UserError(f"The run folder {path} cannot be read: {' '.join(str(error).split())}.") from error
-    return Run(path, label, options, metrics, summary)
-
-
-def _lines(path: Path) -> tuple[dict[str, Any], ...]:
-    """The finished lines: a run that is being written, or was killed, may end in half a line."""
-    if not path.is_file():
-        return ()
-    finished, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    return tuple(json.loads(line) for line in finished.splitlines() if line.strip())
+    options, metrics = stored.options(path / "config.yaml"), stored.metrics(path / "metrics.jsonl")
+    return Run(path, label, options, metrics, stored.summary(path / "summary.json"))
 
 
 def _shared_label(runs: Sequence[Run]) -> str:

@@ -79,7 +79,7 @@ def _missing(request: Request, error: Exception) -> Response:
 
 
 def _user_error(request: Request, error: Exception) -> Response:
-    return _told(request, str(error), 422)
+    return _told(request, str(error).replace(f"{request.app.state.root}/", ""), 422)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

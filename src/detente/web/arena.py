@@ -7,18 +7,15 @@ Must not import torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detente import jsonl
-from detente.errors import UserError
+from detente import jsonl, stored
 from detente.web.safety import MissingError
 
 REWARDS = {"reward": "points of the row", "opponent_reward": "points of the column"}
-FAULTS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +91,13 @@ class Board:
 
 def board(folder: Path) -> Board:
     """The arena of a folder; UserError where arena.json is none."""
-    try:
-        found = json.loads((folder / "arena.json").read_text(encoding="utf-8"))
-        labels = tuple(str(agent["label"]) for agent in found["agents"])
-        cells = {(int(cell["row"]), int(cell["column"])): _cell(cell) for cell in found["cells"]}
-        ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
-        tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
-        facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
-        return Board(facts, labels, tuple(str(agent["kind"]) for agent in found["agents"]), cells, ranking, tournament)
-    except FAULTS as error:
-        raise UserError(f"The arena {folder.name} cannot be read: its arena.json is not one.") from error
+    found = stored.arena(folder / "arena.json")
+    labels = tuple(agent["label"] for agent in found["agents"])
+    cells = {(cell["row"], cell["column"]): _cell(cell) for cell in found["cells"]}
+    ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
+    tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
+    facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
+    return Board(facts, labels, tuple(agent.get("kind", "") for agent in found["agents"]), cells, ranking, tournament)
 
 
 def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
@@ -124,12 +118,12 @@ def tables_played(folder: Path) -> int:
 def _cell(found: Mapping[str, Any]) -> Cell:
     values = {name: _value(found[name]) for name in REWARDS}
     values |= {name: Value(_number(value)) for name, value in (found.get("measures") or {}).items()}
-    return Cell(int(found["row"]), int(found["column"]), values, tuple(tuple(int(i) for i in table) for table in found["tables"]))
+    return Cell(found["row"], found["column"], values, tuple(tuple(table) for table in found["tables"]))
 
 
 def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
     return Rank(
-        rank=int(found["rank"]),
+        rank=found["rank"],
         label=labels[found["agent"]],
         reward=_value(found["reward"]),
         self_play=_number(found.get("self_play")),
@@ -140,7 +134,7 @@ def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
 
 def _standing(found: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
     numbers = {key: _number(found.get(key)) for key in ("score", "wins", "cooperation")}
-    return Standing(rank=int(found["rank"]), label=labels[found["agent"]], **numbers)
+    return Standing(rank=found["rank"], label=labels[found["agent"]], **numbers)
 
 
 def _value(found: Mapping[str, Any]) -> Value:

@@ -8,7 +8,6 @@ Must not import torch.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from detente import jsonl
-from detente.config import parse_yaml
-from detente.files import in_use
+from detente import jsonl, stored
+from detente.errors import UserError
+from detente.files import in_use, reason
 
 PLAYED = "played"  # where the games lie that a person played here
-TAIL = 1 << 18  # bytes at the end of metrics.jsonl that surely hold a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +96,24 @@ def run(root: Path, folder: Path) -> Run:
     name = relative(root, folder)
     try:
         options = _options(folder / "config.yaml", (folder / "config.yaml").stat().st_mtime_ns)
-        last = _last(folder / "metrics.jsonl")
+        last = stored.last_metrics(folder / "metrics.jsonl")
         rewards = tuple((key.removeprefix("reward/"), float(last[key])) for key in last if _counts(key, last[key]))
         return Run(
             name=name,
-            preset=str(options.get("preset", "")),
-            game=str(options["game"]["name"]),
-            algorithm=str(options["algorithm"]),
-            seed=int(options["seed"]),
-            done=int(last.get("iteration", 0)),
-            iterations=int(options["iterations"]),
+            preset=options.get("preset", ""),
+            game=options["game"]["name"],
+            algorithm=options.get("algorithm", ""),
+            seed=options.get("seed", 0),
+            done=last.get("iteration", 0),
+            iterations=options.get("iterations", 0),
             state=state(folder),
             rewards=rewards,
             versions=_versions(folder),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-        return Run(name, problem=f"{name} cannot be read as a run: {' '.join(str(error).split()) or type(error).__name__}.")
+    except UserError as error:
+        return Run(name, problem=str(error).replace(f"{root}/", ""))
+    except OSError as error:
+        return Run(name, problem=f"{name} cannot be read as a run: {reason(error)}.")
 
 
 def state(folder: Path) -> str:
@@ -124,28 +122,17 @@ def state(folder: Path) -> str:
 
 
 def _counts(key: str, value: Any) -> bool:
-    return key.startswith("reward/") and key.count("/") == 1 and isinstance(value, int | float)
+    return key.startswith("reward/") and key.count("/") == 1 and value is not None
 
 
 def _versions(folder: Path) -> tuple[int, ...]:
     """The kept versions of the only learner; of several learners none, as a name must say which."""
     learners = [path for path in (folder / "adapters").glob("*") if path.is_dir()]
     inner = learners[0].iterdir() if len(learners) == 1 else iter(())
-    return tuple(sorted(int(path.name) for path in inner if path.name.isdigit()))
+    return tuple(sorted(int(path.name) for path in inner if path.name.isascii() and path.name.isdecimal()))
 
 
 @lru_cache(maxsize=1024)
 def _options(path: Path, _: int) -> dict[str, Any]:
     """The options of a run; the second argument tells one state of the file from another."""
-    return dict(parse_yaml(path.read_text(encoding="utf-8")))
-
-
-def _last(path: Path) -> dict[str, Any]:
-    """The last finished line of the metrics; a run that is being written may end in half a line."""
-    if not path.is_file():
-        return {}
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
-        finished, _, _ = file.read().rpartition(b"\n")
-    line = finished.rpartition(b"\n")[2]
-    return dict(json.loads(line)) if line.strip() else {}
+    return stored.options(path)

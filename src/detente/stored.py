@@ -1,0 +1,293 @@
+"""What commands leave in folders, read and checked: one function per kind of file.
+
+    config.yaml ── options     metrics.jsonl ── metrics, last_metrics     summary.json ── summary
+    arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
+
+A folder may be somebody else's, cut short, or damaged. What these return has the shape that their readers rely on; everything else
+is a UserError of one sentence that names the file and the first thing wrong with it. Fields that nobody asks for pass. Must not
+import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from detente.errors import UserError
+from detente.files import LARGEST, read_text, reason
+from detente.plain_yaml import SIZE, parse
+
+TAIL = 1 << 18  # bytes at the end of metrics.jsonl that surely hold a line
+PRINTS = ("memory_one", "memory_two", "forgiveness", "responses")
+BIG = 1e100  # beyond it sums and drawings come to no end or to infinity
+
+
+def _drawable(value: float) -> float:
+    if not abs(value) < BIG:
+        raise ValueError(f"its size should be below {BIG:g}")
+    return value
+
+
+Number = Annotated[int | float, AfterValidator(_drawable)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Text = Annotated[str, Field(max_length=10_000)]
+Numbers = dict[Text, Number | None]
+Table = dict[Text, Numbers | Number | None]
+Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)] | None
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
+SAID = {"model_type": "it is no mapping", "dict_type": "it is no mapping", "list_type": "it is no list", "missing": "it is missing"}
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class _Game(_Stored):
+    name: Text
+
+
+class _Options(_Stored):
+    game: _Game
+    algorithm: Text = ""
+    seed: int = 0
+    iterations: Count = 0
+    preset: Text = ""
+    model: Text = ""
+    learners: dict[str, dict[str, Any]] | None = None
+
+
+class _Row(_Stored):
+    iteration: Count
+    __pydantic_extra__: Numbers
+
+
+class _Intervals(_Stored):
+    self_play: dict[str, Ends] | None = None
+
+
+class _Learner(_Stored):
+    algorithm: Text = ""
+    self_play: Numbers | None = None
+    against: dict[Text, Numbers] | None = None
+    invalid: Number | None = None
+    intervals: _Intervals | None = None
+    cooperate_given: Table = {}
+    reciprocity: Table = {}
+    ask_told: Table = {}
+
+
+class _Summary(_Stored):
+    learners: Annotated[dict[Text, _Learner], Field(min_length=1)]
+
+
+class _Estimate(_Stored):
+    mean: Number
+    low: Number | None = None
+    high: Number | None = None
+
+
+class _Agent(_Stored):
+    label: Text
+    kind: Text = ""
+
+
+class _Cell(_Stored):
+    row: Count
+    column: Count
+    reward: _Estimate
+    opponent_reward: _Estimate
+    measures: Numbers | None = None
+    tables: list[list[Count]]
+
+
+class _Rank(_Stored):
+    rank: Count
+    agent: Count
+    reward: _Estimate
+    self_play: Number | None = None
+    worst: Number | None = None
+    worst_against: Count | None = None
+
+
+class _Standing(_Stored):
+    rank: Count
+    agent: Count
+    score: Number | None = None
+    wins: Number | None = None
+    cooperation: Number | None = None
+
+
+class _Arena(_Stored):
+    game: Text | None = None
+    preset: Text | None = None
+    seed: int | None = None
+    episodes: Count | None = None
+    unit: Text | None = None
+    agents: Annotated[list[_Agent], Field(min_length=1, max_length=1000)]
+    cells: Annotated[list[_Cell], Field(min_length=1)]
+    ranking: list[_Rank]
+    tournament: list[_Standing] | None = None
+
+
+class _Step(_Stored):
+    round: Count
+    other: Text
+    cooperate: Number
+
+
+class _Response(_Stored):
+    told: Text
+    last: Number | None
+    asks: Annotated[int, Field(ge=1, lt=2**53)]
+    share: _Estimate
+
+
+class _Print(_Stored):
+    label: Text
+    memory_one: Numbers | None = None
+    memory_two: Numbers | None = None
+    forgiveness: list[_Step] | None = None
+    responses: list[_Response] | None = None
+
+
+class _Fingerprint(_Stored):
+    agents: Annotated[list[_Print], Field(min_length=1)]
+
+
+class _Point(_Stored):
+    iteration: Count
+    responder: _Estimate
+    agent: _Estimate
+
+
+class _Trained(_Stored):
+    reward: _Estimate
+    agent_reward: _Estimate
+    measures: Numbers
+
+
+class _Alone(_Stored):
+    reward: _Estimate
+
+
+class _Exact(_Stored):
+    rounds: Annotated[int, Field(ge=1, lt=2**53)]
+    expected_rounds: Number
+    value: Bounds
+    agent_value: Bounds
+    method: Text
+    histories: Count
+    play: Text
+    earned: _Estimate | None
+
+
+class _BestResponse(_Stored):
+    label: Text
+    curve: list[_Point]
+    responder: _Trained
+    self_play: _Alone
+    exact: _Exact | None
+
+
+def options(path: Path) -> dict[str, Any]:
+    """The config.yaml of a run, of this version or another: whatever options it had, among them those that every reader needs."""
+    with _readable(path, "a run's options"):
+        return _checked(_Options, parse(read_text(path, SIZE)))
+
+
+def metrics(path: Path) -> tuple[dict[str, Any], ...]:
+    """The finished lines of metrics.jsonl; () where there is no file. A run that is being written may end in half a line."""
+    if not path.is_file():
+        return ()
+    with _readable(path, "metrics"):
+        finished, _, _ = read_text(path, LARGEST).rpartition("\n")
+    return tuple(_row(path, f"line {number} ", line) for number, line in enumerate(finished.split("\n"), 1) if line.strip())
+
+
+def last_metrics(path: Path) -> dict[str, Any]:
+    """The last finished line of metrics.jsonl; {} where there is none. Reads no more than the end of the file."""
+    if not path.is_file():
+        return {}
+    with _readable(path, "metrics"), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        finished, _, _ = file.read(TAIL).rpartition(b"\n")
+    line = finished.rpartition(b"\n")[2]
+    return _row(path, "its last line ", line) if line.strip() else {}
+
+
+def summary(path: Path) -> dict[str, Any] | None:
+    """The final evaluation; None where there is no file, as of a run that is not finished."""
+    return _json(path, "a run's evaluation", _Summary) if path.is_file() else None
+
+
+def arena(path: Path) -> dict[str, Any]:
+    """The result of an arena; every agent that it speaks of is one of its agents, and there is a cell for every pair."""
+    found = _json(path, "the result of an arena", _Arena)
+    with _readable(path, "the result of an arena"):
+        count = len(found["agents"])
+        pairs = [(cell["row"], cell["column"]) for cell in found["cells"]]
+        if sorted(pairs) != [(row, column) for row in range(count) for column in range(count)]:
+            raise ValueError(f"it has not one cell for every pair of its {count} agents")
+        numbers = [number for cell in found["cells"] for table in cell["tables"] for number in table]
+        numbers += [line["agent"] for line in (*found["ranking"], *(found.get("tournament") or ()))]
+        numbers += [line["worst_against"] for line in found["ranking"] if line.get("worst_against") is not None]
+        if max(numbers, default=0) >= count:
+            raise ValueError(f"it speaks of agent {max(numbers)} and has {count} agents")
+    return found
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What agents do after what: all of them in a matrix game, or all of them in a splitting game."""
+    found = _json(path, "a fingerprint", _Fingerprint)
+    with _readable(path, "a fingerprint"):
+        kinds = {tuple(key for key in PRINTS if agent.get(key) is not None) for agent in found["agents"]}
+        if kinds not in ({PRINTS[:3]}, {PRINTS[3:]}):
+            raise ValueError("its agents do not all have the tables of a matrix game, or all the responses of a splitting game")
+        if len({tuple(tuple(agent[key]) for key in PRINTS[:2] if key in agent) for agent in found["agents"]}) > 1:
+            raise ValueError("its agents have different tables")
+    return found
+
+
+def best_response(path: Path) -> dict[str, Any]:
+    """What is gained against an agent."""
+    return _json(path, "a best response", _BestResponse)
+
+
+def _row(path: Path, where: str, line: str | bytes) -> dict[str, Any]:
+    with _readable(path, "metrics", where):
+        return _checked(_Row, orjson.loads(line))
+
+
+def _json(path: Path, what: str, model: type[_Stored]) -> dict[str, Any]:
+    with _readable(path, what):
+        return _checked(model, orjson.loads(read_text(path, LARGEST)))
+
+
+def _checked(model: type[_Stored], found: Any) -> dict[str, Any]:
+    """What was found, as it is, if it has the shape of the model."""
+    try:
+        model.model_validate(found)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
+    return dict(found)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a validation in a few words, ``learners.main.self_play: input should be a valid dictionary``."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    message = SAID.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"{place + ': ' if place else ''}{message[0].lower()}{message[1:]}"
+
+
+@contextmanager
+def _readable(path: Path, what: str, where: str = "") -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as {what}: {where}{reason(error)}.") from error
