@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from detente.config import Config
+from detente.config import Config, read
 from detente.errors import UserError
 from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import Side, measured, measures
@@ -25,7 +25,7 @@ from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
 from detente.learning.opponents import Seating, seatings, thinned
 from detente.learning.run_folder import RunFolder, opened
-from detente.learning.session import Session, open_session
+from detente.learning.session import Session, open_session, with_versions
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
@@ -48,6 +48,8 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
     Ctrl-C stops after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that do not fit.
     """
     watch = progress or Silent()
+    options = run / "config.yaml"
+    config = with_versions(config, read(options) if options.exists() else None)
     with opened(run, config) as folder:
         session = open_session(config)
         with interruptible(watch.stopping) as wished:

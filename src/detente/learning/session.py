@@ -28,7 +28,7 @@ from detente.learning.learner import Learner
 from detente.models import LanguageModel
 from detente.players.chat import ChatFormat
 from detente.players.scripted import scripted_names
-from detente.policies import Policies, check_seats
+from detente.policies import Policies, check_seats, pinned
 from detente.records import PolicyRef
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,19 @@ class Session:
                 kept = adapters.version_folder(folder, policy.name, policy.version)
                 scopes[policy] = partial(from_disk, self.policies.folders.get(policy, kept))
         return scopes
+
+
+def with_versions(config: Config, begun: Config | None) -> Config:
+    """The options with a version for every frozen seat that names a run: that with which this run begun, else the newest.
+
+    So the opponent stays the same when its own run trains on. UserError for a run without adapters.
+    """
+    before = begun.seats if begun is not None and len(begun.seats) == len(config.seats) else (None,) * len(config.seats)
+    seats = []
+    for name, old in zip(config.seats, before, strict=True):
+        same = old is not None and (old == name or old.rpartition("@")[0] == name)
+        seats.append(old if same else name if name in config.learner_names else pinned(name))
+    return config.model_copy(update={"seats": tuple(seats)})
 
 
 def open_session(config: Config) -> Session:
