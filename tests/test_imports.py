@@ -16,7 +16,7 @@ MODULES = {
 
 BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
-TRAIN = BASE | {"files", "config", "options", "models", "engines", "learning"}
+TRAIN = BASE | {"files", "finite", "config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.
 ALLOWED: dict[str, set[str]] = {
@@ -26,20 +26,21 @@ ALLOWED: dict[str, set[str]] = {
     "seeding": set(),
     "together": set(),
     "files": {"errors"},
+    "finite": set(),
     "foreign": {"errors"},
     "plain_yaml": set(),
     "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors"},
     "config": {"errors", "files", "foreign", "options", "plain_yaml"},
     "games": BASE,
-    "engines": {"errors", "records"},
+    "engines": {"errors", "finite", "records"},
     "players": BASE | {"games", "engines.base"},
     "players.address": {"errors"},
     "players.endpoint": {"errors", "options", "players.address", "players.base", "players.wire"},
     "players.wire": {"errors", "players.address"},
     "players.remote": BASE | {"games", "players", "options"},
     "rollout": BASE | {"games", "players", "together"},
-    "models": {"errors", "players.chat", "pocket", "engines.lora"},
+    "models": {"errors", "finite", "players.chat", "pocket", "engines.lora"},
     "policies": PLAY | {"config", "options", "models", "engines", "learning.adapters", "learning.audit"},
     "learning": TRAIN,
     "learning.credit": set(),
@@ -68,6 +69,7 @@ OUTSIDE: dict[str, set[str]] = {
     "seeding": set(),
     "together": set(),
     "files": {"orjson"},
+    "finite": {"torch"},
     "foreign": set(),
     "plain_yaml": {"yaml"},
     "stored": {"orjson", "pydantic"},

@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -88,6 +89,17 @@ def test_a_folder_that_is_no_model_or_a_damaged_one_is_one_sentence(tmp_path):
     name = save_tiny(tmp_path / "tiny")
     (tmp_path / "tiny" / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match="cannot be loaded"):
+        models.load(name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+    """Also one that is read for a rare token alone."""
+    name = save_tiny(tmp_path / "tiny")
+    weights = load_file(tmp_path / "tiny" / "model.safetensors")
+    weights["model.embed_tokens.weight"][4, 15] = value
+    save_file(weights, tmp_path / "tiny" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"tiny' cannot be used: its weights 'model\.embed_tokens\.weight' are not finite"):
         models.load(name)
 
 

@@ -60,6 +60,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
         dtype = "bfloat16" if has_bfloat16(where) else "float32"
     options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     model = _load(name, source, AutoModelForCausalLM.from_pretrained, **options)
+    _check_finite(name, model)
     # What is saved with adapters: the name, not the folder of this machine.
     model.config._name_or_path = model.name_or_path = name
     return LanguageModel(name, model.to(where).eval(), tokenizer, fingerprint(model))
@@ -121,6 +122,16 @@ def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> A
             raise unknown("model", name, MODELS) from error
         reason = str(error).split("\n")[0].rstrip(".")
         raise UserError(f"The model '{name}' cannot be loaded from a folder, the hub or its cache: {reason}.") from error
+
+
+def _check_finite(name: str, model: PreTrainedModel) -> None:
+    from detente.finite import all_finite
+
+    for key, parameter in model.named_parameters():
+        if not all_finite([parameter]):
+            raise UserError(
+                f"The model '{name}' cannot be used: its weights '{key}' are not finite (NaN or infinity); get a whole copy of it."
+            )
 
 
 def _tokenizer(name: str, source: _Source) -> PreTrainedTokenizerBase:

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from detente.errors import unknown
 
+LARGE = 1e30  # what is multiplied with float32 numbers stays below, so that the products are such numbers
+
 ALGORITHMS: dict[str, str] = {
     "reinforce": "the ordinary learner: every seat maximises its own return",
     "sum_of_rewards": "the cooperative learner: every seat maximises the sum of all returns",
@@ -71,20 +73,20 @@ class LossOptions(Options):
     kl: float = Field(0.0, ge=0, description="coefficient of the KL divergence to the base model")
     entropy: float = Field(0.0, ge=0, description="coefficient of the entropy bonus")
     entropy_final: float | None = Field(None, ge=0, description="that coefficient at the last iteration, reached linearly")
-    importance_cap: float = Field(2.0, gt=0, description="cap of the importance ratio learner / engine")
+    importance_cap: float = Field(2.0, gt=0, le=LARGE, description="cap of the importance ratio learner / engine")
     critic: float = Field(1.0, ge=0, description="coefficient of the critic's Huber loss")
 
 
 class OptimizerOptions(Options):
     """Adam, one step per iteration."""
 
-    lr: float = Field(3e-6, gt=0, description="learning rate")
-    lr_final: float | None = Field(None, ge=0, description="learning rate at the last iteration, reached linearly")
+    lr: float = Field(3e-6, gt=0, le=LARGE, description="learning rate")
+    lr_final: float | None = Field(None, ge=0, le=LARGE, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 2 GB)",
+        description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 1.6 GB)",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
 
@@ -93,7 +95,7 @@ class LoraOptions(Options):
     """The adapter that trains."""
 
     rank: int = Field(32, ge=1, description="rank of the adapter matrices")
-    alpha: int = Field(64, gt=0, description="the adapter's output is scaled by alpha / rank")
+    alpha: int = Field(64, gt=0, le=int(LARGE), description="the adapter's output is scaled by alpha / rank")
     targets: str | tuple[str, ...] = Field("all-linear", description="modules that get an adapter, as PEFT names them")
 
 

@@ -93,3 +93,14 @@ def test_capped_scores_are_refused_under_a_plan():
     states = torch.randn(1, 2, 3, 4)
     with pytest.raises(ValueError, match="capped"):
         attention._attention(torch.nn.Identity(), states, states, states, None, plan=attention.Apart([3]), softcap=30.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+def test_weights_that_compute_nothing_finite_are_not_blamed_on_the_kind_of_model(value):
+    model = make(FOLLOW["llama"]())
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight.fill_(value)
+    with pytest.raises(UserError, match="not finite") as caught:
+        attention.use(model)
+    assert "such as Llama" not in str(caught.value)
+    assert model.config._attn_implementation == "sdpa"

@@ -102,3 +102,14 @@ def test_ways_are_missed_once_the_answer_has_left_them(tokenizer):
     assert choices.missed(()) == []
     choices.weigh(ways[0], np.zeros(len(choices.next_tokens(ways[0]))))
     assert choices.at(first) is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_not_weighed(tokenizer, value):
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("<A>", "<B>"))
+    root = choices.at(())
+    logits = np.zeros(len(choices.next_tokens(root)))
+    logits[-1] = value
+    assert not choices.weigh(root, logits)
+    assert not choices.weigh(root, np.full(len(logits), -np.inf))
+    assert (choices.probabilities, choices.at(())) == ((), root)

@@ -116,3 +116,26 @@ def test_a_part_of_the_vocabulary_that_is_padded(monkeypatch):
     draws = [Draw(row, None, 1.0, uniform) for row in range(5) for uniform in (0.0, 0.25, 0.9, LAST)]
     for draw, (token, _) in zip(draws, run(scores, draws)[0], strict=True):
         assert token == expected(scores[draw.state].tolist(), draw)[0]
+
+
+@pytest.mark.parametrize("allowed", [(70, 71), tuple(range(300, 900)), None])
+@pytest.mark.parametrize("where", [slice(None), 70, 300, slice(64, 1500)])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_not_finite_give_no_probability(allowed, where, value):
+    """And no token outside the vocabulary either, not even where its last part is filled up."""
+    scores = states(1500)
+    scores[1, where] = value
+    seen = scores[1] if allowed is None else scores[1, list(allowed)]
+    draws = [Draw(row, None if allowed is None else mask(allowed, 1500), 1.0, 0.5) for row in range(3)]
+    found, _, _ = run(scores, draws)
+    assert [math.isnan(logprob) for _, logprob in found] == [False, not bool(seen.isfinite().all()), False]
+    assert all(0 <= token < 1500 for token, _ in found)
+
+
+def test_a_token_that_a_model_rules_out_is_no_fault():
+    scores = torch.zeros(1, 512)
+    scores[0, 1:500] = -math.inf
+    for allowed in (None, (0, 1), tuple(range(400))):
+        found, _, _ = run(scores, [Draw(0, None if allowed is None else mask(allowed, 512), 1.0, 0.01)])
+        assert found[0][0] == 0
+        assert math.isfinite(found[0][1])

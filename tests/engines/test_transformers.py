@@ -496,3 +496,31 @@ def test_one_choice_is_certain(setup):
     request = Request("chat", words(0, 9), FIRST, 0, SHORT, choices=("<A>",))
     (generation,) = setup.generate(request)
     assert generation.probabilities == (1.0,)
+
+
+@pytest.mark.parametrize("request_options", [{"pattern": "<A>|<B>"}, {"pattern": "<A>|<B>", "choices": AB}, {}, {"choices": AB}])
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_a_policy_whose_scores_are_not_finite_is_named(setup, random_adapter, value, request_options):
+    """Finite weights may be so large that nothing finite comes out."""
+    weights, config = random_adapter(setup.oracle.plain, 7)
+    broken = PolicyRef("adapter", "broken", 4)
+    setup.engine.serve(broken, {key: value * w for key, w in weights.items()}, config)
+    good, bad = (Request(f"chat {policy}", words(1, 20), policy, 1, SHORT, **request_options) for policy in (FIRST, broken))
+    (found,) = setup.generate(bad)
+    assert isinstance(found, UserError)
+    assert "The scores that broken@4 gives" in str(found)
+    assert "not finite" in str(found)
+    (found,) = setup.generate(good)
+    setup.check(good, found)
+
+
+DAMAGED = {"lora_dropout": 7, "target_modules": 5, "layers_to_transform": "x"}
+
+
+@pytest.mark.parametrize("key", DAMAGED)
+def test_a_configuration_that_peft_cannot_build(setup, random_adapter, key):
+    weights, config = random_adapter(setup.oracle.plain, 7)
+    setattr(config, key, DAMAGED[key])
+    with pytest.raises(UserError, match=r"PEFT cannot build the adapter main@9|does not fit") as caught:
+        setup.engine.serve(PolicyRef("adapter", "main", 9), weights, config)
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from detente import models
@@ -105,6 +106,106 @@ def test_a_damaged_folder_is_refused(saved, file, damage):
     if file == "detente.json":
         with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
             adapters.trained_on(folder)
+
+
+BROKEN = {
+    **{f"r: {value!r}": {"r": value} for value in (0, -1, "8", 1e9, 4.0, 10**9, 8, None, True, [4], {})},
+    **{f"alpha: {value!r}": {"lora_alpha": value} for value in (float("nan"), float("inf"), 0, -8, "8", None, 1e300, False)},
+    "no r": {"r": ...},
+    "no alpha": {"lora_alpha": ...},
+    "no type": {"peft_type": ...},
+    "an unknown type": {"peft_type": "LORRA"},
+    "a type of another kind": {"peft_type": 3},
+    "ranks by name": {"rank_pattern": {"q_proj": "8"}},
+    "endless ranks by name": {"rank_pattern": {"q_proj": 10**9}},
+    "ranks in a list": {"rank_pattern": [3]},
+    "alphas by name": {"alpha_pattern": {"q_proj": float("nan")}},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_configuration_that_means_nothing_is_refused(saved, name):
+    run, folder = saved
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config = {key: value for key, value in (config | BROKEN[name]).items() if value is not ...}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    refused(folder, run.session.base)
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "7", '"x"', "{}", "[" * 5000, '{"r": ' * 3000, "NaN", "\ufeff{}", '{"r": ' + "9" * 5000 + "}"]
+)
+@pytest.mark.parametrize("file", ["adapter_config.json", "detente.json"])
+def test_json_that_is_no_configuration_is_refused(saved, file, text):
+    run, folder = saved
+    (folder / file).write_text(text)
+    if (file, text) == ("detente.json", "{}"):  # says nothing
+        adapters.load(folder, run.session.base)
+    else:
+        refused(folder, run.session.base)
+
+
+def refused(folder, base):
+    with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder") as caught:
+        adapters.load(folder, base)
+    assert str(caught.value).startswith(str(folder))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(folder)) + 300
+
+
+def change(folder, how):
+    """Replace one tensor of the folder by what ``how`` makes of it."""
+    weights = load_file(folder / "adapter_model.safetensors")
+    last = list(weights)[-1]
+    weights[last] = how(weights[last].clone())
+    save_file(weights, folder / "adapter_model.safetensors")
+    return last
+
+
+def with_number(value):
+    def changed(tensor):
+        tensor.view(-1)[-1] = value
+        return tensor
+
+    return changed
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_one_number_that_is_not_finite_is_enough(saved, number, dtype):
+    run, folder = saved
+    last = change(folder, lambda tensor: with_number(number)(tensor.to(dtype)))
+    with pytest.raises(UserError, match=f"{folder}.*'{last}' holds numbers that are not finite"):
+        adapters.load(folder, run.session.base)
+
+
+def test_a_number_that_float32_cannot_hold_is_not_finite(saved):
+    run, folder = saved
+    change(folder, lambda tensor: with_number(1e300)(tensor.double()))
+    with pytest.raises(UserError, match="not finite"):
+        adapters.load(folder, run.session.base)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_other_number_formats_are_refused(saved, dtype):
+    run, folder = saved
+    change(folder, lambda tensor: tensor.to(dtype))
+    with pytest.raises(UserError, match=f"{folder}.*holds {str(dtype).removeprefix('torch.')} numbers"):
+        adapters.load(folder, run.session.base)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_floating_point_is_taken(saved, dtype):
+    run, folder = saved
+    change(folder, lambda tensor: tensor.to(dtype))
+    weights, config = adapters.load(folder, run.session.base)
+    run.engine.serve(PolicyRef("adapter", "main", 7), weights, config)
+
+
+def test_a_folder_without_matrices_is_refused(saved):
+    run, folder = saved
+    save_file({}, folder / "adapter_model.safetensors")
+    refused(folder, run.session.base)
 
 
 def test_a_folder_that_is_not_there(saved, tmp_path):

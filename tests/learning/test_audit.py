@@ -1,5 +1,6 @@
 """The served-policy audit: silent when the engine is honest, loud when it is not."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -239,3 +240,16 @@ def test_a_version_that_is_evaluated_and_never_played_is_scored(open_run, monkey
     monkeypatch.setattr(lora, "_of_parts", lambda layer, x, parts: lora.product(x, layer.base_layer.weight, layer.base_layer.bias))
     with pytest.raises(UserError, match=r"recorded as played by main@1 do not fit it .* to the base model\)"):
         evaluate(*arguments[:3], run.session.present, *arguments[4:])
+
+
+def test_scores_that_are_not_finite_are_no_match(open_run, tmp_path):
+    """The claimed policy's are refused; another's are no reason to doubt the claimed one."""
+    run = open_run(**SEPARATE).shake(size=0.2)
+    episodes = run.play()
+    sources = sources_of(run, tmp_path, episodes)
+    with torch.no_grad():
+        run.learners["right"].parameters[-1].fill_(torch.nan)
+    left = [replace(e, rounds=tuple(replace(r, turns=r.turns[:1]) for r in e.rounds)) for e in episodes]
+    assert check(run, left, sources).claimed < 1e-5
+    with pytest.raises(UserError, match=r"played by right@0 cannot be checked: its scores are not finite"):
+        check(run, episodes, sources)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from detente.errors import UserError
 from detente.learning import checkpoint
@@ -247,7 +247,7 @@ def test_damage_is_one_sentence(damage, tmp_path):
 
 
 def test_tensors_keep_their_type_and_bits(tmp_path):
-    odd = torch.tensor([0.1, -0.0, float("inf"), 1e-45])
+    odd = torch.tensor([0.1, -0.0, 3e38, 1e-45])
     write(tmp_path, TrainState(1, {"main": 1}, {}, {"main": {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}}))
     found = newest(tmp_path).tensors["main"]
     assert torch.equal(found["a"].view(torch.int32), odd.view(torch.int32))
@@ -263,3 +263,55 @@ def test_what_remote_models_have_cost_is_kept(tmp_path):
 def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
     as_before(tmp_path, spent=None)
     assert newest(tmp_path).spent == {}
+
+
+def resealed(folder, iteration, name, change):
+    """Change a learner's tensors and write a digest that fits."""
+    tensors = load(file(folder, iteration, name).read_bytes())
+    change(tensors)
+    payload = save(tensors)
+    file(folder, iteration, name).write_bytes(payload)
+    header = json.loads((folder / f"{iteration:06d}" / "state.json").read_text())
+    header["files"][name] = hashlib.sha256(payload).hexdigest()
+    header.pop("sha256")
+    header["sha256"] = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    (folder / f"{iteration:06d}" / "state.json").write_text(json.dumps(header))
+
+
+@pytest.mark.parametrize("key", ["parameter/1", "optimizer/0/exp_avg", "optimizer/1/exp_avg_sq", "optimizer/0/step"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.int8, torch.bool])
+def test_numbers_that_are_not_finite_are_refused_whatever_the_digest_says(tmp_path, key, value):
+    write(tmp_path, state(3))
+
+    def change(tensors):
+        tensors[key] = tensors[key].to(value) if isinstance(value, torch.dtype) else torch.full_like(tensors[key], value)
+
+    resealed(tmp_path, 3, "main", change)
+    with pytest.raises(UserError, match=f"checkpoint .*000003 is damaged .*'{key}'"):
+        read_newest(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["a tensor less", "a tensor more", "a number less", "a number for all", "no learner"])
+def test_a_state_of_other_learners_changes_none(tmp_path, damage):
+    write(tmp_path, state(3))
+
+    def change(tensors):
+        if damage == "a tensor less":
+            del tensors["parameter/1"]
+        elif damage == "a tensor more":
+            tensors["parameter/2"] = torch.zeros(3)
+        elif damage == "a number less":
+            tensors["parameter/1"] = tensors["parameter/1"][1:].clone()
+        elif damage == "a number for all":
+            tensors["parameter/1"] = tensors["parameter/1"][:1].clone()
+
+    resealed(tmp_path, 3, "other", change)
+    learners = {"main": learner(5), "other": learner(6)}
+    if damage == "no learner":
+        learners["third"] = learner(7)
+    before = {name: [p.clone() for p in one.parameters] for name, one in learners.items()}
+    with pytest.raises(UserError, match=r"checkpoint of iteration 3 does not fit the learner '(other|third)'"):
+        restore(read_newest(tmp_path), learners)
+    for name, one in learners.items():
+        assert one.version == 0
+        assert all(torch.equal(p, old) for p, old in zip(one.parameters, before[name], strict=True))

@@ -32,6 +32,12 @@ def moved(learner, found, progress=0.0):
 OPEN = {"lr": 1.0, "max_grad_norm": 1e9}  # with sgd: the step is minus the gradient
 
 
+@pytest.fixture
+def no_last_look(monkeypatch):
+    """Updates do not try the new weights on a few tokens, for tests that count what an update computes."""
+    monkeypatch.setattr(module.Learner, "_scores_finite", lambda *_: True)
+
+
 # ---- gradient of the loss
 
 
@@ -129,6 +135,7 @@ def test_micro_batches_add_up_to_the_whole_batch(open_run):
 
 
 @pytest.mark.parametrize("limit", [1_000_000, 1])
+@pytest.mark.usefixtures("no_last_look")
 def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run, limit):
     steps, forwards = [], []
     for checkpointing in (False, True):
@@ -150,6 +157,7 @@ def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run, limit
         torch.testing.assert_close(plain, checkpointed)
 
 
+@pytest.mark.usefixtures("no_last_look")
 def test_what_several_passes_start_with_is_computed_once(open_run):
     """The linear layers of an update in many passes see hardly more tokens than in one; so do those of the critic."""
     seen = []
@@ -179,6 +187,7 @@ def test_dropout_of_the_base_model_stays_off_while_training(open_run, tmp_path, 
     assert metrics["mismatch/main/max_abs"] < 1e-5
 
 
+@pytest.mark.usefixtures("no_last_look")
 def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypatch):
     run = open_run(game={"name": "ipd", "rounds": 6}, episodes=8).shake()
     found = run.trajectories(run.play())
@@ -190,6 +199,15 @@ def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypa
     assert drawn < sum(len(one.tokens) for one in found) / 4
     assert all(rows <= 20 for rows, _ in shapes)
     assert sum(rows for rows, _ in shapes) == 2 * drawn  # once forward, once more for backward
+
+
+def test_new_weights_are_tried_on_few_tokens(open_run):
+    run = open_run().shake()
+    found = run.trajectories(run.play())
+    rows = []
+    run.model.get_base_model().get_decoder().layers[0].mlp.register_forward_pre_hook(lambda _, i: rows.append(i[0].shape[1]))
+    run.learners["main"].update(found, 0.0)
+    assert rows[-1] == module.PROBED < min(rows[:-1])
 
 
 # ---- the same distribution as the engine

@@ -131,6 +131,9 @@ class Adapters:
                 self.model = PeftModel(self.model, config, adapter_name=name)
         except ValueError as error:  # PEFT's for modules that the model does not have
             raise self._unfit(policy) from error
+        except Exception as error:  # of whatever kind, for a configuration that PEFT cannot build
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(f"PEFT cannot build the adapter {policy} from its configuration: {reason}.") from error
 
     def _unfit(self, policy: str) -> UserError:
         return UserError(f"The adapter {policy} does not fit the base model {self.model.config._name_or_path}.")

@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from detente.errors import UserError
+from detente.finite import all_finite
 
 NAME = "detente"
 
@@ -36,24 +37,28 @@ class Plan(Protocol):
 def use(model: PreTrainedModel) -> None:
     """Let the model's attention layers follow plans. Idempotent.
 
-    UserError for a model whose layers do more than a softmax of scaled products (caps, sinks) or carry a state along the row.
+    UserError for a model whose layers do more than a softmax of scaled products (caps, sinks) or carry a state along the row, and
+    for weights that compute nothing finite.
     """
     if model.config.get_text_config()._attn_implementation == NAME:
         return
     before, training = model.config._attn_implementation, model.training
     model.set_attn_implementation(NAME)
     model.eval()
+    reason = UserError(
+        f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token "
+        "to token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
+    )
     try:
         follows = model.config.get_text_config()._attn_implementation == NAME and _follows(model)
+    except UserError as error:
+        follows, reason = False, error
     except Exception:  # whatever stands in the way of such a pass
         follows = False
     model.train(training)
     if not follows:
         model.set_attn_implementation(before)
-        raise UserError(
-            f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token "
-            "to token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
-        )
+        raise reason
 
 
 def arguments(plan: Plan, positions: Tensor) -> dict[str, Any]:
@@ -77,12 +82,17 @@ class Apart:
 
 @torch.no_grad()
 def _follows(model: Any) -> bool:
-    """Whether the model computes for two chats in one row what it computes for each."""
+    """Whether the model computes for two chats in one row what it computes for each; UserError if that is not finite."""
     decoder, embeddings = model.get_decoder(), model.get_input_embeddings().weight
     first, second = torch.arange(12, device=embeddings.device).remainder(len(embeddings)).split([7, 5])
     positions = torch.cat([torch.arange(7), torch.arange(5)]).to(embeddings.device)
     packed = decoder(input_ids=torch.cat([first, second])[None], **arguments(Apart((7, 5)), positions)).last_hidden_state[0]
     alone = torch.cat([decoder(input_ids=chat[None], use_cache=False).last_hidden_state[0] for chat in (first, second)])
+    if not all_finite([alone]) or not alone.any():  # zeros where a norm has overflowed
+        raise UserError(
+            f"The model '{model.name_or_path}' computes numbers that are not finite (NaN or infinity): its weights or its "
+            "configuration are damaged, or it needs another dtype."
+        )
     allowed = 1e-4 if embeddings.dtype == torch.float32 else 0.03  # rounding; what runs from chat to chat is far more
     return bool((packed - alone).float().norm() < allowed * alone.float().norm())
 

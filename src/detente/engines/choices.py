@@ -58,16 +58,20 @@ class Choices:
         """(n,) the tokens that continue the way."""
         return way.node.deciding(self._texts)[0]
 
-    def weigh(self, way: Way, logits: NDArray[np.float64]) -> None:
-        """Replace an open way by what its next tokens lead to, given their logits (n,)."""
+    def weigh(self, way: Way, logits: NDArray[np.float64]) -> bool:
+        """Replace an open way by what its next tokens lead to, given their logits (n,); False where these are not finite."""
+        largest = logits.max()
+        if not np.isfinite(largest):  # of NaN among them it is NaN
+            return False
         tokens, settled = way.node.deciding(self._texts)
-        weights = np.exp(logits - logits.max())
+        weights = np.exp(logits - largest)
         probabilities = way.probability * weights / weights.sum()
         del self._open[way.tokens]
         decided = settled >= 0
         np.add.at(self._settled, settled[decided], probabilities[decided])
         for token, probability in zip(tokens[~decided].tolist(), probabilities[~decided].tolist(), strict=True):
             self._add(Way((*way.tokens, token), way.node.next(token), probability))
+        return True
 
     def _add(self, way: Way) -> None:
         """Open a way, at the end of what has to follow."""

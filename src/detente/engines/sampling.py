@@ -50,7 +50,10 @@ class Sampler:
     def __call__(
         self, logits: Callable[[Tensor | None], Tensor], draws: Sequence[Draw], looks: Sequence[Look]
     ) -> tuple[list[tuple[int, float]], list[NDArray[np.float64]]]:
-        """The token and log-probability of each draw, and the logits of each look."""
+        """The token and log-probability of each draw, and the logits of each look.
+
+        The log-probability is NaN where the scores of a state are not finite; the token says nothing then.
+        """
         narrow = [i for i, draw in enumerate(draws) if draw.mask is not None and draw.mask.tokens is not None]
         wide = sorted(set(range(len(draws))) - set(narrow))
         found: list[tuple[int, float]] = [(0, 0.0)] * len(draws)
@@ -101,10 +104,11 @@ def _invert(probabilities: Tensor, rows: Tensor, uniform: Tensor) -> Tensor:
     upto = parts.sum(-1, dtype=torch.float64).cumsum(-1)[rows]  # (J, V / WIDE)
     target = uniform * upto[:, -1]
     part = torch.minimum(_first_above(upto, target), _first_above(upto, upto[:, -1], reached=True))
+    part = part.clamp(max=parts.shape[1] - 1)  # NaN is above all
     inside = parts[rows, part].double().cumsum(-1)  # (J, WIDE)
     before = torch.where(part > 0, upto.gather(-1, (part - 1).clamp(min=0)[:, None])[:, 0], 0.0)
     within = torch.minimum(_first_above(inside, target - before), _first_above(inside, inside[:, -1], reached=True))
-    return part * WIDE + within
+    return (part * WIDE + within).clamp(max=probabilities.shape[1] - 1)
 
 
 def _first_above(ascending: Tensor, target: Tensor, *, reached: bool = False) -> Tensor:
@@ -116,12 +120,13 @@ def _narrow(scores: NDArray[np.float64], columns: NDArray[np.int64], draws: Sequ
     """Tokens and log-probabilities, from scores (U, n) of the tokens ``columns``."""
     rows, of = _distinct([(draw.state, draw.mask, draw.temperature) for draw in draws])
     tables = []
-    for state, mask, temperature in rows:
-        tokens = _few(mask)
-        logits = scores[state, np.searchsorted(columns, tokens)] / temperature
-        weights = np.exp(logits - logits.max())
-        upto = weights.cumsum()
-        tables.append((tokens, upto, np.log(weights / upto[-1])))
+    with np.errstate(invalid="ignore", divide="ignore"):  # infinite minus infinite is NaN, which the caller looks for
+        for state, mask, temperature in rows:
+            tokens = _few(mask)
+            logits = scores[state, np.searchsorted(columns, tokens)] / temperature
+            weights = np.exp(logits - logits.max())
+            upto = weights.cumsum()
+            tables.append((tokens, upto, np.log(weights / upto[-1])))
     found = []
     for draw, row in zip(draws, of, strict=True):
         tokens, upto, logprobs = tables[row]

@@ -5,6 +5,7 @@ jobs ──> asks (answers, and likely ways to a choice that they did not take) 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from detente.engines.choices import Choices, Way
 from detente.engines.jobs import Job, ways_aside
 from detente.engines.passes import Ask, Passes
 from detente.engines.sampling import Draw, Look, Sampler
+from detente.errors import UserError
+from detente.records import PolicyRef
 
 PASS_TOKENS = 16384  # new tokens in one pass
 
@@ -37,7 +40,10 @@ class Steps:
         self.passes.run([Ask(chat, tokens, 0)])
 
     def step(self, jobs: Sequence[Job]) -> None:
-        """One token for every job that is not finished, and a look at the ways that answers have missed."""
+        """One token for every job that is not finished, and a look at the ways that answers have missed.
+
+        UserError where the model's scores are not finite, so that they say nothing of what comes next.
+        """
         queries = [Query(job.ask(), job) for job in jobs if not job.finished]
         queries += [Query(job.ask_aside(way), job, way) for job, way in ways_aside(jobs)]
         for part in _split(queries):
@@ -47,7 +53,7 @@ class Steps:
         states = self.passes.run([query.ask for query in queries])
         drawing: list[Job] = []
         draws: list[Draw] = []
-        looking: dict[tuple[Choices, tuple[int, ...]], tuple[Way, float, Look]] = {}
+        looking: dict[tuple[Choices, tuple[int, ...]], tuple[Way, Job, Look]] = {}
         for (_, job, aside), state in zip(queries, states.of, strict=True):
             temperature = job.request.sampling.temperature
             if aside is None:
@@ -55,12 +61,22 @@ class Steps:
                 draws.append(Draw(state, None if job.node is None else job.node.mask, temperature, job.uniform()))
             way = job.choices.at(job.answer if aside is None else aside.tokens)
             if way is not None:
-                looking[job.choices, way.tokens] = (way, temperature, Look(state, job.choices.next_tokens(way)))
+                looking[job.choices, way.tokens] = (way, job, Look(state, job.choices.next_tokens(way)))
         drawn, seen = self._sampler(partial(self.passes.logits, states), draws, [look for _, _, look in looking.values()])
-        for (choices, _), (way, temperature, _), logits in zip(looking, looking.values(), seen, strict=True):
-            choices.weigh(way, logits / temperature)
+        for (choices, _), (way, job, _), logits in zip(looking, looking.values(), seen, strict=True):
+            if not choices.weigh(way, logits / job.request.sampling.temperature):
+                raise _not_finite(job.request.policy)
         for job, (token, logprob) in zip(drawing, drawn, strict=True):
+            if math.isnan(logprob):
+                raise _not_finite(job.request.policy)
             job.append(token, logprob)
+
+
+def _not_finite(policy: PolicyRef) -> UserError:
+    return UserError(
+        f"The scores that {policy} gives to its next token are not finite (NaN or infinity), so it cannot answer: its weights are "
+        "damaged or far too large (optimizer.lr, lora.alpha), or answer.temperature is too small."
+    )
 
 
 def _split(queries: Sequence[Query]) -> list[list[Query]]:

@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from detente.errors import UserError
 from detente.files import write_synced
+from detente.learning import adapter_files
 from detente.models import LanguageModel
 from detente.options import LoraOptions
 
-WEIGHTS, CARD = "adapter_model.safetensors", "detente.json"
+WEIGHTS, CARD = adapter_files.WEIGHTS, "detente.json"
 
 
 def lora_config(options: LoraOptions) -> LoraConfig:
@@ -66,12 +65,8 @@ def remove(folder: Path) -> None:
 
 
 def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConfig]:
-    """Weights and configuration of a version; UserError if it is damaged or belongs to another base model."""
-    try:
-        config = PeftConfig.from_pretrained(str(folder))
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise _unreadable(folder, error) from error
+    """Weights and configuration of a version; UserError if it is damaged, not finite, or belongs to another base model."""
+    weights, config = adapter_files.read(folder)
     card = _json(folder / CARD) if (folder / CARD).exists() else {}
     trained_on = card.get("base_model", config.base_model_name_or_path)
     if card.get("base_fingerprint", base.fingerprint) != base.fingerprint:
@@ -119,10 +114,6 @@ def digest(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(path.parent, error) from error
-
-
-def _unreadable(folder: Path, error: Exception) -> UserError:
-    return UserError(f"{folder} cannot be read as a PEFT adapter folder: {' '.join(str(error).split()).rstrip('.')}.")
+        return adapter_files.json_object(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise adapter_files.unreadable(path.parent, error) from error

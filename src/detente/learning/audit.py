@@ -8,6 +8,7 @@ answers of each are scored that way before anybody sees them (``FirstAnswers``).
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -56,7 +57,8 @@ def audit(
     tolerance: float,
     seed: tuple[int | str, ...],
 ) -> Audit | None:
-    """Score a sample of turns under every source; UserError if the claimed one does not fit, or another fits better.
+    """Score a sample of turns under every source; UserError if the claimed one does not fit, another fits better, or the claimed
+    one's scores are not finite.
 
     None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding; ten times that never are, whatever
     else fits or not: the weights may be stale and nowhere to be compared with.
@@ -77,8 +79,12 @@ def audit(
 
 
 def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tolerance: float) -> Audit:
-    """The gap to the policy that is claimed and the least to others; UserError if they show that another one was served."""
-    other, name = min(((gap, str(policy)) for policy, gap in others.items()), default=(float("inf"), "any other"))
+    """The gap to the policy that is claimed and the least to others; UserError if they show that another one was served,
+    or that its scores are not finite."""
+    if math.isnan(own):
+        raise UserError(f"Turns recorded as played by {claim} cannot be checked: its scores are not finite (NaN or infinity).")
+    finite = [(gap, str(policy)) for policy, gap in others.items() if not math.isnan(gap)]
+    other, name = min(finite, default=(math.inf, "any other"))
     if own > tolerance and (other < own or own > 10 * tolerance):
         raise UserError(
             f"Turns recorded as played by {claim} do not fit it (mean gap {own:.2g} nats, and {other:.2g} to {name}): "

@@ -95,6 +95,13 @@ def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, gram
     ]
 
 
+def opening(one: Trajectory, length: int) -> Trajectory:
+    """The first tokens of a chat with the one after them as the only one drawn: the first drawn one, or that after ``length``."""
+    at = min(int(one.drawn[0]), length)
+    first = {key: getattr(one, key)[:1] for key in ("rounds", "logprobs", "own", "others")}
+    return replace(one, **first, drawn=np.array([at]), starts=np.array([at - 1]), allowed=None, credit=None)
+
+
 Assign = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # own, others (G, K, T), values (G, K, T) -> credit (G, K, T)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from detente.errors import UserError
 from detente.files import write_synced
+from detente.finite import fault
 from detente.learning.learner import Learner
 
 STATE, WHOLE = "state.json", "tensors.safetensors"  # the latter held all learners before each had a file
@@ -58,7 +59,10 @@ def capture(
 
 
 def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
-    """Put the learners back to that state."""
+    """Put the learners back to that state; UserError, before any of them has changed, if it is not one of these learners'."""
+    for name, learner in learners.items():
+        if name not in state.versions or not _fits(state.tensors.get(name, {}), learner):
+            raise UserError(f"The checkpoint of iteration {state.iteration} does not fit the learner '{name}' of this run.")
     for name, learner in learners.items():
         learner.version = state.versions[name]
         own = state.tensors[name]
@@ -98,8 +102,13 @@ def remove_older(folder: Path) -> None:
         shutil.rmtree(older)
 
 
+def newest(folder: Path) -> int:
+    """The iteration of the newest state; 0 where there is none."""
+    return max((int(state.name) for state in _states(folder)), default=0)
+
+
 def read_newest(folder: Path) -> TrainState | None:
-    """The newest state, or None where there is none; UserError if it is damaged."""
+    """The newest state, or None where there is none; UserError if it is damaged or its numbers are not finite."""
     states = _states(folder)
     if not states:
         return None
@@ -109,6 +118,9 @@ def read_newest(folder: Path) -> TrainState | None:
             tensors = {name: _read(states[-1] / f"{name}.safetensors", sha) for name, sha in header.pop("files").items()}
         else:
             tensors = _read_whole(states[-1] / WHOLE, header)
+        for own in tensors.values():
+            if reason := fault(own):
+                raise ValueError(reason)
         return TrainState(**header, tensors=tensors)
     except DAMAGE as error:
         raise UserError(
@@ -187,6 +199,17 @@ def _states(folder: Path) -> list[Path]:
 
 def _parameters(learner: Learner) -> list[Any]:
     return [p for group in learner.optimizer.param_groups for p in group["params"]]
+
+
+def _fits(own: Tensors, learner: Learner) -> bool:
+    """Whether these are tensors of such a learner, each of the shape of the parameter that it belongs to."""
+    shapes: dict[str, torch.Size] = {}
+    for i, parameter in enumerate(_parameters(learner)):
+        shapes |= {f"parameter/{i}": parameter.shape}
+        if f"optimizer/{i}/step" in own:
+            moments = {f"optimizer/{i}/{key}": parameter.shape for key in ("exp_avg", "exp_avg_sq")}
+            shapes |= moments | {f"optimizer/{i}/step": torch.Size()}
+    return {key: tensor.shape for key, tensor in own.items()} == shapes
 
 
 def _tensors(learner: Learner) -> Tensors:

@@ -1,10 +1,13 @@
 """A policy that trains: one LoRA adapter on the shared base model, its optimizer, and optionally a critic.
 
 trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, one Adam step
+
+What is not finite on the way ends the update (health.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,12 +17,17 @@ from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from detente.config import LearnerConfig
+from detente.engines import head
+from detente.finite import all_finite
 from detente.learning import credit as credits
-from detente.learning.batch import Assign, Trajectory, micro_batches, with_credit
+from detente.learning import health
+from detente.learning.batch import Assign, Trajectory, micro_batches, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
 from detente.learning.loss import mismatch, token_loss
 from detente.records import PolicyRef
+
+PROBED = 16  # tokens that new weights have to read before they count
 
 
 class Learner:
@@ -52,7 +60,11 @@ class Learner:
         return weights
 
     def update(self, found: Sequence[Trajectory], progress: float) -> dict[str, float]:
-        """One Adam step on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run."""
+        """One Adam step on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run.
+
+        NotFiniteError before the step where credit, loss or gradient are not finite, after it where the new weights or their scores
+        are not; the learner is of no use then.
+        """
         options = self.options
         self.optimizer.zero_grad(set_to_none=True)
         values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
@@ -61,16 +73,35 @@ class Learner:
             batch = _whitened(batch)
         if not any(len(one.drawn) for one in batch):
             return {}
+        self._require(all_finite([one.credit for one in batch if one.credit is not None]), "credit")
         sums = self._accumulate(batch, sum(one.generated for one in batch), progress)
         if self.critic:
             sums["critic_loss"] = self.critic.accumulate(found, self.options, self.max_tokens)
+        self._require(math.isfinite(sums["loss"] + sums.get("critic_loss", 0.0)), "loss")
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         for group in self.optimizer.param_groups:
             group["lr"] = credits.annealed(options.optimizer.lr, options.optimizer.lr_final, progress)
-        norm = nn.utils.clip_grad_norm_(trained, options.optimizer.max_grad_norm)
+        norm = float(nn.utils.clip_grad_norm_(trained, options.optimizer.max_grad_norm))
+        self._require(math.isfinite(norm), "gradient")
         self.optimizer.step()
+        self._require(all_finite([*trained, *(x for p in trained for x in self.optimizer.state.get(p, {}).values())]), "weights")
+        self._require(self._scores_finite(next(one for one in batch if len(one.drawn))), "scores")
         self.version += 1
-        return _metrics(self.name, sums, batch, float(norm))
+        return _metrics(self.name, sums, batch, norm)
+
+    def _require(self, finite: bool, what: str) -> None:
+        lora: Any = self.model.peft_config[self.name]
+        health.require(finite, what, self.name, self.options.model_dump() | {"lora": {"alpha": lora.lora_alpha}})
+
+    def _scores_finite(self, one: Trajectory) -> bool:
+        """Whether the present weights can say what follows the first tokens of a chat, and what it is worth."""
+        first = opening(one, PROBED)
+        with torch.no_grad(), active(self.model, self.name), Forward(self.model) as forward:
+            (micro,) = micro_batches([first], self.max_tokens, self.device)
+            hidden = forward.hidden_states(micro)[micro.before]  # (1, D); zeros where a norm has overflowed
+            scores = head.logits(self.model, hidden)
+        values = self.critic.evaluate([first], self.max_tokens) if self.critic else []
+        return bool(hidden.any()) and all_finite([scores.max(), *values])
 
     @property
     def max_tokens(self) -> int:

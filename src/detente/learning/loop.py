@@ -23,6 +23,7 @@ from detente.files import replace_text
 from detente.learning import adapters, checkpoint
 from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
+from detente.learning.health import NotFiniteError, stopped
 from detente.learning.opponents import Seating, seatings, thinned
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, open_session, with_versions
@@ -57,7 +58,10 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
             session.publish()
             watch.start(config, run, done)
             for iteration in range(done, config.iterations):
-                metrics, episodes = advance(session, folder, kept, iteration, watch)
+                try:
+                    metrics, episodes = advance(session, folder, kept, iteration, watch)
+                except NotFiniteError as error:
+                    raise stopped(error, run, iteration + 1, checkpoint.newest(folder.checkpoints)) from error
                 folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
                 last, stop = iteration + 1 == config.iterations, wished()
                 if last or stop or (iteration + 1) % config.record.checkpoint_every == 0:
