@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from detente.errors import UserError, unknown
 from detente.players.chat import ChatFormat
+from detente.vocabulary import within
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,7 +54,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     where = _device(device)
     source = _source(name)
     tokenizer = _tokenizer(name, source)
-    ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
+    chat = ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
     if dtype == "auto":
         from detente.engines.lora import has_bfloat16
 
@@ -61,6 +62,9 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     model = _load(name, source, AutoModelForCausalLM.from_pretrained, **options)
     _check_finite(name, model)
+    rows = min(len(embeddings.weight) for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()))
+    tokenizer = within(tokenizer, rows, (*chat.opening("?"), *chat.reply("?", ())))
+    ChatFormat(tokenizer)  # what is left must end an answer
     # What is saved with adapters: the name, not the folder of this machine.
     model.config._name_or_path = model.name_or_path = name
     return LanguageModel(name, model.to(where).eval(), tokenizer, fingerprint(model))

@@ -94,6 +94,7 @@ class Setup:
             nodes = self.engine.grammar.replay(request.pattern, generation.tokens)
             for row, node in zip(logits, nodes, strict=True):
                 row[~torch.from_numpy(node.allowed())] = -torch.inf
+        logits[:, len(self.tokenizer) :] = -torch.inf  # rows for which there is no token
         expected = logits.log_softmax(-1).gather(-1, torch.tensor(generation.tokens)[:, None])[:, 0]
         assert generation.logprobs == pytest.approx(expected.tolist(), abs=1e-5)
         if request.choices:
@@ -205,6 +206,15 @@ def test_other_architectures(name, base, random_adapter):
 @pytest.mark.parametrize(("name", "longest"), [("qwen2", 256), ("gemma3", 64), ("mistral", 64), ("gpt_neox", 256)])
 def test_the_longest_chat_is_the_window(name, longest, base):
     assert TransformersEngine(tiny(name), base.tokenizer, [3]).longest == longest
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_the_end_of_a_thought_is_part_of_the_text_as_a_special_token_too(special, base):
+    tokenizer = copy.deepcopy(base.tokenizer)
+    tokenizer.add_tokens(["</think>"], special_tokens=special)
+    end, five, six = (tokenizer.convert_tokens_to_ids(text) for text in ("</think>", "5", "6"))
+    engine = TransformersEngine(tiny("qwen2"), tokenizer, [3])
+    assert [engine._text(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]
 
 
 @pytest.mark.parametrize("pattern", ["[0-9]", None])

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from detente.records import PolicyRef
 
+THOUGHT_ENDS = ("</think>", "</thinking>")  # a model's thoughts come first, and one of these ends them
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

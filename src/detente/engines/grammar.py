@@ -89,12 +89,18 @@ class Node:
 
 
 class Grammar:
-    """Compiles patterns for one tokenizer. ``end_tokens`` end an answer where the pattern is matched in full."""
+    """Compiles patterns for one tokenizer. ``end_tokens`` end an answer where the pattern is matched in full.
+
+    ``unguided`` is what may come where there is no pattern: models have rows in their head for words that no token has. None: all.
+    """
 
     def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Sequence[int]) -> None:
         self.vocab_size = vocab_size
         self._tokenizer: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(end_tokens))
         self._end_tokens = frozenset(end_tokens)
+        exist = np.zeros(vocab_size, dtype=bool)
+        exist[[token for token in tokenizer.get_vocab().values() if token < vocab_size]] = True
+        self.unguided: Mask | None = None if exist.all() else Mask(np.packbits(exist, bitorder="little").tobytes(), vocab_size)
         self._roots: dict[str, Node] = {}
         self._masks: dict[bytes, Mask] = {}
         self._nodes = 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from detente.engines.base import Generation, Request
 from detente.engines.chats import Chat
 from detente.engines.choices import Choices, Way
-from detente.engines.grammar import Node
+from detente.engines.grammar import Mask, Node
 from detente.engines.passes import Ask
 
 
@@ -27,6 +27,7 @@ class Job:
     node: Node | None
     choices: Choices
     end_tokens: frozenset[int]
+    unguided: Mask | None = None  # which tokens there are, where no pattern says which may come
     answer: tuple[int, ...] = ()
     logprobs: list[float] = field(default_factory=list)
 
@@ -39,6 +40,11 @@ class Job:
         """Whether the answer is whole."""
         ended = bool(self.answer) and self.answer[-1] in self.end_tokens
         return ended or len(self.answer) >= self.request.sampling.max_tokens or (self.node is not None and self.node.finished)
+
+    @property
+    def mask(self) -> Mask | None:
+        """Which tokens may come next; None for all."""
+        return self.unguided if self.node is None else self.node.mask
 
     def uniform(self) -> float:
         """The next number of the request's own stream."""

@@ -58,7 +58,7 @@ class Steps:
             temperature = job.request.sampling.temperature
             if aside is None:
                 drawing.append(job)
-                draws.append(Draw(state, None if job.node is None else job.node.mask, temperature, job.uniform()))
+                draws.append(Draw(state, job.mask, temperature, job.uniform()))
             way = job.choices.at(job.answer if aside is None else aside.tokens)
             if way is not None:
                 looking[job.choices, way.tokens] = (way, job, Look(state, job.choices.next_tokens(way)))

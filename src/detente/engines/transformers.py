@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from detente.engines import attention
 from detente.engines.adapters import Adapters
-from detente.engines.base import Generation, Request
+from detente.engines.base import THOUGHT_ENDS, Generation, Request
 from detente.engines.cache import Pool
 from detente.engines.chats import Chat, Chats
 from detente.engines.choices import Choices
@@ -53,6 +53,8 @@ class TransformersEngine:
         longest = _context_length(model.config.get_text_config())
         self.audit: Callable[[Request, Generation], None] | None = None  # told of every answer before whoever asked for it
         self._end_tokens = frozenset(end_tokens)
+        added = tokenizer.added_tokens_decoder.items()
+        self._thought_ends = {index for index, token in added if token.special and token.content in THOUGHT_ENDS}
         self._pool = Pool()
         self._chats = Chats(self._pool)
         self._steps = Steps(Passes(self.adapters, self._pool, self._chats, longest), Sampler(self.vocab_size, self.device))
@@ -152,7 +154,7 @@ class TransformersEngine:
         choices = self._choices.get(key)
         if choices is None:
             choices = self._choices[key] = Choices(self.grammar, request.choices)
-        return Job(request, future, chat, node, choices, self._end_tokens)
+        return Job(request, future, chat, node, choices, self._end_tokens, self.grammar.unguided)
 
     def _deliver(self, jobs: list[Job]) -> list[Job]:
         """Answer the finished requests; returns the others."""
@@ -165,8 +167,18 @@ class TransformersEngine:
         if tokens not in self._texts:
             if len(self._texts) > 4096:
                 self._texts.clear()
-            self._texts[tokens] = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            self._texts[tokens] = self._decoded(tokens)
         return self._texts[tokens]
+
+    def _decoded(self, tokens: tuple[int, ...]) -> str:
+        """The text without special tokens, but with the end of a thought where it is one."""
+        parts: list[list[int]] = [[]]
+        for token in tokens:
+            parts[-1].append(token)
+            if token in self._thought_ends:
+                parts.append([])
+        texts = [self.tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False) for part in parts]
+        return THOUGHT_ENDS[0].join(texts)
 
 
 def _context_length(config: Any) -> int:

@@ -49,7 +49,8 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
     tokens: list[int] = []
     drawn, rounds, logprobs, starts = [], [], [], []
     masks: list[NDArray[np.uint8] | None] = []
-    generated, spoken, constrained = 0, 0, False
+    unguided = None if grammar.unguided is None else grammar.unguided.packed
+    generated, spoken = 0, 0
     for t, one_round in enumerate(episode.rounds):
         mine = [turn for turn in one_round.turns if turn.player == seat]
         starts.append(len(tokens) + len(mine[0].completion.prompt_tokens) - 1 if mine else max(0, len(tokens) - 1))
@@ -57,14 +58,13 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
             answer = turn.completion
             tokens += answer.prompt_tokens
             nodes = grammar.replay(answer.pattern, answer.tokens) if answer.pattern is not None else []
-            constrained |= bool(nodes)
             for i in range(len(answer.tokens)):
                 if nodes and nodes[i].forced is not None:
                     continue
                 drawn.append(len(tokens) + i)
                 rounds.append(t)
                 logprobs.append(answer.logprobs[i])
-                masks.append(nodes[i].packed if nodes else None)
+                masks.append(nodes[i].packed if nodes else unguided)
             tokens += answer.tokens
             generated += len(answer.tokens)
             spoken += len(answer.tokens) if turn.phase == "message" else 0
@@ -78,7 +78,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         drawn=np.array(drawn, dtype=np.int64),
         rounds=np.array(rounds, dtype=np.int64),
         logprobs=np.array(logprobs),
-        allowed=tuple(masks) if constrained and masks else None,
+        allowed=tuple(masks) if any(mask is not None for mask in masks) else None,
         starts=np.array(starts, dtype=np.int64),
         generated=generated,
         spoken=spoken,
