@@ -89,10 +89,15 @@ class Policies:
         from detente.learning.audit import FirstAnswers
         from detente.players.chat import ChatFormat
 
-        host = Host(base, engine, ChatFormat(base.tokenizer), FirstAnswers(engine, base, self.folders))
+        host = Host(base, engine, ChatFormat(base.tokenizer, thinking=self.thinking), FirstAnswers(engine, base, self.folders))
         engine.audit = host.first_answers
         self.hosts.append(host)
         return host
+
+    @property
+    def thinking(self) -> bool:
+        """Whether local models may think before they answer: not where their first token has to be the answer's."""
+        return self.answer.policy != "constrained"
 
     def home(self, policy: PolicyRef) -> Host:
         """What serves a language model."""

@@ -45,6 +45,8 @@ QWEN3 = """{% set ns = namespace(last=0) %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}
 {%- if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"""
 
+THINKER = CHATML.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")
+
 PLAIN = """{% for m in messages %}{{ m.role }}: {{ m.content }}
 {% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"""
 
@@ -136,6 +138,16 @@ def test_thinking_is_off_and_stays_in_the_chat_where_the_template_would_drop_it(
     assert chat_text == f"<|im_start|>user\nRules<|im_end|>\n{turn}<A><|im_end|>\n<|im_start|>user\nNext<|im_end|>\n{turn}"
 
 
+@pytest.mark.parametrize("thinking", [False, True])
+def test_a_template_that_always_opens_a_thought_leaves_it_open_only_where_thinking_is_on(thinking):
+    tokenizer = tokenizer_of(THINKER)
+    chat = ChatFormat(tokenizer, thinking=thinking)
+    end = "<|im_start|>assistant\n<think>\n" + ("" if thinking else "\n</think>\n\n")
+    assert tokenizer.decode(chat.opening("Rules")).endswith(f"<|im_start|>user\nRules<|im_end|>\n{end}")
+    answer = (*tokenizer.encode("<A>"), tokenizer.eos_token_id)
+    assert tokenizer.decode(chat.reply("Next", answer)) == f"\n<|im_start|>user\nNext<|im_end|>\n{end}"
+
+
 def test_a_template_without_end_of_turn_keeps_what_separates_turns():
     tokenizer = tokenizer_of(PLAIN, "<|endoftext|>")
     assert tokenizer.decode(ChatFormat(tokenizer).reply("Next", ())) == "\nuser: Next\nassistant:"
@@ -195,7 +207,14 @@ def test_a_tokenizer_without_template_is_refused_by_name():
         (ANNOUNCED, "changes earlier turns"),
         (NUMBERED, "differently after different histories"),
         (FORGETFUL, "drops answers"),
-        ("{{ raise_exception('tools only') }}", r"cannot be rendered \(tools only\)"),
+        ("{{ raise_exception('tools only.\\n') }}", r"cannot be rendered \(tools only\)"),
+        ("{{ messages[0].content + 1 }}", r"cannot be rendered \(can only concatenate str"),
+        ("{{ 1 / 0 }}", r"cannot be rendered \(division by zero\)"),
+        ("{{ messages[7].content }}", r"cannot be rendered \(list object has no element 7\)"),
+        ("{% for %}", r"cannot be rendered \(Expected"),
+        ("{{ messages[0]['content'] | nothing }}", r"cannot be rendered \(No filter named"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", r"cannot be rendered \(Range too big"),
+        ({"tools": CHATML, "rag": CHATML}, "has no default among its variants"),
     ],
 )
 def test_a_template_that_cannot_grow_is_refused(template, fault):

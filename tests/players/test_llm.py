@@ -62,7 +62,7 @@ def test_the_chat_is_the_completions_joined(answer):
 def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
     engine = scripted("Well, <A>", "<A", " <B>\n", "<A>")
     first, second = act(player(engine, answer="retry", retries=5), AB, AB)
-    assert (first.text, first.attempts, first.pattern) == (" <B>\n", 3, None)
+    assert (first.text, first.attempts, first.pattern) == ("<B>", 3, None)
     assert (second.text, second.attempts) == ("<A>", 1)
     assert [r.pattern for r in engine.requests] == [None] * 4
     assert engine.requests[0].tokens == engine.requests[1].tokens == engine.requests[2].tokens == first.prompt_tokens
@@ -73,6 +73,28 @@ def test_retry_gives_up_after_its_tries_and_records_the_last():
     engine = scripted("one", "two", "three")
     (completion,) = act(player(engine, answer="retry", retries=3), AB)
     assert (completion.text, completion.attempts) == ("three", 3)
+
+
+@pytest.mark.parametrize("answer", ["retry", "free"])
+def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(answer):
+    said = "I should cooperate.\n</think>\n\n<B>"
+    engine = scripted(said, "<A>")
+    first, second = act(player(engine, answer=answer), AB, AB)
+    assert (first.text, first.attempts, second.text) == ("<B>", 1, "<A>")
+    assert first.tokens == (*map(ord, said), 3)
+    assert len(first.logprobs) == len(first.tokens)
+    assert engine.requests[1].tokens == first.prompt_tokens + first.tokens + second.prompt_tokens
+
+
+def test_a_thought_without_an_end_is_a_wrong_answer():
+    engine = scripted("<think>hm, <A>", "hm</think> no", "<think>x</think><A>")
+    (completion,) = act(player(engine, answer="retry"), AB)
+    assert (completion.text, completion.attempts) == ("<A>", 3)
+
+
+def test_a_guided_answer_is_what_the_pattern_says():
+    (completion,) = act(player(scripted("a </think> b")), Observation("Talk.", None, ".*"))
+    assert completion.text == "a </think> b"
 
 
 def test_free_takes_the_first_answer_whatever_it_is():

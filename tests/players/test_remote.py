@@ -12,7 +12,7 @@ from detente.games import make
 from detente.games.base import Observation
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players.endpoint import Reply
-from detente.players.remote import Remotes, complaint, spoken
+from detente.players.remote import Remotes, complaint
 from detente.players.scripted import scripted
 from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
@@ -74,23 +74,6 @@ def test_silence_is_a_wrong_answer(endpoint):
     endpoint.begin(endpoint.says(None), endpoint.says(""), endpoint.says("<A>"))
     assert asyncio.run(player(endpoint).act(AB)).attempts == 3
     assert chats(endpoint)[2][1::2] == ["(nothing)", "(nothing)"]  # endpoints refuse messages without text
-
-
-@pytest.mark.parametrize(
-    ("reply", "expect"),
-    [
-        ("<A>", "<A>"),
-        ("<think>A or B?\nA.</think>\n\n<A>", "<A>"),
-        ("  <thinking>A</thinking> <A> ", "<A>"),
-        ("A or B? A.\n</think><A>", "<A>"),  # where the thoughts begin may stand in the prompt
-        ("<think></think><A>", "<A>"),
-        ("<think>cut off in the mid", "<think>cut off in the mid"),
-        ("<think>a</think><m> </think> </m>", "<m> </think> </m>"),
-        ("I think <A>", "I think <A>"),
-    ],
-)
-def test_thoughts_are_not_part_of_an_answer(reply, expect):
-    assert spoken(reply) == expect
 
 
 def test_thoughts_stay_out_of_the_record_and_the_chat(endpoint):

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from jinja2 import TemplateError
-
 from detente.engines.base import spelled
 from detente.errors import UserError
+from detente.players.thoughts import closed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +45,7 @@ class Chat(Protocol):
 
 
 class ChatFormat:
-    """The chat format of a tokenizer, with thinking off.
+    """The chat format of a tokenizer. Thinking is off unless ``thinking``: then a thought that the template opens stays open.
 
     ``end_tokens`` are the special token that the template puts after an answer, if it does, and the tokenizer's end of text.
     ``exact_prefix`` says whether each rendering starts with the one before it. It is False for templates that drop earlier
@@ -54,13 +53,17 @@ class ChatFormat:
     without chat template, and for a template whose later turns change earlier ones or depend on them.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, thinking: bool = False) -> None:
+        self._tokenizer, self._thinking = tokenizer, thinking
         self._name = tokenizer.name_or_path
         if not tokenizer.chat_template:
             raise UserError(f"The model '{self._name}' has no chat template; use an instruction-tuned model that has one.")
-        self._template = FIXED_DAY + tokenizer.get_chat_template()
-        self._control = _control_tokens(tokenizer)
+        try:
+            template = tokenizer.get_chat_template()
+        except ValueError as error:  # several templates, and none of them the default
+            raise self._unusable("has no default among its variants") from error
+        self._template = FIXED_DAY + template
+        self._control = _control_tokens(tokenizer, template)
         end = self._control.match(self._between(SECOND).lstrip())
         self._end = self._encode(end.group()) if end else ()
         self.end_tokens = tuple(dict.fromkeys((*self._end, *self._encode(tokenizer.eos_token or ""))))
@@ -91,11 +94,13 @@ class ChatFormat:
         """The template's text of a chat whose user and assistant speak in turn."""
         messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
         try:
-            return self._tokenizer.apply_chat_template(  # type: ignore[return-value]
+            rendered: str = self._tokenizer.apply_chat_template(  # type: ignore[assignment]
                 messages, chat_template=self._template, tokenize=False, add_generation_prompt=prompt, enable_thinking=False
             )
-        except TemplateError as error:
-            raise self._unusable(f"cannot be rendered ({error})") from error
+        except Exception as error:  # a template is a program, and fails in any way that programs do
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise self._unusable(f"cannot be rendered ({reason})") from error
+        return rendered if self._thinking else closed(rendered)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
@@ -119,9 +124,8 @@ class ChatFormat:
         return UserError(f"The chat template of '{self._name}' {fault}, so a chat cannot grow turn by turn; use another model.")
 
 
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+def _control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
     """The special tokens, and the added ones that the template writes itself, such as those around thoughts."""
-    template = tokenizer.get_chat_template()
     added = tokenizer.added_tokens_decoder.values()
     control = [t.content for t in added if t.special or (t.content.strip() and t.content in template)]
     return re.compile("|".join(map(re.escape, control)) or "(?!)")

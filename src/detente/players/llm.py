@@ -9,6 +9,7 @@ from typing import Literal
 from detente.engines.base import Engine, Request, Sampling
 from detente.games.base import Observation
 from detente.players.chat import Chat
+from detente.players.thoughts import spoken
 from detente.players.tokens import Tokens
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
@@ -20,6 +21,7 @@ class LLMPlayer:
 
     ``chat_id`` is the engine's name for this chat and must be its alone. ``answer`` is how an answer comes about: "constrained"
     to the observation's pattern, up to ``retries`` free samples until one matches it ("retry"), or one free sample ("free").
+    What a free sample thinks before it answers is no part of its text, and stays in the chat token for token.
     Attempts before the last leave no trace in the chat: ``prompt_tokens`` and ``tokens`` of the completions, joined, are the chat.
     """
 
@@ -47,13 +49,14 @@ class LLMPlayer:
                 Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, observation.choices)
             )
             attempts += 1
-            if attempts >= tries or re.fullmatch(observation.pattern, generation.text.strip()):
+            text = generation.text if pattern is not None else spoken(generation.text)
+            if attempts >= tries or re.fullmatch(observation.pattern, text):
                 break
         self._tokens = tokens + generation.tokens
         self._previous = generation.tokens
         self._turn += 1
         return Completion(
-            text=generation.text,
+            text=text,
             policy=self.policy,
             seed=seed,
             prompt_tokens=prompt,

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from detente.games.base import Observation
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players.endpoint import Budget, Endpoint, Message, Reply
+from detente.players.thoughts import spoken
 from detente.records import Completion, PolicyRef
 
-# A model's thoughts come first. Where they begin may stand in the prompt, so that the reply holds their end alone.
-THOUGHTS = re.compile(r"\A.*?</think(?:ing)?>", re.DOTALL)
 SILENCE = "(nothing)"  # endpoints refuse messages without text
 
 
@@ -73,11 +72,6 @@ class Remotes:
     def player(self, policy: PolicyRef) -> RemotePlayer:
         """A player for one seat of one episode."""
         return RemotePlayer(self._endpoints[self.resolve(policy.name).name], policy, self._tries)
-
-
-def spoken(text: str) -> str:
-    """A reply without the thoughts before it: everything up to the first ``</think>`` or ``</thinking>`` goes."""
-    return THOUGHTS.sub("", text, count=1).strip()
 
 
 def complaint(reply: Reply, observation: Observation) -> str:
