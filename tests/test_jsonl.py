@@ -137,3 +137,50 @@ def test_episodes_that_are_written_one_by_one_can_be_read_at_any_time(tmp_path):
             take(episode)
             assert gzip.decompress(path.read_bytes()) == b"".join(LINES[:number])
     assert read_episodes(path) == EPISODES[:3]
+
+
+@pytest.mark.parametrize("text", [b"\n" * (jsonl.MOST_LINES + 1), b"0\n" * (jsonl.MOST_LINES + 1)])
+@pytest.mark.parametrize("ending", [jsonl.PLAIN, jsonl.PACKED])
+def test_many_lines_are_refused_blank_ones_too(text, ending, tmp_path):
+    path = tmp_path / f"bomb{ending}"
+    path.write_bytes(gzip.compress(text) if ending == jsonl.PACKED else text)
+    with pytest.raises(jsonl.TooMuchError, match="more than 1,048,576 lines"):
+        list(jsonl.lines(path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(ValueError, match="it is no file"):
+        list(jsonl.lines(tmp_path / "pipe.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"policies": []}, "nobody played"),
+        ({"learners": ["main"]}, "learners: 1 for 2 players"),
+        ({"rounds": None}, "rounds: input should be a valid array"),
+        ({"seed": "5"}, "seed: input should be a valid integer"),
+        ({"seed": 1.5}, "seed: input should be a valid integer"),
+        ({"game": []}, "game: input should be an object"),
+        ({"policies": [{"kind": "spirit", "name": "x"}] * 2}, "policies.0.kind: input should be 'adapter', 'base'"),
+        ({"more": 1}, "more: unexpected keyword argument"),
+    ],
+)
+def test_a_line_that_is_no_episode(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        type(EPISODES[0]).from_json(json.dumps(json.loads(LINES[0]) | change))
+
+
+@pytest.mark.parametrize("line", ["", "null", "[]", "3", "NaN", "[" * 5000, '"\ud800"', '{"seed": NaN}', LINES[0][:200]])
+def test_what_is_no_json_or_something_else(line):
+    with pytest.raises(ValueError, match=r"."):
+        type(EPISODES[0]).from_json(line)
+
+
+@pytest.mark.parametrize("rewards", [[1], [1, 2, 3], [1, float("nan")], [1, "2"], [1, None]])
+def test_rewards_of_nobody(rewards):
+    data = json.loads(LINES[0])
+    data["rounds"][0]["rewards"] = rewards
+    with pytest.raises(ValueError, match=r"rounds\.0\.rewards"):
+        type(EPISODES[0]).from_json(json.dumps(data))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +21,8 @@ PLAIN, PACKED = ".jsonl", ".jsonl.gz"
 LEVEL = 3  # on episodes as fast as level 1 and smaller; level 6 saves a third more and takes more than twice the time
 MAGIC = b"\x1f\x8b"
 CHUNK = 1 << 16  # bytes
+MOST = 1 << 30  # bytes of text that are read of one file, which may be a small one that unpacks to any size
+MOST_LINES = 1 << 20  # blank ones too
 
 
 class TooMuchError(ValueError):
@@ -67,7 +69,9 @@ def write(path: Path, lines: Iterable[bytes], mode: str = "w") -> None:
 
 
 def opened(path: Path) -> BinaryIO:
-    """The file for reading, unpacked on the way. ValueError, when it is read, where it is damaged."""
+    """The file for reading, unpacked on the way. ValueError for a pipe or a device; when it is read, where it is damaged."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no file")
     file = path.open("rb")
     return io.BufferedReader(_Unpacked(file), CHUNK) if file.peek(2)[:2] == MAGIC else file
 
@@ -84,15 +88,23 @@ def was_cut(file: BinaryIO) -> bool:
     return isinstance(raw, _Unpacked) and raw.cut
 
 
-def lines(path: Path, most: int = sys.maxsize - 1) -> Iterator[bytes]:
-    """The lines with their newlines. TooMuchError before there are more than ``most`` bytes, however small the file is."""
-    left = most
+def lines(path: Path, most: int = MOST) -> Iterator[bytes]:
+    """The lines with their newlines. TooMuchError before there are more than ``most`` bytes, or very many lines, however small the
+    file is."""
     with opened(path) as file:
-        while line := file.readline(left + 1):
-            left -= len(line)
-            if left < 0:
-                raise TooMuchError(f"it holds more than {most >> 20} MB of text")
-            yield line
+        yield from bounded(file, most)
+
+
+def bounded(file: BinaryIO, most: int = MOST) -> Iterator[bytes]:
+    """The lines of an open file, and TooMuchError as ``lines`` has it."""
+    left, number = most, 0
+    while line := file.readline(left + 1):
+        left, number = left - len(line), number + 1
+        if left < 0:
+            raise TooMuchError(f"it holds more than {most >> 20} MB of text")
+        if number > MOST_LINES:
+            raise TooMuchError(f"it holds more than {MOST_LINES:,} lines")
+        yield line
 
 
 class _Unpacked(io.RawIOBase):

@@ -175,7 +175,7 @@ class Policies:
             folder = path
         else:
             raise UserError(f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json).")
-        policy = PolicyRef("adapter", str(path), int(folder.name) if folder.name.isdigit() else 0)
+        policy = PolicyRef("adapter", str(path), int(folder.name) if folder.name.isdecimal() else 0)
         host = self.homes[policy] = self._host_of(folder, dtype)
         self.folders[policy] = folder
         if not host.engine.serves(policy):

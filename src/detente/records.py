@@ -11,14 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from detente import jsonl
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
+Number = int | float
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd records lead to
+STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class PolicyRef:
     ``version`` counts the updates of an adapter; every other kind has version 0.
     """
 
+    __pydantic_config__ = STRICT
     kind: PolicyKind
     name: str
     version: int = 0
@@ -47,14 +55,15 @@ class Completion:
     no tokens.
     """
 
+    __pydantic_config__ = STRICT
     text: str
     policy: PolicyRef
     seed: int = 0
     prompt_tokens: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[Number, ...] = ()
     pattern: str | None = None
-    probabilities: tuple[float, ...] = ()
+    probabilities: tuple[Number, ...] = ()
     attempts: int = 1
 
 
@@ -65,6 +74,7 @@ class Turn:
     ``phase`` tells talk from decisions.
     """
 
+    __pydantic_config__ = STRICT
     player: int
     prompt: str
     action: Any
@@ -77,8 +87,9 @@ class Turn:
 class Round:
     """The turns up to the moment when every player got a reward (points of the game, not divided by anything)."""
 
+    __pydantic_config__ = STRICT
     turns: tuple[Turn, ...]
-    rewards: tuple[float, ...]
+    rewards: tuple[Number, ...]
     info: dict[str, Any]
 
 
@@ -90,6 +101,7 @@ class Episode:
     ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
     """
 
+    __pydantic_config__ = STRICT
     game: dict[str, Any]
     seed: int
     policies: tuple[PolicyRef, ...]
@@ -126,25 +138,40 @@ class Episode:
 
     @staticmethod
     def from_json(line: str | bytes) -> Episode:
-        """The inverse of ``to_json``."""
-        data = orjson.loads(line)
-        data["policies"] = tuple(PolicyRef(**p) for p in data["policies"])
-        data["learners"] = tuple(data["learners"])
-        data["rounds"] = tuple(_round(r) for r in data["rounds"])
-        return Episode(**data)
+        """The inverse of ``to_json``; ValueError says in a few words what is wrong with a line that is no episode."""
+        from pydantic import ValidationError
+
+        try:
+            episode: Episode = _reader().validate_json(line)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            place, message = ".".join(str(part) for part in fault["loc"]), fault["msg"]
+            told = {"json_invalid": f"no {message.removeprefix('Invalid ')}", "missing": f"it has no '{place}'"}
+            raise ValueError(told.get(fault["type"], f"{place}: {message[0].lower()}{message[1:]}")) from None
+        _check(episode)
+        return episode
 
 
-def _round(data: dict[str, Any]) -> Round:
-    return Round(tuple(_turn(t) for t in data["turns"]), tuple(data["rewards"]), data["info"])
+@cache
+def _reader() -> TypeAdapter[Episode]:
+    """Reads and checks a line in one go; pydantic is imported when something is read."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Episode)
 
 
-def _turn(data: dict[str, Any]) -> Turn:
-    completion = data["completion"]
-    completion["policy"] = PolicyRef(**completion["policy"])
-    for key in ("prompt_tokens", "tokens", "logprobs", "probabilities"):
-        completion[key] = tuple(completion[key])
-    data["completion"] = Completion(**completion)
-    return Turn(**data)
+def _check(episode: Episode) -> None:
+    """ValueError unless whatever speaks of players speaks of those that there are."""
+    count = episode.num_players
+    if not count:
+        raise ValueError("policies: nobody played")
+    if len(episode.learners) not in (0, count):
+        raise ValueError(f"learners: {len(episode.learners)} for {count} players")
+    for number, played in enumerate(episode.rounds):
+        if len(played.rewards) != count:
+            raise ValueError(f"rounds.{number}.rewards: {len(played.rewards)} for {count} players")
+        if any(not 0 <= turn.player < count for turn in played.turns):
+            raise ValueError(f"rounds.{number}.turns: the players are numbered from 0 to {count - 1}")
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:

@@ -73,6 +73,7 @@ class _Intervals(_Stored):
 class _Learner(_Stored):
     algorithm: Text = ""
     self_play: Numbers | None = None
+    partners: Numbers | None = None
     against: dict[Text, Numbers] | None = None
     invalid: Number | None = None
     intervals: _Intervals | None = None

@@ -202,9 +202,9 @@ def test_what_cannot_be_exported_is_answered_by_one_sentence(words, sentence, ru
 
 WHOLE = EPISODES[0].to_json()
 DAMAGE = {
-    "cut": (WHOLE[:300], "is no episode: no JSON from character "),
+    "cut": (WHOLE[:300], "is no episode: no JSON: "),
     "not text": (b"\xff\xfe{}", "is no text in UTF-8: "),
-    "no episode": ('{"seed": 1}', "is no episode: it has no 'policies'"),
+    "no episode": ('{"seed": 1}', "is no episode: it has no 'game'"),
     "a list": ("[1, 2]", "is no episode: "),
     "an option more": (json.dumps(json.loads(WHOLE) | {"colour": "red"}), "is no episode: "),
     "no name of a game": (json.dumps(json.loads(WHOLE) | {"game": {}}), "is no episode: it has no 'name'"),

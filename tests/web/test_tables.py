@@ -294,7 +294,7 @@ def test_the_choices_are_the_scripts_of_each_game_and_the_versions_of_each_run(t
         (run / "adapters" / "main" / f"{version:06d}").mkdir(parents=True)
     make_run(tmp_path / "untrained", iterations=5)
     found = offers(overview(tmp_path))
-    assert [(each["name"], each["versions"]) for each in found["runs"]] == [("a", (10, 20))]
+    assert [(each["name"], each["versions"]) for each in found["runs"]] == [("a", ["10", "20"])]
     assert "tit_for_tat" in found["games"]["ipd"]["scripts"]
     assert "greedy" in found["games"]["trust_and_split"]["scripts"]
     assert {"stag_hunt", "matching_pennies"} <= found["games"].keys()

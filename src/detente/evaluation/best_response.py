@@ -89,7 +89,7 @@ def best_response(config: Config, run: Path, *, progress: Progress | None = None
 def curve(game: Game, run: Path) -> list[dict[str, Any]]:
     """Both sides' rewards, and what the responder does, in every recorded iteration."""
     rows = []
-    for path in jsonl.files(run / "episodes"):
+    for path in (path for path in jsonl.files(run / "episodes") if jsonl.name(path).isdecimal()):
         episodes = read_episodes(path)
         own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
         others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]

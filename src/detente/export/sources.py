@@ -8,16 +8,17 @@ A run that is being written, or was killed, may end in half a line: it is left o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from detente import jsonl
 from detente.errors import UserError
+from detente.records import UNREADABLE
 
 BEGUN = ("config.yaml", "metrics.jsonl", "arena.yaml")  # one of them makes a folder a source, even if nothing was played yet
-UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd JSON leads to
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,15 @@ def lines(path: Path, unfinished: list[Path]) -> Iterator[Line]:
             unfinished.append(path)
 
 
-def _unpacked(path: Path, file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def _unpacked(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The lines and their numbers from 1; UserError where a compressed file cannot be unpacked any further."""
     number = 0
     try:
-        for raw in file:
+        for raw in jsonl.bounded(file):
             number += 1
             yield number, raw
+    except jsonl.TooMuchError as error:
+        raise UserError(f"{path} cannot be exported: {error}.") from error
     except ValueError as error:
         raise UserError(f"{path} cannot be unpacked after line {number}; mend or remove it to export the rest.") from error
 

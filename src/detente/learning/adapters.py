@@ -95,7 +95,7 @@ def newest(run: Path, version: int | None = None) -> Path:
 
 def versions_in(folder: Path) -> list[int]:
     """The versions that are complete, in order."""
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal()) if folder.is_dir() else []
 
 
 def trained_on(folder: Path) -> tuple[str, str | None]:

@@ -194,7 +194,7 @@ def _check(expected: str, payload: bytes) -> None:
 
 
 def _states(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+    return sorted(p for p in folder.iterdir() if p.name.isdecimal()) if folder.is_dir() else []
 
 
 def _parameters(learner: Learner) -> list[Any]:

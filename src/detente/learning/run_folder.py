@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from detente import jsonl
 from detente.config import Config, read, to_yaml
 from detente.errors import UserError
@@ -38,18 +40,18 @@ class RunFolder:
     def begin(self, config: Config, iteration: int) -> None:
         """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
         replace_text(self.options, to_yaml(config))
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else []
         kept = [line for line in lines if _iteration(line) <= iteration]
         replace_text(self.metrics, "".join(line + "\n" for line in kept))
         for file in jsonl.files(self.path / "episodes"):
-            if int(jsonl.name(file)) > iteration:
+            if jsonl.name(file).isdecimal() and int(jsonl.name(file)) > iteration:
                 jsonl.remove(file)
         self.summary.unlink(missing_ok=True)
 
     def forget_adapters(self, name: str, version: int) -> None:
         """Remove a learner's adapter folders later than the version, and those that are not complete."""
         for one in (self.adapters / name).glob("[0-9]*"):
-            if not one.name.isdigit() or int(one.name) > version:
+            if not one.name.isdecimal() or int(one.name) > version:
                 shutil.rmtree(one)
 
     def write(self, iteration: int, metrics: Mapping[str, Any], episodes: Sequence[Episode]) -> None:
@@ -87,6 +89,6 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
 def _iteration(line: str) -> int:
     """The iteration of a metrics line; a line that a crash cut short belongs to none."""
     try:
-        return int(json.loads(line)["iteration"])
+        return int(orjson.loads(line)["iteration"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from detente import jsonl
 from detente.errors import UserError
-from detente.records import Episode, PolicyRef, Round, Turn
+from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
 from detente.reports.splits import Split, rules, split
 
 KINDS = {
@@ -42,8 +42,8 @@ def sample(run: Path, iterations: int = 8, each: int = 4) -> list[tuple[str, Epi
 def _finished(path: Path) -> list[Episode]:
     """The episodes of a file that may be written at the moment, or was cut short; UserError where it is damaged."""
     try:
-        return [Episode.from_json(line) for line in jsonl.lines(path) if line.endswith(b"\n")]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return [Episode.from_json(line) for line in jsonl.lines(path) if line.endswith(b"\n") and line.strip()]
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as episodes: {' '.join(str(error).split()).rstrip('.')}.") from error
 
 
@@ -117,7 +117,12 @@ def page_data(picks: Iterable[tuple[str, Episode]], longest: int | None = LONGES
     What is longer than ``longest`` characters is cut (None: nothing is).
     """
     texts: dict[str, int] = {}
-    episodes = [_episode_data(kind, episode, texts, longest) for kind, episode in picks]
+    try:
+        episodes = [_episode_data(kind, episode, texts, longest) for kind, episode in picks]
+    except UNREADABLE as error:
+        raise UserError(
+            f"An episode cannot be shown: what it records does not fit its game ({type(error).__name__} {error})."
+        ) from error
     return {"kinds": KINDS, "rules": list(texts), "episodes": episodes}
 
 
@@ -200,14 +205,21 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
         held = split(episode, played)
         lines = [[_turn_data(episode, held, turn, longest) for turn in row] for row in rows(played)]
         facts = {} if held is None else {"stock": held.stock, "held": held.held}
-        rounds.append({"rows": lines, "rewards": played.rewards, "totals": [round(total, 6) for total in totals], **facts})
+        rounds.append(
+            {
+                "rows": lines,
+                "rewards": [float(reward) for reward in played.rewards],
+                "totals": [round(total, 6) for total in totals],
+                **facts,
+            }
+        )
     return {
         "kind": kind,
-        "iteration": episode.iteration,
-        "group": episode.group,
-        "index": episode.index,
-        "cooperative": episode.game.get("cooperative"),
-        "seed": episode.seed,
+        "iteration": str(episode.iteration),  # as text, like each of these: a browser rounds numbers beyond 2^53
+        "group": str(episode.group),
+        "index": str(episode.index),
+        "cooperative": cooperative if isinstance(cooperative := episode.game.get("cooperative"), str) else None,
+        "seed": str(episode.seed),
         "policies": [str(policy) for policy in episode.policies],
         "learners": episode.learners,
         "rules": [texts.setdefault(text, len(texts)) for text in told_first],

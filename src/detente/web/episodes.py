@@ -20,7 +20,7 @@ from detente.evaluation.splitting_measures import lived
 from detente.games import recorded
 from detente.games.deals import Amounts
 from detente.games.splitting import SplittingGame, greed
-from detente.records import Episode, Turn
+from detente.records import UNREADABLE, Episode, Turn
 from detente.reports.transcript import kinds
 
 MOST = 1 << 27  # bytes of text that are read of one file, which may be a small one that unpacks to any size
@@ -48,7 +48,7 @@ def facts(path: Path) -> tuple[Fact, ...]:
         return _facts(path, state.st_mtime_ns, state.st_size)
     except jsonl.TooMuchError as error:
         raise UserError(f"The file {path.name} cannot be shown: {error}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UserError(f"The file {path.name} cannot be read as episodes.") from error
 
 

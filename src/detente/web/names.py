@@ -52,7 +52,7 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
 def offers(overview: Overview) -> dict[str, Any]:
     """What the page lets a person choose from: {"games": {name: {"preset", "about", "scripts", "game"}}, "runs", "models"}."""
     runs = [
-        {"name": run.name, "game": run.game, "algorithm": run.algorithm, "versions": run.versions}
+        {"name": run.name, "game": run.game, "algorithm": run.algorithm, "versions": [str(version) for version in run.versions]}
         for run in overview.runs
         if run.versions
     ]

@@ -16,7 +16,7 @@ from detente.web import arena, live, runs, transcripts
 from detente.web.episodes import episode, exploited, facts
 from detente.web.pages import fragment, page
 from detente.web.runs import is_arena, overview, relative
-from detente.web.safety import MissingError, inside
+from detente.web.safety import MissingError, inside, whole
 from detente.web.transcripts import Filters, Place, Source, found_rounds, search
 
 FOLDED = {"diagnostics": "Training diagnostics"}  # parts that are drawn when somebody opens them
@@ -78,7 +78,7 @@ def transcript_list(request: Request) -> Response:
         wanted=wanted,
         kinds=KINDS,
         hits=[(hit, _address(request, found, hit.place, wanted)) for hit in hits],
-        iterations=[int(name) for name in map(jsonl.name, found.files) if name.isdecimal()] if found.trained else [],
+        iterations=[number for number in map(whole, map(jsonl.name, found.files)) if number is not None] if found.trained else [],
         earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.going_on if before else None),
         later=_later(found, wanted, before, page_of.going_on, hits),
         back=before is not None,
@@ -92,17 +92,17 @@ def one_episode(request: Request) -> Response:
     root: Path = request.app.state.root
     asked = request.query_params
     file = inside(root, asked.get("file", ""))
-    number = asked.get("n", "0")
-    if not jsonl.is_one(file) or not number.isdecimal() or int(number) >= len(facts(file)):
+    number = whole(asked.get("n", "0"))
+    if not jsonl.is_one(file) or number is None or number >= len(facts(file)):
         raise MissingError("There is no such episode.")
-    fact, shown = episode(file, int(number))
+    fact, shown = episode(file, number)
     wanted = transcripts.filters(asked)
     data = page_data([(fact.kind, shown)], longest=None)
     found = found_rounds(shown, wanted)
     for told, players, hit in zip(data["episodes"][0]["rounds"], exploited(shown), found, strict=True):
         told |= {"exploited": players, "found": hit}
     source = _source(request) if asked.get("in") else transcripts.source(root, relative(root, file))
-    place = (source.files.index(file), int(number)) if file in source.files else None
+    place = (source.files.index(file), number) if file in source.files else None
     neighbours = [
         search(source.files, wanted, place and (place[0], place[1] + step), back=back, most=1, patience_s=0.5) if place else None
         for back, step in ((True, 0), (False, 1))
@@ -163,7 +163,8 @@ def _source(request: Request) -> Source:
 def _place(text: str | None) -> Place | None:
     """``3.17``: line 17 of file 3."""
     first, _, second = (text or "").partition(".")
-    return (int(first), int(second)) if first.isdecimal() and second.isdecimal() else None
+    file, line = whole(first), whole(second)
+    return None if file is None or line is None else (file, line)
 
 
 def _list(source: Source, wanted: Filters, **more: str) -> str:

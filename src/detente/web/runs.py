@@ -18,6 +18,7 @@ from typing import Any
 from detente import jsonl, stored
 from detente.errors import UserError
 from detente.files import in_use, reason
+from detente.web.safety import whole
 
 PLAYED = "played"  # where the games lie that a person played here
 
@@ -61,7 +62,7 @@ def overview(root: Path) -> Overview:
     found = list(folders(root))
     return Overview(
         runs=tuple(run(root, folder) for folder in found if not is_arena(folder)),
-        arenas=tuple(Arena(relative(root, folder), (folder / "arena.json").is_file()) for folder in found if is_arena(folder)),
+        arenas=tuple(Arena(relative(root, folder), os.path.isfile(folder / "arena.json")) for folder in found if is_arena(folder)),
         played=len(games(root)),
     )
 
@@ -78,12 +79,12 @@ def folders(root: Path) -> Iterator[Path]:
 
 def is_arena(folder: Path) -> bool:
     """Whether an arena was, or is, played in this folder."""
-    return (folder / "arena.json").is_file() or (folder / "arena.yaml").is_file()
+    return any(os.path.isfile(folder / name) for name in ("arena.json", "arena.yaml"))  # unlike Path.is_file, it never raises
 
 
 def games(root: Path) -> list[Path]:
     """The saved games of a person, the newest last: their names begin with the time."""
-    return jsonl.files(root / PLAYED) if (root / PLAYED).resolve().is_relative_to(root) else []
+    return jsonl.files(root / PLAYED) if os.path.realpath(root / PLAYED).startswith(f"{root}{os.sep}") else []
 
 
 def relative(root: Path, path: Path) -> str:
@@ -118,7 +119,7 @@ def run(root: Path, folder: Path) -> Run:
 
 def state(folder: Path) -> str:
     """finished, running or stopped."""
-    return "finished" if (folder / "summary.json").is_file() else "running" if in_use(folder) else "stopped"
+    return "finished" if os.path.isfile(folder / "summary.json") else "running" if in_use(folder) else "stopped"
 
 
 def _counts(key: str, value: Any) -> bool:
@@ -129,7 +130,7 @@ def _versions(folder: Path) -> tuple[int, ...]:
     """The kept versions of the only learner; of several learners none, as a name must say which."""
     learners = [path for path in (folder / "adapters").glob("*") if path.is_dir()]
     inner = learners[0].iterdir() if len(learners) == 1 else iter(())
-    return tuple(sorted(int(path.name) for path in inner if path.name.isascii() and path.name.isdecimal()))
+    return tuple(sorted(number for path in inner if (number := whole(path.name)) is not None))
 
 
 @lru_cache(maxsize=1024)

@@ -51,6 +51,11 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
+def whole(text: str) -> int | None:
+    """The number that an address or a file name holds; None where it is none, or has more than 18 digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
 def leads_out(root: Path, folder: Path) -> bool:
     """Whether a link somewhere below the folder leads out of ``root``."""
     return any(each.is_symlink() and not each.resolve().is_relative_to(root) for each in (folder, *folder.rglob("*")))

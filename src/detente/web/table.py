@@ -103,8 +103,8 @@ class Table:
             "problem": self.problem,
             "rules": self.rules,
             "said": self.said,
-            "points": [played.rewards[self.seat] for played in self.rounds],
-            "others": [[played.rewards[player] for player in others] for played in self.rounds] if self._tells else None,
+            "points": [float(played.rewards[self.seat]) for played in self.rounds],
+            "others": [[float(played.rewards[player]) for player in others] for played in self.rounds] if self._tells else None,
             "question": None if question is None else question_data(question),
             "saved": self.saved,
         }

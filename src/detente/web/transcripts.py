@@ -20,7 +20,7 @@ from detente import jsonl
 from detente.records import Episode
 from detente.web import runs
 from detente.web.episodes import MOST, Fact, exploited, facts, said, text
-from detente.web.safety import MissingError, inside
+from detente.web.safety import MissingError, inside, whole
 
 PAGE = 20  # episodes on a page
 PATIENCE_S = 2.0  # for one request
@@ -98,10 +98,9 @@ def source(root: Path, name: str, cell: str = "") -> Source:
 
 def filters(asked: Mapping[str, str]) -> Filters:
     """The filters of an address; what it does not say, or says wrongly, filters nothing."""
-    number = asked.get("iteration", "")
     return Filters(
         text=asked.get("text", "").strip(),
-        iteration=int(number) if number.isdecimal() else None,
+        iteration=whole(asked.get("iteration", "")),
         kind=asked.get("kind", ""),
         invalid=bool(asked.get("invalid")),
         exploited=bool(asked.get("exploited")),
@@ -162,7 +161,7 @@ def _order(count: int, start: Place | None, back: bool) -> range:
 
 def _may_hold(file: Path, wanted: Filters) -> bool:
     """Whether a glance at a file leaves hope; much faster than reading its episodes."""
-    if wanted.iteration is not None and (number := jsonl.name(file)).isdecimal() and int(number) != wanted.iteration:
+    if wanted.iteration is not None and whole(jsonl.name(file)) not in (None, wanted.iteration):
         return False
     if not (wanted.text or wanted.invalid):
         return True
