@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -110,10 +111,26 @@ def _source(name: str) -> _Source:
     if name == "smollm2-135m":
         return _smollm2()
     if Path(name).is_dir():
-        if not (Path(name) / "config.json").exists():
-            raise UserError(f"The folder '{name}' holds no model: it has no config.json.")
+        _check_folder(name)
         return _Source(name)
     return _Source(name, local_files_only=not _on_hub(name))
+
+
+def check_name(name: str) -> None:
+    """UserError where the name alone tells that there is no such model; nothing is loaded, and no hub is asked."""
+    if name in MODELS:
+        return
+    if os.path.isdir(name):
+        _check_folder(name)
+    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise UserError(
+            f"The model '{name}' cannot be loaded from a folder, as there is none, or a hub, as none has models of such a name."
+        )
+
+
+def _check_folder(name: str) -> None:
+    if not (Path(name) / "config.json").exists():
+        raise UserError(f"The folder '{name}' holds no model: it has no config.json.")
 
 
 def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:

@@ -9,11 +9,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detente import models
 from detente.config import Config, read
 from detente.engines.base import Sampling
 from detente.errors import UserError
@@ -21,7 +23,7 @@ from detente.games import make
 from detente.games.base import Game
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players import axelrod_library
-from detente.players.address import PREFIX
+from detente.players.address import PREFIX, parsed
 from detente.players.base import Player
 from detente.players.scripted import scripted, scripted_names
 from detente.records import PolicyRef
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from detente.learning.audit import FirstAnswers
     from detente.models import LanguageModel
     from detente.players.chat import ChatFormat
+
+TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
 
 
 def check_seats(game: Game, names: Sequence[str]) -> None:
@@ -46,6 +50,64 @@ def pinned(name: str) -> str:
     from detente.learning import adapters
 
     return f"{name}@{int(adapters.newest(Path(name)).name)}"
+
+
+def check(config: Config) -> Game:
+    """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong."""
+    game = make(**config.game)
+    check_seats(game, config.seats)
+    if not config.learner_names:
+        raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
+    for name in config.learner_names:
+        if re.match(TAKEN, name):
+            raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")
+    for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
+        if located(name, game)[0].kind != "script":
+            raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
+    for name in config.seats:
+        if name not in config.learner_names:
+            located(name, game)
+    models.check_name(config.model)
+    return game
+
+
+def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
+    """The policy that a name stands for and, of an adapter, its folder; UserError where there is none. Loads no model."""
+    if name == "human":
+        return PolicyRef("human", "human"), None
+    if name.startswith("model:"):
+        models.check_name(name.removeprefix("model:"))
+        return PolicyRef("base", name), None
+    if name.startswith(axelrod_library.PREFIX):
+        return PolicyRef("script", axelrod_library.checked(name, game)), None
+    if name.startswith(PREFIX):
+        parsed(name)
+        return PolicyRef("remote", name), None
+    if name in scripted_names(game):
+        return PolicyRef("script", name), None
+    path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
+    if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
+        folder = _adapter_folder(Path(path), version, name)
+        return PolicyRef("adapter", str(Path(path)), int(folder.name) if folder.name.isdecimal() else 0), folder
+    if "/" in name:
+        raise UserError(f"There is no run or adapter folder '{path}'.")
+    scripted(name, 0)  # raises with the nearest name where there is no such script
+    raise UserError(f"The strategy '{name}' cannot play {game.name}; those that can: {', '.join(scripted_names(game))}.")
+
+
+def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
+    """The folder of an adapter that is named by it, or by its run."""
+    from detente.learning import adapters
+
+    if (path / "config.yaml").exists():
+        if version is not None and not version.isdecimal():
+            raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
+        return adapters.newest(path, version=None if version is None else int(version))
+    if not (path / "adapter_config.json").exists():
+        raise UserError(f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json).")
+    if version is not None:
+        raise UserError(f"{path} is an adapter folder, one version; name it without '@{version}'.")
+    return path
 
 
 @dataclass(frozen=True)
@@ -105,27 +167,14 @@ class Policies:
 
     def resolve(self, name: str) -> PolicyRef:
         """The policy that a name stands for, ready to play; UserError where there is none."""
-        if name == "human":
-            return PolicyRef("human", "human")
-        if name.startswith("model:"):
-            policy = PolicyRef("base", name)
+        policy, folder = located(name, self.game)
+        if policy.kind == "base":
             self.homes[policy] = self._host(name.removeprefix("model:"), self.dtype)
-            return policy
-        if name.startswith(axelrod_library.PREFIX):
-            return PolicyRef("script", axelrod_library.checked(name, self.game))
-        if name.startswith(PREFIX):
-            return self.remote.resolve(name)
-        if name in scripted_names(self.game):
-            return PolicyRef("script", name)
-        path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
-        if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
-            return self._adapter(Path(path), version, name)
-        if "/" in name:
-            raise UserError(f"There is no run or adapter folder '{path}'.")
-        scripted(name, 0)  # raises with the nearest name where there is no such script
-        raise UserError(
-            f"The strategy '{name}' cannot play {self.game.name}; those that can: {', '.join(scripted_names(self.game))}."
-        )
+        elif policy.kind == "remote":
+            self.remote.resolve(name)
+        elif folder is not None:
+            self._serve(policy, folder)
+        return policy
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         """A player for one seat of one episode."""
@@ -160,28 +209,16 @@ class Policies:
         # More would not end sooner, and leave more of them unfinished where a limit of requests ends play.
         return self.remote.options.concurrency if "remote" in kinds else None
 
-    def _adapter(self, path: Path, version: str | None, name: str) -> PolicyRef:
+    def _serve(self, policy: PolicyRef, folder: Path) -> None:
+        """Have the adapter of a folder served, on a base model in the number format of its run."""
         from detente.learning import adapters
 
-        dtype = self.dtype
-        if (path / "config.yaml").exists():
-            if version is not None and not version.isdecimal():
-                raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
-            dtype = read(path / "config.yaml").dtype
-            folder = adapters.newest(path, version=None if version is None else int(version))
-        elif (path / "adapter_config.json").exists() and version is not None:
-            raise UserError(f"{path} is an adapter folder, one version; name it without '@{version}'.")
-        elif (path / "adapter_config.json").exists():
-            folder = path
-        else:
-            raise UserError(f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json).")
-        policy = PolicyRef("adapter", str(path), int(folder.name) if folder.name.isdecimal() else 0)
-        host = self.homes[policy] = self._host_of(folder, dtype)
+        run = Path(policy.name) / "config.yaml"
+        host = self.homes[policy] = self._host_of(folder, read(run).dtype if run.exists() else self.dtype)
         self.folders[policy] = folder
         if not host.engine.serves(policy):
             weights, config = adapters.load(folder, host.base)
             host.engine.serve(policy, weights, config)
-        return policy
 
     def _host_of(self, folder: Path, dtype: str) -> Host:
         """What can serve an adapter: its base model by weights or by name. A foreign adapter goes on the first base there is."""
@@ -194,7 +231,6 @@ class Policies:
     def _host(self, model: str, dtype: str) -> Host:
         found = next((host for host in self.hosts if host.base.name == model), None)
         if found is None:
-            from detente import models
             from detente.engines.transformers import TransformersEngine
             from detente.players.chat import ChatFormat
 

@@ -25,12 +25,11 @@ def train(
     trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
-    from detente import games
-    from detente.policies import check_seats
+    from detente.policies import check
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     config, folder = _resolve(target, changes, run, trust)
-    check_seats(games.make(**config.game), config.seats)
+    check(config)
     if dry_run:
         from detente.config import to_yaml
 

@@ -27,6 +27,7 @@ from detente.learning.health import NotFiniteError, stopped
 from detente.learning.opponents import Seating, seatings, thinned
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, open_session, with_versions
+from detente.policies import check
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
@@ -48,6 +49,7 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
 
     Ctrl-C stops after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that do not fit.
     """
+    check(config)
     watch = progress or Silent()
     options = run / "config.yaml"
     config = with_versions(config, read(options) if options.exists() else None)

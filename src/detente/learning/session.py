@@ -6,7 +6,6 @@ Config ──> Session (game, model, engine, learners, policies)
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +26,7 @@ from detente.learning.forward import active
 from detente.learning.learner import Learner
 from detente.models import LanguageModel
 from detente.players.chat import ChatFormat
-from detente.players.scripted import scripted_names
-from detente.policies import Policies, check_seats, pinned
+from detente.policies import Policies, check, pinned
 from detente.records import PolicyRef
 
 log = logging.getLogger(__name__)
@@ -106,14 +104,8 @@ def open_session(config: Config) -> Session:
     """Load and connect everything that a run needs; UserError for what is missing."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    game = check(config)
     policies = Policies.of(config)
-    game = policies.game
-    check_seats(game, config.seats)
-    if not config.learner_names:
-        raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
-    for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
-        if policies.resolve(name).kind != "script":
-            raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
     base = models.load(config.model, dtype=config.dtype, device=config.device)
     for name in config.learner_names:
         _check_name(name, base)
@@ -142,5 +134,5 @@ def open_session(config: Config) -> Session:
 def _check_name(name: str, base: LanguageModel) -> None:
     """PEFT finds an adapter's tensors by its name, which must be no other part of a tensor's name."""
     taken = {part for path, _ in base.model.named_modules() for part in path.split(".")}
-    if name in taken or re.match(r"lora_|served|scored\d*$|base_model$", name):
+    if name in taken:
         raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")
