@@ -137,7 +137,7 @@ def test_written_options_read_back(preset, tmp_path):
         (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
         (["opponents.scripted=0.5"], r"names no strategy"),
         (["seed"], r"'seed' is not of the form key=value"),
-        (["model=[a"], r"The options cannot be read"),
+        (["model=[a"], r"The option model is wrong: .*did not find expected"),
     ],
 )
 def test_wrong_options(preset, overrides, sentence):

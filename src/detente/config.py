@@ -257,7 +257,7 @@ def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
         try:
             value = parse(text, typed=True)
         except ValueError as error:
-            raise UserError(f"The options cannot be read: {key}: {reason(error)}.") from error
+            raise UserError(f"The option {key} is wrong: {reason(error)}.") from error
         for part in reversed(parts):
             value = {part: value}
         merged = _merged(merged, value)
