@@ -1,5 +1,8 @@
 """Finding and loading base models: a tiny one made here, SmolLM2 where it is in the user's cache, and what goes wrong."""
 
+import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +16,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from detente import models
+from detente import fingerprints, models
 from detente.errors import UserError
 from detente.players.chat import ChatFormat
 
@@ -55,15 +58,131 @@ def test_a_folder_is_loaded_ready_to_run(tmp_path):
     assert ChatFormat(loaded.tokenizer).end_tokens == (1,)
 
 
-def test_the_fingerprint_knows_the_weights_and_not_their_number_format(tmp_path):
-    name, other = save_tiny(tmp_path / "a"), save_tiny(tmp_path / "b", seed=1)
-    loaded = models.load(name, device="cpu")
-    assert len(loaded.fingerprint) == 16
-    assert models.load(name, device="cpu", dtype="bfloat16").fingerprint == loaded.fingerprint
-    assert models.load(other, device="cpu").fingerprint != loaded.fingerprint
-    with torch.no_grad():
-        loaded.model.model.layers[1].mlp.down_proj.weight[0, 0] += 1
-    assert models.fingerprint(loaded.model) != loaded.fingerprint
+def edited(change):
+    def edit(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+    return edit
+
+
+def weight(place, amount):
+    def edit(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["model.layers.1.mlp.down_proj.weight"].view(-1)[place] += amount
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return edit
+
+
+def replaced(file, old, new):
+    def edit(folder):
+        path = folder / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return edit
+
+
+CHANGES = {
+    "rope_theta": edited({"rope_parameters": {"rope_type": "default", "rope_theta": 5.0}}),
+    "rms_norm_eps": edited({"rms_norm_eps": 0.1}),
+    "the first weight": weight(0, 1.0),
+    "the last weight": weight(-1, 1.0),
+    "less than bfloat16 can tell": weight(-1, 1e-6),
+    "the chat template": replaced("chat_template.jinja", "{{ m.role }}", "{{ m.role }} "),
+    "the tokenizer": replaced("tokenizer.json", "WhitespaceSplit", "Whitespace"),
+    "special tokens": replaced("tokenizer_config.json", "<|im_end|>", "<|im_start|>"),
+}
+NO_CHANGES = {
+    "number format": edited({"dtype": "bfloat16"}),
+    "library": edited({"transformers_version": "9.9"}),
+    "path": edited({"_name_or_path": "/home/somebody"}),
+    "readme": lambda folder: (folder / "README.md").write_text("news"),
+    "file times": lambda folder: [os.utime(file, (1, 1)) for file in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("change", [*CHANGES, *NO_CHANGES])
+def test_the_fingerprint_is_of_all_that_decides_what_the_model_computes(change, dtype, tmp_path):
+    name = save_tiny(tmp_path / "tiny")
+    before = models.load(name, device="cpu").fingerprint
+    (CHANGES | NO_CHANGES)[change](tmp_path / "tiny")
+    after = models.load(name, device="cpu", dtype=dtype).fingerprint
+    assert (after != before) is (change in CHANGES)
+    assert len(after) == 16
+
+
+def test_the_same_model_elsewhere_is_the_same(tmp_path):
+    name = save_tiny(tmp_path / "a")
+    shutil.copytree(name, tmp_path / "b")
+    first, second = (models.load(str(tmp_path / folder), device="cpu") for folder in "ab")
+    assert first.fingerprint == second.fingerprint
+    assert first.earlier == second.earlier == models.first_numbers(first.model)
+    assert first.known_as(first.fingerprint)
+    assert first.known_as(first.earlier)
+    assert not first.known_as("")
+    assert (first.folder, models.load("pocket", device="cpu").folder) == (name, "")
+
+
+def test_a_fingerprint_is_computed_once_and_again_when_a_file_changed(tmp_path, monkeypatch):
+    save_tiny(tmp_path / "tiny")
+    digests, digest = [], fingerprints._digest
+    monkeypatch.setattr(fingerprints, "_digest", lambda file: digests.append(file.name) or digest(file))
+    kept = tmp_path / "cache" / "known.json"
+    first = fingerprints.fingerprint(tmp_path / "tiny", kept)
+    assert "model.safetensors" in digests
+    digests.clear()
+    assert fingerprints.fingerprint(tmp_path / "tiny", kept) == first
+    assert digests == []
+    weight(-1, 1.0)(tmp_path / "tiny")
+    assert fingerprints.fingerprint(tmp_path / "tiny", kept) != first
+    assert digests
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{", '{"%s": 3}', '{"%s": {"files": []}}', "[" * 5000])
+def test_a_damaged_or_unwritable_file_of_fingerprints_is_no_matter(content, tmp_path):
+    save_tiny(tmp_path / "tiny")
+    right = fingerprints.fingerprint(tmp_path / "tiny", tmp_path / "known.json")
+    (tmp_path / "known.json").write_text(content.replace("%s", str((tmp_path / "tiny").resolve())))
+    assert fingerprints.fingerprint(tmp_path / "tiny", tmp_path / "known.json") == right
+    (tmp_path / "file").write_text("")
+    assert fingerprints.fingerprint(tmp_path / "tiny", tmp_path / "file" / "known.json") == right  # where no folder can be
+
+
+def test_a_model_of_the_hub_is_known_by_its_files_in_the_cache(tmp_path, monkeypatch):
+    name = save_tiny(tmp_path / "snapshot")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: str(tmp_path / "snapshot" / file))
+    assert models._files(models._Source("some/model")) == tmp_path / "snapshot"
+    assert models.folder(name) == tmp_path / "snapshot"
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: None)
+    with pytest.raises(UserError, match="is not in the cache of the hub"):
+        models._files(models._Source("some/model"))
+
+
+def test_where_pocket_lies_is_what_plain_transformers_takes():
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(models.folder("pocket"))
+    ours = models.load("pocket", device="cpu").model
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), ours.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_of_a_model_is_never_run(file, tmp_path, monkeypatch):
+    """Not even asked for: "run the custom code? [y/N]"."""
+    folder = tmp_path / "tiny"
+    name = save_tiny(folder)
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    content = json.loads((folder / file).read_text())
+    own = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model", "AutoTokenizer": ["mine.Tokenizer", None]}
+    content |= {"auto_map": own} | ({"model_type": "mine"} if file == "config.json" else {"tokenizer_class": "Mine"})
+    (folder / file).write_text(json.dumps(content))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked a question"))
+    with pytest.raises(UserError, match="needs code of its own, which is never run here"):
+        models.load(name, device="cpu")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_model_without_chat_template_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Names become policies, and policies become players; what nobody answers to is one sentence."""
 
+import json
 import shutil
 
 import pytest
@@ -118,17 +119,89 @@ def test_a_base_model_is_loaded_once(small_run, tiny_model):
     assert len(table.hosts) == 1
 
 
-def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path):
-    """The base model was trained on since, under the same name."""
-    from detente.learning import adapters
+def copied_run(small_run, tiny_model, folder):
+    """A run and its base model, beside each other, the model named as from there; the working folder has to be ``folder``."""
+    shutil.copytree(tiny_model, folder / "the-base")
+    shutil.copytree(small_run, folder / "run")
+    for card in (folder / "run" / "adapters" / "main").glob("*/detente.json"):
+        card.write_text(
+            json.dumps(json.loads(card.read_text()) | {"base_model": "the-base", "base_folder": str(folder / "the-base")})
+        )
+    return folder / "run" / "adapters" / "main" / "000001"
 
-    base = models.load(tiny_model, device="cpu")
-    weights, config = adapters.load(small_run / "adapters" / "main" / "000001", base)
-    base.model.model.norm.weight.data += 1
-    changed = models.LanguageModel(base.name, base.model, base.tokenizer, models.fingerprint(base.model))
-    adapters.save(tmp_path / "000001", weights, config, changed)
-    with pytest.raises(UserError, match=r"was trained on the base model '.*tiny', not on these weights of '.*tiny'\.$"):
-        policies().resolve(str(tmp_path / "000001"))
+
+def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path):
+    """The base model was changed since, under the same name."""
+    adapter = copied_run(small_run, tiny_model, tmp_path)
+    policies().resolve(str(adapter))
+    config = tmp_path / "the-base" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rms_norm_eps": 0.25}))
+    with pytest.raises(
+        UserError, match=r"was trained on the base model 'the-base' as it was then, not on '.*the-base' as it is now: "
+    ):
+        policies().resolve(str(adapter))
+
+
+@pytest.mark.parametrize("here", ["work", "elsewhere"])
+@pytest.mark.parametrize("moved", ["nothing", "both", "the model"])
+@pytest.mark.parametrize("known", ["name and folder", "name alone"])  # as of today, and as adapters were written before
+def test_the_base_model_of_an_adapter_is_found_from_every_folder(here, moved, known, small_run, tiny_model, tmp_path, monkeypatch):
+    home = tmp_path / "work"
+    copied_run(small_run, tiny_model, home)
+    (tmp_path / "elsewhere").mkdir()
+    if moved == "both":
+        home = home.rename(tmp_path / "moved")
+    if known == "name alone":
+        for card in (home / "run" / "adapters" / "main").glob("*/detente.json"):
+            card.write_text(json.dumps({key: value for key, value in json.loads(card.read_text()).items() if key != "base_folder"}))
+    if moved == "the model":
+        (home / "the-base").rename(tmp_path / "elsewhere" / "the-base")
+    monkeypatch.setattr(models, "_on_hub", lambda repository: False)
+    monkeypatch.chdir(home if here == "work" else tmp_path / "elsewhere")
+    if moved != "the model" or here == "elsewhere":
+        assert policies().resolve(str(home / "run")).version == 2
+        return
+    expected = (
+        f"is neither in {home}/the-base, where it was, nor in 'the-base'"
+        if known == "name and folder"
+        else "model 'the-base' cannot be"
+    )
+    with pytest.raises(UserError, match=expected):
+        policies().resolve(str(home / "run"))
+
+
+def test_a_relative_model_is_stored_so_that_peft_finds_it(tiny_model, tmp_path, monkeypatch):
+    from peft import AutoPeftModelForCausalLM
+
+    from detente import config
+    from detente.learning import loop
+
+    shutil.copytree(tiny_model, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    options = "model=tiny iterations=1 device=cpu game.rounds=1 episodes=2 group_size=2 evaluation.episodes=0 opponents.kept=0"
+    loop.train(config.load("ipd", options.split()), tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    adapter = tmp_path / "run" / "adapters" / "main" / "000001"
+    assert policies().resolve(str(adapter)).version == 1
+    assert AutoPeftModelForCausalLM.from_pretrained(adapter).peft_config
+
+
+def test_a_base_model_that_an_adapter_names_is_said_before_it_is_loaded(other_model, monkeypatch, caplog):
+    def stop(name, **options):
+        raise RuntimeError(f"loads {name}")
+
+    monkeypatch.setattr(models, "load", stop)
+    config = other_model / "adapter" / "adapter_config.json"
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | {"base_model_name_or_path": "some/body\x1b[2J"}))
+    try:
+        with pytest.raises(RuntimeError, match="loads some/body"):
+            policies().resolve(str(other_model / "adapter"))
+    finally:
+        config.write_text(before)
+    (note,) = caplog.messages
+    assert note == f"Loading the base model 'some/body\\x1b[2J', which the adapter {other_model / 'adapter'} names."
 
 
 def test_a_plain_adapter_that_does_not_fit_is_refused(small_run, other_model):

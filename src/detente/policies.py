@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from detente.players.chat import ChatFormat
 
 TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
+
+
+log = logging.getLogger(__name__)
 
 
 def check_seats(game: Game, names: Sequence[str]) -> None:
@@ -201,6 +205,10 @@ class Policies:
             return adapters.digest(self.folders[policy])
         return self.home(policy).base.fingerprint if policy.kind == "base" else None
 
+    def earlier_weights(self, policy: PolicyRef) -> str | None:
+        """What identified the weights of a base model before all of it counted; None for everybody else."""
+        return self.home(policy).base.earlier if policy.kind == "base" else None
+
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
         """How many episodes between these are played at the same time; None for all."""
         kinds = {policy.kind for policy in sitting}
@@ -223,10 +231,16 @@ class Policies:
     def _host_of(self, folder: Path, dtype: str) -> Host:
         """What can serve an adapter: its base model by weights or by name. A foreign adapter goes on the first base there is."""
         from detente.learning import adapters
+        from detente.models import MODELS
 
-        name, fingerprint = adapters.trained_on(folder)
-        loaded = [host for host in self.hosts if fingerprint in (None, host.base.fingerprint)]
-        return loaded[0] if loaded else self._host(name, dtype)
+        _, fingerprint = adapters.trained_on(folder)
+        for host in self.hosts:
+            if fingerprint is None or host.base.known_as(fingerprint):
+                return host
+        name = adapters.base_of(folder)
+        if name not in MODELS and not any(host.base.name == name for host in self.hosts):
+            log.warning("Loading the base model %r, which the adapter %s names.", name, folder)
+        return self._host(name, dtype)
 
     def _host(self, model: str, dtype: str) -> Host:
         found = next((host for host in self.hosts if host.base.name == model), None)

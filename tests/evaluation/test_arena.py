@@ -251,3 +251,18 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     with pytest.raises(UserError, match=r"is not empty and is no arena \(it has no arena\.yaml\)"):
         play(tmp_path, ["tit_for_tat", "random"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
+
+
+def test_an_arena_that_knows_base_models_by_their_first_numbers_goes_on(tiny_model, tmp_path):
+    from detente import config, models
+    from detente.evaluation.arena import arena
+
+    options, agents = config.load("ipd", ["game.rounds=1", "device=cpu"]), [f"model:{tiny_model}", "random"]
+    first = arena(options, agents, tmp_path / "arena", episodes=1)
+    base, asked = models.load(tiny_model, device="cpu"), tmp_path / "arena" / "arena.yaml"
+    assert base.fingerprint in asked.read_text()
+    asked.write_text(asked.read_text().replace(base.fingerprint, base.earlier))
+    assert arena(options, agents, tmp_path / "arena", episodes=1) == first
+    asked.write_text(asked.read_text().replace(base.earlier, "0" * 16))
+    with pytest.raises(UserError, match="was started with weights"):
+        arena(options, agents, tmp_path / "arena", episodes=1)

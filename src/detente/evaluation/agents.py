@@ -15,12 +15,15 @@ from detente.records import PolicyRef
 
 @dataclass(frozen=True)
 class Agent:
-    """One participant: ``name`` as it was asked for, ``label`` for people, ``weights`` the fingerprint of an adapter's files."""
+    """One participant: ``name`` as it was asked for, ``label`` for people, ``weights`` the fingerprint of an adapter's files or of
+    a base model; ``earlier`` is what stood for the latter before all of it counted.
+    """
 
     name: str
     label: str
     policy: PolicyRef
     weights: str | None = None
+    earlier: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "label": self.label, "kind": self.policy.kind, "version": self.policy.version}
@@ -41,7 +44,7 @@ def participants(policies: Policies, names: Sequence[str]) -> list[Agent]:
         if one in same[:i]:
             raise UserError(f"The agents {names[same.index(one)]} and {names[i]} are the same.")
     named = zip(names, labels(names, found), found, strict=True)
-    return [Agent(name, label, policy, policies.weights(policy)) for name, label, policy in named]
+    return [Agent(name, label, policy, policies.weights(policy), policies.earlier_weights(policy)) for name, label, policy in named]
 
 
 def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:

@@ -55,7 +55,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     _check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"The arena {folder}", ANOTHER):
-        _claim(folder, asked)
+        _claim(folder, asked, agents)
         tables = list(
             dict.fromkeys(t for row in range(len(agents)) for column in range(len(agents)) for t in seatings(game, row, column))
         )
@@ -94,8 +94,8 @@ def _check_free(folder: Path) -> None:
         raise UserError(f"The folder {folder} is not empty and is no arena (it has no arena.yaml); {ANOTHER}.")
 
 
-def _claim(folder: Path, asked: dict[str, Any]) -> None:
-    """Write arena.yaml, or check that the folder was started with the same."""
+def _claim(folder: Path, asked: dict[str, Any], agents: Sequence[Agent]) -> None:
+    """Write arena.yaml, or check that the folder was started with the same; it may have the earlier fingerprints of base models."""
     path = folder / "arena.yaml"
     if path.exists():
         try:
@@ -104,6 +104,10 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
                 raise ValueError("it is no mapping")
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read as an arena's options: {reason(error)}; {ANOTHER}.") from error
+        before = {agent.name: agent.earlier for agent in agents if agent.earlier}
+        weights = stored.get("weights")
+        if isinstance(weights, dict):
+            stored["weights"] = {n: asked["weights"].get(n) if w == before.get(n) else w for n, w in weights.items()}
         check_same(f"The arena {folder}", stored, asked, ANOTHER)
         return
     replace_text(path, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))

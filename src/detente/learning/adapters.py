@@ -10,8 +10,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
+import os
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ from torch import Tensor
 from detente.errors import UserError
 from detente.files import write_synced
 from detente.learning import adapter_files
-from detente.models import LanguageModel
+from detente.models import MODELS, LanguageModel
 from detente.options import LoraOptions
+
+log = logging.getLogger(__name__)
 
 WEIGHTS, CARD = adapter_files.WEIGHTS, "detente.json"
 
@@ -46,11 +51,11 @@ def save(folder: Path, weights: Mapping[str, Tensor], config: PeftConfig, base: 
     partial.mkdir(parents=True)
     write_synced(partial / WEIGHTS, to_bytes({key: value.detach().cpu().contiguous() for key, value in weights.items()}))
     config = copy.copy(config)  # the model's own stays as it is
-    config.base_model_name_or_path, config.inference_mode = base.name, True
+    config.base_model_name_or_path, config.inference_mode = base.folder or base.name, True
     if isinstance(config, LoraConfig) and isinstance(config.target_modules, set):
         config.target_modules = sorted(config.target_modules)  # a set's order differs from process to process
     config.save_pretrained(str(partial))
-    card = {"base_model": base.name, "base_fingerprint": base.fingerprint}
+    card = {"base_model": base.name, "base_fingerprint": base.fingerprint} | ({"base_folder": base.folder} if base.folder else {})
     (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -69,10 +74,14 @@ def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConf
     weights, config = adapter_files.read(folder)
     card = _json(folder / CARD) if (folder / CARD).exists() else {}
     trained_on = card.get("base_model", config.base_model_name_or_path)
-    if card.get("base_fingerprint", base.fingerprint) != base.fingerprint:
+    fingerprint = card.get("base_fingerprint", base.fingerprint)
+    if not base.known_as(fingerprint):
         raise UserError(
-            f"The adapter {folder} was trained on the base model '{trained_on}', not on these weights of '{base.name}'."
+            f"The adapter {folder} was trained on the base model '{trained_on}' as it was then, not on '{base.name}' as it is now: "
+            "its weights, configuration, tokenizer or chat template are others."
         )
+    if fingerprint != base.fingerprint:
+        _note_first_numbers(str(folder.parent))
     return weights, config
 
 
@@ -100,8 +109,39 @@ def versions_in(folder: Path) -> list[int]:
 
 def trained_on(folder: Path) -> tuple[str, str | None]:
     """Name and fingerprint of the model that an adapter folder belongs to; of a foreign adapter the name alone."""
-    card = _json(folder / (CARD if (folder / CARD).exists() else "adapter_config.json"))
+    card = _card(folder)
     return str(card.get("base_model") or card.get("base_model_name_or_path")), card.get("base_fingerprint")
+
+
+def base_of(folder: Path) -> str:
+    """The name by which the base model of an adapter folder is found from here.
+
+    A model that was named by its folder is looked for where it was, then under the name that was given: from the working folder,
+    and from each folder around the adapter, as they may have moved together. UserError where a model that had a folder is nowhere.
+    """
+    name, place = trained_on(folder)[0], str(_card(folder).get("base_folder") or "")
+    around = [] if name in MODELS or Path(name).is_absolute() else [parent / name for parent in folder.resolve().parents]
+    for candidate in (*([place] if place else []), name, *map(str, around)):
+        if candidate in MODELS or os.path.isfile(os.path.join(candidate, "config.json")):  # no error for a name that is too long
+            return candidate
+    if place:
+        raise UserError(
+            f"The base model of the adapter {folder} is neither in {place}, where it was, nor in '{name}', as it was called; "
+            "put it back into one of them."
+        )
+    return name
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    return _json(folder / (CARD if (folder / CARD).exists() else "adapter_config.json"))
+
+
+@cache
+def _note_first_numbers(adapters: str) -> None:
+    """Once for all versions of a learner."""
+    log.warning(
+        "The adapters in %s are bound to the first numbers of their base model; new ones are bound to the whole of it.", adapters
+    )
 
 
 def digest(folder: Path) -> str:

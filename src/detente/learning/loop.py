@@ -8,6 +8,7 @@ Killing the process at any point loses at most the current iteration: what an it
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from detente.policies import check
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
+
+log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -101,12 +104,15 @@ def resume(session: Session, folder: RunFolder) -> tuple[int, dict[str, list[int
     state = checkpoint.read_newest(folder.checkpoints)
     if state is None:
         state = checkpoint.capture(0, session.learners, {name: [] for name in session.learners})
-    elif state.base != session.base.fingerprint:
+    elif not session.base.known_as(state.base):
         raise UserError(
-            f"The run {folder.path} was trained on other weights of '{session.base.name}' than there are now; "
-            "give --run another folder to train on these."
+            f"The run {folder.path} was trained on another '{session.base.name}' than there is now: its weights, configuration, "
+            "tokenizer or chat template have changed; give --run another folder to train on this one."
         )
     else:
+        if state.base != session.base.fingerprint:
+            note = "The run %s was bound to the first numbers of its base model; from now on it is bound to the whole of it."
+            log.warning(note, folder.path)
         checkpoint.restore(state, session.learners)
         checkpoint.remove_older(folder.checkpoints)
         session.policies.remote.budget.spent = dict(state.spent)
