@@ -155,6 +155,6 @@ class EvaluationOptions(Options):
 class RecordOptions(Options):
     """What a run leaves on disk."""
 
-    episodes_every: int = Field(1, ge=1, description="write the episodes of every so many iterations")
+    episodes_every: int = Field(1, ge=1, description="write the episodes of every so many iterations, and of the last one")
     checkpoint_every: int = Field(1, ge=1, description="save the training state after every so many iterations")
     audit_turns: int = Field(4, ge=0, description="turns per iteration that are scored again to check who was served")

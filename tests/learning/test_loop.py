@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 import threading
 from statistics import mean
 
@@ -79,6 +81,34 @@ def test_a_run_folder_holds_what_design_says(run):
     assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000002", "000004"]
     assert [p.name for p in (run / "checkpoint").iterdir()] == ["000004"]
     assert config.read(run / "config.yaml").opponents.keep_every == 2
+
+
+def recorded(run):
+    return sorted(int(p.name.split(".")[0]) for p in (run / "episodes").iterdir())
+
+
+def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_have_left(train):
+    run = train("iterations=3", "record.episodes_every=4", "evaluation.episodes=0", "game.rounds=1")
+    assert recorded(run) == [1, 3]
+    assert {e.policies[0].version for e in played(run, 3)} == {2}
+    for iterations, files in ((3, [1, 3]), (4, [1, 4]), (6, [1, 5, 6]), (9, [1, 5, 9])):
+        loop.train(config.read(run / "config.yaml").model_copy(update={"iterations": iterations}), run)
+        assert recorded(run) == files
+
+
+def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path):
+    class Impatient(loop.Silent):
+        def iteration(self, found):
+            if found["iteration"] == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    quick = ("iterations=6", "record.episodes_every=5", "record.checkpoint_every=4", "evaluation.episodes=0", "game.rounds=1")
+    options = config.load("ipd", [f"model={tiny_model}", *QUICK.split(), *quick])
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(options, tmp_path / "run", progress=Impatient())
+    assert recorded(tmp_path / "run") == [1, 3]  # Ctrl-C during the third
+    loop.train(options, tmp_path / "run")
+    assert recorded(tmp_path / "run") == [1, 6]
 
 
 def test_every_iteration_is_one_line_of_numbers(run):

@@ -26,7 +26,7 @@ from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.opponents import Seating, seatings, thinned
-from detente.learning.run_folder import RunFolder, opened
+from detente.learning.run_folder import RunFolder, due, opened
 from detente.learning.session import Session, open_session, with_versions
 from detente.policies import check
 from detente.records import Episode, PolicyRef
@@ -67,9 +67,11 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
                     metrics, episodes = advance(session, folder, kept, iteration, watch)
                 except NotFiniteError as error:
                     raise stopped(error, run, iteration + 1, checkpoint.newest(folder.checkpoints)) from error
-                folder.write(iteration + 1, metrics, episodes if iteration % config.record.episodes_every == 0 else ())
-                last, stop = iteration + 1 == config.iterations, wished()
-                if last or stop or (iteration + 1) % config.record.checkpoint_every == 0:
+                stop = wished()
+                ends = stop or iteration + 1 == config.iterations
+                folder.write(iteration + 1, metrics, episodes if ends or due(iteration + 1, config.record.episodes_every) else ())
+                folder.drop_end(iteration, config.record.episodes_every)
+                if ends or (iteration + 1) % config.record.checkpoint_every == 0:
                     save(session, folder, kept, iteration + 1)
                 watch.iteration(metrics)
                 if stop:

@@ -61,6 +61,14 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
+    def drop_end(self, iteration: int, every: int) -> None:
+        """Remove the episodes of an iteration that were written only because the run ended there, now that it goes on.
+
+        So a run that was stopped or made longer leaves the same files as one that was not.
+        """
+        if not due(iteration, every):
+            self.episodes(iteration).unlink(missing_ok=True)
+
 
 @contextmanager
 def opened(path: Path, config: Config) -> Iterator[RunFolder]:
@@ -84,6 +92,11 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
                 with suppress(OSError):  # somebody else may have put something there
                     for folder in missing:
                         folder.rmdir()
+
+
+def due(iteration: int, every: int) -> bool:
+    """Whether the episodes of an iteration (from 1 on) are written wherever the run ends."""
+    return (iteration - 1) % every == 0
 
 
 def _iteration(line: str) -> int:
