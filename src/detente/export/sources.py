@@ -8,6 +8,7 @@ A run that is being written, or was killed, may end in half a line: it is left o
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ def _folder(path: Path) -> Source:
     episodes = tuple(jsonl.files(path / "episodes"))
     if not episodes and not any((path / name).is_file() for name in BEGUN):
         raise UserError(f"The folder {path} holds nothing to export: neither episodes/*.jsonl.gz nor metrics.jsonl.")
+    for file in episodes:
+        if not os.path.isfile(file):
+            raise UserError(f"{file} is no file, or leads to none; remove it to export the rest.")
     metrics = path / "metrics.jsonl"
     return Source(str(path), path, episodes, metrics if metrics.is_file() else None)
 

@@ -25,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from detente.errors import UserError
 from detente.web import playing, reading
 from detente.web.pages import page, templates
-from detente.web.safety import HEADERS, LOCAL, MissingError, SameOrigin, StrictHeaders
+from detente.web.safety import HEADERS, LOCAL, MissingError, SameOrigin, StrictHeaders, shown
 from detente.web.tables import PATIENCE_S, Tables
 
 LARGEST = 1 << 16  # bytes of a request
@@ -70,7 +70,7 @@ def shared(request: Request) -> Response:
 def _told(request: Request, sentence: str, status: int) -> Response:
     """An error as one sentence: on a page, or for the script of a page."""
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({"error": sentence}, status)
+        return JSONResponse({"error": shown(sentence)}, status)
     return page(request, "message.html", status, sentence=sentence, missing=status == 404)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
 from detente.reports.page import environment
+from detente.web.safety import shown
 
 
 def templates() -> Environment:
@@ -30,4 +31,4 @@ def fragment(request: Request, template: str, facts: Mapping[str, str] | None = 
 def _html(request: Request, template: str, context: dict[str, Any]) -> str:
     state = request.app.state
     found: str = state.environment.get_template(template).render(root=state.root.name, address=request.url.path, **context)
-    return found
+    return shown(found)

@@ -18,7 +18,7 @@ from typing import Any
 from detente import jsonl, stored
 from detente.errors import UserError
 from detente.files import in_use, reason
-from detente.web.safety import whole
+from detente.web.safety import shown, whole
 
 PLAYED = "played"  # where the games lie that a person played here
 
@@ -61,8 +61,12 @@ def overview(root: Path) -> Overview:
     """Look through the folder; links to folders are not followed."""
     found = list(folders(root))
     return Overview(
-        runs=tuple(run(root, folder) for folder in found if not is_arena(folder)),
-        arenas=tuple(Arena(relative(root, folder), os.path.isfile(folder / "arena.json")) for folder in found if is_arena(folder)),
+        runs=tuple(run(root, folder) for folder in found if not is_arena(folder) or not _speakable(folder)),
+        arenas=tuple(
+            Arena(relative(root, folder), os.path.isfile(folder / "arena.json"))
+            for folder in found
+            if is_arena(folder) and _speakable(folder)
+        ),
         played=len(games(root)),
     )
 
@@ -95,6 +99,10 @@ def relative(root: Path, path: Path) -> str:
 def run(root: Path, folder: Path) -> Run:
     """One run as far as it got."""
     name = relative(root, folder)
+    if not _speakable(folder):
+        return Run(
+            shown(name), problem=f"The name of the folder {shown(name)} is no text in UTF-8; rename it to see what it holds."
+        )
     try:
         options = _options(folder / "config.yaml", (folder / "config.yaml").stat().st_mtime_ns)
         last = stored.last_metrics(folder / "metrics.jsonl")
@@ -115,6 +123,11 @@ def run(root: Path, folder: Path) -> Run:
         return Run(name, problem=str(error).replace(f"{root}/", ""))
     except OSError as error:
         return Run(name, problem=f"{name} cannot be read as a run: {reason(error)}.")
+
+
+def _speakable(path: Path) -> bool:
+    """Whether an address can name the path."""
+    return shown(str(path)) == str(path)
 
 
 def state(folder: Path) -> str:

@@ -56,6 +56,11 @@ def whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
+def shown(text: str) -> str:
+    """A text as a page can carry it: names of files may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def leads_out(root: Path, folder: Path) -> bool:
     """Whether a link somewhere below the folder leads out of ``root``."""
     return any(each.is_symlink() and not each.resolve().is_relative_to(root) for each in (folder, *folder.rglob("*")))

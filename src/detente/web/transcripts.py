@@ -9,6 +9,7 @@ Must not import torch.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from detente import jsonl
 from detente.records import Episode
 from detente.web import runs
 from detente.web.episodes import MOST, Fact, exploited, facts, said, text
-from detente.web.safety import MissingError, inside, whole
+from detente.web.safety import MissingError, inside, shown, whole
 
 PAGE = 20  # episodes on a page
 PATIENCE_S = 2.0  # for one request
@@ -149,8 +150,9 @@ def found_rounds(one: Episode, wanted: Filters) -> list[bool]:
 
 
 def _below(root: Path, files: Sequence[Path]) -> tuple[Path, ...]:
-    """Those of the files that are there and do not lead out of the root."""
-    return tuple(file for file in files if file.is_file() and file.resolve().is_relative_to(root))
+    """Those of the files that are there, have names that addresses can hold, and do not lead out of the root."""
+    there = (file for file in files if os.path.isfile(file) and shown(str(file)) == str(file))
+    return tuple(file for file in there if file.resolve().is_relative_to(root))
 
 
 def _order(count: int, start: Place | None, back: bool) -> range:
