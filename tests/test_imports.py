@@ -14,7 +14,7 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 
-BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding"}
+BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding", "signals"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
 TRAIN = BASE | {"files", "finite", "config", "options", "models", "engines", "learning"}
 
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"jsonl"},
     "seeding": set(),
     "fingerprints": set(),
+    "signals": set(),
     "together": set(),
     "files": {"errors"},
     "finite": set(),
@@ -70,6 +71,7 @@ OUTSIDE: dict[str, set[str]] = {
     "records": {"orjson", "pydantic"},
     "seeding": set(),
     "fingerprints": set(),
+    "signals": set(),
     "together": set(),
     "files": {"orjson"},
     "finite": {"torch"},

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import threading
 from statistics import mean
 
 import pytest
@@ -14,8 +13,8 @@ from safetensors.torch import load_file
 
 from detente import config
 from detente.learning import loop
-from detente.learning.loop import interruptible
 from detente.records import PolicyRef, read_episodes
+from detente.signals import at_once, handled
 
 QUICK = (
     "device=cpu game.rounds=3 iterations=1 episodes=8 group_size=8 lora.rank=2 opponents.kept=0 "
@@ -96,15 +95,16 @@ def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_ha
         assert recorded(run) == files
 
 
-def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path, number):
     class Impatient(loop.Silent):
         def iteration(self, found):
             if found["iteration"] == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
 
     quick = ("iterations=6", "record.episodes_every=5", "record.checkpoint_every=4", "evaluation.episodes=0", "game.rounds=1")
     options = config.load("ipd", [f"model={tiny_model}", *QUICK.split(), *quick])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), handled(at_once, signal.SIGTERM):
         loop.train(options, tmp_path / "run", progress=Impatient())
     assert recorded(tmp_path / "run") == [1, 3]  # Ctrl-C during the third
     loop.train(options, tmp_path / "run")
@@ -460,19 +460,6 @@ def test_it_learns_what_pays(train):
     cooperates = [line["cooperate_given/main/start"] for line in metrics(run)]
     assert cooperates[0] > 0.4
     assert cooperates[-1] < 0.2
-
-
-def test_signals_are_left_alone_outside_the_main_thread():
-    found = []
-
-    def inside():
-        with interruptible(lambda: None) as wished:
-            found.append(wished())
-
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    assert found == [False]
 
 
 def test_a_run_is_not_resumed_on_other_weights(tiny_model, tmp_path, monkeypatch):

@@ -26,12 +26,22 @@ def person(*lines: str) -> tuple[Human, io.StringIO]:
 
 
 def test_asks_again_until_the_answer_is_one():
-    human, screen = person("A", "", "  <B> ")
+    human, screen = person("C", "", "  <B> ")
     completion = asyncio.run(human.act(Observation("Points [bold]<A>[/bold]?", None, "<A>|<B>", ("<A>", "<B>"))))
     assert (completion.text, completion.attempts, completion.policy.kind) == ("<B>", 3, "human")
     assert "Points [bold]<A>[/bold]?" in screen.getvalue()
     assert screen.getvalue().count("type one of: <A>, <B>") == 2
-    assert "'A' is not an answer" in screen.getvalue()
+    assert "'C' is not an answer" in screen.getvalue()
+
+
+@pytest.mark.parametrize("line", ["<B>", "B", "b", "<b>", "<B", "(b)", " B. "])
+def test_a_label_needs_no_brackets_and_no_capitals(line):
+    assert answered(line.strip(), Observation("", None, "<A>|<B>", ("<A>", "<B>"))) == "<B>"
+
+
+@pytest.mark.parametrize(("line", "answer"), [("c", "<c>"), ("C", "<C>"), ("d", "<D>"), ("", None), ("<>", None), ("cd", None)])
+def test_no_label_is_guessed(line, answer):
+    assert answered(line, Observation("", None, "<C>|<c>|<D>", ("<C>", "<c>", "<D>"))) == answer
 
 
 def test_explains_the_pattern_where_there_are_no_choices():

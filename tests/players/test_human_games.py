@@ -1,11 +1,15 @@
 """A person plays each of the splitting games through the command line."""
 
 import io
+import os
+import signal
+import time
 
 import pytest
 
 from detente import cli
 from detente.records import read_episodes
+from tests.keyboard import Terminal
 
 
 @pytest.fixture
@@ -55,3 +59,22 @@ def test_a_game_that_was_given_up_is_one_sentence(play, capsys):
 def test_a_strategy_of_another_family_is_named(play, capsys):
     assert play("trust_and_split", "human,tit_for_tat") == (2, [])
     assert "'tit_for_tat' cannot play trust_and_split; those that can: greedy, fair_half, welfare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sent", "status"), [("ctrl-c", 130), ("sigterm", 143)])
+def test_whoever_stops_at_the_prompt_is_free_at_once(tmp_path, sent, status):
+    """The first episode is finished and kept, the second one is given up."""
+    line = "play ipd game.rounds=1 --seats human,tit_for_tat --episodes 2 --save kept.jsonl"
+    terminal = Terminal(*line.split(), folder=tmp_path)
+    terminal.wait_for(b"Your decision:")
+    terminal.type("a\n")
+    terminal.wait_for(b"Your decision:", times=2)
+    if sent == "ctrl-c":
+        terminal.type("\x03")
+    else:
+        time.sleep(0.2)  # so that it waits for the line
+        os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.status(seconds=10) == status
+    assert b"Stopped" in terminal.said
+    assert b"Traceback" not in terminal.said
+    assert [len(episode.rounds) for episode in read_episodes(tmp_path / "kept.jsonl")] == [1]

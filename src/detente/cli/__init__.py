@@ -8,6 +8,7 @@ Commands import what they need when they run, so that ``detente list`` and ``--h
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import typer
 
 from detente.cli import evaluating, exporting, listing, playing, serving, training
 from detente.cli.terminal import complain, explain, hush
+from detente.signals import at_once, handled
 
 __all__ = ["app", "explain", "main"]
 
@@ -50,14 +52,18 @@ app.command(name="list")(listing.list_names)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 2 for what the user can put right, 130 for Ctrl-C, 1 for a fault of ours."""
+    """Run one command and return the exit status: 0; 2 for what the user can put right; 130 for Ctrl-C and 143 for SIGTERM; 1 for a
+    fault of ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     if not debug:
         hush()
     command = typer.main.get_command(app)
     try:
-        with command.make_context("detente", [word for word in words if word != "--debug"]) as context:
+        with (
+            handled(at_once, signal.SIGTERM),
+            command.make_context("detente", [word for word in words if word != "--debug"]) as context,
+        ):
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as done:

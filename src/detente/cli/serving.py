@@ -29,6 +29,7 @@ def serve(
     import uvicorn
 
     from detente import web
+    from detente.together import run
 
     if runs != RUNS and not runs.is_dir():
         raise UserError(f"There is no folder {runs}; name the folder that your runs lie in.")
@@ -39,8 +40,8 @@ def serve(
             threading.Timer(0.5, webbrowser.open, [address]).start()
         # What fails is told on its page; a traceback in the terminal would help nobody who reads the page.
         options = uvicorn.Config(web.build(runs, host), log_level="critical", timeout_graceful_shutdown=1, server_header=False)
-        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it again
-            uvicorn.Server(options).run([listening])
+        with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it again, SIGTERM too
+            run(uvicorn.Server(options).serve([listening]))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detente.errors import UserError
+from detente.signals import Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +31,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     """One sentence for an error, and the exit status."""
     while isinstance(error, BaseExceptionGroup):  # episodes run in a task group, which wraps what one of them raises
         error = error.exceptions[0]
+    if isinstance(error, Terminated):
+        return "Stopped, as asked from outside; run the same command again to go on.", 143
     if isinstance(error, (KeyboardInterrupt, EOFError, typer.Abort)):
         return "Stopped; run the same command again to go on.", 130
     if isinstance(error, UserError):
@@ -49,6 +53,7 @@ def explain(error: BaseException) -> tuple[str, int]:
 def hush() -> None:
     """Libraries' warnings are not for people; nor are their progress bars, where standard error is no terminal."""
     warnings.simplefilter("ignore")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of every task that Ctrl-C ended
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

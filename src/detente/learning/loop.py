@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +30,7 @@ from detente.policies import check
 from detente.records import Episode, PolicyRef
 from detente.rollout import Match, play_matches
 from detente.seeding import derive
+from detente.signals import when_saved
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,8 @@ class Progress(Protocol):
 def train(config: Config, run: Path, *, progress: Progress | None = None) -> Path:
     """Train until ``config.iterations`` and write summary.json; goes on where an existing run folder stopped.
 
-    Ctrl-C stops after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that do not fit.
+    Ctrl-C and SIGTERM stop after the current iteration is saved (KeyboardInterrupt). UserError for options, models or folders that
+    do not fit.
     """
     check(config)
     watch = progress or Silent()
@@ -58,7 +58,7 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
     config = with_versions(config, read(options) if options.exists() else None)
     with opened(run, config) as folder:
         session = open_session(config)
-        with interruptible(watch.stopping) as wished:
+        with when_saved(watch.stopping) as wished:
             done, kept = resume(session, folder)
             session.publish()
             watch.start(config, run, done)
@@ -75,7 +75,7 @@ def train(config: Config, run: Path, *, progress: Progress | None = None) -> Pat
                     save(session, folder, kept, iteration + 1)
                 watch.iteration(metrics)
                 if stop:
-                    raise KeyboardInterrupt
+                    raise stop
         watch.finish(summarise(session, folder, watch))
     return run
 
@@ -247,30 +247,6 @@ def summarise(session: Session, folder: RunFolder, watch: Progress) -> dict[str,
     }
     replace_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     return summary
-
-
-@contextmanager
-def interruptible(heard: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a wish that the loop grants after saving; the second one interrupts at once.
-
-    Yields whether there is such a wish. ``heard`` is called when it comes.
-    """
-    wishes: list[int] = []
-
-    def wish(number: int, frame: object) -> None:
-        wishes.append(number)
-        signal.signal(signal.SIGINT, before)
-        heard()
-
-    try:
-        before = signal.signal(signal.SIGINT, wish)
-    except ValueError:  # not the main thread: leave signals alone
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(wishes)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class Silent:

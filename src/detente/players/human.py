@@ -1,9 +1,10 @@
-"""A person at the terminal: reads what the game says and types the answer, with or without its tags."""
+"""A person at the terminal: reads what the game says and types the answer, with or without its tags and brackets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from detente.errors import UserError
 from detente.games.base import Observation
 from detente.players.base import encodable
 from detente.records import Completion, PolicyRef
+from detente.signals import at_once, handled
 
 
 @dataclass
@@ -31,7 +33,8 @@ class Human:
     async def act(self, observation: Observation) -> Completion:
         """Ask until the answer is one that the game takes; ``attempts`` counts the tries.
 
-        Raises UserError where the input ends. Waiting for a line holds up the event loop: a person is asked one thing at a time.
+        Raises UserError where the input ends. Waiting for a line holds up the event loop: a person is asked one thing at a time,
+        and Ctrl-C must not wait for the loop to hear of it.
         """
         self.console.print(Panel(Text(observation.text), title="The game says", title_align="left"))
         if observation.help:
@@ -44,7 +47,8 @@ class Human:
 
     def _line(self, asked: str) -> str:
         try:
-            return encodable(self.read(f"Your {asked}: ").strip())
+            with handled(at_once, signal.SIGINT):
+                return encodable(self.read(f"Your {asked}: ").strip())
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
 
@@ -53,13 +57,28 @@ class Human:
 
 
 def answered(line: str, observation: Observation) -> str | None:
-    """The answer that a line means: as it stands, or filled into the observation's form; None where that is no answer.
+    """The answer that a line means: as it stands, filled into the observation's form, or the one choice that has its words; None
+    where that is no answer.
 
     A form with several gaps takes the numbers of the line, ``10 0 5`` or ``10 hats, 0 books, 5 balls``, in its own order.
     """
     form = observation.form
     filled = form.format(line) if form.count("{}") == 1 else _with_numbers(form, line)
-    return next((text for text in (line, filled) if re.fullmatch(observation.pattern, text)), None)
+    typed = (line, filled, *_named(line, observation.choices))
+    return next((text for text in typed if re.fullmatch(observation.pattern, text)), None)
+
+
+def _named(line: str, choices: Sequence[str]) -> Sequence[str]:
+    """The choice that the line names without its brackets; in any case, where no two differ by case alone."""
+    for same in (str, str.casefold):
+        found = [choice for choice in choices if same(_bare(choice)) == same(_bare(line))]
+        if len(found) == 1:
+            return found
+    return ()
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"^\W+|\W+$", "", text)
 
 
 def _with_numbers(form: str, line: str) -> str:

@@ -169,7 +169,7 @@ def _answers(episode: Episode, held: Split | None, row: Sequence[Turn], player: 
 
 def _answer(episode: Episode, held: Split | None, turn: Turn) -> Text:
     news = told(episode, turn) if held is None else ""  # else the page of the round shows it
-    text = Text(f"{news}\n", style="dim") if news else Text()
+    text = Text().append(f"{news}\n" if news else "", style="dim")
     text.append(answer_text(turn), style="bold")
     if not turn.valid:
         text.append(f" invalid, {action_text(turn)} played instead", style="red")
