@@ -62,7 +62,6 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     ``dtype`` is "float32", "bfloat16", or "auto" for bfloat16 where the device multiplies it by itself and float32 elsewhere.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     where = _device(device)
     source = _source(name)
@@ -72,8 +71,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
         from detente.engines.lora import has_bfloat16
 
         dtype = "bfloat16" if has_bfloat16(where) else "float32"
-    options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
-    model = _load(name, source, AutoModelForCausalLM.from_pretrained, **options)
+    model = _model(name, source, getattr(torch, dtype))
     _check_finite(name, model)
     rows = min(len(embeddings.weight) for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()))
     tokenizer = within(tokenizer, rows, (*chat.opening("?"), *chat.reply("?", ())))
@@ -168,19 +166,44 @@ def _check_folder(name: str) -> None:
 
 
 def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:
-    from safetensors import SafetensorError
-
     try:
         return from_pretrained(source.path, local_files_only=source.local_files_only, trust_remote_code=False, **options)
-    except (OSError, ValueError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what stands in a folder may be anything, and so is what libraries say of it
         if name not in MODELS and get_close_matches(name, MODELS):
             raise unknown("model", name, MODELS) from error
         if "custom code" in str(error):
             raise UserError(
                 f"The model '{name}' needs code of its own, which is never run here; use one whose architecture Transformers knows."
             ) from error
-        reason = str(error).split("\n")[0].rstrip(".")
+        reason = str(error).split("\n")[0].rstrip(".:") or type(error).__name__
         raise UserError(f"The model '{name}' cannot be loaded from a folder, the hub or its cache: {reason}.") from error
+
+
+def _model(name: str, source: _Source, dtype: Any) -> Any:
+    """The model with all of its weights; UserError for a kind that cannot be used, as far as that shows here."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
+
+    kind = _load(name, source, AutoConfig.from_pretrained).model_type
+    if kind not in CLASSES:
+        raise UserError(
+            f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; "
+            "use a model such as Llama, Qwen, Gemma 3 or Mistral."
+        )
+    options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
+    try:
+        model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
+    except UserError as error:
+        if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that
+            from detente.engines.attention import unusable
+
+            raise unusable(str(CLASSES[kind])) from error
+        raise
+    for key in sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
+        raise UserError(f"The model '{name}' cannot be used: its weights '{key}' are missing or of another shape than it says.")
+    return model
 
 
 def _check_finite(name: str, model: PreTrainedModel) -> None:

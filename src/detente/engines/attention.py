@@ -10,7 +10,7 @@ engine's a pool of cached ones (engines/layout.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -45,10 +45,7 @@ def use(model: PreTrainedModel) -> None:
     before, training = model.config._attn_implementation, model.training
     model.set_attn_implementation(NAME)
     model.eval()
-    reason = UserError(
-        f"A {type(model).__name__} cannot be used: its attention is no plain softmax, or its layers carry a state from token "
-        "to token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
-    )
+    reason = unusable(type(model).__name__)
     try:
         follows = model.config.get_text_config()._attn_implementation == NAME and _follows(model)
     except UserError as error:
@@ -61,6 +58,14 @@ def use(model: PreTrainedModel) -> None:
         raise reason
 
 
+def unusable(kind: str) -> UserError:
+    """What is said of models of a class that does more."""
+    return UserError(
+        f"A {kind} cannot be used: its attention is no plain softmax or in code of its own, or its layers carry a state from token "
+        "to token; use a model such as Llama, Qwen, Gemma 3 or Mistral."
+    )
+
+
 def arguments(plan: Plan, positions: Tensor) -> dict[str, Any]:
     """What a model's forward takes besides the token ids (1, M); ``positions`` (M,) are those inside each chat."""
     unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=positions.device)  # a mask of four dimensions is passed on as it is
@@ -69,12 +74,14 @@ def arguments(plan: Plan, positions: Tensor) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Apart:
-    """Chats one after the other in a row, of these lengths, each on its own."""
+    """Chats one after the other in a row, of these lengths, each on its own; ``layers`` are those that asked."""
 
     lengths: Sequence[int]
+    layers: set[int] = field(default_factory=set, init=False, compare=False)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """One causal attention after the other."""
+        self.layers.add(layer)
         chats = zip(*(states.split(tuple(self.lengths), dim=2) for states in (query, key, value)), strict=True)
         found = [F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True) for q, k, v in chats]
         return torch.cat(found, dim=2).transpose(1, 2)
@@ -82,11 +89,12 @@ class Apart:
 
 @torch.no_grad()
 def _follows(model: Any) -> bool:
-    """Whether the model computes for two chats in one row what it computes for each; UserError if that is not finite."""
+    """Whether every layer asks the plan, and two chats in one row get what each gets alone; UserError if that is not finite."""
     decoder, embeddings = model.get_decoder(), model.get_input_embeddings().weight
     first, second = torch.arange(12, device=embeddings.device).remainder(len(embeddings)).split([7, 5])
     positions = torch.cat([torch.arange(7), torch.arange(5)]).to(embeddings.device)
-    packed = decoder(input_ids=torch.cat([first, second])[None], **arguments(Apart((7, 5)), positions)).last_hidden_state[0]
+    plan, config = Apart((7, 5)), model.config.get_text_config()
+    packed = decoder(input_ids=torch.cat([first, second])[None], **arguments(plan, positions)).last_hidden_state[0]
     alone = torch.cat([decoder(input_ids=chat[None], use_cache=False).last_hidden_state[0] for chat in (first, second)])
     if not all_finite([alone]) or not alone.any():  # zeros where a norm has overflowed
         raise UserError(
@@ -94,7 +102,8 @@ def _follows(model: Any) -> bool:
             "configuration are damaged, or it needs another dtype."
         )
     allowed = 1e-4 if embeddings.dtype == torch.float32 else 0.03  # rounding; what runs from chat to chat is far more
-    return bool((packed - alone).float().norm() < allowed * alone.float().norm())
+    every_layer = plan.layers == set(range(getattr(config, "decoder_layers", config.num_hidden_layers)))
+    return every_layer and bool((packed - alone).float().norm() < allowed * alone.float().norm())
 
 
 def _attention(
