@@ -142,6 +142,7 @@ def test_thinking_is_off_and_stays_in_the_chat_where_the_template_would_drop_it(
 def test_a_template_that_always_opens_a_thought_leaves_it_open_only_where_thinking_is_on(thinking):
     tokenizer = tokenizer_of(THINKER)
     chat = ChatFormat(tokenizer, thinking=thinking)
+    assert chat.thinks == thinking
     end = "<|im_start|>assistant\n<think>\n" + ("" if thinking else "\n</think>\n\n")
     assert tokenizer.decode(chat.opening("Rules")).endswith(f"<|im_start|>user\nRules<|im_end|>\n{end}")
     answer = (*tokenizer.encode("<A>"), tokenizer.eos_token_id)

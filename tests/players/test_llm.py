@@ -149,3 +149,11 @@ def test_two_models_play_a_match():
     assert episode.policies == (POLICY, POLICY)
     assert all(turn.valid for turn in episode.turns())
     assert len({turn.action for turn in episode.turns()}) == 2
+
+
+def test_where_an_answer_begins_inside_a_thought_nobody_knows_how_likely_the_choices_are():
+    chat = FakeChat()
+    chat.thinks = True
+    engine = scripted("hm</think><A>")
+    (completion,) = act(LLMPlayer(engine, chat, POLICY, "chat 1", 5, answer="free"), AB)
+    assert (completion.text, completion.probabilities, engine.requests[0].choices) == ("<A>", (), ())

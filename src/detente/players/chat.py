@@ -35,6 +35,11 @@ class Chat(Protocol):
         """The tokens that end an answer."""
         ...
 
+    @property
+    def thinks(self) -> bool:
+        """Whether an answer begins inside a thought, so that its first words are not yet what is said."""
+        ...
+
     def opening(self, text: str) -> tuple[int, ...]:
         """The first user turn, up to where the first answer starts."""
         ...
@@ -68,6 +73,7 @@ class ChatFormat:
         self._end = self._encode(end.group()) if end else ()
         self.end_tokens = tuple(dict.fromkeys((*self._end, *self._encode(tokenizer.eos_token or ""))))
         self.exact_prefix = self._check()
+        self.thinks = closed(self._render(FIRST)) != self._render(FIRST)
         self.opening = lru_cache(4096)(self._opening)
         self._reply = lru_cache(4096)(self._following)
 
@@ -135,6 +141,7 @@ class FakeChat:
     """A chat for FakeEngine: a token is one character's code point, 2 starts an answer and 3 ends it."""
 
     end_tokens: tuple[int, ...] = (3,)
+    thinks = False
     exact_prefix = True
 
     def opening(self, text: str) -> tuple[int, ...]:

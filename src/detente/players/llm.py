@@ -42,11 +42,12 @@ class LLMPlayer:
         prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
         tokens = self._tokens + prompt
         pattern = observation.pattern if self.answer == "constrained" else None
+        choices = () if self.chat.thinks else observation.choices  # nobody knows what a thought will lead to
         attempts, tries = 0, self.retries if self.answer == "retry" else 1
         while True:
             seed = derive(self.seed, self._turn, attempts)
             generation = await self.engine.generate(
-                Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, observation.choices)
+                Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, choices)
             )
             attempts += 1
             text = generation.text if pattern is not None else spoken(generation.text)
