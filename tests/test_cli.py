@@ -1,6 +1,7 @@
 """The commands: what they pass on, and that every error is one sentence."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -216,3 +217,29 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_a_preset_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "ipd", "--dry-run"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["description"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["list", "games"],
+        ["play", "ipd", "game.rounds=2", "--seats", "tit_for_tat,random"],
+        ["play", "trust_and_split", "game.rounds=1", "--seats", "welfare,greedy"],
+        ["train", "ipd", "--dry-run"],
+        ["play", "ipd", "--seats", "Ж,é"],
+        ["--help"],
+    ],
+    ids=lambda line: " ".join(line)[:24].encode("ascii", "replace").decode(),
+)
+def test_a_character_that_cannot_be_shown_ends_no_command(encoding, line, monkeypatch):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    status = cli.main(line)
+    out.flush()
+    err.flush()
+    said = (out.buffer.getvalue() + err.buffer.getvalue()).decode(encoding)
+    assert status == (2 if line[-1] == "Ж,é" else 0), said
+    assert said.strip()
+    assert "fault of ours" not in said
