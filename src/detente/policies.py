@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -196,6 +196,14 @@ class Policies:
         host = self.home(policy)
         sampling = Sampling(self.answer.temperature, self.answer.max_tokens)
         return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.policy, self.answer.retries, sampling)
+
+    def check_room(self, sitting: Iterable[PolicyRef]) -> None:
+        """UserError where the game is surely too long for a model of theirs."""
+        from detente.room import check_room
+
+        hosts = {id(host): host for host in map(self.home, (policy for policy in sitting if policy.kind in ("base", "adapter")))}
+        for host in hosts.values():
+            check_room(self.game, host.chat, host.base.name, host.engine.longest, host.engine.limit)
 
     def weights(self, policy: PolicyRef) -> str | None:
         """What identifies the weights of a policy that was asked for by name; None for whoever has none of ours."""

@@ -50,8 +50,8 @@ class States:
 class Passes:
     """Runs the model that ``adapters`` hold on rows of the pool."""
 
-    def __init__(self, adapters: Adapters, pool: Pool, chats: Chats, longest: int) -> None:
-        self.adapters, self.pool, self.chats, self.longest = adapters, pool, chats, longest
+    def __init__(self, adapters: Adapters, pool: Pool, chats: Chats, longest: int, limit: str) -> None:
+        self.adapters, self.pool, self.chats, self.longest, self.limit = adapters, pool, chats, longest, limit
 
     def run(self, asks: Sequence[Ask]) -> States:
         """Compute the new tokens and note them in their chats; UserError if one outgrows the model's context."""
@@ -101,7 +101,7 @@ class Passes:
         longest = max(ask.seen + len(ask.tokens) for ask in asks)
         if longest > self.longest:
             raise UserError(
-                f"A chat has grown to {longest} tokens but the model reads {self.longest}; "
+                f"A chat has grown to {longest} tokens, more than the {self.longest} of the model's {self.limit}; "
                 "play fewer rounds or allow fewer tokens per answer (answer.max_tokens)."
             )
 

@@ -50,14 +50,14 @@ class TransformersEngine:
         self.device = next(model.parameters()).device
         self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
         self.grammar = Grammar(tokenizer, self.vocab_size, end_tokens)
-        longest = _context_length(model.config.get_text_config())
+        longest, limit = reach(model.config.get_text_config())
         self.audit: Callable[[Request, Generation], None] | None = None  # told of every answer before whoever asked for it
         self._end_tokens = frozenset(end_tokens)
         added = tokenizer.added_tokens_decoder.items()
         self._thought_ends = {index for index, token in added if token.special and token.content in THOUGHT_ENDS}
         self._pool = Pool()
         self._chats = Chats(self._pool)
-        self._steps = Steps(Passes(self.adapters, self._pool, self._chats, longest), Sampler(self.vocab_size, self.device))
+        self._steps = Steps(Passes(self.adapters, self._pool, self._chats, longest, limit), Sampler(self.vocab_size, self.device))
         self._choices: WeakValueDictionary[tuple[object, ...], Choices] = WeakValueDictionary()
         self._waiting: list[Waiting] = []
         self._worker: asyncio.Task[None] | None = None
@@ -67,6 +67,11 @@ class TransformersEngine:
     def longest(self) -> int:
         """Tokens that a chat may have."""
         return self._steps.passes.longest
+
+    @property
+    def limit(self) -> str:
+        """What that number is called."""
+        return self._steps.passes.limit
 
     # ---- policies
 
@@ -181,8 +186,10 @@ class TransformersEngine:
         return THOUGHT_ENDS[0].join(texts)
 
 
-def _context_length(config: Any) -> int:
-    """The longest chat: the model's positions, or its attention window where layers look no further back."""
+def reach(config: Any) -> tuple[int, str]:
+    """The longest chat and what bounds it: the model's positions, or its attention window where layers look no further back."""
     positions, window = getattr(config, "max_position_embeddings", 1 << 30), getattr(config, "sliding_window", None)
     slides = "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",))
-    return int(min(positions, window) if window and slides else positions)
+    if window and slides and window < positions:
+        return int(window), "sliding window of attention"
+    return int(positions), "context"

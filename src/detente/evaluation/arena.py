@@ -51,6 +51,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     policies = Policies.of(config)
     game = policies.game
     agents = participants(policies, names)
+    policies.check_room(agent.policy for agent in agents)
     asked = request(config, game, agents, episodes)
     _check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -128,6 +128,7 @@ def open_session(config: Config) -> Session:
     if config.lora.targets == "all-linear" and (frozen_parts := unreached(model, first)):
         log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(frozen_parts))
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
+    policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
     return Session(config, game, base, model, engine, learners, policies, frozen)
 
 

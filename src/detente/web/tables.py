@@ -99,6 +99,7 @@ class Tables:
         try:
             policies = self._policies.setdefault(table.title, fresh)
             policy = policies.resolve(name)
+            policies.check_room([policy])
             seed = secrets.randbits(31)
             others = {
                 seat: policies.player(policy, chat=f"{table.id}/{seat}", seed=derive(seed, "seat", seat))

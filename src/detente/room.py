@@ -1,0 +1,50 @@
+"""Does a chat fit into what a model reads? Asked before anybody plays.
+
+    game ── an episode in which nobody says anything ──> what each player is told ── the chat's tokens ──> at least so many
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+from detente.errors import UserError
+from detente.games.base import Game, Observation
+from detente.players.chat import Chat
+from detente.records import Completion, PolicyRef
+from detente.rollout import Match, play_matches
+
+SEEDS = 4  # episodes looked at, for some games draw their length
+
+
+class Silent:
+    """Answers nothing, so that the game's default action is played."""
+
+    policy = PolicyRef("script", "silent")
+
+    async def act(self, observation: Observation) -> Completion:
+        """No text."""
+        return Completion("", self.policy)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def least_tokens(game: Game, chat: Chat) -> int:
+    """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
+    matches = [Match(game, seed, [Silent()] * game.num_players) for seed in range(SEEDS)]
+    lengths = []
+    for episode in play_matches(matches):
+        for seat in range(game.num_players):
+            first, *others = [turn.prompt for turn in episode.turns(seat)] or [""]
+            lengths.append(len(chat.opening(first)) + sum(1 + len(chat.reply(text, ())) for text in others))
+    return min(lengths)
+
+
+def check_room(game: Game, chat: Chat, model: str, longest: int, what: str) -> None:
+    """UserError where no chat of the game fits into the ``longest`` tokens that a model reads; ``what`` is that limit's name."""
+    least = least_tokens(game, chat)
+    if least > longest:
+        raise UserError(
+            f"An episode of {game.name} takes at least {least} tokens, more than the {longest} of the {what} of '{model}'; "
+            "play fewer rounds, or use a model that reads more."
+        )
