@@ -29,6 +29,7 @@ FAULTS = [
     (["seats=[main,'model:empty']"], "holds no model"),
     (["seats=[main,served]", "learners.served.update_every=1"], "A learner cannot be named 'served'"),
     (["seats=[main,scored4]", "learners.scored4.update_every=1"], "A learner cannot be named 'scored4'"),
+    (["iterations=3", "learners.main.update_every=4"], "The learner 'main' would never be updated"),
     (["evaluation.against=[allways_defect]"], "did you mean 'always_defect'?"),
     (["evaluation.against=[human]"], "'human' is no scripted strategy"),
     (["evaluation.against=[greedy]"], "The strategy 'greedy' cannot play ipd"),

@@ -45,7 +45,9 @@ ALLOWED: dict[str, set[str]] = {
     "rollout": BASE | {"games", "players", "together"},
     "room": BASE | {"games", "players", "rollout"},
     "models": {"errors", "finite", "fingerprints", "players.chat", "pocket", "engines.attention", "engines.lora", "vocabulary"},
-    "policies": PLAY | {"room", "config", "options", "models", "engines", "learning.adapters", "learning.audit"},
+    "policies": PLAY
+    | {"room", "config", "options", "models", "engines"}
+    | {f"learning.{name}" for name in ("adapters", "audit", "opponents")},
     "learning": TRAIN,
     "learning.credit": set(),
     "learning.loss": set(),

@@ -123,7 +123,7 @@ class LearnerConfig(Options):
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions
-    update_every: int = Field(1, ge=1, description="iterations between updates")
+    update_every: int = Field(1, ge=1, description="an update after every so many iterations, on the last one's episodes alone")
 
 
 def preset_names() -> list[str]:

@@ -58,6 +58,8 @@ def pinned(name: str) -> str:
 
 def check(config: Config) -> Game:
     """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong."""
+    from detente.learning.opponents import check_updates
+
     game = make(**config.game)
     check_seats(game, config.seats)
     if not config.learner_names:
@@ -72,6 +74,7 @@ def check(config: Config) -> Game:
         if name not in config.learner_names:
             located(name, game)
     models.check_name(config.model)
+    check_updates(config)
     return game
 
 

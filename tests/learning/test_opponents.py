@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from detente.config import build
-from detente.learning.opponents import seatings, thinned
+from detente.errors import UserError
+from detente.learning.opponents import check_updates, seatings, thinned
 from detente.records import PolicyRef
 
 NOW = PolicyRef("adapter", "main", 50)
@@ -181,3 +182,42 @@ def test_versions_that_join_at_odd_times_are_spread_too():
     pool = grown(joined, 10)[-1]
     steps = max(after - before for before, after in pairwise([0, *joined]))
     assert max(after - before for before, after in pairwise([0, *pool])) <= max(steps, 2 * joined[-1] / 10)
+
+
+# ---- learners that would never be updated
+
+TWO = {"seats": ("left", "right"), "learners": {"left": {"update_every": 2}, "right": {"update_every": 2}}}
+
+
+@pytest.mark.parametrize(("every", "iterations", "fits"), [(1, 1, True), (3, 3, True), (4, 3, False), (10**9, 100, False)])
+def test_a_learner_needs_an_iteration_to_be_updated_in(every, iterations, fits):
+    options = config(learners={"main": {"update_every": every}}).model_copy(update={"iterations": iterations})
+    refused(options, None if fits else "main")
+
+
+@pytest.mark.parametrize(
+    ("changes", "never"),
+    [
+        ({}, None),
+        ({"train_focal_only": True}, None),  # 4 groups: both seats have their turn in each iteration
+        ({"train_focal_only": True, "group_size": 32}, "left"),  # one group: left trains in odd iterations, and even ones update
+        ({"scripted": 1.0, "scripts": ["random"], "group_size": 32}, "left"),
+        ({"scripted": 0.5, "scripts": ["random"], "group_size": 32}, None),
+        ({"kept": 1.0, "keep_every": 3, "group_size": 32}, None),  # before the third iteration there is no kept version
+        ({"kept": 1.0, "keep_every": 1, "group_size": 32}, "left"),
+    ],
+)
+def test_episodes_must_train_it_in_such_an_iteration(changes, never):
+    refused(config(**TWO, **changes), never)
+
+
+def test_a_script_opposite_is_no_hindrance():
+    refused(config(seats=("main", "random")), None)
+
+
+def refused(options, name):
+    if name is None:
+        check_updates(options)
+    else:
+        with pytest.raises(UserError, match=f"The learner '{name}' would never be updated"):
+            check_updates(options)

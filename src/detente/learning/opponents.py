@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from detente.config import Config
+from detente.errors import UserError
 from detente.records import PolicyRef
 from detente.seeding import stream
 
 T = TypeVar("T")
+TRIED = 1000  # updates of which one must find something to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,30 @@ def thinned(kept: Sequence[int], most: int | None) -> list[int]:
     while most is not None and len(versions) - 1 > most:
         del versions[min(range(1, len(versions) - 1), key=lambda i: versions[i + 1] - versions[i - 1])]
     return versions[1:]
+
+
+def check_updates(config: Config) -> None:
+    """UserError for a learner that would never be updated: none of its iterations has episodes that it can train on."""
+    present = {name: PolicyRef("adapter", name) for name in config.seats}
+    for name in config.learner_names:
+        options = config.learner(name)
+        fewest = 1 if options.credit.baseline == "none" else 2
+        updates = range(options.update_every - 1, config.iterations, options.update_every)[:TRIED]
+        if not any(_most_trained(config, name, iteration, present) >= fewest for iteration in updates):
+            raise UserError(
+                f"The learner '{name}' would never be updated: with iterations={config.iterations}, "
+                f"update_every={options.update_every} and these opponents it trains in no iteration after which it is updated; "
+                "lower its update_every or raise iterations."
+            )
+
+
+def _most_trained(config: Config, name: str, iteration: int, present: Mapping[str, PolicyRef]) -> int:
+    """Episodes of an iteration that train a learner from the same seat in the same group, the most that there are."""
+    kept = {learner: [1] if iteration >= config.opponents.keep_every else [] for learner in config.learner_names}
+    rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept)]
+    if config.learner(name).credit.baseline == "batch":
+        rows = [[learners for row in rows for learners in row]]
+    return max(sum(learners[seat] == name for learners in row) for row in rows for seat in range(len(config.seats)))
 
 
 def _focal(config: Config, turn: int) -> int:
