@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"room", "config", "options", "models", "engines"}
     | {f"learning.{name}" for name in ("adapters", "audit", "opponents")},
     "learning": TRAIN,
-    "learning.credit": set(),
+    "learning.credit": {"errors"},
     "learning.loss": set(),
     "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation", "progress"},

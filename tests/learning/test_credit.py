@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from detente import config
+from detente.errors import UserError
 from detente.learning import credit
+from detente.options import CreditOptions
 
 torch.set_num_threads(1)
 
@@ -288,6 +290,38 @@ def test_assign_hands_each_algorithm_the_options_that_it_names():
     close(credit.assign("reinforce", own, others, **options), credit.reinforce(own, others, gamma=0.9))
     expected = credit.advantage_alignment(own, others, beta=2.0, gamma=0.9, shaping="causal")
     close(credit.assign("advantage_alignment", own, others, **options), expected)
+
+
+@pytest.mark.parametrize(("given", "nearest"), [("betta", "beta"), ("gama", "gamma"), ("first_round_bonnus", "first_round_bonus")])
+@pytest.mark.parametrize("algorithm", credit.ALGORITHMS)
+def test_a_misspelt_option_is_not_ignored(algorithm, given, nearest):
+    with pytest.raises(UserError, match=f"'{given}'; did you mean '{nearest}'"):
+        credit.assign(algorithm, *rewards(), gamma=0.9, beta=1.0, **{given: 1.0})
+
+
+def test_a_misspelt_keyword_of_an_algorithm_is_refused_when_it_is_chosen(monkeypatch):
+    def mine(own, others, *, gamma, betta=1.0):
+        return own + betta * others
+
+    def anything(mine, theirs, gamma, *, advantages=None, **options):
+        return mine + gamma * theirs + options["beta"]
+
+    monkeypatch.setattr(credit, "ALGORITHMS", credit.ALGORITHMS | {"mine": mine, "anything": anything})
+    run_options = CreditOptions.model_fields
+    for algorithm in (*config.ALGORITHMS, "anything"):
+        credit.check_algorithm(algorithm, run_options)
+    with pytest.raises(UserError, match=r"'mine' cannot be used.*'betta'; did you mean 'beta'"):
+        credit.check_algorithm("mine", run_options)
+    with pytest.raises(UserError, match="'other' has no function"):
+        credit.check_algorithm("other", run_options)
+    own, others = rewards()
+    close(credit.assign("anything", own, others, gamma=0.5, beta=2.0), own + 0.5 * others + 2.0)
+
+
+def test_every_option_of_credit_is_an_algorithms_or_known_to_be_used_elsewhere():
+    taken = set().union(*map(credit.option_names, credit.ALGORITHMS)) - {"advantages"}
+    assert taken | credit.ELSEWHERE == set(CreditOptions.model_fields)
+    assert not taken & credit.ELSEWHERE
 
 
 def test_every_algorithm_of_the_options_is_in_the_table():

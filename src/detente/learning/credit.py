@@ -4,17 +4,19 @@
 
 G groups (same game seed, so the same T), K episodes in a group, T rounds; rewards are divided by the game's constant already.
 ``own`` belongs to the seat that trains, ``others`` is the sum over the other seats. Pure functions of any float dtype and
-device, without state or gradient. docs/algorithms.md has the equations and where they come from. Imports torch alone.
+device, without state or gradient. docs/algorithms.md has the equations and where they come from. Imports torch and errors.py.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from detente.errors import UserError, unknown
 
 Baseline = Callable[[Tensor], Tensor]
 
@@ -155,6 +157,8 @@ def advantage_alignment(
     return own_advantages + beta * weights * others_advantages
 
 
+ELSEWHERE = {"reward_divisor", "beta_final", "whiten", "gae_lambda"}  # options of credit that are used before or after an algorithm
+
 ALGORITHMS: dict[str, Callable[..., Tensor]] = {
     "reinforce": reinforce,
     "sum_of_rewards": sum_of_rewards,
@@ -163,13 +167,34 @@ ALGORITHMS: dict[str, Callable[..., Tensor]] = {
 
 
 def assign(algorithm: str, own: Tensor, others: Tensor, **options: object) -> Tensor:
-    """The algorithm's credit; of the options, those that its signature names: (G, K, T), (G, K, T) -> (G, K, T).
+    """The algorithm's credit; of the options, those that its signature names (all with ``**``): (G, K, T), (G, K, T) -> (G, K, T).
 
-    So a new algorithm is one function and one line of ``ALGORITHMS``, and the caller hands over all options of a run.
+    So a new algorithm is one function and one line of ``ALGORITHMS``, and the caller hands over all options of a run. UserError
+    for an option that neither an algorithm nor anything else about credit has.
     """
+    known = ELSEWHERE.union(*map(option_names, ALGORITHMS))
+    for key in options.keys() - known:
+        raise unknown("option of an algorithm", key, known)
     function = ALGORITHMS[algorithm]
-    named = inspect.signature(function).parameters
+    takes_any = inspect.Parameter.VAR_KEYWORD in {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+    named = options.keys() if takes_any else option_names(algorithm)
     return function(own, others, **{key: value for key, value in options.items() if key in named})
+
+
+def check_algorithm(algorithm: str, options: Iterable[str]) -> None:
+    """UserError unless there is such an algorithm and every keyword of its signature is one of the ``options`` of a run."""
+    if algorithm not in ALGORITHMS:
+        raise UserError(f"The algorithm '{algorithm}' has no function in detente.learning.credit.ALGORITHMS.")
+    known = {*options, "advantages"}
+    for key in sorted(option_names(algorithm).difference(known)):
+        raise UserError(f"The algorithm '{algorithm}' cannot be used. {unknown('option for its argument', key, known)}")
+
+
+def option_names(algorithm: str) -> set[str]:
+    """The options that an algorithm's signature names, after the two tensors of rewards."""
+    kinds = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = list(inspect.signature(ALGORITHMS[algorithm]).parameters.values())
+    return {parameter.name for parameter in parameters[2:] if parameter.kind in kinds}
 
 
 def whiten(credit: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ class Learner:
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig, temperature: float) -> None:
         self.name, self.model, self.options, self.temperature = name, model, options, temperature
         self.version = 0
+        credits.check_algorithm(options.algorithm, type(options.credit).model_fields)
         prepare(model)
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
