@@ -20,14 +20,13 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass(frozen=True, slots=True)
 class LossSums:
-    """Sums over tokens, scalars. ``loss`` has the gradient: policy - entropy_coefficient * entropy + kl_coefficient * kl.
+    """Sums over tokens, scalars. ``loss`` has the gradient: policy term - entropy_coefficient * entropy + kl_coefficient * kl.
 
     The others are detached. ``kl`` is weighted by the capped ratio as in the loss; ``ratio`` is pi / pi_engine before the cap
     and ``capped`` counts the tokens above it.
     """
 
     loss: Tensor
-    policy: Tensor
     entropy: Tensor
     kl: Tensor
     ratio: Tensor
@@ -121,7 +120,6 @@ def token_loss(
     entropy = entropy.sum()
     return LossSums(
         loss=policy - entropy_coefficient * entropy + kl_coefficient * kl,
-        policy=policy.detach(),
         entropy=entropy.detach(),
         kl=kl.detach(),
         ratio=ratio.sum(),
