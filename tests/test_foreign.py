@@ -1,12 +1,16 @@
 """A file that names code as its game: nothing is run unless whoever gives the command says so."""
 
+import gzip
+import json
 import re
+import shutil
 import sys
 
 import pytest
+from starlette.testclient import TestClient
 
 import detente
-from detente import cli, config, foreign
+from detente import cli, config, foreign, web
 from detente.errors import UserError
 
 GAME = "from detente.games.matrix import ipd as Game\n"
@@ -75,6 +79,32 @@ def test_no_run_folder_runs_what_it_names(words, marker, tmp_path, capsys):
     write(tmp_path / "run" / "config.yaml", "game: {name: 'somebody:Game'}\niterations: 2\n")
     assert cli.main(["train", "run", *words]) == 2
     assert "run/config.yaml names the game 'somebody:Game'" in capsys.readouterr().err
+    assert not marker.exists()
+
+
+def test_nobody_who_reads_a_received_run_folder_runs_what_it_names(small_run, marker, tmp_path, capsys):
+    run = shutil.copytree(small_run, tmp_path / "runs" / "received")
+    stored = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(stored.replace("name: ipd", "name: somebody:Game"))
+    assert "somebody:Game" in (run / "config.yaml").read_text()
+    for file in (run / "episodes").iterdir():
+        lines = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        file.write_bytes(
+            gzip.compress("".join(json.dumps(line | {"game": {"name": "somebody:Game"}}) + "\n" for line in lines).encode())
+        )
+    commands = [
+        ["report", "runs/received"],
+        ["export", "runs/received"],
+        ["play", "ipd", "--seats", "runs/received,tit_for_tat", "game.rounds=2"],
+        ["arena", "ipd", "--agents", "runs/received,tit_for_tat", "game.rounds=2", "--episodes", "2", "--out", "met"],
+        ["fingerprint", "ipd", "--agents", "runs/received", "game.rounds=2", "--out", "print"],
+        ["best-response", "ipd", "--against", "runs/received", "game.rounds=2", "--exact"],
+    ]
+    for words in commands:
+        assert cli.main(words) == 0, (words, capsys.readouterr().err)
+    with TestClient(web.build(tmp_path / "runs"), base_url="http://localhost") as client:
+        for address in ("/", "/play", "/run?run=received", "/transcripts?in=received", "/part?run=received&name=outcome"):
+            assert client.get(address).status_code == 200
     assert not marker.exists()
 
 

@@ -301,3 +301,8 @@ def test_auto_is_bfloat16_where_the_processor_has_it(tiny_model, monkeypatch, to
         assert lora.working(x.float()) == torch.float32
     finally:
         lora.has_bfloat16.cache_clear()
+
+
+def test_a_device_that_holds_no_numbers(tiny_model):
+    with pytest.raises(UserError, match="meta"):
+        models.load(tiny_model, device="meta")

@@ -113,6 +113,7 @@ def _device(device: str) -> Any:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        torch.ones(1, device=device).item()  # of a device that holds no numbers, as meta, there is no such thing
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"There is no device '{device}' here; use cpu, or auto for the best there is.") from error

@@ -120,3 +120,43 @@ def test_what_is_no_run_folder_is_named_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "broken" / "summary.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         read_runs([tmp_path / "broken"])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.yaml", b"", "it is no mapping"),
+        ("config.yaml", bytes(range(256)), "it is no text in UTF-8"),
+        ("config.yaml", b"- 1", "it is no mapping"),
+        ("config.yaml", b"3", "it is no mapping"),
+        ("config.yaml", b"seed: 3", "game: it is missing"),
+        ("config.yaml", b"game: {rounds: 3}", "game.name: it is missing"),
+        ("config.yaml", b"game: {name: ipd}\niterations: .inf", ".inf is no finite number"),
+        ("config.yaml", b"game: {name: ipd}\nseed: x", "seed: input should be a valid integer"),
+        ("config.yaml", b"game: {name: ipd}\nlearners: [main]", "learners: it is no mapping"),
+        ("config.yaml", b"game: {name: ipd}\n1: 2", "the key 1 is no text"),
+        ("config.yaml", b"a: " + b"[" * 5000, "inside of each other"),
+        ("metrics.jsonl", b"null\n", "line 1 it is no mapping"),
+        ("metrics.jsonl", b'{"iteration": 1, "reward/main": NaN}\n', "line 1 "),
+        ("metrics.jsonl", b'{"iteration": 1}\n{"iteration": 2, "x": Infinity}\n', "line 2 "),
+        ("metrics.jsonl", b'{"iteration": 1, "x": 1e300}\n', "x: its size should be below 1e+100"),
+        ("metrics.jsonl", b'{"iteration": 1, "x": "y"}\n', "line 1 x"),
+        ("metrics.jsonl", b'{"reward/main": 1}\n', "line 1 iteration: it is missing"),
+        ("metrics.jsonl", b'{"iteration": 1, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", "line 1 "),
+        ("metrics.jsonl", b"\xff\n", "it is no text in UTF-8"),
+        ("summary.json", b"{}", "learners: it is missing"),
+        ("summary.json", b"[]", "it is no mapping"),
+        ("summary.json", b'{"learners": {}}', "learners: "),
+        ("summary.json", b'{"learners": {"main": null}}', "learners.main: it is no mapping"),
+        ("summary.json", b'{"learners": {"main": {"self_play": {"reward": "x"}}}}', "learners.main.self_play.reward"),
+        ("summary.json", b"", "summary.json cannot be read as a run's evaluation"),
+    ],
+)
+def test_a_damaged_run_folder_is_one_sentence(file, content, reason, tmp_path):
+    folder = write(tmp_path / "run", [{"iteration": 1, "reward/main": 1.0}])
+    (folder / file).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_runs([folder])
+    assert f"{folder / file} cannot be read as " in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
