@@ -73,7 +73,7 @@ OUTSIDE: dict[str, set[str]] = {
     "jsonl": set(),
     "records": {"orjson", "pydantic"},
     "seeding": set(),
-    "fingerprints": set(),
+    "fingerprints": {"torch"},
     "signals": set(),
     "together": set(),
     "files": {"orjson"},

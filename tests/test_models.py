@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
@@ -119,7 +120,7 @@ def test_the_same_model_elsewhere_is_the_same(tmp_path):
     shutil.copytree(name, tmp_path / "b")
     first, second = (models.load(str(tmp_path / folder), device="cpu") for folder in "ab")
     assert first.fingerprint == second.fingerprint
-    assert first.earlier == second.earlier == models.first_numbers(first.model)
+    assert first.earlier == second.earlier == fingerprints.first_numbers(first.model)
     assert first.known_as(first.fingerprint)
     assert first.known_as(first.earlier)
     assert not first.known_as("")
@@ -220,6 +221,19 @@ def test_weights_that_are_not_finite_are_named(tmp_path, value):
     save_file(weights, tmp_path / "tiny" / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=r"tiny' cannot be used: its weights 'model\.embed_tokens\.weight' are not finite"):
         models.load(name)
+
+
+@pytest.mark.parametrize("known_first", [True, False], ids=["a folder", "the hub"])
+def test_an_adapter_is_no_base_model_whatever_it_names(known_first, tmp_path, monkeypatch):
+    """Transformers would load the other model in its place."""
+    name, other = save_tiny(tmp_path / "one"), save_tiny(tmp_path / "other", seed=1)
+    adapter = get_peft_model(LlamaForCausalLM.from_pretrained(other), LoraConfig(r=2, target_modules=["q_proj"]))
+    adapter.save_pretrained(name)
+    assert json.loads((tmp_path / "one" / "adapter_config.json").read_text())["base_model_name_or_path"] == other
+    if not known_first:
+        monkeypatch.setattr(models, "_source", models._Source)
+    with pytest.raises(UserError, match=r"one' holds an adapter \(adapter_config\.json\), which is no base model: "):
+        models.load(name, device="cpu")
 
 
 def test_a_device_that_is_not_there_is_one_sentence(tmp_path):

@@ -209,3 +209,29 @@ def test_a_plain_adapter_that_does_not_fit_is_refused(small_run, other_model):
     table.resolve(str(small_run))
     with pytest.raises(UserError, match=r"does not fit the base model .*tiny\.$"):
         table.resolve(str(other_model / "adapter"))
+
+
+def test_a_foreign_adapter_plays_on_the_model_that_it_names_whatever_is_loaded(small_run, tiny_model, lively_model, tmp_path):
+    """Both models have the same shape, so the adapter would fit either."""
+    model = LlamaForCausalLM.from_pretrained(lively_model)
+    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    table = policies()
+    table.resolve(f"model:{tiny_model}")
+    foreign = table.resolve(str(tmp_path / "adapter"))
+    assert table.home(foreign).base.name == lively_model
+    assert table.home(foreign) is table.home(table.resolve(f"model:{lively_model}"))
+
+
+def test_an_adapter_that_names_no_model_is_one_sentence(other_model, tmp_path):
+    shutil.copytree(other_model / "adapter", tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": None}))
+    with pytest.raises(UserError, match="does not say which base model it belongs to"):
+        policies().resolve(str(tmp_path / "adapter"))
+
+
+def test_a_model_is_one_however_its_folder_is_written(tiny_model, monkeypatch):
+    table = policies()
+    monkeypatch.chdir(tiny_model)
+    assert {table._host(name, "float32").base.folder for name in (tiny_model, ".", "../tiny/")} == {tiny_model}
+    assert len(table.hosts) == 1

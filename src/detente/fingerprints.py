@@ -2,7 +2,7 @@
 
     folder ── config, chat template, tokenizer, whole weights ──> 16 hex digits ── kept by the files' times and sizes ──> next time
 
-Standard library only.
+Importing it takes the standard library only.
 """
 
 from __future__ import annotations
@@ -43,6 +43,21 @@ def fingerprint(folder: Path, kept: Path) -> str:
         partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
         partial.replace(kept)
     return found.hexdigest()[:16]
+
+
+def first_numbers(model: Any) -> str:
+    """16 hex digits from the name, the shape and the first 256 numbers of every parameter of a model without adapters.
+
+    The numbers are rounded to bfloat16 first, so that the same weights have the same fingerprint in every number format of a run.
+    """
+    import torch
+
+    digest = hashlib.sha256(model.config.model_type.encode())
+    for name, parameter in model.named_parameters():
+        first = parameter.detach().flatten()[:256].to(torch.bfloat16).cpu()
+        digest.update(f"{name} {tuple(parameter.shape)}".encode())
+        digest.update(first.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ Importing this module loads neither torch nor transformers; loading a model does
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -73,6 +72,8 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
 
         dtype = "bfloat16" if has_bfloat16(where) else "float32"
     model = _model(name, source, getattr(torch, dtype))
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise _adapter_there(name)
     _check_finite(name, model)
     rows = min(len(embeddings.weight) for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()))
     tokenizer = within(tokenizer, rows, (*chat.opening("?"), *chat.reply("?", ())))
@@ -81,7 +82,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     model.config._name_or_path = model.name_or_path = name
     place = str(Path(name).resolve()) if name not in MODELS and Path(name).is_dir() else ""
     whole = fingerprints.fingerprint(_files(source), _cache() / "fingerprints.json")
-    return LanguageModel(name, model.to(where).eval(), tokenizer, whole, first_numbers(model), place)
+    return LanguageModel(name, model.to(where).eval(), tokenizer, whole, fingerprints.first_numbers(model), place)
 
 
 def folder(name: str) -> Path:
@@ -90,21 +91,6 @@ def folder(name: str) -> Path:
     A model of the hub has to be in its cache already.
     """
     return _files(_source(name))
-
-
-def first_numbers(model: PreTrainedModel) -> str:
-    """16 hex digits from the name, the shape and the first 256 numbers of every parameter of a model without adapters.
-
-    The numbers are rounded to bfloat16 first, so that the same weights have the same fingerprint in every number format of a run.
-    """
-    import torch
-
-    digest = hashlib.sha256(model.config.model_type.encode())
-    for name, parameter in model.named_parameters():
-        first = parameter.detach().flatten()[:256].to(torch.bfloat16).cpu()
-        digest.update(f"{name} {tuple(parameter.shape)}".encode())
-        digest.update(first.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _device(device: str) -> Any:
@@ -165,6 +151,16 @@ def check_name(name: str) -> None:
 def _check_folder(name: str) -> None:
     if not (Path(name) / "config.json").exists():
         raise UserError(f"The folder '{name}' holds no model: it has no config.json.")
+    if (Path(name) / "adapter_config.json").exists():
+        raise _adapter_there(name)
+
+
+def _adapter_there(name: str) -> UserError:
+    """Transformers would load whatever base model the adapter names, and the adapter with it."""
+    return UserError(
+        f"'{name}' holds an adapter (adapter_config.json), which is no base model: name its base model here, and the adapter's "
+        "folder as a player."
+    )
 
 
 def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:

@@ -240,21 +240,28 @@ class Policies:
             host.engine.serve(policy, weights, config)
 
     def _host_of(self, folder: Path, dtype: str) -> Host:
-        """What can serve an adapter: its base model by weights or by name. A foreign adapter goes on the first base there is."""
+        """What can serve an adapter: its base model by fingerprint, else by name. One that names none goes on the first."""
         from detente.learning import adapters
         from detente.models import MODELS
 
-        _, fingerprint = adapters.trained_on(folder)
+        called, fingerprint = adapters.trained_on(folder)
         for host in self.hosts:
-            if fingerprint is None or host.base.known_as(fingerprint):
+            if host.base.known_as(fingerprint or "") or not (called or fingerprint):
                 return host
+        if not called:
+            raise UserError(f"The adapter {folder} does not say which base model it belongs to (base_model_name_or_path).")
         name = adapters.base_of(folder)
-        if name not in MODELS and not any(host.base.name == name for host in self.hosts):
+        if name not in MODELS and self._loaded(name) is None:
             log.warning("Loading the base model %r, which the adapter %s names.", name, folder)
         return self._host(name, dtype)
 
+    def _loaded(self, model: str) -> Host | None:
+        """The host of a model by its name, or by its folder however that is written."""
+        place = os.path.realpath(model) if os.path.isdir(model) else None
+        return next((host for host in self.hosts if host.base.name == model or host.base.folder == place), None)
+
     def _host(self, model: str, dtype: str) -> Host:
-        found = next((host for host in self.hosts if host.base.name == model), None)
+        found = self._loaded(model)
         if found is None:
             from detente.engines.transformers import TransformersEngine
             from detente.players.chat import ChatFormat

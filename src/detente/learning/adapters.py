@@ -108,9 +108,9 @@ def versions_in(folder: Path) -> list[int]:
 
 
 def trained_on(folder: Path) -> tuple[str, str | None]:
-    """Name and fingerprint of the model that an adapter folder belongs to; of a foreign adapter the name alone."""
+    """Name and fingerprint of the model that an adapter folder belongs to; of a foreign one the name alone, which may be empty."""
     card = _card(folder)
-    return str(card.get("base_model") or card.get("base_model_name_or_path")), card.get("base_fingerprint")
+    return str(card.get("base_model") or card.get("base_model_name_or_path") or ""), card.get("base_fingerprint")
 
 
 def base_of(folder: Path) -> str:
