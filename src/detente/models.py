@@ -138,11 +138,9 @@ def _source(name: str) -> _Source:
 
 def check_name(name: str) -> None:
     """UserError where the name alone tells that there is no such model; nothing is loaded, and no hub is asked."""
-    if name in MODELS:
-        return
-    if os.path.isdir(name):
+    if name not in MODELS and os.path.isdir(name):
         _check_folder(name)
-    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+    elif name not in MODELS and not re.fullmatch(r"(?!\.)[\w.-]+(/[\w.-]+)?", name):
         raise UserError(
             f"The model '{name}' cannot be loaded from a folder, as there is none, or a hub, as none has models of such a name."
         )
