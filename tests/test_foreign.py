@@ -197,3 +197,29 @@ def test_code_that_is_no_game(name, sentence, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=sentence):
         detente.make(name, **({} if name == "builtins:dict" else {"rounds": 3}))
+
+
+AWAY = ["openai:some/model@https://example.invalid/v1", "openai:some-model", "openai:m@http://127.0.0.1.example.invalid/v1"]
+
+
+@pytest.mark.parametrize("seat", AWAY)
+@pytest.mark.parametrize("words", [["one.yaml", "--dry-run"], ["run", "--dry-run"], ["one.yaml", "--run", "new"]])
+def test_no_file_seats_a_model_on_another_machine(seat, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    for path in ("one.yaml", "run/config.yaml"):
+        write(tmp_path / path, f"game: ipd\nseats: [main, '{seat}']\n")
+    assert cli.main(["train", *words]) == 2
+    said = capsys.readouterr().err
+    assert f"seats '{seat}', which would send requests and your key to another machine" in said
+    assert not (tmp_path / "new").exists()
+    assert config.load("one.yaml", trust=True).seats == ("main", seat)
+    assert config.load("one.yaml", [f"seats=[main,'{seat}']"]).seats == ("main", seat)
+
+
+@pytest.mark.parametrize(
+    "seat", ["openai:m@http://127.0.0.1:8000/v1", "openai:m@http://localhost:8000/v1", "openai:m@http://[::1]:8000/v1"]
+)
+def test_a_file_may_seat_a_model_on_this_machine(seat, tmp_path):
+    assert config.load(write(tmp_path / "one.yaml", f"game: ipd\nseats: [main, '{seat}']\n")).seats == ("main", seat)

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "plain_yaml": set(),
     "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors"},
-    "config": {"errors", "files", "foreign", "options", "plain_yaml"},
+    "config": {"errors", "files", "foreign", "options", "plain_yaml", "players.address"},
     "games": BASE,
     "engines": {"errors", "finite", "records"},
     "vocabulary": {"errors"},

@@ -34,6 +34,7 @@ from detente.options import (
     RemoteOptions,
 )
 from detente.plain_yaml import SIZE, parse
+from detente.players.address import elsewhere
 
 LONGEST = 80  # characters of a wrong value that a sentence repeats
 WORDS = {  # where pydantic speaks of Python
@@ -139,7 +140,8 @@ def is_preset(name: str) -> bool:
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
 
-    Whoever makes a game of module:attribute runs that code, so a file may name one only with ``trust``; an override may.
+    Whoever makes a game of module:attribute runs that code, and whoever seats a remote model sends it one's key, so a file may
+    name these only with ``trust``; an override may.
     """
     data = _preset(preset)
     dotted = _overrides(overrides)
@@ -155,7 +157,21 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> 
     named = _game_name(merged)
     if foreign.is_foreign(named) and named != _game_name(dotted):
         foreign.check_trusted(preset, named, trusted=trust)
-    return build(merged)
+    config = build(merged)
+    if not trust:
+        _check_seats_here(preset, config.seats, dotted.get("seats"))
+    return config
+
+
+def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:
+    """UserError where a file seats a remote model on another machine that the command line (``named``) does not."""
+    known = named if isinstance(named, list) else []
+    away = next((seat for seat in seats if elsewhere(seat) and seat not in known), None)
+    if away is not None:
+        raise UserError(
+            f"{preset} seats '{away}', which would send requests and your key to another machine; add --trust "
+            f"(trust=True in Python) if you trust both, or name the seats yourself: 'seats=[{','.join(seats)}]'."
+        )
 
 
 def load_game(name: str, overrides: Sequence[str] = ()) -> Config:

@@ -59,3 +59,11 @@ def loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def elsewhere(name: str) -> bool:
+    """Whether this names a remote model that does not run on this machine: to ask it may cost money, and shows it one's key."""
+    if not name.startswith(PREFIX):
+        return False
+    _, url = parsed(name)
+    return url is None or not loopback(urlsplit(url).hostname or "")
