@@ -104,7 +104,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         (KeyboardInterrupt(), 130, "Stopped; run the same command again to go on."),
         (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "runs/x cannot be used: permission denied."),
         (RuntimeError("writer failed: No space left on device"), 2, "The disk is full; make room and run the same"),
-        (MemoryError(), 2, "Memory ran out; lower optimizer.micro_batch_tokens"),
+        (MemoryError(), 2, "Memory ran out; end other programs or ask for less at once"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), 2, "Memory ran out; end"),
         (ValueError("a\nb"), 1, "detente failed: ValueError a b; this is a fault of ours, run again with --debug"),
     ],
 )

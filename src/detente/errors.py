@@ -7,7 +7,8 @@ and exits with 2; every other exception is a fault of ours. Standard library onl
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -20,3 +21,19 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}."
     return UserError(f"There is no {what} '{name}'; {hint}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was no room for something; torch has an error of its own for a GPU, and words for a CPU."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def room_for(what: str, advice: str) -> Iterator[None]:
+    """Where memory runs out inside, a UserError that says for what, and what helps there."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"Memory ran out for {what}; {advice}, and run the same command again.") from error

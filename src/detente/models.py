@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detente import fingerprints
-from detente.errors import UserError, unknown
+from detente.errors import UserError, out_of_memory, room_for, unknown
 from detente.players.chat import ChatFormat
 from detente.vocabulary import within
 
@@ -164,9 +164,9 @@ def _adapter_there(name: str) -> UserError:
 def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:
     try:
         return from_pretrained(source.path, local_files_only=source.local_files_only, trust_remote_code=False, **options)
-    except MemoryError:
-        raise
     except Exception as error:  # what stands in a folder may be anything, and so is what libraries say of it
+        if out_of_memory(error):
+            raise
         if name not in MODELS and get_close_matches(name, MODELS):
             raise unknown("model", name, MODELS) from error
         if "custom code" in str(error):
@@ -186,7 +186,8 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
         raise UserError(f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; {SUCH}.")
     options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
     try:
-        model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
+        with room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
+            model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
     except UserError as error:
         if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that
             from detente.engines.attention import unusable

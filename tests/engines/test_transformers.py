@@ -397,7 +397,7 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
     def failing(*args, **kwargs):
         calls.append(None)
         if len(calls) == at + 1:
-            raise MemoryError("no room")
+            raise RuntimeError("no room")
         return forward(*args, **kwargs)
 
     rules = words("rules", 30)
@@ -412,6 +412,15 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
     requests += [replace(request, chat=f"new {request.chat}") for request in requests]
     for request, generation in zip(requests, setup.generate(*requests), strict=True):
         setup.check(request, generation)
+
+
+def test_memory_that_runs_out_has_the_advice_of_play(setup, monkeypatch):
+    def failing(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(setup.decoder, "forward", failing)
+    (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling()))
+    assert str(error).startswith("Memory ran out for the answers of models; play fewer episodes at once (concurrency)")
 
 
 def test_a_chat_that_outgrows_the_model(setup):

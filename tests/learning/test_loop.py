@@ -477,6 +477,20 @@ def test_a_run_is_not_resumed_on_other_weights(tiny_model, tmp_path, monkeypatch
         "evaluation.every=0",
     ]
     train(options.load("ipd", [*overrides, "iterations=1"]), tmp_path / "run")
-    monkeypatch.setattr(models, "fingerprint", lambda model: "another")
-    with pytest.raises(UserError, match="trained on other weights"):
+    monkeypatch.setattr(models.fingerprints, "fingerprint", lambda *_: "another")
+    with pytest.raises(UserError, match="was trained on another"):
         train(options.load("ipd", [*overrides, "iterations=2"]), tmp_path / "run")
+
+
+def test_memory_that_runs_out_in_an_update_has_the_advice_of_training(open_run, monkeypatch):
+    from detente.errors import UserError
+    from detente.learning.learner import Learner
+    from detente.learning.loop import update
+
+    def failing(*_):
+        raise MemoryError
+
+    run = open_run()
+    monkeypatch.setattr(Learner, "update", failing)
+    with pytest.raises(UserError, match=r"^Memory ran out for an update; lower optimizer\.micro_batch_tokens or episodes, or"):
+        update(run.session, run.play(), 0)

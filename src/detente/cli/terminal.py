@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.errors import UserError
+from detente.errors import UserError, out_of_memory
 from detente.signals import Terminated
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
     if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
         return "The disk is full; make room and run the same command again to go on.", 2
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "Memory ran out; lower optimizer.micro_batch_tokens or episodes, or choose a smaller model.", 2
+    if out_of_memory(error):
+        return "Memory ran out; end other programs or ask for less at once, and run the same command again.", 2
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename} cannot be used: {error.strerror[0].lower()}{error.strerror[1:]}.", 2
     what = " ".join(f"{type(error).__name__} {error}".split())

@@ -31,8 +31,10 @@ from detente.engines.jobs import Job
 from detente.engines.passes import Passes
 from detente.engines.sampling import Sampler
 from detente.engines.steps import Steps
+from detente.errors import room_for
 from detente.records import PolicyRef
 
+PLAY_LESS = "play fewer episodes at once (concurrency) or fewer rounds, or choose a smaller model"
 Waiting = tuple[Request, asyncio.Future[Generation]]
 
 
@@ -122,7 +124,7 @@ class TransformersEngine:
             if not jobs and not arrived:
                 return
             try:
-                with torch.inference_mode():
+                with room_for("the answers of models", PLAY_LESS), torch.inference_mode():
                     jobs = self._deliver(jobs + self._admit(arrived))
                     self._steps.step(jobs)
                     jobs = self._deliver(jobs)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from detente.config import Config, read
-from detente.errors import UserError
+from detente.errors import UserError, room_for
 from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import Side, measured, measures
 from detente.files import replace_text
@@ -162,7 +162,8 @@ def update(session: Session, episodes: Sequence[Episode], iteration: int) -> dic
     for name, learner in session.learners.items():
         if (iteration + 1) % learner.options.update_every == 0:
             found = trajectories(episodes, name, learner.options.credit.reward_divisor, session.engine.grammar)
-            metrics |= learner.update(found, iteration / max(1, session.config.iterations - 1))
+            with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
+                metrics |= learner.update(found, iteration / max(1, session.config.iterations - 1))
     for key in ("kl", "mean_abs", "max_abs"):  # of the learner that is furthest from the engine
         gaps = [metrics.pop(f"mismatch/{name}/{key}") for name in session.learners if f"mismatch/{name}/{key}" in metrics]
         metrics |= {f"mismatch/{key}": max(gaps)} if gaps else {}
