@@ -1,8 +1,10 @@
 """Options: presets, overrides, what each algorithm and learner changes, and one clear sentence for what is wrong."""
 
 import json
+from typing import get_args
 
 import pytest
+from annotated_types import Le, Lt
 from pydantic import BaseModel
 
 from detente import config
@@ -190,3 +192,30 @@ def test_every_option_says_what_it_means():
 def test_options_are_frozen(preset):
     with pytest.raises(ValueError, match="frozen"):
         config.load(preset).seed = 3
+
+
+HUGE = ("threads=20000", "iterations=1000000000000000000", "episodes=1000000000", "group_size=1000000000", "concurrency=1000000000",
+        "lora.rank=1000000000", "answer.max_tokens=1000000000000", "evaluation.episodes=1000000000")  # fmt: skip
+
+
+@pytest.mark.parametrize("item", HUGE)
+def test_what_would_never_end_is_refused(item):
+    with pytest.raises(UserError, match=rf"The option {item.partition('=')[0]} is wrong: .* less than or equal to \d+"):
+        config.load("ipd", [item])
+
+
+def test_every_whole_number_has_an_upper_bound():
+    """A field that somebody adds without one would let a slip of the finger run for ever."""
+
+    def fields(model, prefix=""):
+        for name, field in model.model_fields.items():
+            kinds = {field.annotation, *get_args(field.annotation)}
+            for kind in kinds:
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    yield from fields(kind, f"{prefix}{name}.")
+            if int in kinds:
+                yield prefix + name, field
+
+    found = dict([*fields(config.Config), *fields(config.LearnerConfig)])
+    assert len(found) > 20
+    assert [name for name, field in found.items() if not any(isinstance(bound, Le | Lt) for bound in field.metadata)] == []

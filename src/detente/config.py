@@ -21,6 +21,7 @@ from detente.errors import UserError, unknown
 from detente.files import read_text, reason
 from detente.options import (
     ALGORITHMS,
+    COUNT,
     Algorithm,
     AnswerOptions,
     CreditOptions,
@@ -58,7 +59,7 @@ class Config(Options):
         "float32", description="number format of the base model (auto: bfloat16 where the device multiplies it by itself)"
     )
     device: str = Field("auto", description="cpu, cuda, cuda:1 ... (auto: cuda where there is one)")
-    threads: int | None = Field(None, ge=1, description="CPU threads of torch (unset: torch decides)")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch (unset: torch decides)")
     seed: int = Field(0, ge=0, lt=2**63, description="every random number of the run follows from it")
     algorithm: Algorithm = Field("reinforce", description="how rewards become credit")
     seats: tuple[str, ...] = Field(
@@ -70,11 +71,14 @@ class Config(Options):
     iterations: int = Field(
         100,
         ge=1,
+        le=COUNT,
         description="one rollout and one update each; may be raised on an existing run, *_final values then move to the new end",
     )
-    episodes: int = Field(64, ge=1, description="episodes per iteration")
-    group_size: int = Field(8, ge=1, description="episodes that share a game seed")
-    concurrency: int | None = Field(None, ge=1, description="episodes played at the same time (unset: all of an iteration)")
+    episodes: int = Field(64, ge=1, le=100_000, description="episodes per iteration")
+    group_size: int = Field(8, ge=1, le=100_000, description="episodes that share a game seed")
+    concurrency: int | None = Field(
+        None, ge=1, le=100_000, description="episodes played at the same time (unset: all of an iteration)"
+    )
     credit: CreditOptions = CreditOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
@@ -124,7 +128,9 @@ class LearnerConfig(Options):
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions
-    update_every: int = Field(1, ge=1, description="an update after every so many iterations, on the last one's episodes alone")
+    update_every: int = Field(
+        1, ge=1, le=COUNT, description="an update after every so many iterations, on the last one's episodes alone"
+    )
 
 
 def preset_names() -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from detente.errors import unknown
 
+COUNT = 10**9  # the most of what only runs longer the more there is of it
 LARGE = 1e30  # what is multiplied with float32 numbers stays below, so that the products are such numbers
 
 ALGORITHMS: dict[str, str] = {
@@ -86,6 +87,7 @@ class OptimizerOptions(Options):
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=COUNT,
         description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 1.6 GB)",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
@@ -94,7 +96,7 @@ class OptimizerOptions(Options):
 class LoraOptions(Options):
     """The adapter that trains."""
 
-    rank: int = Field(32, ge=1, description="rank of the adapter matrices")
+    rank: int = Field(32, ge=1, le=4096, description="rank of the adapter matrices")
     alpha: int = Field(64, gt=0, le=int(LARGE), description="the adapter's output is scaled by alpha / rank")
     targets: str | tuple[str, ...] = Field("all-linear", description="modules that get an adapter, as PEFT names them")
 
@@ -105,10 +107,12 @@ class OpponentOptions(Options):
     kept: float = Field(0.0, ge=0, le=1, description="share of episodes against kept checkpoints of the learner")
     scripted: float = Field(0.0, ge=0, le=1, description="share of episodes against scripted strategies")
     scripts: tuple[str, ...] = Field((), description="the scripted strategies to draw from")
-    keep_every: int = Field(10, ge=1, description="a checkpoint is kept after every so many iterations")
-    max_kept: int | None = Field(None, ge=1, description="at most so many stay kept per learner, spread over the run (unset: all)")
+    keep_every: int = Field(10, ge=1, le=COUNT, description="a checkpoint is kept after every so many iterations")
+    max_kept: int | None = Field(
+        None, ge=1, le=COUNT, description="at most so many stay kept per learner, spread over the run (unset: all)"
+    )
     draw: Literal["episode", "group"] = Field("episode", description="whether a group mixes opponents or shares one")
-    max_loaded: int = Field(28, ge=1, description="at most so many kept checkpoints take part in one iteration")
+    max_loaded: int = Field(28, ge=1, le=10_000, description="at most so many kept checkpoints take part in one iteration")
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")
 
     @model_validator(mode="after")
@@ -126,9 +130,11 @@ class AnswerOptions(Options):
     policy: Literal["constrained", "retry", "free"] = Field(
         "constrained", description="guided decoding, retries, or one free answer"
     )
-    retries: int = Field(3, ge=1, description="policy retry, and remote models unless free: tries before the default action")
+    retries: int = Field(
+        3, ge=1, le=100, description="policy retry, and remote models unless free: tries before the default action"
+    )
     temperature: float = Field(1.0, gt=0, description="softmax temperature")
-    max_tokens: int = Field(400, ge=1, description="new tokens per answer")
+    max_tokens: int = Field(400, ge=1, le=1_000_000, description="new tokens per answer")
     request: dict[str, Any] = Field(
         default_factory=dict, description="remote models: more fields of each request; null leaves one out, e.g. request.seed=1"
     )
@@ -137,24 +143,34 @@ class AnswerOptions(Options):
 class RemoteOptions(Options):
     """How remote models are asked, and what they may cost. May be changed on an existing run."""
 
-    timeout: float = Field(60.0, gt=0, description="seconds that one try may take as a whole, and that an endpoint is waited for")
-    retries: int = Field(4, ge=0, description="further tries, ever later, where an endpoint is out of reach, busy or failing")
-    concurrency: int = Field(8, ge=1, description="requests to one model at the same time")
-    max_requests: int | None = Field(None, ge=1, description="stop after so many requests, retries included (unset: no limit)")
-    max_tokens: int | None = Field(None, ge=1, description="stop after so many tokens, as endpoints report them (unset: no limit)")
+    timeout: float = Field(
+        60.0, gt=0, le=86_400, description="seconds that one try may take as a whole, and that an endpoint is waited for"
+    )
+    retries: int = Field(
+        4, ge=0, le=100, description="further tries, ever later, where an endpoint is out of reach, busy or failing"
+    )
+    concurrency: int = Field(8, ge=1, le=10_000, description="requests to one model at the same time")
+    max_requests: int | None = Field(
+        None, ge=1, le=COUNT, description="stop after so many requests, retries included (unset: no limit)"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=10**12, description="stop after so many tokens, as endpoints report them (unset: no limit)"
+    )
 
 
 class EvaluationOptions(Options):
     """The final evaluation, written to summary.json."""
 
-    episodes: int = Field(64, ge=0, description="episodes in self-play and against each strategy (0: no evaluation)")
+    episodes: int = Field(64, ge=0, le=1_000_000, description="episodes in self-play and against each strategy (0: no evaluation)")
     against: tuple[str, ...] | None = Field(None, description="scripted strategies to play against (unset: all that can play)")
-    every: int = Field(0, ge=0, description="also evaluate after every so many iterations (0: only at the end)")
+    every: int = Field(0, ge=0, le=COUNT, description="also evaluate after every so many iterations (0: only at the end)")
 
 
 class RecordOptions(Options):
     """What a run leaves on disk."""
 
-    episodes_every: int = Field(1, ge=1, description="write the episodes of every so many iterations, and of the last one")
-    checkpoint_every: int = Field(1, ge=1, description="save the training state after every so many iterations")
-    audit_turns: int = Field(4, ge=0, description="turns per iteration that are scored again to check who was served")
+    episodes_every: int = Field(
+        1, ge=1, le=COUNT, description="write the episodes of every so many iterations, and of the last one"
+    )
+    checkpoint_every: int = Field(1, ge=1, le=COUNT, description="save the training state after every so many iterations")
+    audit_turns: int = Field(4, ge=0, le=100_000, description="turns per iteration that are scored again to check who was served")

@@ -471,12 +471,12 @@ def test_players_cannot_tell_a_resampled_state_from_their_own(name):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"messages": -1}, "messages is a whole number from 0 on, not -1"),
+        ({"messages": -1}, "messages is a whole number from 0 to [0-9_]+, not -1"),
         ({"messages": True}, "messages is a whole number"),
-        ({"message_chars": 0}, "message_chars is a whole number from 1 on"),
+        ({"message_chars": 0}, "message_chars is a whole number from 1 to"),
         ({"tags": "xmll"}, "did you mean 'xml'"),
         ({"reveal": ["ask"]}, "did you mean 'asks'"),
-        ({"rounds": 0}, "rounds is a whole number from 1 on"),
+        ({"rounds": 0}, "rounds is a whole number from 1 to"),
         ({"continuation": 1.0}, "continuation probability"),
         ({"max_rounds": 0}, "max_rounds is a whole number"),
         ({"items": []}, "The items are different words"),

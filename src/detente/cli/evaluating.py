@@ -24,7 +24,7 @@ def arena(
     preset: Preset,
     agents: Annotated[str, typer.Option(help="Who plays, separated by commas: see 'detente list players'.")],
     overrides: Overrides = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes per table, each with a game seed of its own.")] = 64,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per table, each with a game seed of its own.")] = 64,
     out: Annotated[
         Path | None, typer.Option(help="The folder; an unfinished arena goes on.", show_default="runs/arena/PRESET")
     ] = None,
@@ -54,7 +54,9 @@ def best_response(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Train nothing: compute the best response (matrix games).")] = False,
-    memory: Annotated[int | None, typer.Option(min=0, help="Exact: the last so many joint moves in place of histories.")] = None,
+    memory: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Exact: the last so many joint moves in place of histories.")
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
@@ -89,7 +91,7 @@ def fingerprint(
     preset: Preset,
     agents: Annotated[str, typer.Option(help="Whose, separated by commas: see 'detente list players'.")],
     overrides: Overrides = None,
-    episodes: Annotated[int, typer.Option(min=2, help="Episodes per agent in splitting games.")] = 128,
+    episodes: Annotated[int, typer.Option(min=2, max=1_000_000, help="Episodes per agent in splitting games.")] = 128,
     out: Annotated[Path | None, typer.Option(help="The folder.", show_default="runs/fingerprint/PRESET")] = None,
     trust: Trust = False,
 ) -> None:

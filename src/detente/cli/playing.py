@@ -17,7 +17,7 @@ def play(
     seats: Annotated[str, typer.Option(help="Who plays, e.g. tit_for_tat,human: see 'detente list players'.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=3.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of the first episode.")] = 0,
-    episodes: Annotated[int, typer.Option(min=1, help="How many episodes.")] = 1,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many episodes.")] = 1,
     save: Annotated[
         Path | None,
         typer.Option(help="Also write each episode that finishes to this file, .jsonl or .jsonl.gz.", show_default=False),

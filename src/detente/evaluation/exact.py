@@ -59,7 +59,7 @@ def best_response(
     histories. ``moves`` limits the responder: a single one is what it is worth to play that whatever happens.
     """
     goes_on = 1.0 if game.continuation is None else game.continuation
-    left = [sum(goes_on**t for t in range(rounds - played)) for played in range(rounds + 1)]
+    left = [0.0, *itertools.accumulate(goes_on**t for t in range(rounds))][::-1]  # rounds that are expected after so many
     points = {  # (responder's, agent's), by (agent's move, responder's move)
         (own, other): (cell[1 - seat], cell[seat])
         for own, other in itertools.product(game.actions, repeat=2)

@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.deals import Amounts, Deal, Known, Values
-from detente.games.parameters import build, check_count, check_switch
+from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting import SplittingGame, times
+
+MOST_ITEMS = 6  # the pairs of values grow fourfold with each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,14 @@ class ItemSplit(SplittingGame):
     def __post_init__(self) -> None:
         super().__post_init__()
         for option in ("stock", "low", "high"):
-            check_count(option, getattr(self, option), 0 if option == "low" else 1)
+            check_count(option, getattr(self, option), 0 if option == "low" else 1, MOST)
         check_switch("public", self.public)
         if self.high <= self.low:
             raise UserError(f"The high value must be above the low one: {self.high} is not above {self.low}.")
-        if len(self.items) < 2:
-            raise UserError(f"The players need at least two items to differ in what they value, not {list(self.items)}.")
+        if not 2 <= len(self.items) <= MOST_ITEMS:
+            raise UserError(
+                f"The players split 2 to {MOST_ITEMS} items, so that they can differ in what they value, not {list(self.items)}."
+            )
 
     @property
     def reward_bounds(self) -> tuple[float, float]:

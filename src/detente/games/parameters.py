@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from detente.errors import UserError, unknown
 
 G = TypeVar("G")
+MOST_ROUNDS = 1000  # more than anybody waits for
+MOST = 1000  # of what is shared and what it is worth: an answer's pattern lists every amount
 
 
 def build(kind: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
@@ -42,16 +44,16 @@ def draw_horizon(rng: random.Random, rounds: int, continuation: float | None, ma
 
 def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
     """UserError unless ``draw_horizon`` can use these."""
-    check_count("rounds", rounds, 1)
-    check_count("max_rounds", max_rounds, 1)
+    check_count("rounds", rounds, 1, MOST_ROUNDS)
+    check_count("max_rounds", max_rounds, 1, MOST_ROUNDS)
     if continuation is not None and not (isinstance(continuation, int | float) and 0 <= continuation < 1):
         raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
 
 
-def check_count(option: str, value: Any, least: int) -> None:
-    """UserError unless this is a whole number that is large enough."""
-    if type(value) is not int or value < least:
-        raise UserError(f"The number of {option} is a whole number from {least} on, not {value!r}.")
+def check_count(option: str, value: Any, least: int, most: int) -> None:
+    """UserError unless this is a whole number between the two."""
+    if type(value) is not int or not least <= value <= most:
+        raise UserError(f"The number of {option} is a whole number from {least} to {most}, not {value!r}.")
 
 
 def check_switch(option: str, value: Any) -> None:

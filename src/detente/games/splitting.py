@@ -92,8 +92,8 @@ class SplittingGame(ABC):
         object.__setattr__(self, "items", tuple(self.items))
         object.__setattr__(self, "reveal", tuple(self.reveal))
         check_horizon(self.rounds, self.continuation, self.max_rounds)
-        check_count("messages", self.messages, 0)
-        check_count("message_chars", self.message_chars, 1)
+        check_count("messages", self.messages, 0, 100)
+        check_count("message_chars", self.message_chars, 1, 10_000)
         check_choice("tags", self.tags, TAGS)
         for word in self.reveal:
             check_choice("reveal", word, REVEAL)

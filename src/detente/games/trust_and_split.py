@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.deals import Deal, Known, Played, Values
-from detente.games.parameters import build, check_count, check_switch
+from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting import SplittingGame, number, times
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
@@ -40,7 +40,7 @@ class TrustAndSplit(SplittingGame):
     def __post_init__(self) -> None:
         super().__post_init__()
         for option in ("coins", "upper", "lower"):
-            check_count(option, getattr(self, option), 0 if option == "lower" else 1)
+            check_count(option, getattr(self, option), 0 if option == "lower" else 1, MOST)
         check_switch("alternating_hands", self.alternating_hands)
         if self.upper <= self.lower:
             raise UserError(f"A coin is worth more with the upper hand: {self.upper} is not above {self.lower}.")
