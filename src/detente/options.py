@@ -83,7 +83,7 @@ class OptimizerOptions(Options):
 
     lr: float = Field(3e-6, gt=0, le=LARGE, description="learning rate")
     lr_final: float | None = Field(None, ge=0, le=LARGE, description="learning rate at the last iteration, reached linearly")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    max_grad_norm: float = Field(1.0, gt=0, le=LARGE**0.5, description="gradient norm is clipped to this")
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,

@@ -27,15 +27,13 @@ class NotFiniteError(UserError):
     """A learner's numbers are NaN or infinite; the message is the first half of a sentence."""
 
 
-def require(finite: bool, what: str, learner: str, options: Mapping[str, Any]) -> None:
-    """NotFiniteError unless ``what`` (a key of SCALES) is finite; it names those of the learner's options that are most unusual."""
-    if finite:
-        return
+def failure(what: str, learner: str, options: Mapping[str, Any]) -> NotFiniteError:
+    """That ``what`` (a key of SCALES) is not finite; names those of the learner's options that are most unusual."""
     values = dotted(options)
     unusual = {key: abs(math.log10(abs(values[key]) / usual)) for key, usual in SCALES[what].items() if values.get(key)}
     named = sorted(unusual, key=lambda key: -unusual[key])[:NAMED]
     verb = "are" if what.endswith("s") and what != "loss" else "is"
-    raise NotFiniteError(
+    return NotFiniteError(
         f"the {what} of '{learner}' {verb} not finite (NaN or infinity), probably because of "
         f"{' or '.join(f'{key}={values[key]:g}' for key in named)}"
     )

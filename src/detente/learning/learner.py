@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +75,7 @@ class Learner:
             batch = _whitened(batch)
         if not any(len(one.drawn) for one in batch):
             return {}
-        self._require(all_finite([one.credit for one in batch if one.credit is not None]), "credit")
+        self._require(all_finite([torch.cat([one.credit for one in batch if one.credit is not None])]), "credit")
         sums = self._accumulate(batch, sum(one.generated for one in batch), progress)
         if self.critic:
             sums["critic_loss"] = self.critic.accumulate(found, self.options, self.max_tokens)
@@ -85,19 +86,21 @@ class Learner:
         norm = float(nn.utils.clip_grad_norm_(trained, options.optimizer.max_grad_norm))
         self._require(math.isfinite(norm), "gradient")
         self.optimizer.step()
-        self._require(all_finite([*trained, *(x for p in trained for x in self.optimizer.state.get(p, {}).values())]), "weights")
+        self._require(all_finite(trained), "weights")  # Adam's moments are as finite as the clipped gradients
         self._require(self._scores_finite(next(one for one in batch if len(one.drawn))), "scores")
         self.version += 1
         return _metrics(self.name, sums, batch, norm)
 
     def _require(self, finite: bool, what: str) -> None:
-        lora: Any = self.model.peft_config[self.name]
-        health.require(finite, what, self.name, self.options.model_dump() | {"lora": {"alpha": lora.lora_alpha}})
+        if not finite:
+            lora: Any = self.model.peft_config[self.name]
+            raise health.failure(what, self.name, self.options.model_dump() | {"lora": {"alpha": lora.lora_alpha}})
 
     def _scores_finite(self, one: Trajectory) -> bool:
         """Whether the present weights can say what follows the first tokens of a chat, and what it is worth."""
         first = opening(one, PROBED)
-        with torch.no_grad(), active(self.model, self.name), Forward(self.model) as forward:
+        now = self.model.active_adapters == [self.name]  # to switch takes longer than these few tokens
+        with torch.no_grad(), nullcontext() if now else active(self.model, self.name), Forward(self.model) as forward:
             (micro,) = micro_batches([first], self.max_tokens, self.device)
             hidden = forward.hidden_states(micro)[micro.before]  # (1, D); zeros where a norm has overflowed
             scores = head.logits(self.model, hidden)
