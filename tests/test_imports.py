@@ -14,7 +14,7 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 
-BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding", "signals"}
+BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding", "signals", "visible"}
 PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
 TRAIN = BASE | {"files", "finite", "config", "options", "models", "engines", "learning"}
 
@@ -25,9 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"jsonl"},
     "seeding": set(),
     "fingerprints": set(),
+    "screen": {"visible"},
     "signals": set(),
     "together": set(),
-    "files": {"errors"},
+    "visible": set(),
+    "files": {"errors", "visible"},
     "finite": set(),
     "foreign": {"errors"},
     "plain_yaml": set(),
@@ -37,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "games": BASE,
     "engines": {"errors", "finite", "records"},
     "vocabulary": {"errors"},
-    "players": BASE | {"games", "engines.base"},
+    "players": BASE | {"games", "engines.base", "screen"},
     "players.address": {"errors"},
     "players.endpoint": {"errors", "options", "players.address", "players.base", "players.wire"},
     "players.wire": {"errors", "players.address"},
@@ -61,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": PLAY | {"files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"games", "evaluation.measures", "evaluation.sides", "evaluation.splitting_measures"},
     "web": PLAY | {"config", "options", "stored", "models", "policies", "reports", "evaluation.splitting_measures", "files"},
-    "progress": {"config", "games", "records"},
+    "progress": {"config", "games", "records", "screen", "visible"},
     "pocket": BASE | {"games", "players"},
     "presets": set(),
 }
@@ -74,8 +76,10 @@ OUTSIDE: dict[str, set[str]] = {
     "records": {"orjson", "pydantic"},
     "seeding": set(),
     "fingerprints": {"torch"},
+    "screen": {"rich"},
     "signals": set(),
     "together": set(),
+    "visible": set(),
     "files": {"orjson"},
     "finite": {"torch"},
     "foreign": set(),

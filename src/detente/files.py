@@ -14,6 +14,7 @@ from typing import IO, Any
 import orjson
 
 from detente.errors import UserError
+from detente.visible import visible
 
 LARGEST = 1 << 28  # bytes of a file of JSON
 LONGEST = 300  # characters of a reason
@@ -121,8 +122,8 @@ def dotted(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """For each path its shortest end that no other one has."""
-    parts = [path.resolve().parts for path in paths]
+    """For each path its shortest end that no other one has, as it can be shown."""
+    parts = [tuple(visible(part, keep="") for part in path.resolve().parts) for path in paths]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(p[-depth:]) for p in parts]
         if len(set(names)) == len(set(parts)):

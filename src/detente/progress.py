@@ -18,11 +18,14 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from detente import games
 from detente.config import Config
+from detente.screen import Screen
+from detente.visible import visible
 
 COLUMNS = {  # heading -> metric; a column that no learner has a value for is left out
     "reward": "reward/{}",
@@ -49,18 +52,20 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 class Progress:
     """Told by the training loop what happened; use it as a context manager so that the terminal is always given back.
 
-    ``every_s``: seconds between two plain lines. ``clock``: seconds, increasing.
+    ``every_s``: seconds between two plain lines. ``clock``: seconds, increasing. ``afterwards``: what comes after the end.
     """
 
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=Screen)
     every_s: float = 10.0
     clock: Callable[[], float] = time.monotonic
+    afterwards: str = ""
 
     def __post_init__(self) -> None:
         self._live: Live | None = None
         self.wish = ""
 
     def __enter__(self) -> Progress:
+        self._wait("loading the model")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -77,6 +82,7 @@ class Progress:
         self.ends = deque([self.clock()], maxlen=21)
         self.said = -float("inf")
         self.doing = ""
+        self._stop()
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4)
             self._live.start()
@@ -120,6 +126,16 @@ class Progress:
                 continue
             self._say(f"\n{name} ({result['algorithm']}), points per round")
             self.console.print(_scores(result, name))
+        if self.afterwards:
+            if not self.console.is_terminal:
+                self._say(self.afterwards)
+            self._wait(self.afterwards)
+
+    def _wait(self, what: str) -> None:
+        """In a terminal, a line that moves while nothing else can be shown."""
+        if self.console.is_terminal and self._live is None:
+            self._live = Live(Spinner("dots", Text(what)), console=self.console, transient=True)
+            self._live.start()
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -127,7 +143,7 @@ class Progress:
             self._live = None
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     @property
     def _per_minute(self) -> float:
@@ -166,7 +182,7 @@ class Progress:
         config = self.config
         bars = Table.grid(padding=(0, 1))
         bars.add_row("iterations", _bar(self.done, config.iterations), f"{self.done}/{config.iterations}", self._pace())
-        bars.add_row("episodes", _bar(self.episodes, config.episodes), f"{self.episodes}/{config.episodes}", self.doing)
+        bars.add_row("episodes", _bar(self.episodes, config.episodes), f"{self.episodes}/{config.episodes}", Text(self.doing))
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("learner")
         for heading in self._columns():

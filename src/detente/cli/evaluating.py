@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console
+from detente.cli.terminal import Trust, console, doing, listed, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,9 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help
 
 def arena(
     preset: Preset,
-    agents: Annotated[str, typer.Option(help="Who plays, separated by commas: see 'detente list players'.")],
+    agents: Annotated[
+        str, typer.Option(help="Who plays, separated by commas (a name with a comma in quotes): see 'detente list players'.")
+    ],
     overrides: Overrides = None,
     episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per table, each with a game seed of its own.")] = 64,
     out: Annotated[
@@ -38,11 +40,11 @@ def arena(
     config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "arena", config.preset)
     screen = console()
-    screen.print(f"Playing {config.preset} in {folder}", highlight=False, soft_wrap=True)
+    say(screen, f"Playing {config.preset} in {folder}")
     with Tables(screen) as watch:
-        found = api.arena(config, [name.strip() for name in agents.split(",")], folder, episodes=episodes, watch=watch)
+        found = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch)
     screen.print(cross_play_tables(found))
-    screen.print(f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}", highlight=False, soft_wrap=True)
+    say(screen, f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}")
 
 
 def best_response(
@@ -72,24 +74,26 @@ def best_response(
         from detente.evaluation.exploitability import exploitability
         from detente.policies import Policies
 
-        policies = Policies.of(config)
-        screen.print(pages.exact_table(exploitability(policies, policies.resolve(against), memory=memory).to_json(), against))
+        with doing(screen, f"Computing the best response to {against}"):
+            policies = Policies.of(config)
+            found = exploitability(policies, policies.resolve(against), memory=memory).to_json()
+        screen.print(pages.exact_table(found, against))
         return
     folder = run or default_run(config, against, changes)
-    screen.print(f"Training a best response to {against} in {folder}", highlight=False, soft_wrap=True)
-    with Progress(screen) as progress:
+    say(screen, f"Training a best response to {against} in {folder}")
+    with Progress(screen, afterwards="Measuring what was gained") as progress:
         found = api.best_response(preset, against, folder, changes, memory=memory, progress=progress, trust=trust)
     screen.print(pages.table(found))
     for sentence in pages.sentences(found):
-        screen.print(sentence, highlight=False, soft_wrap=True)
-    screen.print(
-        f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}", highlight=False, soft_wrap=True
-    )
+        say(screen, sentence)
+    say(screen, f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}")
 
 
 def fingerprint(
     preset: Preset,
-    agents: Annotated[str, typer.Option(help="Whose, separated by commas: see 'detente list players'.")],
+    agents: Annotated[
+        str, typer.Option(help="Whose, separated by commas (a name with a comma in quotes): see 'detente list players'.")
+    ],
     overrides: Overrides = None,
     episodes: Annotated[int, typer.Option(min=2, max=1_000_000, help="Episodes per agent in splitting games.")] = 128,
     out: Annotated[Path | None, typer.Option(help="The folder.", show_default="runs/fingerprint/PRESET")] = None,
@@ -103,13 +107,11 @@ def fingerprint(
     config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "fingerprint", config.preset)
     screen = console()
-    with screen.status("reading"):
-        found = api.fingerprint(config, [name.strip() for name in agents.split(",")], folder, episodes=episodes)
+    with doing(screen, f"Reading what {agents} do after what"):
+        found = api.fingerprint(config, listed(agents), folder, episodes=episodes)
     for grid in grids(found):
         screen.print(grid)
-    screen.print(
-        f"Wrote {folder / 'fingerprint.json'}, fingerprint.png and {folder / 'index.html'}", highlight=False, soft_wrap=True
-    )
+    say(screen, f"Wrote {folder / 'fingerprint.json'}, fingerprint.png and {folder / 'index.html'}")
 
 
 def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
@@ -127,7 +129,7 @@ class Tables:
 
         self.screen = screen
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("episodes"),
@@ -137,6 +139,7 @@ class Tables:
 
     def __enter__(self) -> Tables:
         self.bar.start()
+        self.task = self.bar.add_task("loading", total=None)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -145,9 +148,9 @@ class Tables:
     def begin(self, tables: int, finished: int, episodes: int) -> None:
         """So many tables, of which some are there already."""
         self.tables, self.at = tables, finished
-        self.task = self.bar.add_task("", total=tables * episodes, completed=finished * episodes)
+        self.bar.update(self.task, total=tables * episodes, completed=finished * episodes)
         if finished:
-            self.screen.print(f"{finished} of {tables} tables are there already", highlight=False)
+            say(self.screen, f"{finished} of {tables} tables are there already")
 
     def table(self, names: Sequence[str]) -> None:
         """A table begins."""
@@ -155,7 +158,7 @@ class Tables:
         line = f"table {self.at} of {self.tables}: {' against '.join(names)}"
         self.bar.update(self.task, description=line)
         if not self.screen.is_terminal:
-            self.screen.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(self.screen, line)
 
     def episode(self) -> None:
         """An episode is finished."""

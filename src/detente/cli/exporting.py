@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from detente.cli.terminal import console
+from detente.cli.terminal import console, say
 
 
 def export(
@@ -29,7 +29,7 @@ def export(
         task = progress.add_task("exporting", total=None)
         exported = write(sources, out, lambda done, total: progress.update(task, completed=done, total=total))
     for path in exported.unfinished:
-        screen.print(f"Left out the unfinished last line of {path}", markup=False, highlight=False, soft_wrap=True)
+        say(screen, f"Left out the unfinished last line of {path}")
     for table in exported.tables:
         said = f"Wrote {table.path}: {table.rows} rows, {decimal(table.size)}"
-        screen.print(said, markup=False, highlight=False, soft_wrap=True)
+        say(screen, said)

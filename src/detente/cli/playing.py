@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console
+from detente.cli.terminal import Trust, console, doing, listed, say
 from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def play(
@@ -31,18 +35,26 @@ def play(
 
     if save is not None and save.is_file() and save.stat().st_size:
         raise UserError(f"{save} holds something already; give --save another file.")
-    with episode_writer(save) if save is not None else nullcontext() as keep:
-        played = api.play(
-            preset,
-            [name.strip() for name in seats.split(",")],
-            seed,
-            episodes,
-            overrides=overrides or (),
-            trust=trust,
-            on_episode=keep,
-        )
-    screen = console()
+    screen, names = console(), listed(seats)
+    with _waiting(screen, preset, names), episode_writer(save) if save is not None else nullcontext() as keep:
+        played = api.play(preset, names, seed, episodes, overrides=overrides or (), trust=trust, on_episode=keep)
     for number, episode in enumerate(played, start=1):
         if episodes > 1:
             screen.rule(f"episode {number}")
-        screen.print(render_text(episode), markup=False, highlight=False)
+        screen.print(render_text(episode))
+
+
+@contextmanager
+def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[None]:
+    """Say at once what is played where that takes a while; scripts are quick, and beside a prompt nothing may move."""
+    from detente.players.scripted import MATRIX, SPLITTING
+
+    line = f"Playing {preset}: {' against '.join(names)}"
+    if all(name in MATRIX or name in SPLITTING or name == "human" for name in names):
+        yield
+    elif "human" in names:
+        say(screen, line)
+        yield
+    else:
+        with doing(screen, line):
+            yield

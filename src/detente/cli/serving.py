@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from detente.cli.terminal import console
+from detente.cli.terminal import console, say
 from detente.errors import UserError
 
 RUNS = Path("runs")
@@ -35,7 +35,7 @@ def serve(
         raise UserError(f"There is no folder {runs}; name the folder that your runs lie in.")
     with _listening(host, port) as listening:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
-        console().print(f"{runs} is shown at {address}; Ctrl-C ends it.", highlight=False, soft_wrap=True)
+        say(console(), f"{runs} is shown at {address}; Ctrl-C ends it.")
         if browser and _has_display():
             threading.Timer(0.5, webbrowser.open, [address]).start()
         # What fails is told on its page; a traceback in the terminal would help nobody who reads the page.

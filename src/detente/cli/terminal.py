@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import logging
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detente.errors import UserError, out_of_memory
 from detente.signals import Terminated
+from detente.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +25,43 @@ if TYPE_CHECKING:
 Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset file or run folder names as its game.")]
 
 
+PATIENCE_S = 3.0
+
+
 def console() -> Console:
     """Standard output; wider than rich's 80 columns where it goes to a file, so that tables keep their shape."""
-    from rich.console import Console
+    from detente.screen import Screen
 
-    return Console(width=None if sys.stdout.isatty() else 132)
+    return Screen(width=None if sys.stdout.isatty() else 132)
+
+
+def say(screen: Console, line: str) -> None:
+    """Print one line, however long it is."""
+    screen.print(visible(line, keep=""), soft_wrap=True)
+
+
+@contextmanager
+def doing(screen: Console, what: str) -> Iterator[None]:
+    """Say what is being done: in a terminal at once, by a line that moves and is gone afterwards; elsewhere by a plain line, where
+    it takes longer than ``PATIENCE_S``."""
+    if not screen.is_terminal:
+        later = threading.Timer(PATIENCE_S, say, (screen, what))
+        later.daemon = True
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+        return
+    from rich.text import Text
+
+    with screen.status(Text(visible(what, keep=""))):
+        yield
+
+
+def listed(text: str) -> list[str]:
+    """The names in a list that commas separate; one that holds a comma stands in double quotes, or has a backslash before it."""
+    return [name.strip() for row in csv.reader([text], skipinitialspace=True, escapechar="\\") for name in row]
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -51,16 +88,16 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def hush() -> None:
-    """Libraries' warnings are not for people; nor are their progress bars, where standard error is no terminal."""
+    """Libraries' warnings and progress bars are not for people, in this process and in those that it starts."""
     warnings.simplefilter("ignore")
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of every task that Ctrl-C ended
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def complain(sentence: str) -> None:
     """Print the sentence to standard error."""
-    from rich.console import Console
+    from detente.screen import Screen
 
-    Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    Screen(stderr=True).print(visible(sentence, keep=""), style="red", soft_wrap=True)

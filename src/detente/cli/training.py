@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console
+from detente.cli.terminal import Trust, console, doing, say
 from detente.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ def train(
 
         print(to_yaml(config), end="")
         return
-    from detente.learning import loop
     from detente.progress import Progress
 
     screen = console()
-    screen.print(f"Training {config.preset} with {config.algorithm} in {folder}", highlight=False, soft_wrap=True)
+    say(screen, f"Training {config.preset} with {config.algorithm} in {folder}")
     with Progress(screen) as progress:
+        from detente.learning import loop  # takes seconds, as loading the model does
+
         loop.train(config, folder, progress=progress)
 
 
@@ -51,11 +52,12 @@ def report(
     """Write one HTML page about a run, or about several side by side."""
     from detente import reports
 
-    page = reports.report(runs, out)
     screen = console()
+    with doing(screen, f"Drawing the report of {', '.join(map(str, runs))}"):
+        page = reports.report(runs, out)
     if len(runs) > 1:
         screen.print(reports.contrast_table(runs))
-    screen.print(f"Wrote {page}", highlight=False, soft_wrap=True)
+    say(screen, f"Wrote {page}")
 
 
 def _resolve(target: str, overrides: Sequence[str], run: Path | None, trust: bool) -> tuple[Config, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ class Table(Generic[R]):
         self._bytes = 0  # of the batches
 
     def __enter__(self) -> Table[R]:
-        self._file = pa.OSFile(str(self.path), "wb")
+        self._file = pa.OSFile(os.fsencode(self.path), "wb")
         self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd")
         return self
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from detente import jsonl
 from detente.errors import UserError
 from detente.records import UNREADABLE
+from detente.visible import visible
 
 BEGUN = ("config.yaml", "metrics.jsonl", "arena.yaml")  # one of them makes a folder a source, even if nothing was played yet
 
@@ -68,7 +69,7 @@ def _folder(path: Path) -> Source:
         if not os.path.isfile(file):
             raise UserError(f"{file} is no file, or leads to none; remove it to export the rest.")
     metrics = path / "metrics.jsonl"
-    return Source(str(path), path, episodes, metrics if metrics.is_file() else None)
+    return Source(visible(str(path), keep=""), path, episodes, metrics if metrics.is_file() else None)
 
 
 def _file(path: Path) -> Source:
@@ -78,7 +79,7 @@ def _file(path: Path) -> Source:
         raise UserError(
             f"{path} is no file of episodes: it should end in .jsonl, as 'detente play --save' writes them, or .jsonl.gz."
         )
-    return Source(str(path), path.parent, (path,))
+    return Source(visible(str(path), keep=""), path.parent, (path,))
 
 
 def lines(path: Path, unfinished: list[Path]) -> Iterator[Line]:

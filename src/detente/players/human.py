@@ -15,6 +15,7 @@ from detente.errors import UserError
 from detente.games.base import Observation
 from detente.players.base import encodable
 from detente.records import Completion, PolicyRef
+from detente.screen import Screen
 from detente.signals import at_once, handled
 
 
@@ -24,7 +25,7 @@ class Human:
 
     name: str = "human"
     read: Callable[[str], str] = input
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=Screen)
 
     @property
     def policy(self) -> PolicyRef:

@@ -1,0 +1,30 @@
+r"""Text that is not ours, shown so that it can do nothing: of models, of servers, in names of folders.
+
+    "\x1b[2J\u202eevil"  ──>  "\\x1b[2J\\u202eevil"         control characters, what turns the direction of writing or is not to be
+                                                           seen, and bytes of names that are not UTF-8
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+JOINERS = "\u200c\u200d"  # letters of some scripts and pictures are made with them
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    if unicodedata.category(char) not in CATEGORIES or char in JOINERS:
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    """The text with everything that cannot be seen written out, except the characters to ``keep``; twice is as once."""
+    return re.sub(rf"[^ -~{re.escape(keep)}]", _escaped, text)

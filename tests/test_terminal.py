@@ -1,0 +1,49 @@
+"""What the commands share: lists of names, and that nobody waits without a word."""
+
+import io
+import time
+
+import pytest
+
+from detente.cli import terminal
+from detente.screen import Screen
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a,b", ["a", "b"]),
+        (" a , b ", ["a", "b"]),
+        ('"runs/a,b",tit_for_tat', ["runs/a,b", "tit_for_tat"]),
+        ('tit_for_tat, "runs/a, b"', ["tit_for_tat", "runs/a, b"]),
+        (r"runs/a\,b,random", ["runs/a,b", "random"]),
+        ("openai:m@http://x/v1,a", ["openai:m@http://x/v1", "a"]),
+        ("a", ["a"]),
+    ],
+)
+def test_commas_separate_names_except_in_quotes(text, names):
+    assert terminal.listed(text) == names
+
+
+def said(screen: Screen) -> str:
+    return screen.file.getvalue()
+
+
+def test_a_terminal_says_at_once_what_is_done():
+    screen = Screen(file=io.StringIO(), force_terminal=True, width=80)
+    with terminal.doing(screen, "Drawing [red]x"):
+        end = time.monotonic() + 10
+        while "Drawing [red]x" not in said(screen):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert "\x1b[2K" in said(screen).rpartition("Drawing")[2]  # nothing of it stays
+
+
+def test_elsewhere_a_line_tells_of_what_takes_long(monkeypatch):
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0.05)
+    screen = Screen(file=io.StringIO())
+    with terminal.doing(screen, "Drawing"):
+        pass
+    with terminal.doing(screen, "Reading"):
+        time.sleep(0.3)
+    assert said(screen) == "Reading\n"
