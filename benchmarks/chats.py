@@ -21,9 +21,8 @@ from detente import config as configs
 from detente.learning.batch import Trajectory, trajectories, with_credit
 from detente.learning.credit import discounted_returns, leave_one_out
 from detente.learning.session import Session, open_session
-from detente.records import Episode, PolicyRef
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
+from detente.matches import Named, play_sync
+from detente.records import Episode, PolicyRef, Seating
 
 GAMMA = 0.9
 OPTIONS = ["algorithm=reinforce", f"credit.gamma={GAMMA}", "credit.baseline=group", "credit.whiten=false"]
@@ -86,20 +85,17 @@ def play(
     """Self-play of the learner; with ``policies`` the chats take turns among them."""
     sitting = list(policies) or [session.present["main"]]
     seats = range(session.game.num_players)
-    matches = []
-    for index in range(episodes):
-        players = [
-            session.policies.player(
-                sitting[(index * len(seats) + seat) % len(sitting)],
-                chat=f"{seed}/{index}/{seat}",
-                seed=derive("benchmark", seed, index, seat),
-            )
-            for seat in seats
-        ]
-        group = index // group_size
-        game_seed = derive("benchmark game", seed, group)
-        matches.append(Match(session.game, game_seed, players, tuple("main" for _ in seats), 1, group, index))
-    return play_matches(matches)
+    seatings = [
+        Seating(
+            tuple(sitting[(index * len(seats) + seat) % len(sitting)] for seat in seats),
+            tuple("main" for _ in seats),
+            iteration=1,
+            group=index // group_size,
+            index=index,
+        )
+        for index in range(episodes)
+    ]
+    return play_sync(session.policies, session.game, seatings, stream=Named(("benchmark game", seed), ("benchmark", seed)))
 
 
 def chats_of(session: Session, episodes: Sequence[Episode]) -> list[Trajectory]:

@@ -15,7 +15,7 @@ MODULES = {
 }
 
 BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding", "signals", "visible"}
-PLAY = BASE | {"games", "players", "engines.base", "rollout", "together"}
+PLAY = BASE | {"games", "players", "engines.base", "matches", "rollout", "together"}
 TRAIN = BASE | {"files", "finite", "config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.
@@ -45,7 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     "players.wire": {"errors", "players.address"},
     "players.remote": BASE | {"games", "players", "options"},
     "rollout": BASE | {"games", "players", "together"},
-    "room": BASE | {"games", "players", "rollout"},
+    "matches": BASE | {"games", "players", "rollout", "together"},
+    "room": BASE | {"games", "players", "matches"},
     "models": {"errors", "finite", "fingerprints", "players.chat", "pocket", "engines.attention", "engines.lora", "vocabulary"},
     "policies": PLAY
     | {"room", "config", "options", "models", "engines"}
@@ -87,6 +88,7 @@ OUTSIDE: dict[str, set[str]] = {
     "stored": {"orjson", "pydantic"},
     "games": set(),
     "rollout": set(),
+    "matches": set(),
     "engines.base": set(),
     "players.base": set(),
     "players.address": set(),
@@ -171,7 +173,7 @@ def test_the_tables_forbid(module, source):
 @pytest.mark.parametrize(
     "names",
     [
-        "detente.games, detente.games.contract, detente.rollout, detente.reports, detente.evaluation.measures, detente.export",
+        "detente.games, detente.games.contract, detente.matches, detente.reports, detente.evaluation.measures, detente.export",
         "detente, detente.api",
         "detente.web",
         "detente.players.axelrod_library, detente.policies",

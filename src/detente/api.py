@@ -11,14 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detente import games
+from detente import games, matches
 from detente.config import Config, is_preset, load, load_game, preset_names
 from detente.errors import UserError, unknown
 from detente.games.base import Game
 from detente.policies import Policies, check_seats
 from detente.records import Episode
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
 
 if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
@@ -49,20 +47,7 @@ def play(
     check_seats(game, players)
     sitting = [policies.resolve(name) for name in players]
     policies.check_room(sitting)
-    matches = [
-        Match(
-            game,
-            seed + index,
-            [
-                policies.player(policy, chat=f"play/{index}/{seat}", seed=derive(seed + index, "seat", seat))
-                for seat, policy in enumerate(sitting)
-            ],
-            group=index,
-            index=index,
-        )
-        for index in range(episodes)
-    ]
-    return play_matches(matches, concurrency=policies.at_once(sitting), on_episode=on_episode)
+    return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=on_episode)
 
 
 def train(config: Config, run: str | Path, *, progress: Progress | None = None) -> Path:

@@ -94,6 +94,17 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Seating:
+    """Who is to sit where in a match, and where its record belongs; the fields are those of ``Episode``."""
+
+    policies: tuple[PolicyRef, ...]
+    learners: tuple[str | None, ...] = ()
+    iteration: int = 0
+    group: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """One match.
 

@@ -86,29 +86,36 @@ async def _turn(game: Game, state: Any, seat: int, player: Player, observation: 
     return Turn(seat, observation.text, taken, valid, completion, observation.phase)
 
 
-def play_matches(
-    matches: Sequence[Match], *, concurrency: int | None = None, on_episode: Callable[[Episode], None] | None = None
+async def play_all(
+    matches: Sequence[Match],
+    *,
+    concurrency: int | None = None,
+    on_episode: Callable[[Episode], None] | None = None,
+    on_round: Callable[[Round], None] | None = None,
 ) -> list[Episode]:
-    """Play all matches concurrently (at most ``concurrency`` at a time) and return their episodes in the order given.
+    """Play all matches concurrently (at most ``concurrency`` at a time); returns their episodes in the order given.
 
     The first match that fails stops the others, and its own exception is raised.
     """
+    gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
 
-    async def everything() -> list[Episode]:
-        gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
-
-        async def one(match: Match) -> Episode:
-            async with gate:
-                episode = await play_match(match)
-            if on_episode is not None:
-                on_episode(episode)
-            return episode
-
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(one(match)) for match in matches]
-        return [task.result() for task in running]
+    async def one(match: Match) -> Episode:
+        async with gate:
+            episode = await play_match(match, on_round)
+        if on_episode is not None:
+            on_episode(episode)
+        return episode
 
     try:
-        return run(everything())
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one(match)) for match in matches]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None  # a UserError must reach the caller as itself, not in a group
+    return [task.result() for task in running]
+
+
+def play_matches(
+    matches: Sequence[Match], *, concurrency: int | None = None, on_episode: Callable[[Episode], None] | None = None
+) -> list[Episode]:
+    """``play_all`` for callers that are no coroutines."""
+    return run(play_all(matches, concurrency=concurrency, on_episode=on_episode))

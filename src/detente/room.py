@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
+from detente.matches import Counted, Guest, Scripts, in_turn, play_sync
 from detente.players.chat import Chat
 from detente.records import Completion, PolicyRef
-from detente.rollout import Match, play_matches
 
+SILENT = PolicyRef("script", "silent")
 SEEDS = 4  # episodes looked at, for some games draw their length
 
 
 class Silent:
     """Answers nothing, so that the game's default action is played."""
 
-    policy = PolicyRef("script", "silent")
+    policy = SILENT
 
     async def act(self, observation: Observation) -> Completion:
         """No text."""
@@ -31,9 +32,9 @@ class Silent:
 
 def least_tokens(game: Game, chat: Chat) -> int:
     """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
-    matches = [Match(game, seed, [Silent()] * game.num_players) for seed in range(SEEDS)]
+    nobody, seatings = Guest(Scripts(), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
     lengths = []
-    for episode in play_matches(matches):
+    for episode in play_sync(nobody, game, seatings, stream=Counted()):
         for seat in range(game.num_players):
             first, *others = [turn.prompt for turn in episode.turns(seat)] or [""]
             lengths.append(len(chat.opening(first)) + sum(1 + len(chat.reply(text, ())) for text in others))

@@ -10,8 +10,7 @@ from detente.errors import UserError
 from detente.learning import adapters
 from detente.learning.audit import audit
 from detente.learning.forward import active
-from detente.learning.opponents import Seating
-from detente.records import PolicyRef
+from detente.records import PolicyRef, Seating
 
 SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
 

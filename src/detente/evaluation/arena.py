@@ -24,11 +24,10 @@ from detente.evaluation.agents import Agent, participants
 from detente.evaluation.cells import Table, episodes_file, results, seatings
 from detente.files import check_same, locked, read_text, reason, replace_text
 from detente.games.base import Game
+from detente.matches import Named, in_turn, play_sync
 from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies
 from detente.records import Episode, write_episodes
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
 
 ANOTHER = "give --out another folder"
 
@@ -132,17 +131,8 @@ def play_table(
     done = {episode.index: episode for episode in _whole(gathered)} if remote else {}
     write_episodes(whole, done.values())
     whole.replace(gathered)
-    matches = []
-    for index in (index for index in range(episodes) if index not in done):
-        players = [
-            policies.player(
-                agents[i].policy,
-                chat=f"arena/{'-'.join(map(str, table))}/{index}/{seat}",
-                seed=derive(config.seed, "arena", *table, index, seat),
-            )
-            for seat, i in enumerate(table)
-        ]
-        matches.append(Match(policies.game, derive(config.seed, "arena game", index), players, group=index, index=index))
+    seatings = [seating for seating in in_turn([agents[i].policy for i in table], episodes) if seating.index not in done]
+    stream = Named((config.seed, "arena game"), (config.seed, "arena", *table))
     with gathered.open("ab") as file:
 
         def finished(episode: Episode) -> None:
@@ -151,8 +141,8 @@ def play_table(
             if watch is not None:
                 watch.episode()
 
-        at_once = config.concurrency or policies.at_once([agents[i].policy for i in table])
-        done |= {episode.index: episode for episode in play_matches(matches, concurrency=at_once, on_episode=finished)}
+        played = play_sync(policies, policies.game, seatings, stream=stream, watch=finished, concurrency=config.concurrency)
+        done |= {episode.index: episode for episode in played}
     write_episodes(packed, (done[index] for index in range(episodes)))
     packed.replace(gathered)  # so that a crash leaves no more than a table to be played again
     gathered.replace(path)

@@ -30,10 +30,9 @@ from detente.games.base import Game
 from detente.games.matrix import MatrixGame
 from detente.games.splitting import SplittingGame
 from detente.learning.loop import Progress, train
+from detente.matches import Named, in_turn, play_sync
 from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef, read_episodes
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
 
 RESPONDER = (  # what a best responder changes in a preset: it learns for itself, against the frozen agent alone
     "algorithm=reinforce",
@@ -165,12 +164,10 @@ def _meeting(config: Config, policies: Policies, first: PolicyRef, second: Polic
 
 
 def _table(config: Config, policies: Policies, sitting: Sequence[PolicyRef], purpose: str) -> list[Episode]:
-    matches = []
-    for index in range(max(2, config.evaluation.episodes)):
-        path = (config.seed, "best response", purpose, index)
-        players = [
-            policies.player(policy, chat=f"best response/{purpose}/{index}/{seat}", seed=derive(*path, seat))
-            for seat, policy in enumerate(sitting)
-        ]
-        matches.append(Match(policies.game, derive(config.seed, "best response", index), players, group=index, index=index))
-    return play_matches(matches, concurrency=config.concurrency or policies.at_once(sitting))
+    return play_sync(
+        policies,
+        policies.game,
+        in_turn(sitting, max(2, config.evaluation.episodes)),
+        stream=Named((config.seed, "best response"), (config.seed, "best response", purpose)),
+        concurrency=config.concurrency,
+    )

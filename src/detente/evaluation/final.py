@@ -15,11 +15,10 @@ from detente.evaluation.measures import TABLES, Side, flat_tables, measured
 from detente.evaluation.sides import by_group, mean
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
+from detente.matches import Named, play_sync
 from detente.players.scripted import scripted_names
 from detente.policies import Policies
-from detente.records import Episode, PolicyRef
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
+from detente.records import Episode, PolicyRef, Seating
 
 Announce = Callable[[str], None]
 
@@ -99,17 +98,13 @@ def play(
     config: Config, game: Game, policies: Policies, tables: Sequence[tuple[PolicyRef, ...]], purpose: str, iteration: int
 ) -> list[Episode]:
     """The evaluation's episodes, at each table in turn and at all of them on the same game seeds."""
-    matches = []
-    for index in range(config.evaluation.episodes):
-        group, table = divmod(index, len(tables))
-        path = (config.seed, "evaluation", iteration, purpose, index)
-        players = [
-            policies.player(policy, chat=f"evaluation/{purpose}/{index}/{seat}", seed=derive(*path, seat))
-            for seat, policy in enumerate(tables[table])
-        ]
-        seed = derive(config.seed, "evaluation game", group)
-        matches.append(Match(game, seed, players, iteration=iteration, group=group, index=index))
-    return play_matches(matches, concurrency=config.concurrency)
+    count = len(tables)
+    seatings = [
+        Seating(tables[index % count], iteration=iteration, group=index // count, index=index)
+        for index in range(config.evaluation.episodes)
+    ]
+    stream = Named((config.seed, "evaluation game"), (config.seed, "evaluation", iteration, purpose))
+    return play_sync(policies, game, seatings, stream=stream, concurrency=config.concurrency)
 
 
 def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:

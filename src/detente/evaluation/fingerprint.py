@@ -24,10 +24,9 @@ from detente.evaluation.splitting_measures import Lived, contested, lived, told
 from detente.evaluation.statistics import estimate
 from detente.games.matrix import MatrixGame
 from detente.games.splitting import SplittingGame, greed
+from detente.matches import Named, play_sync
 from detente.policies import Policies
-from detente.records import PolicyRef
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
+from detente.records import PolicyRef, Seating
 
 BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
 LEAST = 1e-4  # own moves less probable than this are not followed after the defection
@@ -152,17 +151,12 @@ def _claims(game: SplittingGame, one: Lived) -> Iterator[tuple[str, float]]:
 
 
 def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> list[Side]:
-    matches, seats = [], []
-    for index in range(episodes):
-        seat = index % policies.game.num_players
-        players = [
-            policies.player(
-                policy if s == seat else PolicyRef("script", "random"),
-                chat=f"fingerprint/{index}/{s}",
-                seed=derive(config.seed, "fingerprint", index, s),
-            )
-            for s in range(policies.game.num_players)
-        ]
-        matches.append(Match(policies.game, derive(config.seed, "fingerprint", index), players, group=index, index=index))
-        seats.append(seat)
-    return list(zip(play_matches(matches, concurrency=config.concurrency or policies.at_once([policy])), seats, strict=True))
+    players = policies.game.num_players
+    random = PolicyRef("script", "random")
+    seatings = [
+        Seating(tuple(policy if seat == index % players else random for seat in range(players)), group=index, index=index)
+        for index in range(episodes)
+    ]
+    stream = Named((config.seed, "fingerprint"), (config.seed, "fingerprint"))
+    played = play_sync(policies, policies.game, seatings, stream=stream, concurrency=config.concurrency)
+    return [(episode, episode.index % players) for episode in played]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from detente import matches
 from detente.config import Config, read
 from detente.errors import UserError, room_for
 from detente.evaluation.final import evaluate, flat
@@ -23,13 +24,11 @@ from detente.learning import adapters, checkpoint
 from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
 from detente.learning.health import NotFiniteError, stopped
-from detente.learning.opponents import Seating, seatings, thinned
+from detente.learning.opponents import seatings, thinned
 from detente.learning.run_folder import RunFolder, due, opened
 from detente.learning.session import Session, open_session, with_versions
 from detente.policies import check
-from detente.records import Episode, PolicyRef
-from detente.rollout import Match, play_matches
-from detente.seeding import derive
+from detente.records import Episode, PolicyRef, Seating
 from detente.signals import when_saved
 
 log = logging.getLogger(__name__)
@@ -141,19 +140,14 @@ def rollout(
     """Play every group of the iteration; the episodes of a group share their game seed."""
     config = session.config
     session.serve_kept(folder.adapters, {policy for row in tables for seating in row for policy in seating.policies})
-    matches = []
-    for group, row in enumerate(tables):
-        for k, seating in enumerate(row):
-            index = group * config.group_size + k
-            players = [
-                session.policies.player(
-                    policy, chat=f"{iteration}/{index}/{seat}", seed=derive(config.seed, "episode", iteration, index, seat)
-                )
-                for seat, policy in enumerate(seating.policies)
-            ]
-            seed = derive(config.seed, "game", iteration, group)
-            matches.append(Match(session.game, seed, players, seating.learners, iteration + 1, group, index))
-    return play_matches(matches, concurrency=config.concurrency, on_episode=lambda episode: watch.episode())
+    return matches.play_sync(
+        session.policies,
+        session.game,
+        [seating for row in tables for seating in row],
+        stream=matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration)),
+        watch=lambda episode: watch.episode(),
+        concurrency=config.concurrency,
+    )
 
 
 def update(session: Session, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:

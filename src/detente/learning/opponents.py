@@ -9,24 +9,16 @@ noise to the gradient. In an episode against an opponent one seat is the learner
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
 from detente.config import Config
 from detente.errors import UserError
-from detente.records import PolicyRef
+from detente.records import PolicyRef, Seating
 from detente.seeding import stream
 
 T = TypeVar("T")
 TRIED = 1000  # updates of which one must find something to train on
-
-
-@dataclass(frozen=True, slots=True)
-class Seating:
-    """Who decides for each seat, and the learner (or None) that trains on what that seat does."""
-
-    policies: tuple[PolicyRef, ...]
-    learners: tuple[str | None, ...]
 
 
 def seatings(
@@ -54,7 +46,8 @@ def seatings(
             unit = order[group if by_group else group * config.group_size + k]
             level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
             draw = stream(config.seed, "opponent", iteration, unit)
-            row.append(_seating(config, focal, level, draw.random(), present, pool))
+            seating = _seating(config, focal, level, draw.random(), present, pool)
+            row.append(replace(seating, iteration=iteration + 1, group=group, index=group * config.group_size + k))
         result.append(row)
     return result
 

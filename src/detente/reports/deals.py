@@ -19,8 +19,8 @@ from typing import Any
 from detente.evaluation.measures import measures
 from detente.games.deals import Deal, SplitState
 from detente.games.splitting import SplittingGame
-from detente.players.scripted import SPLITTING, scripted
-from detente.rollout import Match, play_matches
+from detente.matches import play_scripts
+from detente.players.scripted import SPLITTING
 
 STATELESS = ("greedy", "fair_half", "welfare")  # what they do depends on the present round alone
 FORKS, DEALS = 100, 10_000  # how far chance is followed
@@ -88,15 +88,11 @@ def played(game: SplittingGame, row: str, column: str) -> dict[str, float]:
     sides = [
         (episode, seat)
         for seat, names in enumerate(((row, column), (column, row)))
-        for episode in play_matches([_match(game, n, names) for n in range(MATCHES)])
+        for episode in play_scripts(game, names, MATCHES)
     ]
     others = [(episode, 1 - seat) for episode, seat in sides]
     found = measures(game, sides) | {"opponent_reward": measures(game, others)["reward"]}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _match(game: SplittingGame, seed: int, names: Sequence[str]) -> Match:
-    return Match(game, seed, [scripted(name, 2 * seed + seat) for seat, name in enumerate(names)])
 
 
 def _outcomes(game: SplittingGame) -> Iterator[tuple[Deal, int]]:

@@ -15,10 +15,10 @@ from typing import ClassVar
 
 from detente.games.base import Game
 from detente.games.matrix import MatrixGame
+from detente.matches import play_scripts
 from detente.players.scripted import MATRIX, scripted
 from detente.reports.family import Anchor, Chapter, Column, Family, Plot
 from detente.reports.run import Numbers, Result
-from detente.rollout import Match, play_matches
 from detente.together import run
 
 MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
@@ -139,7 +139,7 @@ def anchors(game: MatrixGame) -> Anchors:
 @lru_cache(maxsize=256)
 def pairing(game: MatrixGame, row: str, column: str) -> Numbers:
     """Two strategies meet: the ``reward`` of the first, its ``cooperation_rate``, and the ``opponent_reward``."""
-    episodes = play_matches([Match(game, n, (scripted(row, 2 * n), scripted(column, 2 * n + 1))) for n in range(MATCHES)])
+    episodes = play_scripts(game, (row, column), MATCHES)
     own, theirs = (sum(episode.mean_reward(player) for episode in episodes) / MATCHES for player in (0, 1))
     moves = [turn.action == game.cooperative for episode in episodes for turn in episode.turns(0)]
     return {"reward": own, "opponent_reward": theirs, "cooperation_rate": sum(moves) / len(moves)}

@@ -1,7 +1,7 @@
 """A table at which a person plays on a page: one game, what the person was told and said, and what it is asked now.
 
-    play_match ── act ──> Person ── Question ──> page ── a line ──> answered ──> Completion ──> play_match
-                                                        └─ no answer of the game: why, and the question again
+    play ── act ──> Person ── Question ──> page ── a line ──> answered ──> Completion ──> play
+                                                  └─ no answer of the game: why, and the question again
 
 The game runs in the loop of ``tables``; pages read and answer from other threads. Must not import torch.
 """
@@ -20,6 +20,7 @@ from detente.games.base import Game, Observation
 from detente.games.splitting import SplittingGame
 from detente.players.base import Player
 from detente.players.human import answered, explanation
+from detente.policies import Policies
 from detente.records import Completion, PolicyRef, Round
 
 Stage = Literal["opening", "playing", "over", "failed"]
@@ -160,6 +161,23 @@ class Watched(Player):
 
     def close(self) -> None:
         self.player.close()
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Makes the players of a table: the person, and everybody else watched."""
+
+    table: Table
+    policies: Policies
+
+    def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
+        if policy == HUMAN:
+            return Person(self.table, self.policies.game)
+        return Watched(self.table, self.policies.player(policy, chat=f"{self.table.id}/{chat}", seed=seed))
+
+    def at_once(self, sitting: Sequence[PolicyRef]) -> int:
+        """A person plays one episode at a time."""
+        return 1
 
 
 def question_data(question: Question) -> dict[str, Any]:

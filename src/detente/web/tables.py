@@ -1,6 +1,6 @@
 """All tables at which people play: one background thread with one event loop, as an engine is not made for several threads.
 
-    open ──> loop: resolve the opponent (loads a model) ── play_match ──> RUNS/played/TIME-GAME-ID.jsonl
+    open ──> loop: resolve the opponent (loads a model) ── play ──> RUNS/played/TIME-GAME-ID.jsonl
                      └── a page that was closed: its game is given up after a while
 
 Must not import torch; the policies of a game do, when a model plays.
@@ -22,15 +22,14 @@ from detente import games
 from detente.config import load, preset_names
 from detente.errors import UserError, unknown
 from detente.games.base import Game
+from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
 from detente.policies import Policies
-from detente.records import write_episodes
-from detente.rollout import Match, play_match
-from detente.seeding import derive
+from detente.records import Round, write_episodes
 from detente.web.names import opponent_name
 from detente.web.runs import PLAYED
 from detente.web.safety import leads_out
-from detente.web.table import Person, Table, Watched, tells_points
+from detente.web.table import HUMAN, Sitting, Table, tells_points
 
 PATIENCE_S = 300.0  # a browser asks at least once a minute for a page that is open, even one in the background
 KEEP_S = 3600.0  # how long a finished game can still be looked at here
@@ -100,15 +99,15 @@ class Tables:
             policies = self._policies.setdefault(table.title, fresh)
             policy = policies.resolve(name)
             policies.check_room([policy])
-            seed = secrets.randbits(31)
-            others = {
-                seat: policies.player(policy, chat=f"{table.id}/{seat}", seed=derive(seed, "seat", seat))
-                for seat in range(game.num_players)
-                if seat != table.seat
-            }
-            seats = [Watched(table, others[seat]) if seat in others else Person(table, game) for seat in range(game.num_players)]
+            sitting = [HUMAN if seat == table.seat else policy for seat in range(game.num_players)]
             table.stage = "playing"
-            episode = await play_match(Match(game, seed, seats), lambda played: _add(table, played))
+            (episode,) = await play(
+                Sitting(table, policies),
+                game,
+                in_turn(sitting, 1),
+                stream=Counted(secrets.randbits(31)),
+                on_round=lambda played: _add(table, played),
+            )
         except Exception as error:  # whatever it is, the page of this game says it, and the other games go on
             table.problem, table.stage = sentence(error), "failed"
             return
@@ -172,5 +171,5 @@ async def _end() -> None:
     asyncio.get_running_loop().stop()
 
 
-def _add(table: Table, played: object) -> None:
-    table.rounds = (*table.rounds, played)  # type: ignore[arg-type]
+def _add(table: Table, played: Round) -> None:
+    table.rounds = (*table.rounds, played)

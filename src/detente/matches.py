@@ -1,0 +1,179 @@
+"""One hand that deals the seats: whoever wants episodes says who sits where and names the stream of seeds.
+
+    seatings ── Stream: a game seed and a seed per seat ──> players ──> matches ── many at once ──> episodes
+
+Players, seeds and matches are made here and nowhere else. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from detente.games.base import Game
+from detente.players.base import Player
+from detente.players.scripted import scripted
+from detente.records import Episode, PolicyRef, Round, Seating
+from detente.rollout import Match, play_all
+from detente.seeding import derive
+from detente.together import run
+
+Path = tuple[int | str, ...]
+
+
+class Seats(Protocol):
+    """Whoever makes players of policies: ``detente.policies.Policies`` above all."""
+
+    def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player: ...
+
+    def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
+        """How many episodes between these are played at the same time; None for all."""
+        ...
+
+
+class Stream(Protocol):
+    """Where the seeds of an occasion come from."""
+
+    def game(self, seating: Seating) -> int:
+        """The seed of the game: the same for all episodes of a group."""
+        ...
+
+    def player(self, seating: Seating, seat: int) -> int: ...
+
+
+async def play(
+    policies: Seats,
+    game: Game,
+    seatings: Sequence[Seating],
+    *,
+    stream: Stream,
+    watch: Callable[[Episode], None] | None = None,
+    on_round: Callable[[Round], None] | None = None,
+    concurrency: int | None = None,
+) -> list[Episode]:
+    """One episode per seating, in the order given.
+
+    ``concurrency`` bounds the episodes that are played at the same time (None: what those who sit allow). ``watch`` is told of
+    every episode when it finishes, in any order, and ``on_round`` of every round. The first failure stops all and is raised as
+    itself.
+    """
+    sitting = list(dict.fromkeys(policy for seating in seatings for policy in seating.policies))
+    matches = [_match(policies, game, seating, stream) for seating in seatings]
+    return await play_all(matches, concurrency=concurrency or policies.at_once(sitting), on_episode=watch, on_round=on_round)
+
+
+def play_sync(
+    policies: Seats,
+    game: Game,
+    seatings: Sequence[Seating],
+    *,
+    stream: Stream,
+    watch: Callable[[Episode], None] | None = None,
+    concurrency: int | None = None,
+) -> list[Episode]:
+    """``play`` for callers that are no coroutines, also where an event loop runs already."""
+    return run(play(policies, game, seatings, stream=stream, watch=watch, concurrency=concurrency))
+
+
+def play_scripts(game: Game, names: Sequence[str], episodes: int) -> list[Episode]:
+    """So many episodes between scripted strategies of the package, on the game seeds 0, 1, 2 and so on."""
+    return play_sync(Scripts(), game, in_turn([PolicyRef("script", name) for name in names], episodes), stream=Pairs())
+
+
+def in_turn(sitting: Sequence[PolicyRef], episodes: int) -> list[Seating]:
+    """So many episodes between the same policies, each on a game seed of its own."""
+    return [Seating(tuple(sitting), group=index, index=index) for index in range(episodes)]
+
+
+def _match(policies: Seats, game: Game, seating: Seating, stream: Stream) -> Match:
+    seeds = [stream.player(seating, seat) for seat in range(len(seating.policies))]
+    players = [
+        policies.player(policy, chat=f"{seating.index}/{seat}/{seed}", seed=seed)
+        for seat, (policy, seed) in enumerate(zip(seating.policies, seeds, strict=True))
+    ]
+    return Match(game, stream.game(seating), players, seating.learners, seating.iteration, seating.group, seating.index)
+
+
+# ---- streams
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Seeds derived from two paths: of a game by its group, of a player by its episode and seat."""
+
+    games: Path
+    players: Path
+
+    def game(self, seating: Seating) -> int:
+        return derive(*self.games, seating.group)
+
+    def player(self, seating: Seating, seat: int) -> int:
+        return derive(*self.players, seating.index, seat)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Game seeds that people can name: ``first``, ``first + 1`` and so on, by episode; players' seeds follow from them."""
+
+    first: int = 0
+
+    def game(self, seating: Seating) -> int:
+        return self.first + seating.index
+
+    def player(self, seating: Seating, seat: int) -> int:
+        return derive(self.game(seating), "seat", seat)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two scripts on the game seeds 0, 1, 2 and so on, with a seed for each seat of each."""
+
+    def game(self, seating: Seating) -> int:
+        return seating.index
+
+    def player(self, seating: Seating, seat: int) -> int:
+        return 2 * seating.index + seat
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The same game seeds for every responder; the agent on ``seat`` draws apart for each."""
+
+    seat: int
+
+    def game(self, seating: Seating) -> int:
+        return derive(0, "exploitability", seating.index)
+
+    def player(self, seating: Seating, seat: int) -> int:
+        if seat != self.seat:
+            return derive(0, "responder", seating.index)
+        return derive(0, "agent", str(seating.policies[1 - seat]), seating.index)
+
+
+# ---- those who need no model
+
+
+class Scripts:
+    """The package's scripted strategies, where nobody else plays."""
+
+    def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
+        return scripted(policy.name, seed)
+
+    def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Everybody of ``hosts``, and one policy more whose players are made by ``make``."""
+
+    hosts: Seats
+    policy: PolicyRef
+    make: Callable[[], Player]
+
+    def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
+        return self.make() if policy == self.policy else self.hosts.player(policy, chat=chat, seed=seed)
+
+    def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
+        return self.hosts.at_once([policy for policy in sitting if policy != self.policy])
