@@ -11,6 +11,7 @@ from types import TracebackType
 import uvicorn
 
 from detente import web
+from detente.web.patience import PatientProtocol
 
 
 class Server:
@@ -20,7 +21,9 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.app = web.build(folder, **options)
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="critical", timeout_graceful_shutdown=1))
+        self.server = uvicorn.Server(
+            uvicorn.Config(self.app, http=PatientProtocol, log_level="critical", timeout_graceful_shutdown=1)
+        )
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
     def __enter__(self) -> Server:

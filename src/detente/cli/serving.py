@@ -30,6 +30,7 @@ def serve(
 
     from detente import web
     from detente.together import run
+    from detente.web.patience import PatientProtocol
 
     if runs != RUNS and not runs.is_dir():
         raise UserError(f"There is no folder {runs}; name the folder that your runs lie in.")
@@ -39,7 +40,9 @@ def serve(
         if browser and _has_display():
             threading.Timer(0.5, webbrowser.open, [address]).start()
         # What fails is told on its page; a traceback in the terminal would help nobody who reads the page.
-        options = uvicorn.Config(web.build(runs, host), log_level="critical", timeout_graceful_shutdown=1, server_header=False)
+        options = uvicorn.Config(
+            web.build(runs, host), http=PatientProtocol, log_level="critical", timeout_graceful_shutdown=1, server_header=False
+        )
         with suppress(KeyboardInterrupt):  # uvicorn has ended by then, and raises it again, SIGTERM too
             run(uvicorn.Server(options).serve([listening]))
 
