@@ -5,6 +5,7 @@ import json
 import random
 from contextlib import suppress
 
+import orjson
 import pytest
 
 from detente.records import Completion, Episode, PolicyRef, Round, Turn, episode_writer, read_episodes, write_episodes
@@ -34,7 +35,9 @@ def random_episode(rng: random.Random, players: int = 3) -> Episode:
         turns = tuple(
             Turn(p, rng.choice(ODD), rng.choice(actions), rng.random() < 0.5, random_completion(rng)) for p in range(players)
         )
-        rounds.append(Round(turns, tuple(rng.uniform(-9, 9) for _ in range(players)), {"round": t, "hands": ["rock", "paper"]}))
+        steps = rng.choice([(), (players,), (1, players - 1)])
+        info = {"round": t, "hands": ["rock", "paper"]}
+        rounds.append(Round(turns, tuple(rng.uniform(-9, 9) for _ in range(players)), info, steps))
     return Episode(
         game={"name": "ipd", "payoffs": [[3, 0], [5, 1]], "continuation": None},
         seed=rng.getrandbits(63),
@@ -121,3 +124,44 @@ def test_rewards_and_turns_of_a_player():
 def test_a_policy_says_its_version_where_it_has_one():
     assert str(PolicyRef("adapter", "main", 40)) == "main@40"
     assert str(PolicyRef("script", "tit_for_tat")) == "tit_for_tat"
+
+
+def line(**changes):
+    """An episode as it stands in a file."""
+    return orjson.loads(random_episode(random.Random(3)).to_json()) | changes
+
+
+def test_lines_of_the_first_format_are_read():
+    old = line()
+    del old["format"]
+    for played in old["rounds"]:
+        del played["steps"]
+    episode = Episode.from_json(orjson.dumps(old))
+    assert [played.steps for played in episode.rounds] == [()] * len(episode.rounds)
+    assert [turn.player for step in episode.rounds[0].by_step() for turn in step] == [0, 1, 2]
+
+
+def test_a_line_of_a_later_format_is_refused():
+    with pytest.raises(ValueError, match="format: 99 is none that this version of detente knows"):
+        Episode.from_json(orjson.dumps(line(format=99)))
+
+
+@pytest.mark.parametrize("steps", [[1], [3, 1], [0, 3], [-1, 4]])
+def test_steps_that_are_not_those_of_the_turns_are_refused(steps):
+    rounds = [played | {"steps": steps} for played in line()["rounds"]]
+    with pytest.raises(ValueError, match="steps"):
+        Episode.from_json(orjson.dumps(line(rounds=rounds)))
+
+
+def test_turns_by_step():
+    def turns(*players):
+        return tuple(Turn(player, "", "", True, Completion("", PolicyRef("script", "x"))) for player in players)
+
+    def by_step(players, steps=()):
+        return [[turn.player for turn in step] for step in Round(turns(*players), (0.0, 0.0), {}, steps).by_step()]
+
+    assert by_step([0, 1, 0, 1], (2, 2)) == [[0, 1], [0, 1]]
+    assert by_step([0, 1], (1, 1)) == [[0], [1]]
+    # where nobody wrote it down: the last turns at once, if every player has one
+    assert by_step([0, 1, 0, 1]) == [[0], [1], [0, 1]]
+    assert by_step([0, 1, 1]) == [[0], [1], [1]]

@@ -103,6 +103,7 @@ def test_phases_rounds_and_seats():
         [s, *(p for p in range(3) if p != s)] for s in ((first + t) % 3 for t in range(3))
     ]
     for r in episode.rounds:
+        assert r.steps == (1, 2)
         speech, *picks = r.turns
         total = sum(turn.action for turn in picks)
         assert r.info == {"said": speech.action}

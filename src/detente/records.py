@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
+FORMAT = 2  # of an episode's line; the first one said neither its number nor the steps of a round
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd records lead to
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
@@ -85,12 +87,28 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The turns up to the moment when every player got a reward (points of the game, not divided by anything)."""
+    """The turns up to the moment when every player got a reward (points of the game, not divided by anything).
+
+    ``steps`` says who answered at once: the first ``steps[0]`` turns are the first step, and so on. Empty where it is not known,
+    in files of the first format.
+    """
 
     __pydantic_config__ = STRICT
     turns: tuple[Turn, ...]
     rewards: tuple[Number, ...]
     info: dict[str, Any]
+    steps: tuple[int, ...] = ()
+
+    def by_step(self) -> list[tuple[Turn, ...]]:
+        """The turns of each step. Where steps are not known, the last turns are taken for one, if every player has one of them, and
+        every turn before them for a step of its own."""
+        steps = self.steps
+        if not steps:
+            alone = max(0, len(self.turns) - len(self.rewards))
+            last = len({turn.player for turn in self.turns[alone:]})
+            steps = (1,) * alone + (last,) if last == len(self.turns) - alone else (1,) * len(self.turns)
+        starts = [0, *accumulate(steps)]
+        return [self.turns[start:end] for start, end in pairwise(starts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,7 @@ class Episode:
 
     ``game`` holds the name and the parameters that make it again; ``seed`` is the game seed, shared by the episodes of
     ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
+    ``format`` is that of the episode's line in a file.
     """
 
     __pydantic_config__ = STRICT
@@ -121,6 +140,7 @@ class Episode:
     iteration: int = 0
     group: int = 0
     index: int = 0
+    format: int = FORMAT
 
     @property
     def num_players(self) -> int:
@@ -174,6 +194,8 @@ def _reader() -> TypeAdapter[Episode]:
 def _check(episode: Episode) -> None:
     """ValueError unless whatever speaks of players speaks of those that there are."""
     count = episode.num_players
+    if not 1 <= episode.format <= FORMAT:
+        raise ValueError(f"format: {episode.format} is none that this version of detente knows; it reads those up to {FORMAT}")
     if not count:
         raise ValueError("policies: nobody played")
     if len(episode.learners) not in (0, count):
@@ -183,6 +205,8 @@ def _check(episode: Episode) -> None:
             raise ValueError(f"rounds.{number}.rewards: {len(played.rewards)} for {count} players")
         if any(not 0 <= turn.player < count for turn in played.turns):
             raise ValueError(f"rounds.{number}.turns: the players are numbered from 0 to {count - 1}")
+        if played.steps and (min(played.steps) < 1 or sum(played.steps) != len(played.turns)):
+            raise ValueError(f"rounds.{number}.steps: {list(played.steps)} for {len(played.turns)} turns")
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:

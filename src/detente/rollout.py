@@ -39,6 +39,7 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
     rounds: list[Round] = []
     turns: list[Turn] = []
+    steps: list[int] = []
     done = False
     try:
         while not done:
@@ -49,11 +50,13 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
             for turn in turns_now:
                 untold[turn.player] = ""
             turns += turns_now
+            if turns_now:
+                steps.append(len(turns_now))
             step = game.step(state, {turn.player: turn.action for turn in turns_now})
             state, done = step.state, step.done
             if step.rewards is not None:
-                rounds.append(Round(tuple(turns), step.rewards, step.info))
-                turns = []
+                rounds.append(Round(tuple(turns), step.rewards, step.info, tuple(steps)))
+                turns, steps = [], []
                 if on_round is not None:
                     on_round(rounds[-1])
     finally:

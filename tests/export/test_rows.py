@@ -6,6 +6,7 @@ import json
 import re
 import statistics
 from array import array
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict]:
         | {
             "round": number,
             "turn": place,
+            "step": next((step for step, end in enumerate(accumulate(played.steps)) if place < end), None),
             "phase": turn.phase,
             "prompt": turn.prompt,
             "text": turn.completion.text,

@@ -74,6 +74,13 @@ def test_messages_stand_one_beneath_another_and_decisions_side_by_side() -> None
     assert len(rows(Round(said[:2], (1.0, 2.0), {}))) == 1
 
 
+def test_whoever_answered_at_once_stands_side_by_side_in_every_phase() -> None:
+    said = (turn(1, "give"), turn(0, "keep"), turn(0, "punish"), turn(1, "spare"))
+    laid_out = rows(Round(said, (1.0, 2.0), {}, (2, 2)))
+    assert [[each.completion.text for each in row] for row in laid_out] == [["keep", "give"], ["punish", "spare"]]
+    assert len(rows(Round(said[:2], (1.0, 2.0), {}, (1, 1)))) == 2
+
+
 def test_probability_is_that_of_the_cooperative_action() -> None:
     shown = episode(NOW, NOW)
     assert cooperation(shown, turn(0, "<A>", p=(0.25, 0.75))) == 0.25

@@ -67,6 +67,12 @@ TURNS: tuple[Column[TurnRow], ...] = (
     *SHARED,
     Column("round", "int64", "the round, from 0", lambda r: r.round),
     Column("turn", "int64", "the turn within the round, from 0, in the order played", lambda r: r.number),
+    Column(
+        "step",
+        "int64",
+        "the step within the round, from 0: turns of a step were answered at once; null if unknown",
+        lambda r: r.step,
+    ),
     Column("phase", "string", "message or decision", lambda r: r.turn.phase),
     Column("prompt", "string", "what the player was told since its last turn", lambda r: r.turn.prompt),
     Column("text", "string", "the answer as it was given", lambda r: r.answer.text),

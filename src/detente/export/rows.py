@@ -63,11 +63,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TurnRow(Row):
-    """One turn: ``number`` within round number ``round``, both from 0. ``facts`` by the name of their column."""
+    """One turn: ``number`` within round number ``round``, in the round's step number ``step`` (None: not known), all from 0.
+
+    ``facts`` by the name of their column.
+    """
 
     turn: Turn
     round: int
     number: int
+    step: int | None
     facts: Mapping[str, Any]
 
     @property
@@ -112,10 +116,15 @@ def turn_rows(origin: Origin, episode: Episode) -> list[TurnRow]:
     """Every turn in the order played."""
     facts = _facts(episode)
     return [
-        TurnRow(origin, episode, turn.player, turn.completion.policy, turn, round, number, next(facts))
+        TurnRow(origin, episode, turn.player, turn.completion.policy, turn, round, number, step, next(facts))
         for round, played in enumerate(episode.rounds)
-        for number, turn in enumerate(played.turns)
+        for number, (turn, step) in enumerate(zip(played.turns, _steps(played), strict=True))
     ]
+
+
+def _steps(played: Round) -> Sequence[int | None]:
+    """The number of the step of every turn; None where nobody wrote it down."""
+    return [step for step, count in enumerate(played.steps) for _ in range(count)] or [None] * len(played.turns)
 
 
 def player_rows(origin: Origin, episode: Episode) -> list[PlayerRow]:

@@ -67,13 +67,8 @@ def kinds(episodes: Sequence[Episode]) -> list[str]:
 
 
 def rows(played: Round) -> list[list[Turn]]:
-    """The turns of a round as they are read: messages one beneath another, then the final decisions side by side."""
-    players = len(played.rewards)
-    talk = max(0, len(played.turns) - players)
-    last = played.turns[talk:]
-    if len({turn.player for turn in last}) < len(last):
-        return [[turn] for turn in played.turns]
-    return [*([turn] for turn in played.turns[:talk]), sorted(last, key=lambda turn: turn.player)]
+    """The turns of a round as they are read: steps one beneath another, those who answered at once side by side."""
+    return [sorted(step, key=lambda turn: turn.player) for step in played.by_step()]
 
 
 def cooperation(episode: Episode, turn: Turn) -> float | None:
