@@ -101,6 +101,8 @@ RIGHT = [
     ("llama", {"target_modules": ["q_proj"], "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 32}}),
     ("llama", {"target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1]}),
     ("llama", {"target_modules": ["q_proj", "lm_head"]}),
+    ("llama", ALL | {"lora_dropout": 0.5}),
+    ("llama", {"target_modules": ["q_proj", "lm_head"], "lora_dropout": 0.5, "use_dora": True}),
     ("gpt2", ALL),
     ("gpt2", {"target_modules": ["c_attn"], "use_dora": True}),
     ("mixtral", {"target_modules": ["q_proj", "v_proj"]}),

@@ -119,9 +119,9 @@ class Adapters:
         return name
 
     def _inject(self, policy: str, name: str, config: PeftConfig) -> None:
-        """Let PEFT add an adapter, with whatever weights; the active one stays."""
+        """Let PEFT add an adapter, with whatever weights; the active one stays. Its dropout was for its training."""
         config = copy.copy(config)
-        config.init_lora_weights = True  # type: ignore[attr-defined]
+        config.init_lora_weights, config.lora_dropout = True, 0.0  # type: ignore[attr-defined]
         try:
             if isinstance(self.model, PeftModel):
                 active = self.model.active_adapter
