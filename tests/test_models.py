@@ -85,6 +85,54 @@ def replaced(file, old, new):
     return edit
 
 
+def reversed_map(folder):
+    """Each tensor is in the other one of two shards, which lie there unchanged."""
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    other = dict(zip(["a.safetensors", "parts/b.safetensors"], ["parts/b.safetensors", "a.safetensors"], strict=True))
+    path.write_text(json.dumps(index | {"weight_map": {key: other[file] for key, file in index["weight_map"].items()}}))
+
+
+def in_shards(folder):
+    """The weights twice, in files of other names than usual; the index takes half of them from each."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "parts").mkdir()
+    save_file(tensors, folder / "a.safetensors", metadata={"format": "pt"})
+    save_file({key: 2 * tensor for key, tensor in tensors.items()}, folder / "parts" / "b.safetensors", metadata={"format": "pt"})
+    files = {key: ["a.safetensors", "parts/b.safetensors"][i % 2] for i, key in enumerate(sorted(tensors))}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    (folder / "model.safetensors").unlink()
+
+
+def in_a_named_file(folder):
+    (folder / "model.safetensors").rename(folder / "mine.safetensors")
+    edited({"transformers_weights": "mine.safetensors"})(folder)
+
+
+def larger(file):
+    def edit(folder):
+        tensors = load_file(folder / file)
+        save_file({key: 1.01 * tensor for key, tensor in tensors.items()}, folder / file, metadata={"format": "pt"})
+
+    return edit
+
+
+def as_old_as_before(folder):
+    """The last byte of the weights is another, the times that one can set are the same."""
+    path = folder / "model.safetensors"
+    content, times = bytearray(path.read_bytes()), path.stat()
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+ELSEWHERE = {
+    "a shard": (in_shards, larger("a.safetensors")),
+    "a shard in a folder": (in_shards, larger("parts/b.safetensors")),
+    "which shard has which tensor": (in_shards, reversed_map),
+    "a file that the configuration names": (in_a_named_file, larger("mine.safetensors")),
+    "weights that look as old as before": (lambda folder: None, as_old_as_before),
+}
 CHANGES = {
     "rope_theta": edited({"rope_parameters": {"rope_type": "default", "rope_theta": 5.0}}),
     "rms_norm_eps": edited({"rms_norm_eps": 0.1}),
@@ -113,6 +161,26 @@ def test_the_fingerprint_is_of_all_that_decides_what_the_model_computes(change, 
     after = models.load(name, device="cpu", dtype=dtype).fingerprint
     assert (after != before) is (change in CHANGES)
     assert len(after) == 16
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+def test_weights_count_wherever_transformers_finds_them(change, tmp_path):
+    name = save_tiny(tmp_path / "tiny")
+    prepare, edit = ELSEWHERE[change]
+    prepare(tmp_path / "tiny")
+    before = models.load(name, device="cpu")
+    edit(tmp_path / "tiny")
+    after = models.load(name, device="cpu")
+    assert before.model.num_parameters() == after.model.num_parameters()
+    assert before.fingerprint != after.fingerprint
+
+
+@pytest.mark.parametrize("file", ["consolidated.safetensors", "pytorch_model.bin", "model.fp16.safetensors", "training_args.bin"])
+def test_weights_that_are_not_loaded_do_not_count(file, tmp_path):
+    name = save_tiny(tmp_path / "tiny")
+    before = models.load(name, device="cpu").fingerprint
+    (tmp_path / "tiny" / file).write_bytes(b"of another format")
+    assert models.load(name, device="cpu").fingerprint == before
 
 
 def test_the_same_model_elsewhere_is_the_same(tmp_path):

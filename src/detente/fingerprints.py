@@ -17,7 +17,8 @@ PARTS = (
     *("config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "chat_template*"),
     *("spiece.model", "sentencepiece*", "tekken.json"),
 )
-WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first of them that there are is what Transformers takes
+INDEX = ".index.json"  # ends the name of a file that says which file each tensor is in
+WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX))
 SETTINGS = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
 # What settings say of who wrote them, where, and how to load: nothing that is computed depends on it.
 BESIDE = {
@@ -29,8 +30,8 @@ BESIDE = {
 def fingerprint(folder: Path, kept: Path) -> str:
     """16 hex digits from the model in a folder. ``kept`` is a file of those that are known; it may be missing or read-only."""
     files = _files(folder)
-    key, state = str(folder.resolve()), [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    known = _known(kept)
+    key, state = str(folder.resolve()), [_state(file) for file in files]
+    known = _json(kept)
     if isinstance(entry := known.get(key), dict) and entry.get("files") == state and isinstance(entry.get("fingerprint"), str):
         return str(entry["fingerprint"])
     found = hashlib.sha256()
@@ -62,8 +63,24 @@ def first_numbers(model: Any) -> str:
 
 def _files(folder: Path) -> list[Path]:
     """Those that decide what the model computes, by name."""
-    weights = next((files for pattern in WEIGHTS if (files := list(folder.glob(pattern)))), [])
-    return sorted({file for pattern in PARTS for file in folder.glob(pattern) if file.is_file()} | set(weights))
+    return sorted({file for pattern in PARTS for file in folder.glob(pattern) if file.is_file()} | set(_weights(folder)))
+
+
+def _weights(folder: Path) -> list[Path]:
+    """What Transformers loads: the file that the configuration names, else the first of the usual ones, and what it lists."""
+    named = _json(folder / "config.json").get("transformers_weights")
+    file = next((folder / str(name) for name in (named, *WEIGHTS) if name and (folder / str(name)).is_file()), None)
+    if file is None:
+        return []
+    listed = _json(file).get("weight_map") if file.name.endswith(INDEX) else None
+    shards = {folder / str(name) for name in listed.values()} if isinstance(listed, dict) else set()
+    return [file, *(shard for shard in shards if shard.is_file())]
+
+
+def _state(file: Path) -> list[str | int]:
+    """What stays the same while a file does; of its times, the last is none that one can set."""
+    found = file.stat()
+    return [file.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _digest(file: Path) -> str:
@@ -82,8 +99,9 @@ def _computing(settings: Any) -> Any:
     return [_computing(value) for value in settings] if isinstance(settings, list) else settings
 
 
-def _known(kept: Path) -> dict[str, Any]:
+def _json(file: Path) -> dict[str, Any]:
+    """The object that a file holds; {} where it holds none, or there is no such file."""
     try:
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
