@@ -163,6 +163,10 @@ def test_a_preset_that_does_not_exist(tmp_path):
         ("- 1", "must be a mapping"),
         ("seed: 1", "game is wrong"),
         ("game: {}", "game needs a name"),
+        *(
+            (f"{{extends: ipd, preset: {name}}}", r"preset is the name of a preset and no path, not '")
+            for name in ("/tmp/here", "../../here", "..", ".", '"a\\0b"')
+        ),
     ],
 )
 def test_a_preset_that_is_wrong(tmp_path, text, sentence):

@@ -98,6 +98,8 @@ class Config(Options):
     def _consistent(self) -> Config:
         if not isinstance(self.game.get("name"), str):
             raise ValueError("game needs a name, e.g. game.name=ipd")
+        if "/" in self.preset or "\0" in self.preset or self.preset in (".", ".."):  # it names a folder of runs
+            raise ValueError(f"preset is the name of a preset and no path, not {self.preset[:LONGEST]!r}")
         if self.episodes % self.group_size:
             raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
         compared = self.episodes if self.credit.baseline == "batch" else self.group_size
