@@ -109,9 +109,7 @@ def test_train_is_the_loop(tiny_model, tmp_path):
 
 
 def test_whoever_watches_is_told_how_training_goes(tiny_model, tmp_path):
-    from detente.learning import loop
-
-    class Watcher(loop.Silent):
+    class Watcher(detente.Watcher):
         told = ()
 
         def iteration(self, metrics):
@@ -121,3 +119,6 @@ def test_whoever_watches_is_told_how_training_goes(tiny_model, tmp_path):
     watcher = Watcher()
     detente.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run", progress=watcher)
     assert watcher.told == (1, 2)
+    several = Watcher(), Watcher()
+    detente.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "other", watchers=several)
+    assert [one.told for one in several] == [(1, 2)] * 2

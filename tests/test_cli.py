@@ -35,7 +35,7 @@ def preset(tmp_path: Path) -> str:
 def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[config.Config, Path]]:
     """What the command asked ``train`` to do, instead of training; the test stands in an empty folder."""
     calls: list[tuple[config.Config, Path]] = []
-    monkeypatch.setattr("detente.learning.loop.train", lambda options, run, progress: calls.append((options, run)))
+    monkeypatch.setattr("detente.learning.loop.train", lambda options, run, watchers: calls.append((options, run)))
     monkeypatch.chdir(tmp_path)
     return calls
 

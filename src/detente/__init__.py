@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from detente.games import make as make
     from detente.games.base import Game as Game
     from detente.games.contract import check_game as check_game
+    from detente.learning.watchers import Watcher as Watcher
     from detente.records import Episode as Episode
     from detente.reports import report as report
 
@@ -44,6 +45,7 @@ _HOMES = {
     "make": "detente.games",
     "Game": "detente.games.base",
     "check_game": "detente.games.contract",
+    "Watcher": "detente.learning.watchers",
     "Episode": "detente.records",
     "report": "detente.reports",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "Episode",
     "Game",
     "UserError",
+    "Watcher",
     "arena",
     "best_response",
     "check_game",

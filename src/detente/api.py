@@ -20,7 +20,7 @@ from detente.records import Episode
 
 if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
-    from detente.learning.loop import Progress
+    from detente.learning.watchers import Watcher
 
 ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device")  # the options that playing looks at
 
@@ -50,14 +50,15 @@ def play(
     return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=on_episode)
 
 
-def train(config: Config, run: str | Path, *, progress: Progress | None = None) -> Path:
+def train(config: Config, run: str | Path, *, watchers: Sequence[Watcher] = (), progress: Watcher | None = None) -> Path:
     """Train as ``config`` says in a run folder, resuming one that exists; see ``detente.learning.loop.train``.
 
-    ``progress`` watches, e.g. ``detente.progress.Progress()`` shows bars and numbers.
+    ``watchers`` are told how it goes and may stop it, e.g. ``detente.progress.Progress()``, which shows bars and numbers, or one of
+    your own, derived from ``detente.Watcher``; ``progress`` is one more of them.
     """
     from detente.learning import loop
 
-    return loop.train(config, Path(run), progress=progress)
+    return loop.train(config, Path(run), watchers=_all_watchers(watchers, progress))
 
 
 def arena(
@@ -89,7 +90,8 @@ def best_response(
     overrides: Sequence[str] = (),
     *,
     memory: int | None = None,
-    progress: Progress | None = None,
+    watchers: Sequence[Watcher] = (),
+    progress: Watcher | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
     """Train a fresh learner against a frozen agent and say what it gains; see ``detente.evaluation.best_response``.
@@ -99,9 +101,8 @@ def best_response(
     from detente.evaluation import best_response as exploiting
     from detente.reports.best_response import best_response_page
 
-    found = exploiting.best_response(
-        exploiting.responder_config(preset, against, overrides, trust=trust), Path(run), progress=progress, memory=memory
-    )
+    config = exploiting.responder_config(preset, against, overrides, trust=trust)
+    found = exploiting.best_response(config, Path(run), watchers=_all_watchers(watchers, progress), memory=memory)
     best_response_page(Path(run))
     return found
 
@@ -138,3 +139,7 @@ def _table(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:
     if name in games.GAMES or ":" in name:
         return Policies.of(load_game(name, overrides))
     raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+
+
+def _all_watchers(watchers: Sequence[Watcher], progress: Watcher | None) -> tuple[Watcher, ...]:
+    return (*watchers, *([] if progress is None else [progress]))

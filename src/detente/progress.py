@@ -24,6 +24,7 @@ from rich.text import Text
 
 from detente import games
 from detente.config import Config
+from detente.learning.watchers import Watcher
 from detente.screen import Screen
 from detente.visible import visible
 
@@ -49,7 +50,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass
-class Progress:
+class Progress(Watcher):
     """Told by the training loop what happened; use it as a context manager so that the terminal is always given back.
 
     ``every_s``: seconds between two plain lines. ``clock``: seconds, increasing. ``afterwards``: what comes after the end.

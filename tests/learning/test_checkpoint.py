@@ -11,9 +11,11 @@ from safetensors.torch import load, save
 
 from detente.errors import UserError
 from detente.learning import checkpoint
-from detente.learning.checkpoint import TrainState, capture, read_newest, restore, write
+from detente.learning.checkpoint import Checkpoint, capture, read_newest, restore, write
+from detente.learning.state import RunState
 
-KEPT = {"main": [10, 20], "other": []}
+POOL = {"main": (10, 20), "other": ()}
+KEPT = {name: list(versions) for name, versions in POOL.items()}  # as state.json has it
 
 
 def learner(seed=0, steps=0):
@@ -36,7 +38,11 @@ def step(one):
 
 def state(iteration, seed=0, steps=3):
     """A version names the tensors, so another seed goes with other steps."""
-    return capture(iteration, {"main": learner(seed, steps), "other": learner(1)}, KEPT)
+    return captured(iteration, {"main": learner(seed, steps), "other": learner(1)})
+
+
+def captured(iteration, learners, **counters):
+    return capture(RunState(iteration, {name: one.version for name, one in learners.items()}, POOL, **counters), learners)
 
 
 def newest(folder):
@@ -51,11 +57,11 @@ def test_without_a_folder_there_is_no_state(tmp_path):
 
 def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path):
     first = {"main": learner(0, 3), "other": learner(1, 0)}
-    write(tmp_path, capture(3, first, KEPT))
+    write(tmp_path, captured(3, first))
     again = {"main": learner(5, 1), "other": learner(6, 2)}
     found = newest(tmp_path)
     restore(found, again)
-    assert (found.iteration, found.kept, found.versions) == (3, KEPT, {"main": 3, "other": 0})
+    assert found.state == RunState(3, {"main": 3, "other": 0}, POOL)
     for name in first:
         assert again[name].version == first[name].version
         for _ in range(2):
@@ -65,19 +71,12 @@ def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path):
             assert torch.equal(ours, theirs)
 
 
-def test_capturing_does_not_share_the_pool():
-    kept = {"main": [10]}
-    taken = capture(10, {"main": learner()}, kept)
-    kept["main"].append(20)
-    assert taken.kept == {"main": [10]}
-
-
 def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path):
     for iteration in (9, 10, 11):
         write(tmp_path, state(iteration, steps=iteration))
     assert [folder.name for folder in tmp_path.iterdir()] == ["000011"]
     found, expected = newest(tmp_path), state(11, steps=11)
-    assert found.iteration == 11
+    assert found.state.iteration == 11
     assert_same_tensors(found, expected)
 
 
@@ -94,18 +93,18 @@ def file(folder, iteration, name):
 
 def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path, monkeypatch):
     learners = {"main": learner(0, 2), "other": learner(1, 5)}
-    write(tmp_path, capture(1, learners, KEPT))
+    write(tmp_path, captured(1, learners))
     before = {name: file(tmp_path, 1, name).stat() for name in learners}
     step(learners["main"])
     written = []
     monkeypatch.setattr(checkpoint, "write_synced", lambda path, payload: written.append(path.name) or path.write_bytes(payload))
-    write(tmp_path, capture(2, learners, KEPT))
+    write(tmp_path, captured(2, learners))
     after = {name: file(tmp_path, 2, name).stat() for name in learners}
     assert written == ["main.safetensors", "state.json"]
     assert after["main"].st_ino != before["main"].st_ino
     assert (after["other"].st_ino, after["other"].st_mtime_ns) == (before["other"].st_ino, before["other"].st_mtime_ns)
     assert after["other"].st_nlink == 1  # the name in the folder before is gone
-    assert_same_tensors(newest(tmp_path), capture(2, learners, KEPT))
+    assert_same_tensors(newest(tmp_path), captured(2, learners))
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path):
@@ -131,7 +130,7 @@ def test_where_a_file_cannot_be_taken_over_it_is_written(lack, tmp_path, monkeyp
     else:
         edit(tmp_path / "000001", iteration=7)
     write(tmp_path, state(2, steps=3))
-    assert newest(tmp_path).iteration == 2
+    assert newest(tmp_path).state.iteration == 2
     assert_same_tensors(newest(tmp_path), state(2))
 
 
@@ -145,7 +144,7 @@ def test_a_version_that_comes_back_is_written_where_the_state_before_holds_anoth
 def as_before(folder, **counters):
     """Write a state as it was when one file held all learners' tensors."""
     one = state(1)
-    counters = {"iteration": 1, "versions": one.versions, "kept": KEPT, "base": "", "spent": {}} | counters
+    counters = {"iteration": 1, "versions": dict(one.state.learners), "kept": KEPT, "base": "", "spent": {}} | counters
     counters = {key: value for key, value in counters.items() if value is not None}
     flat = {f"{name}/{key}": value.detach() for name, tensors in one.tensors.items() for key, value in tensors.items()}
     payload = save(flat)
@@ -158,7 +157,7 @@ def as_before(folder, **counters):
 def test_a_state_of_the_layout_before_is_read_and_followed_by_one_of_this(tmp_path):
     as_before(tmp_path, spent={"requests": 3})
     found = newest(tmp_path)
-    assert (found.iteration, found.versions, found.kept, found.spent) == (1, state(1).versions, KEPT, {"requests": 3})
+    assert found.state == RunState(1, state(1).state.learners, POOL, {"requests": 3})
     assert_same_tensors(found, state(1))
     write(tmp_path, state(2))
     assert sorted(path.name for path in (tmp_path / "000002").iterdir()) == ["main.safetensors", "other.safetensors", "state.json"]
@@ -181,7 +180,7 @@ def test_what_a_crash_leaves_does_no_harm(tmp_path):
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "main.safetensors").write_bytes(b"half")
     os.link(file(tmp_path, 1, "other"), tmp_path / "partial" / "other.safetensors")
-    assert newest(tmp_path).iteration == 1
+    assert newest(tmp_path).state.iteration == 1
     write(tmp_path, state(2))
     assert [folder.name for folder in tmp_path.iterdir()] == ["000002"]
     assert_same_tensors(newest(tmp_path), state(2))
@@ -197,9 +196,9 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
         patched.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space left on device"):
             write(tmp_path, state(2))
-    assert newest(tmp_path).iteration == 1
+    assert newest(tmp_path).state.iteration == 1
     write(tmp_path, state(2))
-    assert newest(tmp_path).iteration == 2
+    assert newest(tmp_path).state.iteration == 2
 
 
 def flip(path, at):
@@ -248,7 +247,7 @@ def test_damage_is_one_sentence(damage, tmp_path):
 
 def test_tensors_keep_their_type_and_bits(tmp_path):
     odd = torch.tensor([0.1, -0.0, 3e38, 1e-45])
-    write(tmp_path, TrainState(1, {"main": 1}, {}, {"main": {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}}))
+    write(tmp_path, Checkpoint(RunState(1, {"main": 1}, {}), {"main": {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}}))
     found = newest(tmp_path).tensors["main"]
     assert torch.equal(found["a"].view(torch.int32), odd.view(torch.int32))
     assert found["b"].dtype == torch.bfloat16
@@ -256,13 +255,13 @@ def test_tensors_keep_their_type_and_bits(tmp_path):
 
 
 def test_what_remote_models_have_cost_is_kept(tmp_path):
-    write(tmp_path, capture(1, {"main": learner(), "other": learner()}, KEPT, spent={"requests": 3, "tokens": 40}))
-    assert newest(tmp_path).spent == {"requests": 3, "tokens": 40}
+    write(tmp_path, captured(1, {"main": learner(), "other": learner()}, spent={"requests": 3, "tokens": 40}))
+    assert newest(tmp_path).state.spent == {"requests": 3, "tokens": 40}
 
 
 def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
     as_before(tmp_path, spent=None)
-    assert newest(tmp_path).spent == {}
+    assert newest(tmp_path).state.spent == {}
 
 
 def resealed(folder, iteration, name, change):

@@ -55,7 +55,7 @@ def test_a_run_that_explodes_stops_and_stays_healthy(option, start, tmp_path):
     assert f"in iteration {saved + 1}" in sentences[0]
     assert ("holds no iteration yet" if saved == 0 else f"healthy up to iteration {saved}") in sentences[0]
     state = checkpoint.read_newest(run / "checkpoint")
-    assert state is None or state.iteration == saved
+    assert state is None or state.state.iteration == saved
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == list(range(1, saved + 1))
     assert not (run / "summary.json").exists()

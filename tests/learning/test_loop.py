@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from detente import config
 from detente.learning import loop
+from detente.learning.watchers import Watcher
 from detente.records import PolicyRef, read_episodes
 from detente.signals import at_once, handled
 
@@ -27,9 +28,9 @@ QUICK = (
 def train(tiny_model, tmp_path_factory):
     """``train("iterations=2", ...) -> run folder``."""
 
-    def start(*overrides, preset="ipd", progress=None):
+    def start(*overrides, preset="ipd", watchers=()):
         options = config.load(preset, [f"model={tiny_model}", *QUICK.split(), *overrides])
-        return loop.train(options, tmp_path_factory.mktemp("runs") / "run", progress=progress)
+        return loop.train(options, tmp_path_factory.mktemp("runs") / "run", watchers=watchers)
 
     return start
 
@@ -97,7 +98,7 @@ def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_ha
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path, number):
-    class Impatient(loop.Silent):
+    class Impatient(Watcher):
         def iteration(self, found):
             if found["iteration"] == 2:
                 os.kill(os.getpid(), number)
@@ -105,7 +106,7 @@ def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path, numb
     quick = ("iterations=6", "record.episodes_every=5", "record.checkpoint_every=4", "evaluation.episodes=0", "game.rounds=1")
     options = config.load("ipd", [f"model={tiny_model}", *QUICK.split(), *quick])
     with pytest.raises(KeyboardInterrupt), handled(at_once, signal.SIGTERM):
-        loop.train(options, tmp_path / "run", progress=Impatient())
+        loop.train(options, tmp_path / "run", watchers=[Impatient()])
     assert recorded(tmp_path / "run") == [1, 3]  # Ctrl-C during the third
     loop.train(options, tmp_path / "run")
     assert recorded(tmp_path / "run") == [1, 6]
@@ -233,7 +234,7 @@ def test_adapters_are_peft_folders_and_go_on_learning_after_they_are_kept(run, t
 def test_the_watcher_hears_everything_in_order(train):
     heard = []
 
-    class Watcher(loop.Silent):
+    class Listener(Watcher):
         def start(self, options, run, first_iteration):
             heard.append(f"start {first_iteration}")
 
@@ -249,7 +250,7 @@ def test_the_watcher_hears_everything_in_order(train):
         def finish(self, found):
             heard.append(f"finish {found['iterations']}")
 
-    train("iterations=2", "evaluation.every=2", progress=Watcher())
+    train("iterations=2", "evaluation.every=2", watchers=[Listener()])
     evaluation = ["self-play", "main against always_defect"]
     assert heard == [
         "start 0",
@@ -261,6 +262,50 @@ def test_the_watcher_hears_everything_in_order(train):
         *evaluation,
         "finish 2",
     ]
+
+
+class Enough(Watcher):
+    """Asks to stop after so many iterations, and writes down what it hears."""
+
+    def __init__(self, iterations):
+        self.iterations, self.heard = iterations, []
+
+    def should_stop(self, found):
+        self.heard.append(f"should_stop {found['iteration']}")
+        return found["iteration"] == self.iterations
+
+    def iteration(self, found):
+        self.heard.append(f"iteration {found['iteration']}")
+
+    def finish(self, found):
+        self.heard.append(f"finish {found['iterations']}")
+
+
+def test_a_watcher_stops_a_run_as_if_it_had_ended_and_it_can_go_on(train):
+    quick = ("iterations=5", "opponents.keep_every=4", "record.episodes_every=9", "record.checkpoint_every=9", "game.rounds=1")
+    whole, other = train(*quick), Enough(99)
+    watcher = Enough(2)
+    run = train(*quick, watchers=[watcher, other])
+    assert watcher.heard == ["should_stop 1", "iteration 1", "should_stop 2", "iteration 2", "finish 2"]
+    assert other.heard == watcher.heard  # everybody is asked and told
+    assert summary(run)["iterations"] == 2
+    assert summary(run)["learners"]["main"]["self_play"]
+    assert recorded(run) == [1, 2]
+    assert [p.name for p in (run / "adapters" / "main").iterdir()] == ["000002"]
+    assert [p.name for p in (run / "checkpoint").iterdir()] == ["000002"]
+    loop.train(config.read(run / "config.yaml"), run)
+    assert summary(run) == summary(whole)
+    assert recorded(run) == recorded(whole)
+    for name in ("000004", "000005"):
+        ours, theirs = (folder / "adapters" / "main" / name / "adapter_model.safetensors" for folder in (run, whole))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_watcher_that_is_asked_in_the_last_iteration_changes_nothing(train):
+    watcher = Enough(1)
+    run = train("iterations=1", "game.rounds=1", watchers=[watcher])
+    assert watcher.heard == ["should_stop 1", "iteration 1", "finish 1"]
+    assert summary(run)["iterations"] == 1
 
 
 # ---- splitting games

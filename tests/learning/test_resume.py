@@ -45,7 +45,7 @@ from pathlib import Path
 import torch
 from detente import files, rollout
 from detente.engines.transformers import TransformersEngine
-from detente.learning import adapters, checkpoint, loop, run_folder
+from detente.learning import adapters, checkpoint, loop, resuming, run_folder
 
 def at(owner, name, *counts, after=False, number=signal.SIGKILL):
     '''Send this process a signal at the given calls of owner.name, before it does anything or after it is done.'''
@@ -127,7 +127,7 @@ CHAINS = {
         "checkpoint.shutil.rmtree = half_removed",
     ],
     "adapters that leave the pool": [
-        "at(loop, 'keep', 3, after=True)",  # the pool has let version 1 go, the checkpoint still names it
+        "at(resuming, 'write_due', 3, after=True)",  # the pool has let version 1 go, the checkpoint still names it
         "at(checkpoint, 'write', 1, after=True)",
         "adapters.shutil.rmtree = half_dropped",  # the resumed run finds out, and is killed over it
         "at(adapters, 'remove', 1)",
@@ -238,7 +238,7 @@ def test_killed_at_any_time_until_it_is_done(reference, processes, tmp_path):
 def test_what_a_crash_leaves_behind_does_no_harm(reference, processes, tmp_path):
     options, expected = reference("every iteration is saved")
     run = tmp_path / "run"
-    assert processes(training(options, run, "at(loop, 'keep', 3)"), tmp_path).wait() == -9
+    assert processes(training(options, run, "at(loop, 'save', 3)"), tmp_path).wait() == -9
     for folder in ("checkpoint/partial", "adapters/main/000004.partial", "adapters/main/000004"):
         (run / folder).mkdir()
         (run / folder / "adapter_model.safetensors").write_bytes(b"half")

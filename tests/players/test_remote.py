@@ -216,7 +216,7 @@ def test_training_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tiny_
 
 def test_a_raised_limit_means_the_same_run_folder(endpoint, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("detente.learning.loop.train", lambda options, run, progress: calls.append(run))
+    monkeypatch.setattr("detente.learning.loop.train", lambda options, run, watchers: calls.append(run))
     monkeypatch.chdir(tmp_path)
     for limit in (10, 20):
         assert cli.main(["train", "ipd", f"remote.max_requests={limit}"]) == 0

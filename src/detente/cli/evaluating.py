@@ -82,7 +82,7 @@ def best_response(
     folder = run or default_run(config, against, changes)
     say(screen, f"Training a best response to {against} in {folder}")
     with Progress(screen, afterwards="Measuring what was gained") as progress:
-        found = api.best_response(preset, against, folder, changes, memory=memory, progress=progress, trust=trust)
+        found = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust)
     screen.print(pages.table(found))
     for sentence in pages.sentences(found):
         say(screen, sentence)

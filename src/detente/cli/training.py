@@ -42,7 +42,7 @@ def train(
     with Progress(screen) as progress:
         from detente.learning import loop  # takes seconds, as loading the model does
 
-        loop.train(config, folder, progress=progress)
+        loop.train(config, folder, watchers=[progress])
 
 
 def report(

@@ -29,7 +29,8 @@ from detente.games import make
 from detente.games.base import Game
 from detente.games.matrix import MatrixGame
 from detente.games.splitting import SplittingGame
-from detente.learning.loop import Progress, train
+from detente.learning.loop import train
+from detente.learning.watchers import Watcher
 from detente.matches import Named, in_turn, play_sync
 from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef, read_episodes
@@ -61,10 +62,10 @@ def responder_config(preset: str, against: str, overrides: Sequence[str] = (), *
     return config
 
 
-def best_response(config: Config, run: Path, *, progress: Progress | None = None, memory: int | None = None) -> dict[str, Any]:
+def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = (), memory: int | None = None) -> dict[str, Any]:
     """Train the responder in a run folder (which resumes) and write best_response.json there, which is returned."""
     against = config.seats[-1]
-    train(config, run, progress=progress)
+    train(config, run, watchers=watchers)
     policies = Policies.of(config)
     game = policies.game
     responder, agent = policies.resolve(str(run)), policies.resolve(against)
@@ -75,7 +76,7 @@ def best_response(config: Config, run: Path, *, progress: Progress | None = None
         "label": labels([against], [agent])[0],
         "algorithm": config.algorithm,
         "seed": config.seed,
-        "iterations": config.iterations,
+        "iterations": json.loads((run / "summary.json").read_text(encoding="utf-8"))["iterations"],
         "unit": "points per round",
         "curve": curve(game, run),
         **outcome(config, policies, responder, agent),

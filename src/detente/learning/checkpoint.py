@@ -1,4 +1,4 @@
-"""One TrainState: all that an interrupted run needs to go on exactly where it was.
+"""One Checkpoint: all that an interrupted run needs to go on exactly where it was.
 
     checkpoint/NNNNNN/  state.json (counters, pool, digests)  NAME.safetensors (adapter, optimizer and critic of that learner)
 
@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from detente.errors import UserError
 from detente.files import write_synced
 from detente.finite import fault
 from detente.learning.learner import Learner
+from detente.learning.state import RunState
 
 STATE, WHOLE = "state.json", "tensors.safetensors"  # the latter held all learners before each had a file
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged state raises
@@ -33,39 +34,28 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class TrainState:
-    """After how many iterations, each learner's version, kept versions and tensors, the base's fingerprint, and what remote
-    models have cost."""
+class Checkpoint:
+    """Where a run stands, each learner's tensors, and the fingerprint of the base model."""
 
-    iteration: int
-    versions: dict[str, int]
-    kept: dict[str, list[int]]
-    tensors: dict[str, Tensors]
+    state: RunState
+    tensors: Mapping[str, Tensors]
     base: str = ""
-    spent: Mapping[str, int] = field(default_factory=dict)
 
 
-def capture(
-    iteration: int,
-    learners: Mapping[str, Learner],
-    kept: Mapping[str, list[int]],
-    base: str = "",
-    spent: Mapping[str, int] | None = None,
-) -> TrainState:
-    """The state of a run now."""
-    versions = {name: learner.version for name, learner in learners.items()}
-    tensors = {name: _tensors(learner) for name, learner in learners.items()}
-    return TrainState(iteration, versions, {name: list(v) for name, v in kept.items()}, tensors, base, dict(spent or {}))
+def capture(state: RunState, learners: Mapping[str, Learner], base: str = "") -> Checkpoint:
+    """The state with the learners' tensors as they are now, not copied."""
+    return Checkpoint(state, {name: _tensors(learner) for name, learner in learners.items()}, base)
 
 
-def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
-    """Put the learners back to that state; UserError, before any of them has changed, if it is not one of these learners'."""
+def restore(saved: Checkpoint, learners: Mapping[str, Learner]) -> None:
+    """Put the learners back to what was saved; UserError, before any of them has changed, if it is of other learners."""
+    state = saved.state
     for name, learner in learners.items():
-        if name not in state.versions or not _fits(state.tensors.get(name, {}), learner):
+        if name not in state.learners or not _fits(saved.tensors.get(name, {}), learner):
             raise UserError(f"The checkpoint of iteration {state.iteration} does not fit the learner '{name}' of this run.")
     for name, learner in learners.items():
-        learner.version = state.versions[name]
-        own = state.tensors[name]
+        learner.version = state.learners[name]
+        own = saved.tensors[name]
         with torch.no_grad():
             for i, parameter in enumerate(_parameters(learner)):
                 parameter.copy_(own[f"parameter/{i}"])
@@ -78,21 +68,21 @@ def restore(state: TrainState, learners: Mapping[str, Learner]) -> None:
         learner.optimizer.load_state_dict(optimizer)
 
 
-def write(folder: Path, state: TrainState) -> None:
-    """Save a state, then remove the older ones. A version of a learner names its tensors, which are not compared."""
+def write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Save a checkpoint, then remove the older ones. A version of a learner names its tensors, which are not compared."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     states = _states(folder)
-    unchanged = _unchanged(states[-1], state.versions) if states else {}
+    unchanged = _unchanged(states[-1], checkpoint.state.learners) if states else {}
     files = {}
-    for name, tensors in state.tensors.items():
+    for name, tensors in checkpoint.tensors.items():
         file = f"{name}.safetensors"
         linked = name in unchanged and _linked(states[-1] / file, partial / file)
         files[name] = unchanged[name] if linked else _save(partial / file, tensors)
-    counters = {key: value for key, value in vars(state).items() if key != "tensors"} | {"files": files}
+    counters = _counters(checkpoint) | {"files": files}
     write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
-    partial.rename(folder / f"{state.iteration:06d}")
+    partial.rename(folder / f"{checkpoint.state.iteration:06d}")
     remove_older(folder)
 
 
@@ -107,8 +97,8 @@ def newest(folder: Path) -> int:
     return max((int(state.name) for state in _states(folder)), default=0)
 
 
-def read_newest(folder: Path) -> TrainState | None:
-    """The newest state, or None where there is none; UserError if it is damaged or its numbers are not finite."""
+def read_newest(folder: Path) -> Checkpoint | None:
+    """The newest one, or None where there is none; UserError if it is damaged or its numbers are not finite."""
     states = _states(folder)
     if not states:
         return None
@@ -121,12 +111,30 @@ def read_newest(folder: Path) -> TrainState | None:
         for own in tensors.values():
             if reason := fault(own):
                 raise ValueError(reason)
-        return TrainState(**header, tensors=tensors)
+        return Checkpoint(_state(header), tensors, header.get("base", ""))
     except DAMAGE as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
             f"or remove the folder {folder} to train from the start."
         ) from error
+
+
+def _counters(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All but the tensors, as state.json says it."""
+    state = checkpoint.state
+    return {
+        "iteration": state.iteration,
+        "versions": dict(state.learners),
+        "kept": {name: list(versions) for name, versions in state.pool.items()},
+        "base": checkpoint.base,
+        "spent": dict(state.spent),
+    }
+
+
+def _state(header: Mapping[str, Any]) -> RunState:
+    """The inverse of ``_counters``; runs from before costs were counted have none."""
+    pool = {name: tuple(versions) for name, versions in header["kept"].items()}
+    return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}))
 
 
 def _header(state: Path) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""Saving a run after an iteration, and going on from what was saved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from detente.errors import UserError
+from detente.learning import checkpoint
+from detente.learning.pool import remove_dropped, write_due
+from detente.learning.run_folder import RunFolder, due
+from detente.learning.session import Session
+from detente.learning.state import RunState, begun
+from detente.records import Episode
+
+log = logging.getLogger(__name__)
+
+
+def save(
+    session: Session,
+    folder: RunFolder,
+    state: RunState,
+    metrics: dict[str, Any],
+    episodes: Sequence[Episode],
+    *,
+    last: bool,
+    stopped: bool,
+) -> None:
+    """Write what an iteration leaves: metrics, and adapters, episodes and checkpoint where they are due or the run ends.
+
+    ``last``: training is complete; ``stopped``: it was interrupted.
+    """
+    options, ends = session.config.record, last or stopped
+    write_due(session, folder, state, last=last)
+    folder.write(state.iteration, metrics, episodes if ends or due(state.iteration, options.episodes_every) else ())
+    folder.drop_end(state.iteration - 1, options.episodes_every)
+    if ends or state.iteration % options.checkpoint_every == 0:
+        checkpoint.write(folder.checkpoints, checkpoint.capture(state, session.learners, session.base.fingerprint))
+        remove_dropped(session, folder, state)
+
+
+def resume(session: Session, folder: RunFolder) -> RunState:
+    """Put the session where the newest checkpoint left it, and forget what the folder holds of later iterations."""
+    saved = checkpoint.read_newest(folder.checkpoints)
+    state = begun(session.learners) if saved is None else saved.state
+    if saved is not None:
+        _check_base(session, folder, saved.base)
+        checkpoint.restore(saved, session.learners)
+        checkpoint.remove_older(folder.checkpoints)
+        session.policies.remote.budget.spent = dict(state.spent)
+    asked = session.config.iterations
+    if state.iteration > asked:
+        raise UserError(f"The run {folder.path} has {state.iteration} iterations already; iterations={asked} is less than that.")
+    folder.begin(session.config, state.iteration)
+    for name, version in state.learners.items():
+        folder.forget_adapters(name, version)
+    remove_dropped(session, folder, state)
+    return state
+
+
+def _check_base(session: Session, folder: RunFolder, base: str) -> None:
+    """UserError unless the checkpoint's base model is the session's."""
+    if not session.base.known_as(base):
+        raise UserError(
+            f"The run {folder.path} was trained on another '{session.base.name}' than there is now: its weights, configuration, "
+            "tokenizer or chat template have changed; give --run another folder to train on this one."
+        )
+    if base != session.base.fingerprint:
+        note = "The run %s was bound to the first numbers of its base model; from now on it is bound to the whole of it."
+        log.warning(note, folder.path)

@@ -1,0 +1,83 @@
+"""Who watches a run: the terminal, a tracker, a function of yours.
+
+    training loop ── start, episode, evaluating, iteration, stopping, finish ──> every watcher in turn
+                  <── should_stop ── any of them
+
+Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from detente.config import Config
+
+
+class Watcher(Protocol):
+    """Derive from it and write the methods that you need; the others do nothing. What a method raises ends the training."""
+
+    def start(self, config: Config, run: Path, first_iteration: int) -> None:
+        """Training begins, or goes on, after ``first_iteration`` finished iterations."""
+
+    def episode(self) -> None:
+        """One more training episode finished."""
+
+    def evaluating(self, name: str) -> None:
+        """The part of an evaluation that is called ``name`` begins."""
+
+    def should_stop(self, metrics: dict[str, Any]) -> bool:
+        """Whether training ends with this iteration, as if it were the last; asked before anything of it is saved."""
+        return False
+
+    def iteration(self, metrics: dict[str, Any]) -> None:
+        """An iteration is on disk; ``metrics`` is its line of metrics.jsonl."""
+
+    def stopping(self) -> None:
+        """Ctrl-C was heard; training stops when the iteration is saved."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """The run is complete; ``summary`` is its summary.json."""
+
+
+class Watchers(Watcher):
+    """Several as one: each is told in turn, and one of them is enough to stop."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self.watchers = tuple(watchers)
+
+    def start(self, config: Config, run: Path, first_iteration: int) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.start(config, run, first_iteration)
+
+    def episode(self) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.episode()
+
+    def evaluating(self, name: str) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.evaluating(name)
+
+    def should_stop(self, metrics: dict[str, Any]) -> bool:
+        """Ask everybody, also where one has said yes."""
+        answers = [watcher.should_stop(metrics) for watcher in self.watchers]
+        return any(answers)
+
+    def iteration(self, metrics: dict[str, Any]) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.iteration(metrics)
+
+    def stopping(self) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.stopping()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Tell everybody."""
+        for watcher in self.watchers:
+            watcher.finish(summary)
