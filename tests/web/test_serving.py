@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
@@ -56,7 +57,8 @@ def test_without_runs_there_is_a_page_to_play(command: Callable[..., Any], tmp_p
     with urllib.request.urlopen(address(process) + "play", timeout=60) as answer:
         assert "tit_for_tat" in answer.read().decode()
     process.kill(signal.SIGTERM)
-    process.wait()
+    assert process.wait() == 0
+    assert process.err == ""
     assert not (tmp_path / "runs").exists()
 
 
@@ -84,7 +86,7 @@ def test_the_browser_opens_where_there_is_a_display(
         monkeypatch.setenv(name, display)
     monkeypatch.setattr(serving.sys, "platform", "linux")
     monkeypatch.setattr(serving.webbrowser, "open", found.append)
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: time.sleep(1.0))
+    monkeypatch.setattr(uvicorn.Server, "serve", lambda self, sockets: asyncio.sleep(1.0))
     assert cli.main(["serve", str(tmp_path), "--port", "0", *options]) == 0
     assert bool(found) == opened
     assert all(re.fullmatch(r"http://127\.0\.0\.1:\d+/", each) for each in found)
