@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import detente
 from detente.evaluation.measures import JOINT_MOVES, measures
-from detente.evaluation.sides import Scalars
 from detente.games import Game
+from detente.games.sides import Scalars
 
 POCKET = "model:pocket"
 SPLITTING = {

@@ -123,7 +123,7 @@ def test_a_person_is_told_hostile_words_written_out():
             return replace(game.observe(state, player), text=EVIL, help=EVIL)
 
     game = make("ipd", rounds=1)
-    play_matches([Match(Hostile(), 0, [human, scripted("random", 0)])])
+    play_matches([Match(Hostile(), 0, [human, scripted("random", 0, game)])])
     assert harmless(human.console.file.getvalue())
 
 

@@ -25,7 +25,7 @@ class Noted:
 
     def player(self, policy, *, chat, seed):
         self.asked.append((policy.name, chat, seed))
-        return scripted(policy.name, seed)
+        return scripted(policy.name, seed, GAME)
 
     def at_once(self, sitting):
         self.sitting = list(sitting)
@@ -62,7 +62,7 @@ def test_seeds_of_earlier_versions_stay():
 
 
 def test_it_is_the_play_of_matches_made_by_hand():
-    by_hand = [Match(GAME, n, [scripted("random", 2 * n), scripted("random", 2 * n + 1)], group=n, index=n) for n in range(5)]
+    by_hand = [Match(GAME, n, [scripted("random", 2 * n + seat, GAME) for seat in (0, 1)], group=n, index=n) for n in range(5)]
     assert play_scripts(GAME, ("random", "random"), 5) == play_matches(by_hand)
 
 
@@ -71,7 +71,7 @@ def test_a_loop_that_runs_already_can_play_and_watch():
 
     async def main():
         seatings = in_turn([NICE, RANDOM], 3)
-        return await play(Scripts(), GAME, seatings, stream=Counted(), watch=episodes.append, on_round=rounds.append)
+        return await play(Scripts(GAME), GAME, seatings, stream=Counted(), watch=episodes.append, on_round=rounds.append)
 
     played = asyncio.run(main())
     assert [episode.index for episode in played] == [episode.group for episode in played] == [0, 1, 2]

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from detente.config import build
+from detente.config import Config, build
 from detente.progress import Progress, sparkline
 
 CONFIG = build(
     {"preset": "ipd", "game": "ipd", "iterations": 40, "episodes": 8, "seats": ["main", "other"], "learners": {"other": {}}}
 )
+SPLIT = build({"preset": "split", "game": "trust_and_split", "iterations": 40, "episodes": 8, "seats": ["main", "main"]})
 METRICS = {
     "reward/main": 2.5,
     "reward/other": 1.5,
@@ -50,10 +51,10 @@ class Clock:
         return self.now
 
 
-def started(terminal: bool, first: int = 0, every_s: float = 10) -> tuple[Progress, Clock]:
+def started(terminal: bool, first: int = 0, every_s: float = 10, config: Config = CONFIG) -> tuple[Progress, Clock]:
     clock = Clock()
     progress = Progress(Console(file=StringIO(), force_terminal=terminal, width=160), every_s=every_s, clock=clock)
-    progress.start(CONFIG, Path("runs/x"), first)
+    progress.start(config, Path("runs/x"), first)
     return progress, clock
 
 
@@ -132,7 +133,7 @@ def test_the_end_names_every_partner_and_its_points() -> None:
 
 
 def test_a_splitting_game_shows_efficiency_asks_and_truth() -> None:
-    progress, clock = started(terminal=False)
+    progress, clock = started(terminal=False, config=SPLIT)
     clock.now += 3
     progress.iteration(SPLITTING)
     assert (
@@ -152,14 +153,14 @@ def test_invalid_answers_are_told_of(terminal: bool) -> None:
 
 
 def test_the_end_of_a_splitting_game_shows_what_was_asked() -> None:
-    progress, _ = started(terminal=False)
+    progress, _ = started(terminal=False, config=SPLIT)
     itself = {"reward": 50.0, "efficiency": 1.0, "ask_higher": 10.0, "ask_lower": 0.0, "truthfulness": 1.0}
     greedy = {"reward": 27.0, "opponent_reward": 30.5, "efficiency": 0.575, "ask_higher": 10.0, "ask_lower": None}
     learner = {"algorithm": "reinforce", "self_play": itself, "partners": {"main": 50.0}, "against": {"greedy": greedy}}
     progress.finish({"learners": {"main": learner}})
     rows = [line.split() for line in shown(progress).splitlines()]
-    assert ["against", "own", "theirs", "efficiency", "ask", "higher", "ask", "lower"] in rows
-    assert ["itself", "50.00", "50.00", "1.00", "10.00", "0.00"] in rows
+    assert ["against", "own", "theirs", "efficiency", "ask", "higher", "ask", "lower", "truthful"] in rows
+    assert ["itself", "50.00", "50.00", "1.00", "10.00", "0.00", "1.00"] in rows
     assert ["greedy", "27.00", "30.50", "0.57", "10.00"] in rows  # nothing was of less value to it
 
 

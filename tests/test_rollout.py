@@ -8,6 +8,7 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import Observation, Step, make
+from detente.games.matrix.strategies import MATRIX
 from detente.players.scripted import Scripted, scripted
 from detente.records import Completion, Episode, PolicyRef
 from detente.rollout import Match, play_match, play_matches
@@ -184,7 +185,7 @@ def test_players_that_act_at_once_are_asked_at_once():
             return await super().act(observation)
 
     async def limited() -> Episode:
-        players = [Waits("always_defect", 0), Waits("always_cooperate", 0)]
+        players = [Waits(name, 0, MATRIX[name]) for name in ("always_defect", "always_cooperate")]
         return await asyncio.wait_for(play_match(Match(make("ipd", rounds=2), seed=0, players=players)), timeout=5)
 
     assert [r.rewards for r in asyncio.run(limited()).rounds] == [(5, 0), (5, 0)]
@@ -203,10 +204,11 @@ def test_a_failing_player_ends_the_rollout_with_its_own_error():
 
 
 def test_the_record_makes_the_game_again_and_survives_json():
+    game = make("ipd", continuation=0.8, counterbalance=True)
     match = Match(
-        make("ipd", continuation=0.8, counterbalance=True),
+        game,
         seed=5,
-        players=[scripted("extort", 1), scripted("random", 2)],
+        players=[scripted("extort", 1, game), scripted("random", 2, game)],
         learners=("main", None),
         iteration=7,
         group=3,

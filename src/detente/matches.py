@@ -77,8 +77,8 @@ def play_sync(
 
 
 def play_scripts(game: Game, names: Sequence[str], episodes: int) -> list[Episode]:
-    """So many episodes between scripted strategies of the package, on the game seeds 0, 1, 2 and so on."""
-    return play_sync(Scripts(), game, in_turn([PolicyRef("script", name) for name in names], episodes), stream=Pairs())
+    """So many episodes between scripted strategies, on the game seeds 0, 1, 2 and so on."""
+    return play_sync(Scripts(game), game, in_turn([PolicyRef("script", name) for name in names], episodes), stream=Pairs())
 
 
 def in_turn(sitting: Sequence[PolicyRef], episodes: int) -> list[Seating]:
@@ -154,11 +154,14 @@ class Probes:
 # ---- those who need no model
 
 
+@dataclass(frozen=True)
 class Scripts:
-    """The package's scripted strategies, where nobody else plays."""
+    """The scripted strategies of a game, where nobody else plays."""
+
+    rules: Game
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
-        return scripted(policy.name, seed)
+        return scripted(policy.name, seed, self.rules)
 
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
         return None

@@ -22,11 +22,12 @@ from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Game
+from detente.games.family import strategies_for
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players import axelrod_library
 from detente.players.address import PREFIX, parsed
 from detente.players.base import Player
-from detente.players.scripted import scripted, scripted_names
+from detente.players.scripted import checked, scripted
 from detente.records import PolicyRef
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check(config: Config) -> Game:
             raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         if located(name, game)[0].kind != "script":
-            raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(scripted_names(game))}.")
+            raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(strategies_for(game))}.")
     for name in config.seats:
         if name not in config.learner_names:
             located(name, game)
@@ -90,7 +91,7 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
     if name.startswith(PREFIX):
         parsed(name)
         return PolicyRef("remote", name), None
-    if name in scripted_names(game):
+    if name in strategies_for(game):
         return PolicyRef("script", name), None
     path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
     if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
@@ -98,8 +99,7 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
         return PolicyRef("adapter", str(Path(path)), int(folder.name) if folder.name.isdecimal() else 0), folder
     if "/" in name:
         raise UserError(f"There is no run or adapter folder '{path}'.")
-    scripted(name, 0)  # raises with the nearest name where there is no such script
-    raise UserError(f"The strategy '{name}' cannot play {game.name}; those that can: {', '.join(scripted_names(game))}.")
+    return PolicyRef("script", checked(name, game)), None
 
 
 def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
@@ -191,7 +191,7 @@ class Policies:
             return Human()
         if policy.kind == "script":
             make = axelrod_library.axelrod_player if policy.name.startswith(axelrod_library.PREFIX) else scripted
-            return make(policy.name, seed)
+            return make(policy.name, seed, self.game)
         if policy.kind == "remote":
             return self.remote.player(policy)
         from detente.players.llm import LLMPlayer

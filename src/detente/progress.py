@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -24,26 +24,11 @@ from rich.text import Text
 
 from detente import games
 from detente.config import Config
+from detente.games import Measure
 from detente.learning.watchers import Watcher
 from detente.screen import Screen
 from detente.visible import visible
 
-COLUMNS = {  # heading -> metric; a column that no learner has a value for is left out
-    "reward": "reward/{}",
-    "self-play": "self_play/reward/{}",
-    "cooperates": "self_play/cooperation_rate/{}",
-    "efficiency": "self_play/efficiency/{}",
-    "ask higher": "self_play/ask_higher/{}",
-    "ask lower": "self_play/ask_lower/{}",
-    "after greedy": "ask_lower_given/{}/greedy",
-    "truthful": "self_play/truthfulness/{}",
-    "P(C|start)": "cooperate_given/{}/start",
-    "CC": "cooperate_given/{}/CC",
-    "CD": "cooperate_given/{}/CD",
-    "DC": "cooperate_given/{}/DC",
-    "DD": "cooperate_given/{}/DD",
-}
-SCORES = {"efficiency": "efficiency", "ask higher": "ask_higher", "ask lower": "ask_lower"}  # of the final table, where measured
 MISMATCH = "mismatch/kl"
 NOTABLE = 0.01  # the share of invalid answers from which on it is said
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -75,7 +60,9 @@ class Progress(Watcher):
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
         """Training begins (or goes on) after ``first_iteration`` finished iterations."""
         self.config, self.run = config, run
-        self.bounds = games.make(**config.game).reward_bounds
+        game = games.make(**config.game)
+        self.bounds, self.measures = game.reward_bounds, games.family_of(game).measures
+        self.columns = columns(self.measures)
         self.done, self.episodes = first_iteration, 0
         self.metrics: dict[str, Any] = {}
         self.rewards: dict[str, list[float]] = {name: [] for name in config.learner_names}
@@ -126,7 +113,7 @@ class Progress(Watcher):
             if not result["self_play"]:  # no evaluation was asked for
                 continue
             self._say(f"\n{name} ({result['algorithm']}), points per round")
-            self.console.print(_scores(result, name))
+            self.console.print(_scores(result, name, self.measures))
         if self.afterwards:
             if not self.console.is_terminal:
                 self._say(self.afterwards)
@@ -167,10 +154,10 @@ class Progress(Watcher):
         return ", ".join(told)
 
     def _columns(self) -> list[str]:
-        return [head for head, key in COLUMNS.items() if any(key.format(name) in self.metrics for name in self.rewards)]
+        return [head for head, key in self.columns.items() if any(key.format(name) in self.metrics for name in self.rewards)]
 
     def _cell(self, heading: str, name: str) -> str:
-        return _number(self.metrics.get(COLUMNS[heading].format(name)))
+        return _number(self.metrics.get(self.columns[heading].format(name)))
 
     def _line(self) -> str:
         learners = (
@@ -210,25 +197,35 @@ def sparkline(values: Sequence[float], low: float, high: float, width: int = 24)
     return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
 
 
+def columns(measures: Iterable[Measure]) -> dict[str, str]:
+    """Heading -> metric, {} standing for the learner; a column that no learner has a value for is left out."""
+    result = {"reward": "reward/{}", "self-play": "self_play/reward/{}"}
+    for measure in measures:
+        if measure.head:
+            result[measure.head] = f"self_play/{measure.name}/{{}}"
+        result |= {head: f"{measure.name}/{{}}/{condition}" for condition, head in measure.table.items() if head}
+    return result
+
+
 def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=total, completed=done, width=32)
 
 
-def _scores(result: dict[str, Any], learner: str) -> Table:
+def _scores(result: dict[str, Any], learner: str, measures: Iterable[Measure]) -> Table:
     """The final evaluation of a learner: a row for each partner in its game, and for each scripted strategy in their place."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("against")
     table.add_column("own", justify="right")
     table.add_column("theirs", justify="right")
     own = result["self_play"]
-    measured = {heading: name for heading, name in SCORES.items() if name in own}
+    measured = {measure.head: measure.name for measure in measures if measure.head and measure.name in own}
     for heading in measured:
         table.add_column(heading, justify="right")
     partners = {
         "itself" if name == learner else name: own | {"opponent_reward": reward} for name, reward in result["partners"].items()
     }
     for opponent, score in [*partners.items(), *result["against"].items()]:
-        table.add_row(Text(opponent), *(_number(score[name]) for name in ("reward", "opponent_reward", *measured.values())))
+        table.add_row(Text(opponent), *(_number(score.get(name)) for name in ("reward", "opponent_reward", *measured.values())))
     return table
 
 

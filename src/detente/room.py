@@ -32,7 +32,7 @@ class Silent:
 
 def least_tokens(game: Game, chat: Chat) -> int:
     """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
-    nobody, seatings = Guest(Scripts(), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
+    nobody, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
     lengths = []
     for episode in play_sync(nobody, game, seatings, stream=Counted()):
         for seat in range(game.num_players):

@@ -6,8 +6,8 @@ import pytest
 
 from detente import best_response, config
 from detente.errors import UserError
-from detente.evaluation.best_response import cooperator, differences, outcome, responder_config, units
-from detente.games import make
+from detente.evaluation.best_response import differences, outcome, responder_config, units
+from detente.games import family_of, make
 from detente.options import AnswerOptions
 from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
@@ -108,7 +108,13 @@ def test_differences_are_taken_within_a_game_seed():
 
 def test_who_cooperates_in_which_game():
     games = ("ipd", "stag_hunt", "trust_and_split", "split_no_comm", "matching_pennies")
-    assert [cooperator(make(name)) for name in games] == ["always_cooperate", "always_cooperate", "welfare", "welfare", None]
+    assert [family_of(game).cooperator(game) for game in map(make, games)] == [
+        "always_cooperate",
+        "always_cooperate",
+        "welfare",
+        "welfare",
+        None,
+    ]
 
 
 def test_episodes_are_the_units_where_all_share_a_game_seed():

@@ -2,8 +2,9 @@
 
 import pytest
 
-from detente.evaluation.measures import cooperate_given, mean, measures
+from detente.evaluation.measures import mean, measures
 from detente.games import make
+from detente.games.matrix.measures import cooperate_given
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 POLICY = PolicyRef("adapter", "main", 3)

@@ -6,8 +6,8 @@ import pytest
 
 from detente.evaluation.measures import flat_tables, measured, measures
 from detente.games import make
-from detente.games.deals import Deal, SplitState
-from detente.games.item_split import value_pairs
+from detente.games.splitting.deals import Deal, SplitState
+from detente.games.splitting.item_split import value_pairs
 from detente.records import Completion, Episode, PolicyRef
 from detente.rollout import Match, play_matches
 

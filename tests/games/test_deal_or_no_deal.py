@@ -12,9 +12,9 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.deal_or_no_deal import contexts, others, worths
-from detente.games.deals import Deal
 from detente.games.splitting import REVEAL
+from detente.games.splitting.deal_or_no_deal import contexts, others, worths
+from detente.games.splitting.deals import Deal
 
 
 def state_of(stock, values, first=0, **parameters):

@@ -10,9 +10,9 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.deals import Deal, Values
-from detente.games.item_split import value_pairs
 from detente.games.splitting import REVEAL
+from detente.games.splitting.deals import Deal, Values
+from detente.games.splitting.item_split import value_pairs
 
 PUBLIC, PRIVATE = make("split_no_comm"), make("trust_and_split_items")
 OWN, OTHER = (10, 1, 1), (1, 10, 1)

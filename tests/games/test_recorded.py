@@ -13,17 +13,16 @@ from rich.console import Console
 import detente
 from detente.export import export
 from detente.games import GAMES, make, recorded
+from detente.games.reading import Reading
 from detente.records import Episode, write_episodes
-from detente.reports.families import family
-from detente.reports.family import Family
-from detente.reports.splits import rules, split
-from detente.reports.transcript import page_data, render_text
+from detente.reports.readings import reading
+from detente.reports.transcript import notes, opening, page_data, render_text
 
 FOREIGN = "foreign_game:Game"  # as a game of somebody's own is named
 READERS: dict[str, Callable[[Episode, Path], object]] = {
     "a transcript": lambda episode, folder: Console(quiet=True).print(render_text(episode)),
     "a page": lambda episode, folder: page_data([("self_play", episode)]),
-    "a family": lambda episode, folder: family(episode.game),
+    "a reading": lambda episode, folder: reading(episode.game),
     "an export": lambda episode, folder: export([folder / "crafted.jsonl"]),
 }
 
@@ -62,13 +61,14 @@ def test_the_games_that_there_are(name):
 )
 def test_what_is_no_game_of_ours_is_none(parameters, foreign):
     assert recorded(parameters) is None
-    assert type(family(parameters)) is Family
+    assert type(reading(parameters)) is Reading
     assert not foreign.exists()
 
 
 def test_an_episode_that_claims_to_be_of_another_game():
     (played,) = detente.play("trust_and_split", ["greedy", "welfare"])
     claimed = replace(played, game=make("ipd").parameters())
-    assert split(played, played.rounds[0]) is not None
-    assert split(claimed, claimed.rounds[0]) is None
-    assert (rules(played) != "", rules(claimed)) == (True, "")
+    assert notes(played, played.rounds[0]) is not None
+    assert notes(claimed, claimed.rounds[0]) is None
+    assert opening(played, 0) == make("trust_and_split").rules()
+    assert opening(claimed, 0) == next(claimed.turns(0)).prompt

@@ -12,8 +12,8 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.deals import Deal
 from detente.games.splitting import TAGS, allocate, greed, named
+from detente.games.splitting.deals import Deal
 
 SPLITTING = ["split_no_comm", "trust_and_split", "trust_and_split_items", "deal_or_no_deal"]
 TALKING = SPLITTING[1:]

@@ -9,8 +9,8 @@ import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.deals import Deal, Values
 from detente.games.splitting import REVEAL, TAGS
+from detente.games.splitting.deals import Deal, Values
 
 HANDS = ("rock", "paper", "scissors")
 WINS = {("rock", "scissors"), ("paper", "rock"), ("scissors", "paper")}  # (upper, lower)

@@ -22,6 +22,7 @@ from detente.records import Completion, PolicyRef
 from detente.rollout import Match, play_matches
 
 LETTERS = ("C", "D")
+IPD = make("ipd")
 SLOW = ("MetaMajorityMemoryOne", "NMWEMemoryOne", "MetaWinnerMemoryOne", "MemoryDecay")
 
 
@@ -129,7 +130,7 @@ def answer(player, own: str, other: str) -> str:
 
 def test_a_move_that_was_replaced_is_its_own_past():
     """Win-stay, lose-shift looks at its own last move: defecting on a cooperator pays, so it goes on defecting."""
-    player = axelrod_player("axelrod:WinStayLoseShift", 0)
+    player = axelrod_player("axelrod:WinStayLoseShift", 0, IPD)
     assert answer(player, "", "") == "C"
     assert answer(player, "D", "C") == "D"  # it had answered C, the game played D
     assert answer(player, "DC", "CC") == "C"
@@ -176,13 +177,13 @@ def test_its_own_points_come_first_in_an_asymmetric_game(axl):
 
 def test_the_labels_are_those_of_the_episode():
     for seed in range(8):
-        both = (axelrod_player("axelrod:Alternator", 1), axelrod_player("axelrod:TitForTat", 2))
+        both = (axelrod_player("axelrod:Alternator", 1, IPD), axelrod_player("axelrod:TitForTat", 2, IPD))
         assert moves(*both, seed=seed, counterbalance=True, rounds=4) == [("C", "C"), ("D", "C"), ("C", "D"), ("D", "C")]
 
 
 def test_actions_may_have_other_names():
     game = replace(make("ipd", rounds=3), actions=("give", "take"), cooperative="give")
-    players = [axelrod_player("axelrod:TitForTat", 0), axelrod_player("axelrod:Defector", 0)]
+    players = [axelrod_player("axelrod:TitForTat", 0, IPD), axelrod_player("axelrod:Defector", 0, IPD)]
     (episode,) = play_matches([Match(game, 0, players)])
     assert [turn.action for turn in episode.turns(0)] == ["give", "take", "take"]
 
@@ -192,7 +193,7 @@ def test_actions_may_have_other_names():
 
 def test_the_seed_decides():
     def played(seed):
-        return moves(axelrod_player("axelrod:Random", seed), axelrod_player("axelrod:Cooperator", 0), rounds=40)
+        return moves(axelrod_player("axelrod:Random", seed, IPD), axelrod_player("axelrod:Cooperator", 0, IPD), rounds=40)
 
     assert played(3) == played(3)
     assert played(3) != played(4)
@@ -207,12 +208,12 @@ def test_copies_share_nothing(name, copied):
     past, left, right = ("".join(rng.choices("CD", k=n)) for n in (12, 12, 12))
 
     def lone(other):
-        player, own = axelrod_player(f"axelrod:{name}", 7), ""
+        player, own = axelrod_player(f"axelrod:{name}", 7, IPD), ""
         for t in range(len(other) + 1):
             own += answer(player, own, other[:t])
         return own
 
-    original, own = axelrod_player(f"axelrod:{name}", 7), ""
+    original, own = axelrod_player(f"axelrod:{name}", 7, IPD), ""
     for t in range(len(past) + 1):
         own += answer(original, own, past[:t])
     twin = copied(original)
@@ -226,7 +227,7 @@ def test_copies_share_nothing(name, copied):
 
 
 def test_the_same_question_has_the_same_answer_also_later():
-    player = axelrod_player("axelrod:Random", 3)
+    player = axelrod_player("axelrod:Random", 3, IPD)
     first = [answer(player, "C" * t, "D" * t) for t in range(30)]
     assert [answer(player, "C" * t, "D" * t) for t in (7, 7, 2, 29, 0)] == [first[t] for t in (7, 7, 2, 29, 0)]
     assert set(first) == {"C", "D"}
@@ -281,9 +282,8 @@ def test_refusals(game, name, sentence):
 
 
 def test_another_game_at_the_table_is_refused():
-    players = [axelrod_player("axelrod:TitForTat", 0), axelrod_player("axelrod:TitForTat", 0)]
     with pytest.raises(UserError, match="plays matrix games with two actions"):
-        play_matches([Match(make("split_no_comm"), 0, players)])
+        axelrod_player("axelrod:TitForTat", 0, make("split_no_comm"))
 
 
 def test_strategies_that_ask_for_no_payoffs_play_asymmetric_games():

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from detente.games import make
-from detente.games.deal_or_no_deal import contexts
-from detente.games.deals import Deal, SplitState, SplitView
 from detente.games.splitting import named
-from detente.players.bargaining import bargain, is_enough, left, spoken
+from detente.games.splitting.bargaining import bargain, is_enough, left, spoken
+from detente.games.splitting.deal_or_no_deal import contexts
+from detente.games.splitting.deals import Deal, SplitState, SplitView
 from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
@@ -67,7 +67,7 @@ def test_fair_players_reach_deals(names, messages, first):
         def reset(self, rng):
             return state
 
-    (episode,) = play_matches([Match(Drawn(messages=messages), 0, [scripted(name, 0) for name in names])])
+    (episode,) = play_matches([Match(Drawn(messages=messages), 0, [scripted(name, 0, GAME) for name in names])])
     agreed = [any(map(any, one.info["received"])) for one in episode.rounds]
     possible = [any(worth_half(deal, units) for units in divisions(deal.stock)) for deal in deals]
     assert sum(agreed) >= 0.9 * sum(possible)
@@ -89,12 +89,12 @@ def worth_half(deal, units):
 
 def test_who_takes_everything_gets_nothing_from_fair_players():
     for name in ("greedy", "liar"):
-        (episode,) = play_matches([Match(GAME, 0, [scripted(name, 0), scripted("welfare", 0)])])
+        (episode,) = play_matches([Match(GAME, 0, [scripted(name, 0, GAME), scripted("welfare", 0, GAME)])])
         assert episode.mean_reward(0) == episode.mean_reward(1) == 0
 
 
 def test_truthful_messages_stay_truthful():
-    (episode,) = play_matches([Match(GAME, 0, [scripted("welfare", 0), scripted("greedy", 0)])])
+    (episode,) = play_matches([Match(GAME, 0, [scripted("welfare", 0, GAME), scripted("greedy", 0, GAME)])])
     for one in episode.rounds:
         for turn in one.turns:
             if turn.phase == "message":

@@ -52,14 +52,14 @@ def test_explains_the_pattern_where_there_are_no_choices():
 
 def test_the_end_of_input_is_one_sentence():
     human, _ = person("<A>", "<A>")
-    match = Match(make("ipd"), seed=0, players=[human, scripted("tit_for_tat", 0)])
+    match = Match(make("ipd"), seed=0, players=[human, scripted("tit_for_tat", 0, make("ipd"))])
     with pytest.raises(UserError, match="input ended before the game did"):
         play_matches([match])
 
 
 def test_plays_a_match():
     human, screen = person("<B>", "<A>", "<A>")
-    match = Match(make("ipd", rounds=3), seed=0, players=[human, scripted("tit_for_tat", 0)])
+    match = Match(make("ipd", rounds=3), seed=0, players=[human, scripted("tit_for_tat", 0, make("ipd"))])
     (episode,) = play_matches([match])
     assert [turn.action for turn in episode.turns(0)] == ["D", "C", "C"]
     assert episode.rewards(0) == [5, 0, 3]

@@ -61,7 +61,7 @@ def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint):
 def test_the_last_wrong_answer_goes_to_the_game(endpoint, answer, tries):
     endpoint.begin(endpoint.says("no idea"))
     game = make("ipd", rounds=2)
-    match = Match(game, 0, [player(endpoint, **answer), scripted("always_cooperate", 0)])
+    match = Match(game, 0, [player(endpoint, **answer), scripted("always_cooperate", 0, game)])
     (episode,) = play_matches([match])
     turns = list(episode.turns(0))
     assert [(t.valid, t.completion.text, t.completion.attempts) for t in turns] == [(False, "no idea", tries)] * 2

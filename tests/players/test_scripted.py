@@ -9,12 +9,14 @@ import pytest
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Observation
+from detente.games.family import strategies_for
 from detente.games.matrix import MatrixView
-from detente.players.matrix_strategies import MATRIX, extortion, generosity
-from detente.players.scripted import scripted, scripted_names
+from detente.games.matrix.strategies import MATRIX, extortion, generosity
+from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
-IPD = make("ipd").payoffs
+GAME = make("ipd")
+IPD = GAME.payoffs
 
 
 def seen(own: str, other: str, payoffs=IPD) -> MatrixView:
@@ -25,7 +27,7 @@ def versus(name: str, moves: str, expect: str) -> None:
     """Against these moves of the other player the strategy answers so, round by round."""
     own = ""
     for t in range(len(moves)):
-        probabilities = MATRIX[name](seen(own, moves[:t]))
+        probabilities = MATRIX[name](seen(own, moves[:t]), random.Random(0))
         assert sorted(probabilities) == [0, 1], f"{name} hesitates"
         own += "CD"[probabilities.index(1)]
     assert own == expect, f"{name} against {moves}"
@@ -45,8 +47,8 @@ def test_records():
 
 
 def drawn(name: str, own: str, other: str, n: int = 4000) -> float:
-    observation = Observation("", seen(own, other), "", ())
-    return sum(asyncio.run(scripted(name, seed).act(observation)).text == "<A>" for seed in range(n)) / n
+    observation = Observation("", seen(own, other), "", ("<A>", "<B>"))
+    return sum(asyncio.run(scripted(name, seed, GAME).act(observation)).text == "<A>" for seed in range(n)) / n
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def drawn(name: str, own: str, other: str, n: int = 4000) -> float:
     ],
 )
 def test_probabilities(name, own, other, expect):
-    assert MATRIX[name](seen(own, other)) == pytest.approx((expect, 1 - expect))
+    assert MATRIX[name](seen(own, other), random.Random(0)) == pytest.approx((expect, 1 - expect))
     assert drawn(name, own, other) == pytest.approx(expect, abs=4 * (expect * (1 - expect) / 4000) ** 0.5)
 
 
@@ -107,11 +109,11 @@ def test_generosity_on_other_payoffs():
 def test_no_dilemma_no_extortion(name, game):
     table = make(game).payoffs if game != "asymmetric" else (((3, 3), (0, 6)), ((5, 0), (1, 1)))
     with pytest.raises(UserError, match="prisoner's dilemma"):
-        MATRIX[name](seen("C", "D", table))
+        MATRIX[name](seen("C", "D", table), random.Random(0))
 
 
 def mean_rewards(row: str, column: str, game: str = "ipd") -> tuple[float, float]:
-    match = Match(make(game), seed=0, players=[scripted(row, 1), scripted(column, 2)])
+    match = Match(make(game), seed=0, players=[scripted(row, 1, make(game)), scripted(column, 2, make(game))])
     (episode,) = play_matches([match])
     assert all(turn.valid for turn in episode.turns())
     return episode.mean_reward(0), episode.mean_reward(1)
@@ -137,8 +139,8 @@ def test_anchor_payoffs(row, column, expect):
 
 def test_the_seed_decides_every_flip():
     def answers(seed):
-        player = scripted("random", seed)
-        observation = Observation("", seen("", ""), "<A>|<B>")
+        player = scripted("random", seed, GAME)
+        observation = Observation("", seen("", ""), "<A>|<B>", ("<A>", "<B>"))
         return [asyncio.run(player.act(observation)) for _ in range(64)]
 
     assert answers(1) == answers(1)
@@ -151,34 +153,32 @@ def test_the_seed_decides_every_flip():
 def test_answers_use_the_labels_of_the_episode():
     game = make("ipd", counterbalance=True)
     for seed in range(8):
-        match = Match(game, seed=seed, players=[scripted("always_cooperate", 0), scripted("always_defect", 0)])
+        match = Match(game, seed=seed, players=[scripted("always_cooperate", 0, game), scripted("always_defect", 0, game)])
         (episode,) = play_matches([match])
         assert [turn.action for turn in episode.turns(0)] == ["C"] * 10
         assert [turn.action for turn in episode.turns(1)] == ["D"] * 10
 
 
 def test_names():
-    assert scripted_names(make("ipd")) == list(MATRIX)
-    assert set(MATRIX) - set(scripted_names(make("chicken"))) == {"extort", "generous_tit_for_tat"}
-    assert scripted_names(make("matching_pennies")) == ["random"]
+    assert strategies_for(make("ipd")) == list(MATRIX)
+    assert set(MATRIX) - set(strategies_for(make("chicken"))) == {"extort", "generous_tit_for_tat"}
+    assert strategies_for(make("matching_pennies")) == ["random"]
     assert set(mean_rewards("random", "random", "matching_pennies")) != {0}
     for game in ("ipd", "stag_hunt", "chicken", "matching_pennies"):
-        for name in scripted_names(make(game)):
+        for name in strategies_for(make(game)):
             mean_rewards(name, "random", game)
 
 
 def test_wrong_name_and_wrong_game():
     with pytest.raises(UserError, match=r"no strategy 'tit_for_tta'; did you mean 'tit_for_tat'\?"):
-        scripted("tit_for_tta", 0)
+        scripted("tit_for_tta", 0, GAME)
     split = make("trust_and_split")
-    for name, games in (("tit_for_tat", "matrix"), ("random", "matrix and splitting")):
-        with pytest.raises(UserError, match=f"'{name}' plays {games} games only"):
-            asyncio.run(scripted(name, 0).act(Observation("", view=None, pattern="")))
-    with pytest.raises(UserError, match="plays splitting games only"):
-        asyncio.run(scripted("welfare", 0).act(make("ipd").observe(make("ipd").reset(random.Random(0)), 0)))
-    assert "greedy" in scripted_names(split)
-    assert "tit_for_tat" not in scripted_names(split)
-    assert scripted_names(object()) == []
+    with pytest.raises(UserError, match="'tit_for_tat' plays matrix games only"):
+        scripted("tit_for_tat", 0, split)
+    with pytest.raises(UserError, match="'welfare' plays splitting games only"):
+        scripted("welfare", 0, GAME)
+    assert "greedy" in strategies_for(split)
+    assert "tit_for_tat" not in strategies_for(split)
 
 
 def test_every_strategy_cites_its_source():

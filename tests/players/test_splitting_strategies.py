@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from detente.games import make
-from detente.games.deals import Deal, Seen, SplitState, SplitView, Values
-from detente.games.item_split import ItemSplit, value_pairs
 from detente.games.splitting import named
-from detente.games.trust_and_split import BEATS
-from detente.players.scripted import SPLITTING, scripted
+from detente.games.splitting.deals import Deal, Seen, SplitState, SplitView, Values
+from detente.games.splitting.item_split import ItemSplit, value_pairs
+from detente.games.splitting.strategies import SPLITTING
+from detente.games.splitting.trust_and_split import BEATS
+from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
 COINS = make("trust_and_split")
@@ -36,7 +37,7 @@ GAMES = {
 def payoffs(row: str, column: str, game: str) -> tuple[float, float]:
     """Points per round, over both seatings of a deal: each side holds either hand equally often, so the means are exact."""
     seatings = [(row, column), (column, row)]
-    matches = [Match(GAMES[game], 0, [scripted(name, seat) for seat, name in enumerate(names)]) for names in seatings]
+    matches = [Match(GAMES[game], 0, [scripted(name, seat, GAMES[game]) for seat, name in enumerate(names)]) for names in seatings]
     one, two = play_matches(matches)
     assert all(turn.valid for episode in (one, two) for turn in episode.turns())
     return (one.mean_reward(0) + two.mean_reward(1)) / 2, (one.mean_reward(1) + two.mean_reward(0)) / 2
@@ -165,6 +166,7 @@ def test_random_names_and_asks_for_anything():
 
 @pytest.mark.parametrize("game", ["trust_and_split", "trust_and_split_items", "split_no_comm", "deal_or_no_deal"])
 def test_every_answer_is_one(game):
+    short = make(game, rounds=3)
     for name in SPLITTING:
-        (episode,) = play_matches([Match(make(game, rounds=3), 1, [scripted(name, 0), scripted("random", 1)])])
+        (episode,) = play_matches([Match(short, 1, [scripted(name, 0, short), scripted("random", 1, short)])])
         assert all(turn.valid for turn in episode.turns())

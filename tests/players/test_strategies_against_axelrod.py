@@ -9,7 +9,7 @@ import pytest
 from detente.games import make
 from detente.games.base import Observation
 from detente.games.matrix import MatrixView
-from detente.players.matrix_strategies import MATRIX
+from detente.games.matrix.strategies import MATRIX
 from detente.players.scripted import scripted
 
 DETERMINISTIC = {
@@ -41,7 +41,7 @@ def seen(own: str, other: str, table=IPD) -> MatrixView:
 
 def cooperates(name: str, own: str, other: str, table=IPD) -> float:
     """How likely our strategy cooperates; the one place here that knows how a strategy says so."""
-    return MATRIX[name](seen(own, other, table))[0]
+    return MATRIX[name](seen(own, other, table), random.Random(0))[0]
 
 
 def test_every_strategy_is_compared():
@@ -50,9 +50,9 @@ def test_every_strategy_is_compared():
 
 async def played(name: str, other: str) -> str:
     """What our player answers to these moves, round by round."""
-    player, own = scripted(name, 0), ""
+    player, own = scripted(name, 0, make("ipd")), ""
     for t in range(len(other)):
-        said = await player.act(Observation("", seen(own, other[:t]), ""))
+        said = await player.act(Observation("", seen(own, other[:t]), "", ("<A>", "<B>")))
         own += {"<A>": "C", "<B>": "D"}[said.text]
     return own
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from detente.games.deal_or_no_deal import deal_or_no_deal
-from detente.games.item_split import split_no_comm
-from detente.games.trust_and_split import BEATS, trust_and_split
+from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
+from detente.games.splitting.item_split import split_no_comm
+from detente.games.splitting.trust_and_split import BEATS, trust_and_split
 from detente.pocket.chats import SOURCES, matrix_chat
 from detente.pocket.deal_chats import deal_chat, offered, settled, share
 from detente.pocket.splitting_chats import item_chat, trust_chat

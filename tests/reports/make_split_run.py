@@ -91,7 +91,7 @@ def _episodes(game: Game, i: int, iterations: int, algorithm: str, seed: int, re
         players = []
         for policy in (now, other):
             turned = rng.random() < policy.version / (0.6 * iterations)
-            script = scripted(ENDS[algorithm] if turned else "welfare", rng.randrange(10**6))
+            script = scripted(ENDS[algorithm] if turned else "welfare", rng.randrange(10**6), game)
             players.append(Learner(policy, script, random.Random(rng.random()), reply))
         learners = ("main", "main" if other is now else None)
         matches.append(Match(game, 7000 + index, players, learners, iteration=i, group=index // 4, index=index))

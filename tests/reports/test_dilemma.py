@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from detente.games.matrix import ipd, matching_pennies
-from detente.reports.dilemma import anchors, dilemma, meanings, pairing, responses, thresholds, verdict
-from detente.reports.run import Result
+from detente.games.matrix.reading import anchors, meanings, pairing, reading, responses, thresholds, verdict
+from detente.games.reading import Result
+from detente.matches import play_scripts
 
 RECIPROCATOR = Result(
     learner="main",
@@ -21,15 +22,15 @@ RECIPROCATOR = Result(
 
 def test_anchors_of_the_prisoners_dilemma() -> None:
     """SPEC 1.7; tit-for-tat loses the first of ten rounds to a defector: (0 + 9 x 1) / 10 and (5 + 9 x 1) / 10."""
-    known = anchors(ipd())
+    known = anchors(play_scripts, ipd())
     assert (known.cooperation, known.defection, known.exploited) == (3, 1, 0)
     assert (known.reciprocity["reward"], known.reciprocity["opponent_reward"]) == pytest.approx((0.9, 1.4))
-    assert pairing(ipd(), "tit_for_tat", "always_cooperate")["reward"] == 3
-    assert pairing(ipd(), "tit_for_tat", "always_defect")["cooperation_rate"] == pytest.approx(0.1)
+    assert pairing(play_scripts, ipd(), "tit_for_tat", "always_cooperate")["reward"] == 3
+    assert pairing(play_scripts, ipd(), "tit_for_tat", "always_defect")["cooperation_rate"] == pytest.approx(0.1)
 
 
 def test_anchors_follow_the_game() -> None:
-    known = anchors(ipd(payoffs=[[[4, 4], [-1, 8]], [[8, -1], [2, 2]]], rounds=4))
+    known = anchors(play_scripts, ipd(payoffs=[[[4, 4], [-1, 8]], [[8, -1], [2, 2]]], rounds=4))
     assert (known.cooperation, known.defection, known.exploited) == (4, 2, -1)
     assert (known.reciprocity["reward"], known.reciprocity["opponent_reward"]) == pytest.approx(((-1 + 3 * 2) / 4, (8 + 3 * 2) / 4))
 
@@ -40,12 +41,12 @@ def test_tit_for_tat_repeats_the_other_players_move() -> None:
 
 
 def test_only_games_with_a_cooperative_action_are_judged() -> None:
-    assert dilemma(ipd()) is not None
-    assert dilemma(matching_pennies()) is None
+    assert reading(ipd(), play_scripts).meanings
+    assert not reading(matching_pennies(), play_scripts).meanings
 
 
 def test_thresholds_are_the_acceptance_numbers() -> None:
-    limits = thresholds(anchors(ipd()))
+    limits = thresholds(anchors(play_scripts, ipd()))
     found = (limits.defection, limits.cooperation, limits.holds, limits.yields, limits.exploited)
     assert found == pytest.approx((1.2, 2.8, 0.85, 1.5, 0.5))
 
@@ -68,6 +69,6 @@ def test_thresholds_are_the_acceptance_numbers() -> None:
     ],
 )
 def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
-    limits = thresholds(anchors(ipd()))
+    limits = thresholds(anchors(play_scripts, ipd()))
     assert verdict(replace(RECIPROCATOR, **change), limits) == word
     assert not word or word in meanings(limits)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detente.reports.family import Anchor
+from detente.games.reading import Anchor
 from detente.reports.plots import SERIES, Bar, Bars, Group, Line, Panel, apart, figure, svg
 from detente.reports.run import Series
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from test_page import Page
 
 import detente
+from detente.games.splitting.notes import honest as is_honest
 from detente.records import read_episodes
 from detente.reports import render_text, report
-from detente.reports.splits import Split, split
-from detente.reports.transcript import fitting, page_data, sample
+from detente.reports.transcript import fitting, notes, page_data, sample
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_long_chats_are_sampled_to_fit(split_runs: tuple[Path, Path]) -> None:
 def test_silent_games_show_values(tmp_path: Path) -> None:
     folder = make_split_run(tmp_path / "items", game="split_no_comm", done=1, summary=False)
     ((_, episode), *_) = sample(folder)
-    held = split(episode, episode.rounds[0])
+    held = notes(episode, episode.rounds[0])
     assert held is not None
     assert held.stock == "10 hats, 10 books, 10 balls"
     assert all(text.startswith("values hats 1") for text in held.held)
@@ -149,6 +149,6 @@ def test_the_terminal_shows_the_same(episodes: list) -> None:
     ],
 )
 def test_a_message_that_claims_nothing_is_no_lie(message: str, honest: bool | None) -> None:
-    played = Split("", ("", ""), ("", ""), (frozenset({"hats"}), frozenset({"books"})), ("books", "hats", "balls"))
     said = detente.play("deal_or_no_deal", ["fair_half", "fair_half"])[0].rounds[0].turns[0]
-    assert played.honest(replace(said, player=0, action=message)) is honest
+    truth, vocabulary = (frozenset({"hats"}), frozenset({"books"})), ("books", "hats", "balls")
+    assert is_honest(truth, vocabulary, replace(said, player=0, action=message)) is honest

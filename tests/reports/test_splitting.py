@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from detente.games.base import Game
-from detente.games.deal_or_no_deal import deal_or_no_deal
-from detente.games.deals import Deal
-from detente.games.item_split import split_no_comm
-from detente.games.trust_and_split import TrustAndSplit, trust_and_split
-from detente.reports.deals import DRAWN, deals, few, meeting, pairing, played
-from detente.reports.run import Result
-from detente.reports.splitting import anchors, meanings, splitting, thresholds, verdict
+from detente.games.reading import Result
+from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
+from detente.games.splitting.deals import Deal
+from detente.games.splitting.item_split import split_no_comm
+from detente.games.splitting.meetings import DRAWN, deals, few, meeting, pairing, played
+from detente.games.splitting.reading import Splitting, anchors, meanings, thresholds, verdict
+from detente.games.splitting.trust_and_split import TrustAndSplit, trust_and_split
+from detente.matches import play_scripts
 
 ROBUST = Result(
     learner="main",
@@ -82,21 +83,20 @@ def test_deals_that_cannot_be_listed_are_sampled(kind: type[TrustAndSplit]) -> N
 def test_play_agrees_with_the_exact_numbers() -> None:
     """With the seats swapped, every coin is once on either side, so Trust-and-Split has no luck left."""
     for row, column in (("greedy", "welfare"), ("welfare", "greedy"), ("fair_half", "greedy")):
-        sample, exact = played(trust_and_split(), row, column), meeting(trust_and_split(), row, column)
+        sample, exact = played(play_scripts, trust_and_split(), row, column), meeting(trust_and_split(), row, column)
         assert {key: sample[key] for key in exact} == pytest.approx(exact)
 
 
 def test_the_reciprocator_cooperates_and_answers_greed() -> None:
-    assert pairing(trust_and_split(), "reciprocator", "reciprocator")["reward"] == pytest.approx(50)
-    met = pairing(trust_and_split(), "reciprocator", "greedy")
+    assert pairing(play_scripts, trust_and_split(), "reciprocator", "reciprocator")["reward"] == pytest.approx(50)
+    met = pairing(play_scripts, trust_and_split(), "reciprocator", "greedy")
     assert met["ask_lower_given/start"] == 0
     assert met["ask_lower_given/greedy"] == 10
     assert 25 <= met["reward"] <= 27.5 <= met["opponent_reward"] <= 35
 
 
 def test_references_are_measured_like_learners() -> None:
-    family = splitting(split_no_comm())
-    assert family is not None
+    family = Splitting(split_no_comm(), play_scripts)
     greedy, welfare, reciprocator = family.references(["greedy", "always_defect"])
     assert greedy.self_play["reward"] == pytest.approx(82.5)
     assert welfare.against["greedy"]["opponent_reward"] == pytest.approx(425 / 3)
@@ -145,14 +145,11 @@ def test_where_greed_takes_nothing_robustness_is_not_judged() -> None:
 
 
 def test_anchors_with_one_value_share_a_line() -> None:
-    family = splitting(trust_and_split())
-    assert family is not None
+    family = Splitting(trust_and_split(), play_scripts)
     assert [anchor.label for anchor in family.anchors] == ["both greedy,\nboth half 27.5", "efficient 50"]
 
 
 def test_silence_has_no_chapter_about_talk() -> None:
-    silent, talking = splitting(split_no_comm()), splitting(trust_and_split())
-    assert silent is not None
-    assert talking is not None
+    silent, talking = Splitting(split_no_comm(), play_scripts), Splitting(trust_and_split(), play_scripts)
     assert [chapter.name for chapter in silent.chapters] == ["reciprocity"]
     assert [chapter.name for chapter in talking.chapters] == ["reciprocity", "talk"]

@@ -41,7 +41,9 @@ def make_arena(folder: Path, names: Sequence[str], game: str = "ipd") -> Path:
 
 
 def _table(game: Any, row: str, column: str) -> list[Episode]:
-    return play_matches([Match(game, n, (scripted(row, 2 * n), scripted(column, 2 * n + 1)), index=n) for n in range(EPISODES)])
+    return play_matches(
+        [Match(game, n, (scripted(row, 2 * n, game), scripted(column, 2 * n + 1, game)), index=n) for n in range(EPISODES)]
+    )
 
 
 def _cell(played: dict[tuple[int, int], list[Episode]], i: int, j: int) -> dict[str, Any]:

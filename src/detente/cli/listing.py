@@ -30,11 +30,10 @@ def _games() -> Mapping[str, str]:
 
 
 def _players() -> Mapping[str, str]:
-    from detente.players.scripted import MATRIX, SPLITTING
+    from detente.games import FAMILIES
 
-    families: dict[str, Mapping[str, object]] = {"matrix": MATRIX, "splitting": SPLITTING}
-    scripts = _first_lines({**SPLITTING, **MATRIX})
-    where = {name: " and ".join(family for family, strategies in families.items() if name in strategies) for name in scripts}
+    scripts = _first_lines({name: strategy for family in reversed(FAMILIES) for name, strategy in family.strategies.items()})
+    where = {name: " and ".join(family.name for family in FAMILIES if name in family.strategies) for name in scripts}
     return {
         **{name: f"In {where[name]} games: {line}" for name, line in scripts.items()},
         "axelrod:NAME": "In matrix games with two actions: a strategy of the Axelrod library (see 'detente list axelrod').",

@@ -47,10 +47,10 @@ def play(
 @contextmanager
 def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[None]:
     """Say at once what is played where that takes a while; scripts are quick, and beside a prompt nothing may move."""
-    from detente.players.scripted import MATRIX, SPLITTING
+    from detente.players.scripted import NAMES
 
     line = f"Playing {preset}: {' against '.join(names)}"
-    if all(name in MATRIX or name in SPLITTING or name == "human" for name in names):
+    if all(name in NAMES or name == "human" for name in names):
         yield
     elif "human" in names:
         say(screen, line)

@@ -22,13 +22,12 @@ from detente.evaluation.cells import seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
 from detente.evaluation.measures import Side, measured
-from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.files import replace_text
 from detente.games import make
 from detente.games.base import Game
-from detente.games.matrix import MatrixGame
-from detente.games.splitting import SplittingGame
+from detente.games.family import family_of
+from detente.games.sides import by_group
 from detente.learning.loop import train
 from detente.learning.watchers import Watcher
 from detente.matches import Named, in_turn, play_sync
@@ -120,7 +119,7 @@ def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: Pol
         "responder": {"reward": units(own).to_json(), "agent_reward": units(theirs).to_json(), "measures": scalars},
         "self_play": {"reward": units(alone).to_json()},
     }
-    script = cooperator(policies.game)
+    script = family_of(policies.game).cooperator(policies.game)
     if script is not None:
         kind, with_it = _meeting(config, policies, PolicyRef("script", script), agent)
         found["cooperator"] = {"name": script, "reward": units(kind).to_json(), "agent_reward": units(with_it).to_json()}
@@ -130,13 +129,6 @@ def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: Pol
     return found
 
 
-def cooperator(game: Game) -> str | None:
-    """The script that cooperates whatever happens."""
-    if isinstance(game, MatrixGame) and game.cooperative is not None:
-        return "always_cooperate"
-    return "welfare" if isinstance(game, SplittingGame) else None
-
-
 def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[float]]:
     """How much more the first sides got than the second ones, one number per game seed."""
     return [[fmean(a) - fmean(b)] for a, b in zip(by_group(first), by_group(second), strict=True)]
@@ -144,7 +136,7 @@ def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[floa
 
 def exact(policies: Policies, agent: PolicyRef, memory: int | None = None) -> dict[str, Any] | None:
     """The exact best response where there is one: in matrix games, against agents whose probabilities are known."""
-    if not isinstance(policies.game, MatrixGame) or agent.kind == "remote":
+    if family_of(policies.game).normal_form(policies.game) is None or agent.kind == "remote":
         return None
     try:
         return exploitability(policies, agent, memory=memory).to_json()

@@ -17,10 +17,10 @@ from detente import jsonl
 from detente.evaluation import axelrod_ranking
 from detente.evaluation.agents import Agent
 from detente.evaluation.measures import Side, measured
-from detente.evaluation.sides import by_group
 from detente.evaluation.statistics import Estimate, estimate
 from detente.games.base import Game
-from detente.games.matrix import MatrixGame
+from detente.games.family import family_of
+from detente.games.sides import by_group
 from detente.records import read_episodes
 
 Table = tuple[int, ...]  # which agent sits on each seat
@@ -76,7 +76,7 @@ def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[st
         "unit": "points per round",
         "cells": [one.to_json() for one in cells],
         "ranking": ranking(len(agents), cells),
-        "tournament": tournament(agents, cells) if isinstance(game, MatrixGame) and len(agents) > 1 else None,
+        "tournament": tournament(agents, cells) if family_of(game).normal_form(game) and len(agents) > 1 else None,
     }
 
 

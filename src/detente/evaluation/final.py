@@ -12,11 +12,11 @@ from typing import Any
 
 from detente.config import Config
 from detente.evaluation.measures import TABLES, Side, flat_tables, measured
-from detente.evaluation.sides import by_group, mean
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
+from detente.games.family import strategies_for
+from detente.games.sides import by_group, mean
 from detente.matches import Named, play_sync
-from detente.players.scripted import scripted_names
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
 
@@ -91,7 +91,7 @@ def opponents(config: Config, game: Game) -> Sequence[str]:
     """The scripted strategies of the evaluation."""
     if not config.evaluation.episodes:
         return ()
-    return scripted_names(game) if config.evaluation.against is None else config.evaluation.against
+    return strategies_for(game) if config.evaluation.against is None else config.evaluation.against
 
 
 def play(

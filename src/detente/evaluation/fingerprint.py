@@ -10,7 +10,7 @@ Matrix games are read from the policy's own probabilities (see ``histories``); n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -19,11 +19,11 @@ from detente.errors import UserError
 from detente.evaluation.agents import participants
 from detente.evaluation.exploitability import starts
 from detente.evaluation.histories import History, read
-from detente.evaluation.sides import Side
-from detente.evaluation.splitting_measures import Lived, contested, lived, told
 from detente.evaluation.statistics import estimate
+from detente.games.base import Game
+from detente.games.family import family_of
 from detente.games.matrix import MatrixGame
-from detente.games.splitting import SplittingGame, greed
+from detente.games.sides import Side
 from detente.matches import Named, play_sync
 from detente.policies import Policies
 from detente.records import PolicyRef, Seating
@@ -31,7 +31,6 @@ from detente.records import PolicyRef, Seating
 BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
 LEAST = 1e-4  # own moves less probable than this are not followed after the defection
 EVERY = -1.0  # follow moves of any probability, impossible ones too: a table has no gaps
-BINS = 10  # of the share that the other asked for last
 
 
 def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, episodes: int = 128) -> dict[str, Any]:
@@ -41,21 +40,22 @@ def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, ep
         "game": policies.game.name,
         "preset": config.preset,
         "seed": config.seed,
-        "episodes": episodes if isinstance(policies.game, SplittingGame) else 0,
+        "episodes": 0 if _dilemma(policies.game) else episodes,
         "agents": [{**agent.to_json(), **fingerprint(policies, agent.policy, config, episodes=episodes)} for agent in agents],
     }
 
 
 def fingerprint(policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128) -> dict[str, Any]:
     """What the policy does, as plain values; ``episodes`` are played in splitting games. UserError for other games."""
-    game = policies.game
-    if isinstance(game, MatrixGame) and game.cooperative is not None and len(game.actions) == 2:
+    if _dilemma(policies.game):
         return {**memory_tables(policies, policy), "forgiveness": forgiveness(policies, policy)}
-    if isinstance(game, SplittingGame):
-        return response_curves(policies, policy, config, episodes)
-    raise UserError(
-        f"Fingerprints are for splitting games and matrix games in which one of two actions is cooperative: not for {game.name}."
-    )
+    return response_curves(policies, policy, config, episodes)
+
+
+def _dilemma(game: Game) -> bool:
+    """Whether this is a matrix game in which one of two actions is cooperation."""
+    table: MatrixGame | None = family_of(game).normal_form(game)
+    return table is not None and table.cooperative is not None and len(table.actions) == 2
 
 
 # ---- matrix games
@@ -114,10 +114,15 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
     (no usable message). ``last``: the share, rounded to a tenth, that the other asked for of what the policy values more, in the
     last round that showed it; None before any did. Intervals are over episodes' game seeds.
     """
-    game: SplittingGame = policies.game  # type: ignore[assignment]
+    game, responses = policies.game, family_of(policies.game).responses
+    if responses is None:
+        raise UserError(
+            "Fingerprints are for splitting games and matrix games in which one of two actions is cooperation: "
+            f"not for {game.name}."
+        )
     found: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for side in _against_random(policies, policy, config, episodes):
-        for told_it, last, share in _asks(game, side):
+        for told_it, last, share in responses(game, side):
             found[told_it, last][side[0].group].append(share)
     return {
         "responses": [
@@ -127,27 +132,6 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
             )
         ]
     }
-
-
-def _asks(game: SplittingGame, side: Side) -> Iterator[tuple[str, float | None, float]]:
-    last: float | None = None
-    for one in lived(game, side):
-        for told_it, share in _claims(game, one):
-            yield told_it, last, share
-        greedy = greed(one.other, one.values.other, one.values.own, one.deal.stock)
-        if greedy is not None:
-            last = round(greedy * BINS) / BINS
-
-
-def _claims(game: SplittingGame, one: Lived) -> Iterator[tuple[str, float]]:
-    """(whose value is said to be the higher one, share asked) of every item."""
-    if one.known.values is None and game.messages:
-        yield from ((claim, units / stock) for claim, units, stock in told(one) if stock)
-        return
-    stocks = (q for q, own, other in zip(one.deal.stock, one.values.own, one.values.other, strict=True) if own != other)
-    for (measure, units), stock in zip(contested(one), stocks, strict=True):
-        if stock:
-            yield {"ask_higher": "upper", "ask_lower": "lower"}[measure], units / stock
 
 
 def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> list[Side]:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from detente.evaluation.sides import mean
 from detente.export.rows import MetricRow, PlayerRow, Row, TurnRow
+from detente.games import FAMILIES
+from detente.games.family import Fact, Measure
+from detente.games.sides import mean
 
 R_contra = TypeVar("R_contra", contravariant=True)
 
@@ -30,14 +32,14 @@ class Column(Generic[R_contra]):
     value: Callable[[R_contra], object]
 
 
-def fact(name: str, type: str, meaning: str) -> Column[TurnRow]:
+def fact(known: Fact) -> Column[TurnRow]:
     """What a turn was in the words of its game; null in other games."""
-    return Column(name, type, meaning, lambda row: row.facts.get(name))
+    return Column(known.name, known.type, known.meaning, lambda row: row.facts.get(known.name))
 
 
-def measure(name: str, meaning: str) -> Column[PlayerRow]:
+def measure(known: Measure) -> Column[PlayerRow]:
     """A measure of the game; null in other games, and where there was nothing to average."""
-    return Column(name, "float64", meaning, lambda row: row.measures.get(name))
+    return Column(known.name, "float64", known.meaning, lambda row: row.measures.get(known.name))
 
 
 def to_json(value: Any) -> str:
@@ -79,17 +81,7 @@ TURNS: tuple[Column[TurnRow], ...] = (
     Column("action", "string", "what the game took it for, in JSON", lambda r: to_json(r.turn.action)),
     Column("valid", "bool", "false where the game's default action was played in place of the answer", lambda r: r.turn.valid),
     Column("attempts", "int64", "how many answers it took; only the last one counts", lambda r: r.answer.attempts),
-    fact("cooperated", "bool", "matrix games: whether the action is the cooperative one"),
-    fact("asked", "list<int64>", "splitting games, decisions: units asked for, item by item"),
-    fact("values", "list<int64>", "splitting games, decisions: what a unit of each item is worth to the player"),
-    fact("received", "list<float64>", "splitting games, decisions: units received, item by item"),
-    fact(
-        "ask_higher", "float64", "splitting games, decisions: mean units asked of items worth more to the player than to the other"
-    ),
-    fact(
-        "ask_lower", "float64", "splitting games, decisions: mean units asked of items worth less to the player than to the other"
-    ),
-    fact("truthful", "bool", "splitting games with private values, messages: whether it names the truth and only it"),
+    *(fact(each) for family in FAMILIES for each in family.facts),
     Column("reward", "float64", "the player's points in this round", lambda r: r.played.rewards[r.player]),
     Column("other_rewards", "list<float64>", "the other players' points in this round", lambda r: r.others(r.played.rewards)),
     Column("info", "string", "what the game put on record about the round, in JSON", lambda r: to_json(r.played.info)),
@@ -127,14 +119,7 @@ EPISODES: tuple[Column[PlayerRow], ...] = (
         lambda r: mean(not turn.valid for turn in r.turns),
     ),
     Column("num_tokens", "int64", "how many tokens the player generated", lambda r: sum(len(t.completion.tokens) for t in r.turns)),
-    measure("cooperation_rate", "matrix games: the share of the player's actions that are cooperative"),
-    measure("efficiency", "splitting games: mean over rounds of joint points / greatest joint points"),
-    measure("ask_higher", "splitting games: mean units asked of items worth more to the player than to the other"),
-    measure("ask_lower", "splitting games: mean units asked of items worth less to the player than to the other"),
-    measure("inequality", "splitting games: difference of the players' points / their sum, from 0 to 1"),
-    measure("agreement", "deal_or_no_deal: the share of rounds with a deal"),
-    measure("truthfulness", "splitting games with private values: the share of messages that name the truth and only it"),
-    measure("believed", "splitting games with private values: the share of asks that follow the other player's claim"),
+    *(measure(each) for family in FAMILIES for each in family.measures if not each.table),
 )
 
 METRICS: tuple[Column[MetricRow], ...] = (

@@ -8,16 +8,13 @@ Must not import torch or pyarrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from detente.evaluation.measures import measured
-from detente.evaluation.sides import Scalars, mean
-from detente.evaluation.splitting_measures import Lived, contested, lived
-from detente.games import recorded
-from detente.games.matrix import MatrixGame
-from detente.games.splitting import SplittingGame
+from detente.games import family_of, recorded
+from detente.games.family import measured
+from detente.games.sides import Scalars, mean
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 V = TypeVar("V")
@@ -114,7 +111,8 @@ class MetricRow:
 
 def turn_rows(origin: Origin, episode: Episode) -> list[TurnRow]:
     """Every turn in the order played."""
-    facts = _facts(episode)
+    game = recorded(episode.game)
+    facts = family_of(game).turn_facts(game, episode)
     return [
         TurnRow(origin, episode, turn.player, turn.completion.policy, turn, round, number, step, next(facts))
         for round, played in enumerate(episode.rounds)
@@ -134,31 +132,3 @@ def player_rows(origin: Origin, episode: Episode) -> list[PlayerRow]:
         PlayerRow(origin, episode, player, policy, {} if game is None else measured(game, [(episode, player)])[0])
         for player, policy in enumerate(episode.policies)
     ]
-
-
-def _facts(episode: Episode) -> Iterator[Mapping[str, Any]]:
-    """What each turn, in the order played, was in the words of its game; nothing where there are none for it."""
-    game = recorded(episode.game)
-    if isinstance(game, SplittingGame):
-        sides = [list(lived(game, (episode, player))) for player in range(episode.num_players)]
-        for played, one_round in zip(episode.rounds, zip(*sides, strict=True), strict=True):
-            said = [iter(one.said) for one in one_round]
-            for turn in played.turns:
-                own = one_round[turn.player]
-                talk = turn.phase == "message"
-                yield _message(own, next(said[turn.player])) if talk else _ask(own, played.info["received"][turn.player])
-    else:
-        cooperative = game.cooperative if isinstance(game, MatrixGame) else None
-        for turn in episode.turns():
-            yield {} if cooperative is None else {"cooperated": turn.action == cooperative}
-
-
-def _message(own: Lived, words: frozenset[str]) -> Mapping[str, Any]:
-    """Whether a message is true, where there is something to tell that the other does not see."""
-    return {"truthful": words == own.truth} if own.known.values is None else {}
-
-
-def _ask(own: Lived, received: Sequence[float]) -> Mapping[str, Any]:
-    by_value = list(contested(own))
-    kinds = {kind: mean(units for measure, units in by_value if measure == kind) for kind in ("ask_higher", "ask_lower")}
-    return {"asked": own.own, "values": own.values.own, "received": received, **kinds}

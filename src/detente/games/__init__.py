@@ -1,6 +1,6 @@
 """The games, by name: ``make("ipd", rounds=20)``.
 
-Adding a game is one file and one line in ``GAMES``; ``"module:attribute"`` makes a game that lives elsewhere.
+A family of games is a folder and a line in ``FAMILIES``; ``"module:attribute"`` makes a game that lives elsewhere.
 """
 
 from __future__ import annotations
@@ -12,23 +12,30 @@ from typing import Any
 
 from detente import foreign
 from detente.errors import UserError, unknown
-from detente.games import deal_or_no_deal, item_split, matrix, trust_and_split
+from detente.games import matrix, splitting
 from detente.games.base import Action, Game, Observation, State, Step
+from detente.games.family import Family, Measure, family_of
 
-__all__ = ["GAMES", "Action", "Game", "Observation", "State", "Step", "make", "recorded"]
+__all__ = [
+    "FAMILIES",
+    "GAMES",
+    "Action",
+    "Family",
+    "Game",
+    "Measure",
+    "Observation",
+    "State",
+    "Step",
+    "family_of",
+    "make",
+    "recorded",
+    "words",
+]
 
-GAMES: dict[str, Callable[..., Game]] = {
-    "ipd": matrix.ipd,
-    "stag_hunt": matrix.stag_hunt,
-    "chicken": matrix.chicken,
-    "matching_pennies": matrix.matching_pennies,
-    "matrix": matrix.matrix,
-    "split_no_comm": item_split.split_no_comm,
-    "trust_and_split": trust_and_split.trust_and_split,
-    "trust_and_split_items": item_split.trust_and_split_items,
-    "deal_or_no_deal": deal_or_no_deal.deal_or_no_deal,
-}
-
+FAMILIES: tuple[Family, ...] = (matrix.FAMILY, splitting.FAMILY)
+GAMES: dict[str, Callable[..., Game]] = {name: game for family in FAMILIES for name, game in family.games.items()}
+MEASURES = {measure.name: measure for family in FAMILIES for measure in family.measures}
+WORDS = {"reward": "points per round"} | {name: measure.words for name, measure in MEASURES.items() if measure.words}
 
 MEMBERS = tuple(name for name in vars(Game) if not name.startswith("_"))  # what every game has
 
@@ -47,6 +54,11 @@ def make(name: str, **parameters: Any) -> Game:
         return factory(**parameters)
     except TypeError as error:
         raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+
+
+def words(measure: str) -> str:
+    """A measure in words; of a measure that no family of the package has, its name."""
+    return WORDS.get(measure, measure.replace("_", " "))
 
 
 def recorded(parameters: Mapping[str, Any]) -> Game | None:

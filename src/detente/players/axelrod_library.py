@@ -21,7 +21,8 @@ from typing import Any
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
-from detente.games.matrix import MatrixGame, MatrixView, Payoffs
+from detente.games.family import family_of
+from detente.games.matrix import MatrixGame, Payoffs
 from detente.records import Completion, PolicyRef
 
 PREFIX = "axelrod:"
@@ -43,10 +44,8 @@ class AxelrodPlayer:
         return PolicyRef("script", self.name)
 
     async def act(self, observation: Observation) -> Completion:
-        """Answer at once, with probabilities where nothing is random; raises UserError in games of another kind."""
+        """Answer at once, with probabilities where nothing is random."""
         view = observation.view
-        if not isinstance(view, MatrixView) or len(view.actions) != 2:
-            raise _misplaced(self.name, "this game")
         moves = tuple(library().Action)  # C and D
         own, other = ([moves[view.actions.index(action)] for action in past] for past in (view.own, view.other))
         rounds = list(zip(own, other, strict=True))
@@ -90,8 +89,9 @@ class Life:
         return self.decided
 
 
-def axelrod_player(name: str, seed: int) -> AxelrodPlayer:
-    """The strategy as a player, under its full name however it is spelt; UserError for a name that does not exist."""
+def axelrod_player(name: str, seed: int, game: Game) -> AxelrodPlayer:
+    """The strategy as a player, under its full name however it is spelt; UserError for a name or a game that does not fit."""
+    _table(name, game)
     return AxelrodPlayer(_full_name(find(name)), seed)
 
 
@@ -118,10 +118,9 @@ def seated(strategy: Any, payoffs: Payoffs, seed: int) -> Any:
 
 def checked(name: str, game: Game) -> str:
     """The full name, ``axelrod:TitForTat``, of a strategy however it is spelt; UserError for one that cannot play this game."""
-    if not isinstance(game, MatrixGame) or game.cooperative is None or len(game.actions) != 2:
-        raise _misplaced(name, game.name)
+    table = _table(name, game)
     strategy = find(name)
-    seated(strategy, game.payoffs, seed=0)
+    seated(strategy, table.payoffs, seed=0)
     return _full_name(strategy)
 
 
@@ -176,5 +175,11 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.removeprefix(PREFIX).casefold()))
 
 
-def _misplaced(name: str, where: str) -> UserError:
-    return UserError(f"The strategy '{name}' plays matrix games with two actions, the first of them cooperative; {where} is none.")
+def _table(name: str, game: Game) -> MatrixGame:
+    """The game as one in which the first of two actions is cooperation; UserError for other games."""
+    table: MatrixGame | None = family_of(game).normal_form(game)
+    if table is None or table.cooperative is None or len(table.actions) != 2:
+        raise UserError(
+            f"The strategy '{name}' plays matrix games with two actions, the first of them cooperative; {game.name} is none."
+        )
+    return table

@@ -1,35 +1,33 @@
 """Scripted players: a strategy of the game's family on one seat.
 
-The strategies lie in ``matrix_strategies`` and ``splitting_strategies``; their names are unique within a family.
+The strategies lie in the folders of the families, ``games/FAMILY/strategies.py``; their names are unique within a family.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from detente.errors import UserError, unknown
+from detente.games import FAMILIES
 from detente.games.base import Game, Observation
-from detente.games.deals import SplitView
-from detente.games.matrix import MatrixGame, MatrixView
-from detente.games.splitting import SplittingGame
-from detente.players.matrix_strategies import DILEMMA_ONLY, MATRIX, prisoners_dilemma
-from detente.players.splitting_strategies import SPLITTING
+from detente.games.family import Strategy, any_choice, family_of, strategies_for
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
 
-__all__ = ["MATRIX", "SPLITTING", "Scripted", "scripted", "scripted_names"]
-
-FAMILIES: dict[str, Collection[str]] = {"matrix": MATRIX, "splitting": SPLITTING}
+NAMES = frozenset(name for family in FAMILIES for name in family.strategies)  # of every strategy of the package
 
 
 @dataclass
 class Scripted:
-    """A strategy on one seat for one episode. Its coin flips depend on ``seed`` and the turn alone."""
+    """A strategy on one seat for one episode. Its coin flips depend on ``seed`` and the turn alone.
+
+    ``strategy`` None takes any of the choices.
+    """
 
     name: str
     seed: int
+    strategy: Strategy | None
     turn: int = 0
 
     @property
@@ -37,38 +35,36 @@ class Scripted:
         return PolicyRef("script", self.name)
 
     async def act(self, observation: Observation) -> Completion:
-        """Answer at once; raises UserError where the strategy is made for games of another family."""
+        """Answer at once; UserError where the strategy makes no sense with the payoffs of this game."""
         seed = derive(self.seed, "turn", self.turn)
         self.turn += 1
-        view, rng = observation.view, random.Random(seed)
-        if isinstance(view, MatrixView) and self.name in MATRIX:
-            probabilities = MATRIX[self.name](view)
-            (answer,) = rng.choices(view.answers, probabilities)
-            return Completion(answer, self.policy, seed, probabilities=probabilities)
-        if isinstance(view, SplitView) and self.name in SPLITTING:
-            return Completion(SPLITTING[self.name](view, rng), self.policy, seed)
-        families = " and ".join(family for family, names in FAMILIES.items() if self.name in names)
-        raise UserError(f"The strategy '{self.name}' plays {families} games only.")
+        rng = random.Random(seed)
+        said = any_choice(observation) if self.strategy is None else self.strategy(observation.view, rng)
+        if isinstance(said, str):
+            return Completion(said, self.policy, seed)
+        (answer,) = rng.choices(observation.choices, said)
+        return Completion(answer, self.policy, seed, probabilities=said)
 
     def close(self) -> None:
         """Nothing is kept."""
 
 
-def scripted(name: str, seed: int) -> Scripted:
-    """The strategy of that name as a player; raises UserError for a name that does not exist."""
-    known = {*MATRIX, *SPLITTING}
-    if name not in known:
-        raise unknown("strategy", name, known)
-    return Scripted(name, seed)
+def scripted(name: str, seed: int, game: Game) -> Scripted:
+    """The strategy of that name as a player of this game; UserError for a name that does not exist or is made for other games."""
+    known = family_of(game).strategies
+    if name not in known and name != "random":
+        families = " and ".join(family.name for family in FAMILIES if name in family.strategies)
+        if not families:
+            raise unknown("strategy", name, {*known, *NAMES})
+        raise UserError(f"The strategy '{name}' plays {families} games only.")
+    return Scripted(name, seed, known.get(name))
 
 
-def scripted_names(game: Game) -> list[str]:
-    """The strategies that can play this game: of a matrix game without a cooperative action only the random one."""
-    if isinstance(game, SplittingGame):
-        return list(SPLITTING)
-    if not isinstance(game, MatrixGame):
-        return []
-    if game.cooperative is None:
-        return ["random"]
-    dilemma = prisoners_dilemma(game.payoffs) is not None
-    return [name for name in MATRIX if dilemma or name not in DILEMMA_ONLY]
+def checked(name: str, game: Game) -> str:
+    """The name of a strategy that can play this game; UserError for one that cannot."""
+    possible = strategies_for(game)
+    if name not in possible:
+        if name not in {*family_of(game).strategies, *NAMES}:
+            raise unknown("strategy", name, {*possible, *NAMES})
+        raise UserError(f"The strategy '{name}' cannot play {game.name}; those that can: {', '.join(possible) or 'none'}.")
+    return name

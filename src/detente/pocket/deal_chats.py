@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 import re
 
-from detente.games.deal_or_no_deal import deal_or_no_deal
-from detente.games.deals import SplitView
 from detente.games.splitting import named
+from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
+from detente.games.splitting.deals import SplitView
 from detente.pocket.splitting_chats import HONESTY, Chat, Partner, lie, play
 
 AGREEMENT = ("Agreed.", "Deal.", "That is fine with me.")

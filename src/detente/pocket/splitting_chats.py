@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from detente.games.deals import Deal, SplitState, SplitView
-from detente.games.item_split import split_no_comm, trust_and_split_items
 from detente.games.splitting import SplittingGame
-from detente.games.trust_and_split import trust_and_split
-from detente.players.splitting_strategies import greed_shown, values_of
+from detente.games.splitting.deals import Deal, SplitState, SplitView
+from detente.games.splitting.item_split import split_no_comm, trust_and_split_items
+from detente.games.splitting.strategies import greed_shown, values_of
+from detente.games.splitting.trust_and_split import trust_and_split
 
 Chat = list[dict[str, str]]
 Standing = Literal["higher", "lower", "tie", "unknown"]  # what one values more or less than the other does

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
-from detente.reports.family import Anchor, words
+from detente.games import words
+from detente.games.reading import Anchor
 from detente.reports.page import environment
 from detente.reports.run import Series
 

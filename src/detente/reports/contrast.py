@@ -8,32 +8,32 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from detente.reports.families import family
-from detente.reports.run import Result, read_runs
-
-HEADS = {"reward": "self-play", "ask_lower": "asks, valued less"}
+from detente.games import words
+from detente.games.reading import Result
+from detente.reports.readings import reading
+from detente.reports.run import read_runs
 
 
 def contrast_table(paths: Sequence[Path]) -> Table:
     """One row per learner, columns for what the games of the runs are judged by; raises UserError for what is no run folder."""
     runs = read_runs(paths)
-    families = [family(run.options["game"]) for run in runs]
-    measures = tuple(dict.fromkeys(name for each in families for name in each.contrast))
-    given = {key: f"{each.given_title} {head}" for each in families for key, head in each.given.items()}
-    rivals = tuple(dict.fromkeys(name for each in families for name in each.contrast_rivals))
+    readings = [reading(run.options["game"]) for run in runs]
+    measures = tuple(dict.fromkeys(name for each in readings for name in each.contrast))
+    given = {key: f"{each.given_title} {head}" for each in readings for key, head in each.given.items()}
+    rivals = tuple(dict.fromkeys(name for each in readings for name in each.contrast_rivals))
     table = Table(caption="points per round; where others play: own / theirs", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
     telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
     if not telling:  # else the names of the runs say it
         table.add_column("algorithm", overflow="fold")
     for name in (
-        *(HEADS.get(name, name.replace("_", " ")) for name in measures),
+        *("self-play" if name == "reward" else words(name) for name in measures),
         *given.values(),
         *(f"vs {rival.replace('_', ' ')}" for rival in rivals),
     ):
         table.add_column(name.replace(" ", "\n"), justify="right", vertical="middle")
     table.add_column("verdict", style="bold")
-    for run, known in zip(runs, families, strict=True):
+    for run, known in zip(runs, readings, strict=True):
         for learner in run.learners:
             result = run.result(learner)
             table.add_row(

@@ -15,7 +15,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
-from detente.reports.family import words
+from detente.games import words
 from detente.reports.run import read_runs
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from detente.reports.family import Anchor
+from detente.games.reading import Anchor
 from detente.reports.run import Series
 
 INK, MUTED, GRID = "#1f2430", "#6b7281", "#e3e6eb"

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,10 +22,10 @@ from detente.errors import UserError
 from detente.evaluation.measures import TABLES, flat_tables
 from detente.evaluation.statistics import spread
 from detente.files import short_names
+from detente.games import MEASURES
+from detente.games.reading import Numbers, Result
 
-GIVEN = ("cooperate_given", "ask_higher_given", "ask_lower_given", "ask_told")  # in metrics: TABLE/LEARNER/CONDITION
-
-Numbers = Mapping[str, float]
+GIVEN = tuple(name for name, measure in MEASURES.items() if measure.table)  # in metrics: TABLE/LEARNER/CONDITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,6 @@ class Series:
     values: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a learner or a script does: the final evaluation, or of an unfinished run the last numbers known (``final`` is False).
-
-    Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
-    ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
-    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play. ``partners``: the
-    points there of who else has a seat, by name; empty where that is the learner alone.
-    """
-
-    learner: str
-    self_play: Numbers
-    against: Mapping[str, Numbers]
-    given: Numbers
-    algorithm: str = ""
-    final: bool = True
-    invalid: float | None = None
-    interval: tuple[float, float] | None = None
-    partners: Numbers = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

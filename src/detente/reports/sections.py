@@ -16,8 +16,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from detente.games import MEASURES, words
+from detente.games.reading import Anchor, Chapter, Plot
 from detente.reports import transcript
-from detente.reports.family import Anchor, Chapter, Plot, words
 from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
 from detente.reports.run import GIVEN
 from detente.reports.study import Study
@@ -52,7 +53,7 @@ def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
     return {
         "outcome": outcome,
         "training": training,
-        **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.family.chapters},
+        **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.reading.chapters},
         "against": against,
         "opponents": opponents,
         "transcripts": transcripts,
@@ -69,7 +70,7 @@ def sections(study: Study) -> tuple[Section, ...]:
 
 def outcome(study: Study) -> Section:
     """The verdict of every learner, in cards and in one table with the scripted references beneath."""
-    known = study.family
+    known = study.reading
     measured = dict.fromkeys(name for entry in study.entries for name in entry.result.self_play)
     verdicts = [known.verdict(entry.result) for entry in study.entries]
     data = {
@@ -83,13 +84,13 @@ def outcome(study: Study) -> Section:
 
 def training(study: Study) -> Section | None:
     """Curves of self-play, those first that the family puts together, and of all training."""
-    told = {name for chapter in study.family.chapters for plot in chapter.plots for name in plot.measures}
-    shown = told | {name for plot in study.family.plots for name in plot.measures}
+    told = {name for chapter in study.reading.chapters for plot in chapter.plots for name in plot.measures}
+    shown = told | {name for plot in study.reading.plots for name in plot.measures}
     rest = [name for name in _self_play(study) if name not in shown]
-    plots = [*study.family.plots, *(Plot((name,), f"{words(name).capitalize()} in self-play") for name in rest)]
+    plots = [*study.reading.plots, *(_alone(name) for name in rest)]
     panels = [
         *(_curves(study, plot) for plot in plots),
-        study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.family.anchors),
+        study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.reading.anchors),
         _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
     ]
     text = (
@@ -97,6 +98,11 @@ def training(study: Study) -> Section | None:
         "An invalid answer is never guessed: the game's default action is played and the answer is counted."
     )
     return _plotted(study, "training", "Training", text, panels, columns=2)
+
+
+def _alone(name: str) -> Plot:
+    """A measure of self-play that no plot of the reading shows."""
+    return Plot((name,), f"{words(name).capitalize()} in self-play", MEASURES[name].bounds if name in MEASURES else None)
 
 
 def behaviour(study: Study, chapter: Chapter) -> Section | None:
@@ -149,7 +155,7 @@ def against(study: Study) -> Section | None:
     values = [value for groups in found.values() for group in groups for value in group.values]
     limits = (min(0.0, *values), max(0.0, *values)) if values else (0.0, 0.0)
     plots = [Bars(key, titles[key], groups, limits) for key, groups in found.items()]
-    marks = f"; the upright marks are what {study.family.marked.replace('_', '-')} would get and give" if study.marked else ""
+    marks = f"; the upright marks are what {study.reading.marked.replace('_', '-')} would get and give" if study.marked else ""
     text = f"Points per round{marks}."
     return _plotted(study, "against", "Against scripted strategies", text, plots, columns=2)
 

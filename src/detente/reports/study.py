@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from detente.reports.families import family
-from detente.reports.family import Family
+from detente.games.reading import Reading, Result
 from detente.reports.plots import Line, Panel
-from detente.reports.run import Arm, Result, Run, arms
+from detente.reports.readings import reading
+from detente.reports.run import Arm, Run, arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class Study:
         )
 
     @cached_property
-    def family(self) -> Family:
+    def reading(self) -> Reading:
         """What is known of the game, where all runs play the same one."""
         games = [run.options["game"] for run in self.runs]
-        return family(games[0]) if all(game == games[0] for game in games) else Family()
+        return reading(games[0]) if all(game == games[0] for game in games) else Reading()
 
     @cached_property
     def strategies(self) -> tuple[str, ...]:
@@ -76,12 +76,12 @@ class Study:
     @cached_property
     def references(self) -> tuple[Result, ...]:
         """Scripted policies that stand beneath the learners."""
-        return self.family.references(self.strategies)
+        return self.reading.references(self.strategies)
 
     @property
     def marked(self) -> Result | None:
         """The reference that the plots mark."""
-        return next((found for found in self.references if found.learner == self.family.marked), None)
+        return next((found for found in self.references if found.learner == self.reading.marked), None)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from detente import jsonl
 from detente.errors import UserError
+from detente.games import family_of, recorded
+from detente.games.reading import Notes
 from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
-from detente.reports.splits import Split, rules, split
 
 KINDS = {
     "self_play": "self-play",
@@ -84,7 +85,14 @@ def cooperation(episode: Episode, turn: Turn) -> float | None:
 
 def opening(episode: Episode, player: int) -> str:
     """The rules as the player was told them."""
-    return rules(episode) or next((turn.prompt for turn in episode.turns(player)), "")
+    game = recorded(episode.game)
+    return family_of(game).rules(game) or next((turn.prompt for turn in episode.turns(player)), "")
+
+
+def notes(episode: Episode, played: Round) -> Notes | None:
+    """What a reader is told of a round beyond what was said, where its game has something to tell."""
+    game = recorded(episode.game)
+    return family_of(game).notes(game, played)
 
 
 def told(episode: Episode, turn: Turn) -> str:
@@ -147,7 +155,7 @@ def render_text(episode: Episode) -> RenderableType:
     totals = [0.0] * episode.num_players
     for number, played in enumerate(episode.rounds, 1):
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
-        held = split(episode, played)
+        held = notes(episode, played)
         lines = [[_answers(episode, held, row, player) for player in players] for row in rows(played)]
         if held is not None:
             lines.insert(0, [Text(text, style="dim") for text in held.held])
@@ -158,11 +166,11 @@ def render_text(episode: Episode) -> RenderableType:
     return Group(*panels, table, means)
 
 
-def _answers(episode: Episode, held: Split | None, row: Sequence[Turn], player: int) -> Text:
+def _answers(episode: Episode, held: Notes | None, row: Sequence[Turn], player: int) -> Text:
     return Text("\n").join(_answer(episode, held, turn) for turn in row if turn.player == player)
 
 
-def _answer(episode: Episode, held: Split | None, turn: Turn) -> Text:
+def _answer(episode: Episode, held: Notes | None, turn: Turn) -> Text:
     news = told(episode, turn) if held is None else ""  # else the page of the round shows it
     text = Text().append(f"{news}\n" if news else "", style="dim")
     text.append(answer_text(turn), style="bold")
@@ -197,7 +205,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
     rounds = []
     for played in episode.rounds:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
-        held = split(episode, played)
+        held = notes(episode, played)
         lines = [[_turn_data(episode, held, turn, longest) for turn in row] for row in rows(played)]
         facts = {} if held is None else {"stock": held.stock, "held": held.held}
         rounds.append(
@@ -222,7 +230,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
     }
 
 
-def _turn_data(episode: Episode, held: Split | None, turn: Turn, longest: int | None) -> dict[str, Any]:
+def _turn_data(episode: Episode, held: Notes | None, turn: Turn, longest: int | None) -> dict[str, Any]:
     probability = cooperation(episode, turn)
     facts: dict[str, Any] = {}
     if held is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detente import jsonl, stored
+from detente.games import words
 from detente.web.safety import MissingError
 
 REWARDS = {"reward": "points of the row", "opponent_reward": "points of the column"}
@@ -79,7 +80,7 @@ class Board:
     def measures(self) -> dict[str, str]:
         """What the table can show, with the words for it."""
         names = dict.fromkeys(name for cell in self.cells.values() for name in cell.values if name not in REWARDS)
-        return REWARDS | {name: name.replace("_", " ") for name in names}
+        return REWARDS | {name: words(name) for name in names}
 
     def shade(self, measure: str, value: float) -> float:
         """Where a value stands between the least (0) and the greatest (1) of the table."""

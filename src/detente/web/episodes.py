@@ -16,10 +16,7 @@ from sys import intern
 
 from detente import jsonl
 from detente.errors import UserError
-from detente.evaluation.splitting_measures import lived
-from detente.games import recorded
-from detente.games.deals import Amounts
-from detente.games.splitting import SplittingGame, greed
+from detente.games import family_of, recorded
 from detente.records import UNREADABLE, Episode, Turn
 from detente.reports.transcript import kinds
 
@@ -71,30 +68,9 @@ def said(turn: Turn) -> str:
 
 
 def exploited(one: Episode) -> list[list[int]]:
-    """For each round the players who were exploited in it.
-
-    In a matrix game who cooperated while the other defected; in a splitting game who left the other its share while the other asked
-    for more than half of what oneself values more.
-    """
-    cooperative = one.game.get("cooperative")
-    if cooperative is not None and one.num_players == 2:
-        actions = [{turn.player: turn.action == cooperative for turn in played.turns} for played in one.rounds]
-        return [[player for player in (0, 1) if acted[player] and not acted[1 - player]] for acted in actions]
+    """For each round the players who were exploited in it, as the family of the game has it."""
     game = recorded(one.game)
-    if not isinstance(game, SplittingGame):
-        return [[] for _ in one.rounds]
-    found = []
-    for here in lived(game, (one, 0)):
-        takes = _takes(here.own, here.values.own, here.values.other, here.deal.stock)
-        is_taken = _takes(here.other, here.values.other, here.values.own, here.deal.stock)
-        found.append([] if takes == is_taken else [0] if is_taken else [1])
-    return found
-
-
-def _takes(asks: Amounts, values: Amounts, others: Amounts, stock: Amounts) -> bool:
-    """Whether a player asks for more than half of what the other values more."""
-    share = greed(asks, values, others, stock)
-    return share is not None and share > 0.5
+    return family_of(game).exploited(game, one)
 
 
 @lru_cache(maxsize=1024)

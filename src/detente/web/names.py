@@ -16,8 +16,9 @@ from detente import games
 from detente.config import load, preset_names
 from detente.errors import UserError
 from detente.games.base import Game
+from detente.games.family import strategies_for
 from detente.models import MODELS
-from detente.players.scripted import MATRIX, SPLITTING, scripted_names
+from detente.players.scripted import NAMES
 from detente.web.runs import Overview
 from detente.web.safety import MissingError, inside, leads_out
 
@@ -32,7 +33,7 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
         raise UserError("Choose somebody to play against.")
     if name == "human":
         raise UserError("You are the person here; choose a script, a model or a run to play against.")
-    if name in {*MATRIX, *SPLITTING}:
+    if name in NAMES:
         return name
     if name.startswith("model:"):
         return f"model:{_model(root, name.removeprefix('model:'))}"
@@ -74,7 +75,7 @@ def _games() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _offer(game: Game, about: str, preset: bool) -> dict[str, Any]:
-    return {"preset": preset, "about": about, "game": game.name, "scripts": scripted_names(game), "seats": game.num_players}
+    return {"preset": preset, "about": about, "game": game.name, "scripts": strategies_for(game), "seats": game.num_players}
 
 
 def _model(root: Path, name: str) -> str:

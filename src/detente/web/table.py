@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
-from detente.games.splitting import SplittingGame
+from detente.games.family import family_of
 from detente.players.base import Player
 from detente.players.human import answered, explanation
 from detente.policies import Policies
@@ -93,7 +93,7 @@ class Table:
 
     def told_rules(self, game: Game, first: Observation) -> None:
         """Keep the rules apart from the rest of what the person is told first."""
-        self.rules = game.rules() if isinstance(game, SplittingGame) else first.text
+        self.rules = family_of(game).rules(game) or first.text
 
     def state(self) -> dict[str, Any]:
         """What the page shows, as JSON."""
@@ -208,13 +208,6 @@ def in_words(line: str, observation: Observation) -> str:
     if not asked or len(numbers) != len(asked):
         return line
     return ", ".join(f"{number} {gap['name']}" for number, gap in zip(numbers, asked, strict=True))
-
-
-def tells_points(game: Game) -> bool:
-    """Whether the rules tell a player what the others got: all is open in a matrix game, in a splitting game what it reveals."""
-    if isinstance(game, SplittingGame):
-        return "points" in game.reveal or {"values", "asks"} <= {*game.reveal}
-    return hasattr(game, "payoffs")
 
 
 def _settle(future: asyncio.Future[Completion], completion: Completion) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from detente import games
 from detente.config import load, preset_names
 from detente.errors import UserError, unknown
+from detente.games import family_of
 from detente.games.base import Game
 from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
@@ -29,7 +30,7 @@ from detente.records import Round, write_episodes
 from detente.web.names import opponent_name
 from detente.web.runs import PLAYED
 from detente.web.safety import leads_out
-from detente.web.table import HUMAN, Sitting, Table, tells_points
+from detente.web.table import HUMAN, Sitting, Table
 
 PATIENCE_S = 300.0  # a browser asks at least once a minute for a page that is open, even one in the background
 KEEP_S = 3600.0  # how long a finished game can still be looked at here
@@ -65,7 +66,7 @@ class Tables:
         if sum(seen.table.stage in ("opening", "playing") for seen in list(self._tables.values())) >= MOST:
             raise UserError(f"{MOST} games are being played here already; finish one of them first.")
         name = opponent_name(self.root, opponent, self.given)
-        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, public=tells_points(made))
+        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, public=family_of(made).tells_points(made))
         self._tables[table.id] = Seen(table, self.clock())
         asyncio.run_coroutine_threadsafe(self._play(table, policies, name), self._running())
         return table

@@ -6,59 +6,57 @@ one is a function and a line in ``MATRIX``. Whoever plays a strategy draws from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
 
 from detente.errors import UserError
-from detente.games.matrix import MatrixView, Payoffs
-
-Probabilities = tuple[float, ...]  # of each action, in the order of view.actions
-MatrixStrategy = Callable[[MatrixView], Probabilities]
+from detente.games.family import Probabilities, Strategy
+from detente.games.matrix.rules import MatrixGame, MatrixView, Payoffs
 
 
-def always_cooperate(view: MatrixView) -> Probabilities:
+def always_cooperate(view: MatrixView, rng: random.Random) -> Probabilities:
     """Cooperate whatever happens (Axelrod, The Evolution of Cooperation, 1984)."""
     return cooperate(view)
 
 
-def always_defect(view: MatrixView) -> Probabilities:
+def always_defect(view: MatrixView, rng: random.Random) -> Probabilities:
     """Defect whatever happens (ALL D in Axelrod and Hamilton, The evolution of cooperation, Science 1981)."""
     return cooperate(view, 0.0)
 
 
-def random_action(view: MatrixView) -> Probabilities:
+def random_action(view: MatrixView, rng: random.Random) -> Probabilities:
     """Every action with the same probability (RANDOM in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
     return (1 / len(view.actions),) * len(view.actions)
 
 
-def tit_for_tat(view: MatrixView) -> Probabilities:
+def tit_for_tat(view: MatrixView, rng: random.Random) -> Probabilities:
     """Cooperate, then do what the other did last (Rapoport, in Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
     return pick(view, view.other[-1]) if view.other else cooperate(view)
 
 
-def suspicious_tit_for_tat(view: MatrixView) -> Probabilities:
+def suspicious_tit_for_tat(view: MatrixView, rng: random.Random) -> Probabilities:
     """Defect, then do what the other did last (Boyd and Lorberbaum, Nature 1987)."""
     return pick(view, view.other[-1]) if view.other else cooperate(view, 0.0)
 
 
-def tit_for_two_tats(view: MatrixView) -> Probabilities:
+def tit_for_two_tats(view: MatrixView, rng: random.Random) -> Probabilities:
     """Defect only after two defections in a row (Axelrod, Effective choice in the prisoner's dilemma, 1980)."""
     recent = view.other[-2:]
     return cooperate(view, 0.0 if len(recent) == 2 and view.actions[0] not in recent else 1.0)
 
 
-def generous_tit_for_tat(view: MatrixView) -> Probabilities:
+def generous_tit_for_tat(view: MatrixView, rng: random.Random) -> Probabilities:
     """Tit for tat that forgives a defection now and then, as often as still resists defectors (Nowak and Sigmund, Nature 1992)."""
     forgiving = generosity(view)
     defected = view.other and view.other[-1] != view.actions[0]
     return cooperate(view, forgiving if defected else 1.0)
 
 
-def grim_trigger(view: MatrixView) -> Probabilities:
+def grim_trigger(view: MatrixView, rng: random.Random) -> Probabilities:
     """Cooperate until the other defects once, then defect for ever (Friedman, Review of Economic Studies 1971)."""
     return cooperate(view, float(all(action == view.actions[0] for action in view.other)))
 
 
-def win_stay_lose_shift(view: MatrixView) -> Probabilities:
+def win_stay_lose_shift(view: MatrixView, rng: random.Random) -> Probabilities:
     """Keep one's action while the other cooperates, else change it (Pavlov in Nowak and Sigmund, Nature 1993)."""
     if not view.own:
         return cooperate(view)
@@ -67,7 +65,7 @@ def win_stay_lose_shift(view: MatrixView) -> Probabilities:
     return cooperate(view, float(cooperated == won))
 
 
-def extort(view: MatrixView) -> Probabilities:
+def extort(view: MatrixView, rng: random.Random) -> Probabilities:
     """Take chi = 2 times the other's surplus over mutual defection: Extort-2 (Press and Dyson 2012; Stewart and Plotkin 2012)."""
     if not view.own:
         return cooperate(view)
@@ -75,7 +73,7 @@ def extort(view: MatrixView) -> Probabilities:
     return cooperate(view, extortion(view)[joint])
 
 
-MATRIX: dict[str, MatrixStrategy] = {
+MATRIX: dict[str, Strategy] = {
     "always_cooperate": always_cooperate,
     "always_defect": always_defect,
     "random": random_action,
@@ -88,6 +86,18 @@ MATRIX: dict[str, MatrixStrategy] = {
     "extort": extort,
 }
 DILEMMA_ONLY = ("generous_tit_for_tat", "extort")  # their probabilities come from the payoffs of a prisoner's dilemma
+
+
+def can_play(game: MatrixGame, strategy: str) -> bool:
+    """Whether a strategy makes sense in a game: without a cooperative action only the random one does."""
+    if game.cooperative is None:
+        return strategy == "random"
+    return strategy not in DILEMMA_ONLY or prisoners_dilemma(game.payoffs) is not None
+
+
+def cooperator(game: MatrixGame) -> str | None:
+    """The strategy that cooperates whatever happens."""
+    return "always_cooperate" if game.cooperative is not None else None
 
 
 def cooperate(view: MatrixView, p: float = 1.0) -> Probabilities:

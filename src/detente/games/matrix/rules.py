@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.base import Observation, Step
@@ -68,6 +68,7 @@ class MatrixGame:
     max_rounds: int = 50
 
     num_players = 2
+    family: ClassVar[str] = "detente.games.matrix:FAMILY"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "actions", tuple(self.actions))

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from detente.evaluation.measures import measures
-from detente.games.deals import Deal, SplitState
-from detente.games.splitting import SplittingGame
-from detente.matches import play_scripts
-from detente.players.scripted import SPLITTING
+from detente.games.family import measures
+from detente.games.reading import Meet
+from detente.games.splitting.deals import Deal, SplitState
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.strategies import SPLITTING
 
 STATELESS = ("greedy", "fair_half", "welfare")  # what they do depends on the present round alone
 FORKS, DEALS = 100, 10_000  # how far chance is followed
@@ -29,10 +29,10 @@ FEW, SAMPLE = 100, 100  # deals that are all played, and how many of them where 
 MATCHES = 20  # game seeds of a pairing, each played in both orders of the seats
 
 
-def pairing(game: SplittingGame, row: str, column: str) -> dict[str, float]:
+def pairing(meet: Meet, game: SplittingGame, row: str, column: str) -> dict[str, float]:
     """All measures of the script ``row``, TABLE/CONDITION among them, and ``opponent_reward``, where they exist."""
     exact = {row, column} <= {*STATELESS} and few(game)
-    return played(game, row, column) | (meeting(game, row, column) if exact else {})
+    return played(meet, game, row, column) | (meeting(game, row, column) if exact else {})
 
 
 @lru_cache(maxsize=256)
@@ -56,8 +56,8 @@ def one_round(game: SplittingGame, deal: Deal, first: int, names: Sequence[str])
     """The asks and the rewards of two scripts in a round with this deal, in which player ``first`` speaks first."""
     state, rng = SplitState((deal,), first), random.Random(0)
     while True:
-        texts = {player: SPLITTING[names[player]](game.observe(state, player).view, rng) for player in game.to_act(state)}
-        actions = {player: game.parse(state, player, text) for player, text in texts.items()}
+        said = {player: SPLITTING[names[player]](game.observe(state, player).view, rng) for player in game.to_act(state)}
+        actions = {player: game.parse(state, player, str(text)) for player, text in said.items()}
         step = game.step(state, actions)
         if step.rewards is not None:
             return actions, step.rewards
@@ -83,13 +83,9 @@ def few(game: SplittingGame) -> bool:
 
 
 @lru_cache(maxsize=256)
-def played(game: SplittingGame, row: str, column: str) -> dict[str, float]:
+def played(meet: Meet, game: SplittingGame, row: str, column: str) -> dict[str, float]:
     """Two scripts play ``MATCHES`` game seeds, each in both orders of the seats."""
-    sides = [
-        (episode, seat)
-        for seat, names in enumerate(((row, column), (column, row)))
-        for episode in play_scripts(game, names, MATCHES)
-    ]
+    sides = [(episode, seat) for seat, names in enumerate(((row, column), (column, row))) for episode in meet(game, names, MATCHES)]
     others = [(episode, 1 - seat) for episode, seat in sides]
     found = measures(game, sides) | {"opponent_reward": measures(game, others)["reward"]}
     return {name: value for name, value in found.items() if value is not None}

@@ -1,29 +1,56 @@
-"""What a report knows of a kind of games beyond the numbers in the run folders; here of a game that is of no special kind.
+"""How a report reads the games of a family, as values: what is drawn and said, never how. Reports draw it.
 
-    game ── families.family ──> Family ──> anchors, what is drawn together, what a policy does given what, references, verdicts
+    game ── Family.reading ──> Reading ──> anchors, what is drawn together, what a policy does given what, references, verdicts
+    round ── Family.notes ──> Notes ──> what a reader may know of a round that its players did not
 
-A family knows measures by their names and no run. The sections ask it and never what kind of game it is. Must not import torch.
+A reading knows measures by their names and no run. Must not import anything above games.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from detente.reports.run import Result
+from detente.records import Episode, Turn
 
-NAMES = {  # of measures, where the name in the metrics is not what a reader wants
-    "reward": "points per round",
-    "ask_higher": "asks, valued more",
-    "ask_lower": "asks, valued less",
-}
+Numbers = Mapping[str, float]
+Meet = Callable[[Any, Sequence[str], int], list[Episode]]  # plays a game: scripts seat by seat, so many episodes
 
 
-def words(measure: str) -> str:
-    """A measure in words."""
-    return NAMES.get(measure, measure.replace("_", " "))
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a learner or a script does: the final evaluation, or of an unfinished run the last numbers known (``final`` is False).
+
+    Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
+    ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
+    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play. ``partners``: the
+    points there of who else has a seat, by name; empty where that is the learner alone.
+    """
+
+    learner: str
+    self_play: Numbers
+    against: Mapping[str, Numbers]
+    given: Numbers
+    algorithm: str = ""
+    final: bool = True
+    invalid: float | None = None
+    interval: tuple[float, float] | None = None
+    partners: Numbers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a reader is told of a round: the stock, and by player what it held and received.
+
+    ``honest`` says of a message whether it is true: None where it claims nothing.
+    """
+
+    stock: str
+    held: tuple[str, ...]
+    received: tuple[str, ...]
+    honest: Callable[[Turn], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +109,8 @@ class Chapter:
         return Counter(column.group for column in self.columns if column.group)
 
 
-class Family:
-    """A game of which nothing is known but what was measured.
+class Reading:
+    """Of a game of which nothing is known but what was measured.
 
     ``facts`` are the measures of self-play on a card (all where none is named), ``contrast`` those in the terminal's table;
     ``rivals`` and ``contrast_rivals`` are the scripts that a card and that table show the learner against. Both show ``given``,

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from detente.evaluation.sides import Scalars, Side, Tables, mean
-from detente.games.matrix import MatrixGame
+from detente.games.family import Fact, Measure
+from detente.games.matrix.rules import MatrixGame
+from detente.games.sides import Scalars, Side, Tables, mean
+from detente.records import Episode
 
 JOINT_MOVES = ("start", "CC", "CD", "DC", "DD")  # one's own last move first
+MEASURES = (
+    Measure(
+        "cooperation_rate",
+        "matrix games: the share of the player's actions that are cooperative",
+        head="cooperates",
+        bounds=(0, 1),
+    ),
+    Measure(
+        "cooperate_given",
+        "matrix games: the probability of cooperating after each last joint move, one's own move first",
+        bounds=(0, 1),
+        table={move: "P(C|start)" if move == "start" else move for move in JOINT_MOVES},
+    ),
+)
+FACTS = (Fact("cooperated", "bool", "matrix games: whether the action is the cooperative one"),)
 
 
-def measured(game: MatrixGame, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
+def turn_facts(game: MatrixGame, episode: Episode) -> Iterator[Mapping[str, Any]]:
+    """Whether each turn cooperated; nothing where no action is cooperative."""
+    for turn in episode.turns():
+        yield {} if game.cooperative is None else {"cooperated": turn.action == game.cooperative}
+
+
+def measure(game: MatrixGame, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
     """The cooperation rate and the table ``cooperate_given``; nothing where no action is cooperative."""
     if game.cooperative is None:
         return {}, {}

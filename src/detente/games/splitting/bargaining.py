@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from detente.games.deals import Amounts, SplitView
+from detente.games.splitting.deals import Amounts, SplitView
 
 
 def spoken(units: Iterable[int]) -> str:

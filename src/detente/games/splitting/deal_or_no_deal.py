@@ -16,9 +16,9 @@ from functools import cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
-from detente.games.deals import Amounts, Deal, Known, Values
 from detente.games.parameters import build
-from detente.games.splitting import SplittingGame
+from detente.games.splitting.deals import Amounts, Deal, Known, Values
+from detente.games.splitting.rules import SplittingGame
 
 LEAST, MOST = 5, 7  # units in all
 WORTH = 10  # points that the whole stock is worth to each player

@@ -8,14 +8,14 @@ a line in ``SPLITTING``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from detente.games.deals import Amounts, SplitView, Values
-from detente.games.splitting import greed, named
-from detente.games.trust_and_split import BEATS
-from detente.players.bargaining import bargain, spoken
+from detente.games.family import Strategy
+from detente.games.splitting.bargaining import bargain, spoken
+from detente.games.splitting.deals import Amounts, SplitView, Values
+from detente.games.splitting.rules import greed, named
+from detente.games.splitting.trust_and_split import BEATS
 
-SplittingStrategy = Callable[[SplitView, random.Random], str]
 PUNISHMENT = 2  # rounds
 
 
@@ -69,7 +69,7 @@ def random_split(view: SplitView, rng: random.Random) -> str:
     return _play(view, [rng.choice(view.vocabulary)], [rng.randint(0, q) for q in view.stock])
 
 
-SPLITTING: dict[str, SplittingStrategy] = {
+SPLITTING: dict[str, Strategy] = {
     "greedy": greedy,
     "fair_half": fair_half,
     "welfare": welfare,

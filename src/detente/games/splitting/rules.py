@@ -19,8 +19,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from detente.errors import UserError
 from detente.games.base import Observation, Phase, Step
-from detente.games.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
 from detente.games.parameters import as_json, check_choice, check_count, check_horizon, draw_horizon
+from detente.games.splitting.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
 
 TAGS = {  # what stands before and after a message and a proposal
     "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
@@ -82,6 +82,7 @@ class SplittingGame(ABC):
     continuation: float | None = None
     max_rounds: int = 50
 
+    family: ClassVar[str] = "detente.games.splitting:FAMILY"
     num_players: ClassVar[int] = 2
     vocabulary: ClassVar[tuple[str, ...]] = ()  # the words that a truthful message chooses from; by default the items
     claim: ClassVar[str] = "{}"  # a sentence with such words in it

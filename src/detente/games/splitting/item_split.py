@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
-from detente.games.deals import Amounts, Deal, Known, Values
 from detente.games.parameters import MOST, build, check_count, check_switch
-from detente.games.splitting import SplittingGame, times
+from detente.games.splitting.deals import Amounts, Deal, Known, Values
+from detente.games.splitting.rules import SplittingGame, times
 
 MOST_ITEMS = 6  # the pairs of values grow fourfold with each
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from detente.games.base import Game
-from detente.games.splitting import SplittingGame
-from detente.players.scripted import SPLITTING
-from detente.reports.deals import deals, meeting, pairing
-from detente.reports.family import Anchor, Chapter, Column, Family, Plot
-from detente.reports.run import Numbers, Result
+from detente.games.reading import Anchor, Chapter, Column, Meet, Numbers, Plot, Reading, Result
+from detente.games.splitting.meetings import deals, meeting, pairing
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.strategies import SPLITTING
 
 REFERENCES = ("greedy", "welfare", "reciprocator")
 TREATED = {"start": "nothing shown yet", "fair": "left it half or more", "greedy": "wanted more than half"}
@@ -51,10 +49,11 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Splitting(Family):
-    """The family of a splitting game."""
+class Splitting(Reading):
+    """The reading of a splitting game."""
 
     game: SplittingGame
+    meet: Meet
 
     facts: ClassVar[tuple[str, ...]] = ("reward", "efficiency", "agreement", "ask_higher", "ask_lower", "truthfulness")
     contrast: ClassVar[tuple[str, ...]] = ("reward", "efficiency", "ask_lower", "truthfulness")
@@ -145,19 +144,14 @@ class Splitting(Family):
         return tuple(self._reference(name, [strategy for strategy in strategies if strategy in SPLITTING]) for name in REFERENCES)
 
     def _reference(self, name: str, strategies: Sequence[str]) -> Result:
-        alone = pairing(self.game, name, name)
-        met = pairing(self.game, name, "silent") | pairing(self.game, name, "greedy") | alone
+        alone = pairing(self.meet, self.game, name, name)
+        met = pairing(self.meet, self.game, name, "silent") | pairing(self.meet, self.game, name, "greedy") | alone
         return Result(
             learner=name,
             self_play={measure: alone[measure] for measure in SELF_PLAY if measure in alone},
-            against={strategy: pairing(self.game, name, strategy) for strategy in strategies},
+            against={strategy: pairing(self.meet, self.game, name, strategy) for strategy in strategies},
             given={key: value for key, value in met.items() if "/" in key},
         )
-
-
-def splitting(game: Game) -> Splitting | None:
-    """The family of a splitting game; None for other games."""
-    return Splitting(game) if isinstance(game, SplittingGame) else None
 
 
 def anchors(game: SplittingGame) -> Anchors:

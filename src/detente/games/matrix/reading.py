@@ -13,13 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import ClassVar
 
-from detente.games.base import Game
-from detente.games.matrix import MatrixGame
-from detente.matches import play_scripts
-from detente.players.scripted import MATRIX, scripted
-from detente.reports.family import Anchor, Chapter, Column, Family, Plot
-from detente.reports.run import Numbers, Result
-from detente.together import run
+from detente.games.matrix.rules import MatrixGame
+from detente.games.matrix.strategies import MATRIX
+from detente.games.reading import Anchor, Chapter, Column, Meet, Numbers, Plot, Reading, Result
 
 MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
 KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's least P(C|CC) and greatest P(C|CD)
@@ -55,10 +51,11 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Dilemma(Family):
-    """The family of a matrix game with a cooperative action."""
+class Dilemma(Reading):
+    """The reading of a matrix game with a cooperative action."""
 
     game: MatrixGame
+    meet: Meet
 
     facts: ClassVar[tuple[str, ...]] = ("reward", "cooperation_rate")
     rivals: ClassVar[tuple[str, ...]] = ("always_defect",)
@@ -69,7 +66,7 @@ class Dilemma(Family):
 
     @cached_property
     def known(self) -> Anchors:
-        return anchors(self.game)
+        return anchors(self.meet, self.game)
 
     @property
     def anchors(self) -> tuple[Anchor, ...]:
@@ -112,34 +109,33 @@ class Dilemma(Family):
         return tuple(
             Result(
                 learner=name,
-                self_play={key: pairing(self.game, name, name)[key] for key in self.facts},
-                against={strategy: pairing(self.game, name, strategy) for strategy in strategies if strategy in MATRIX},
+                self_play={key: pairing(self.meet, self.game, name, name)[key] for key in self.facts},
+                against={strategy: pairing(self.meet, self.game, name, strategy) for strategy in strategies if strategy in MATRIX},
                 given={f"cooperate_given/{move}": p for move, p in responses(self.game, name).items()},
             )
             for name in REFERENCES
         )
 
 
-def dilemma(game: Game) -> Dilemma | None:
-    """The family of a matrix game in which one of two actions is cooperation; else None."""
-    known = isinstance(game, MatrixGame) and game.cooperative is not None and len(game.actions) == 2
-    return Dilemma(game) if known else None  # type: ignore[arg-type]
+def reading(game: MatrixGame, meet: Meet) -> Reading:
+    """Of a game in which one of two actions is cooperation; little of others."""
+    return Dilemma(game, meet) if game.cooperative is not None and len(game.actions) == 2 else Reading()
 
 
-def anchors(game: MatrixGame) -> Anchors:
+def anchors(meet: Meet, game: MatrixGame) -> Anchors:
     """The references of a dilemma."""
     return Anchors(
-        cooperation=pairing(game, "always_cooperate", "always_cooperate")["reward"],
-        defection=pairing(game, "always_defect", "always_defect")["reward"],
-        exploited=pairing(game, "always_cooperate", "always_defect")["reward"],
-        reciprocity=pairing(game, "tit_for_tat", "always_defect"),
+        cooperation=pairing(meet, game, "always_cooperate", "always_cooperate")["reward"],
+        defection=pairing(meet, game, "always_defect", "always_defect")["reward"],
+        exploited=pairing(meet, game, "always_cooperate", "always_defect")["reward"],
+        reciprocity=pairing(meet, game, "tit_for_tat", "always_defect"),
     )
 
 
 @lru_cache(maxsize=256)
-def pairing(game: MatrixGame, row: str, column: str) -> Numbers:
+def pairing(meet: Meet, game: MatrixGame, row: str, column: str) -> Numbers:
     """Two strategies meet: the ``reward`` of the first, its ``cooperation_rate``, and the ``opponent_reward``."""
-    episodes = play_scripts(game, (row, column), MATCHES)
+    episodes = meet(game, (row, column), MATCHES)
     own, theirs = (sum(episode.mean_reward(player) for episode in episodes) / MATCHES for player in (0, 1))
     moves = [turn.action == game.cooperative for episode in episodes for turn in episode.turns(0)]
     return {"reward": own, "opponent_reward": theirs, "cooperation_rate": sum(moves) / len(moves)}
@@ -151,9 +147,8 @@ def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
     found = {}
     for condition in CONDITIONS:
         history = () if condition == "start" else ((names[condition[0]], names[condition[1]]),)
-        state = replace(game.reset(random.Random(0)), history=history)
-        answer = run(scripted(strategy, 0).act(game.observe(state, 0)))
-        found[condition] = float(game.parse(state, 0, answer.text) == game.cooperative)
+        view = game.observe(replace(game.reset(random.Random(0)), history=history), 0).view
+        found[condition] = float(MATRIX[strategy](view, random.Random(0))[0])
     return found
 
 

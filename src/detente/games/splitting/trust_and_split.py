@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
-from detente.games.deals import Deal, Known, Played, Values
 from detente.games.parameters import MOST, build, check_count, check_switch
-from detente.games.splitting import SplittingGame, number, times
+from detente.games.splitting.deals import Deal, Known, Played, Values
+from detente.games.splitting.rules import SplittingGame, number, times
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 

@@ -1,0 +1,207 @@
+"""A family: all that is known of one kind of games, in one frozen value.
+
+    game ── family_of ──> Family ──> who plays it by rule, what is measured in it, what its records say, how a report reads them
+
+The rest of the package asks the family and never what kind of game it has. A game names its family with the attribute ``family``,
+the value itself or "module:attribute"; a game without one is of the plain family, of which only rewards and invalid answers are
+known. A family of games is a folder here and a line in ``games.FAMILIES``. Must not import anything above games.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from detente.games.base import Game, Observation
+from detente.games.reading import Meet, Notes, Reading
+from detente.games.sides import Scalars, Side, Tables, mean
+from detente.records import Episode, Round
+
+Probabilities = tuple[float, ...]  # of each of the choices, in their order
+Strategy = Callable[[Any, random.Random], "str | Probabilities"]  # from a view: an answer, or how likely each choice is
+Response = tuple[str, "float | None", float]  # what was told, what the other asked for last, what oneself asks for: shares
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a policy is, as a number or, with ``table``, as one number for each of several conditions.
+
+    ``name`` stands in metrics and in columns of data, ``meaning`` says what it is. ``words`` are for a reader, by default the name.
+    ``head`` is its column while a run trains, "" for none. ``bounds`` None: they depend on the game. ``table``: condition -> the
+    head of its column, "" for none.
+    """
+
+    name: str
+    meaning: str
+    words: str = ""
+    head: str = ""
+    bounds: tuple[float, float] | None = None
+    table: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a turn was in the words of its game: a column of data of this Arrow type, see docs/data.md."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+def measures_nothing(game: Any, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
+    """No scalars, no tables."""
+    return {}, {}
+
+
+def no_facts(game: Any, episode: Episode) -> Iterator[Mapping[str, Any]]:
+    """Nothing about any turn."""
+    return ({} for _ in episode.turns())
+
+
+def exploited_by_actions(game: Any, episode: Episode) -> list[list[int]]:
+    """For each round who cooperated while the other defected, where the record of two players names a cooperative action."""
+    cooperative = episode.game.get("cooperative")
+    if cooperative is None or episode.num_players != 2:
+        return [[] for _ in episode.rounds]
+    actions = [{turn.player: turn.action == cooperative for turn in played.turns} for played in episode.rounds]
+    return [[player for player in (0, 1) if acted[player] and not acted[1 - player]] for acted in actions]
+
+
+def has_payoffs(game: Any) -> bool:
+    """Whether there is a table of payoffs, with which everybody knows everybody's points."""
+    return hasattr(game, "payoffs")
+
+
+def plain_reading(game: Any, meet: Meet) -> Reading:
+    """Only what was measured is known."""
+    return Reading()
+
+
+def no_notes(game: Any, played: Round) -> None:
+    """Nothing beyond what was said."""
+
+
+def no_rules(game: Any) -> str:
+    """The rules are the first thing that a player is told."""
+    return ""
+
+
+def plays_all(game: Any, strategy: str) -> bool:
+    """Every strategy of the family can play every game of it."""
+    return True
+
+
+def none_of(game: Any) -> None:
+    """The game has nothing of the kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What is known of a kind of games; ``game`` is always one of the family.
+
+    games         the family's games in the package, by name
+    strategies    scripted players by name; of these the ones that can_play(game, name). ``random`` needs no entry where answers are
+                  chosen from a list
+    cooperator    the strategy that cooperates whatever happens
+    measures      what measure(game, sides) returns: scalars by name, and tables [table][condition]
+    facts         what turn_facts(game, episode) says of each turn, in the order played
+    responses     what fingerprint curves are made of: (told, last, share asked) of each ask of a side; None: nothing
+    exploited     for each round of an episode the players who were exploited in it
+    reading       how a report reads the game; its references are played with ``meet``
+    notes         what a reader is told of a round
+    rules         the game's rules, where players are told more than these at first; else ""
+    tells_points  whether players learn what the others got
+    normal_form   the game as a ``MatrixGame``, if it is one: both act at once, and a table gives the points
+    """
+
+    name: str
+    games: Mapping[str, Callable[..., Game]] = field(default_factory=dict)
+    strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    can_play: Callable[[Any, str], bool] = plays_all
+    cooperator: Callable[[Any], str | None] = none_of
+    measures: tuple[Measure, ...] = ()
+    measure: Callable[[Any, Sequence[Side]], tuple[Scalars, Tables]] = measures_nothing
+    facts: tuple[Fact, ...] = ()
+    turn_facts: Callable[[Any, Episode], Iterator[Mapping[str, Any]]] = no_facts
+    responses: Callable[[Any, Side], Iterator[Response]] | None = None
+    exploited: Callable[[Any, Episode], list[list[int]]] = exploited_by_actions
+    reading: Callable[[Any, Meet], Reading] = plain_reading
+    notes: Callable[[Any, Round], Notes | None] = no_notes
+    rules: Callable[[Any], str] = no_rules
+    tells_points: Callable[[Any], bool] = has_payoffs
+    normal_form: Callable[[Any], Any] = none_of
+
+
+PLAIN = Family(name="plain")
+
+
+def family_of(game: Game | None) -> Family:
+    """The family of a game; the plain one of a game that names none, and where there is no game."""
+    return _family(getattr(game, "family", PLAIN))
+
+
+def measured(game: Game, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
+    """Scalars, none without episodes, and tables, with None for what was never seen.
+
+    Of every game: ``reward`` (points per round) and ``invalid`` (the share of invalid answers).
+    """
+    own, tables = family_of(game).measure(game, sides)
+    if not sides:
+        return {}, tables
+    common: Scalars = {
+        "reward": mean(episode.mean_reward(player) for episode, player in sides),
+        "invalid": mean(float(not turn.valid) for episode, player in sides for turn in episode.turns(player)),
+    }
+    return common | own, tables
+
+
+def measures(game: Game, sides: Sequence[Side]) -> Scalars:
+    """All measures that the game has, by name; empty without episodes."""
+    scalars, tables = measured(game, sides)
+    return scalars | flat_tables(tables) if sides else {}
+
+
+def flat_tables(found: Tables) -> Scalars:
+    """Tables as metrics: ``ask_told/upper``; ``ask_lower_given/greedy`` where a table holds several measures."""
+    result: Scalars = {}
+    for table, rows in found.items():
+        for condition, cell in rows.items():
+            if isinstance(cell, dict):
+                result |= {f"{measure}_given/{condition}": value for measure, value in cell.items()}
+            else:
+                result[f"{table}/{condition}"] = cell
+    return result
+
+
+def strategies_for(game: Game) -> list[str]:
+    """The strategies that can play this game."""
+    family = family_of(game)
+    own = [name for name in family.strategies if family.can_play(game, name)]
+    return own if "random" in family.strategies or not _has_choices(game) else [*own, "random"]
+
+
+def any_choice(observation: Observation) -> str | Probabilities:
+    """Every choice with the same probability; where there is no list of choices nothing, which the default action replaces."""
+    count = len(observation.choices)
+    return (1 / count,) * count if count else ""
+
+
+def _has_choices(game: Game) -> bool:
+    """Whether those who act first choose from a list."""
+    state = game.reset(random.Random(0))
+    return all(game.observe(state, player).choices for player in game.to_act(state))
+
+
+def _family(named: Family | str) -> Family:
+    return _imported(named) if isinstance(named, str) else named
+
+
+@cache
+def _imported(name: str) -> Family:
+    module, _, attribute = name.partition(":")
+    family: Family = getattr(importlib.import_module(module), attribute)
+    return family

@@ -1,0 +1,49 @@
+"""Splitting games: rules, games, strategies, measures."""
+
+from __future__ import annotations
+
+from detente.games.family import Family
+from detente.games.splitting import measures, strategies
+from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
+from detente.games.splitting.item_split import split_no_comm, trust_and_split_items
+from detente.games.splitting.notes import notes
+from detente.games.splitting.reading import Splitting
+from detente.games.splitting.rules import REVEAL, TAGS, SplittingGame, allocate, greed, named, number
+from detente.games.splitting.trust_and_split import trust_and_split
+
+__all__ = ["FAMILY", "REVEAL", "TAGS", "SplittingGame", "allocate", "greed", "named", "number"]
+
+
+def _cooperator(game: SplittingGame) -> str:
+    return "welfare"
+
+
+def _rules(game: SplittingGame) -> str:
+    return game.rules()
+
+
+def _tells_points(game: SplittingGame) -> bool:
+    return "points" in game.reveal or {"values", "asks"} <= {*game.reveal}
+
+
+FAMILY = Family(
+    name="splitting",
+    games={
+        "split_no_comm": split_no_comm,
+        "trust_and_split": trust_and_split,
+        "trust_and_split_items": trust_and_split_items,
+        "deal_or_no_deal": deal_or_no_deal,
+    },
+    strategies=strategies.SPLITTING,
+    cooperator=_cooperator,
+    measures=measures.MEASURES,
+    measure=measures.measure,
+    facts=measures.FACTS,
+    turn_facts=measures.turn_facts,
+    responses=measures.responses,
+    exploited=measures.exploited,
+    reading=Splitting,
+    notes=notes,
+    rules=_rules,
+    tells_points=_tells_points,
+)
