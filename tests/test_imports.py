@@ -170,6 +170,40 @@ def test_the_tables_forbid(module, source):
     assert len(faults(module, source)) == 1
 
 
+GAME_CLASSES = {
+    node.name
+    for module, path in MODULES.items()
+    if within(module, {"games"})
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.ClassDef)
+}
+
+
+def checks(source: str) -> set[str]:
+    """The classes of games, views, states and what else games are made of that the source asks an object whether it is one."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "issubclass"):
+            names |= {ast.unparse(each).rpartition(".")[2] for each in ast.walk(node.args[1]) if isinstance(each, ast.expr)}
+        elif isinstance(node, ast.MatchClass):
+            names.add(ast.unparse(node.cls).rpartition(".")[2])
+    return names & GAME_CLASSES
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not within(module, {"games"})])
+def test_nobody_asks_what_kind_of_game_it_is(module):
+    """A family says what is special about its games."""
+    assert checks(MODULES[module].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["isinstance(game, MatrixGame)", "isinstance(view, (int, matrix.MatrixView))", "match state:\n case SplitState(): pass"],
+)
+def test_who_asks_is_found(source):
+    assert checks(source)
+
+
 @pytest.mark.parametrize(
     "names",
     [

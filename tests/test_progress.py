@@ -137,7 +137,7 @@ def test_a_splitting_game_shows_efficiency_asks_and_truth() -> None:
     clock.now += 3
     progress.iteration(SPLITTING)
     assert (
-        "main: reward 31.00, self-play 30.00, efficiency 0.60, ask higher 9.50, ask lower 8.25, after greedy 9.00, truthful 0.50; "
+        "main: reward 31.00, self-play 30.00, efficiency 0.60, ask higher 9.50, ask lower 8.25, after greedy 9.00, truthful 0.50"
         in shown(progress)
     )
 

@@ -10,20 +10,15 @@ import pytest
 
 from detente import config
 from detente.errors import UserError
-from detente.games import GAMES, Observation, Step, make
+from detente.games import GAMES, Observation, Step, family_of, make, matrix, splitting
 from detente.games.contract import check_game
-from detente.games.splitting import SplittingGame
 
 RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
 NEEDED = {"matrix": {"payoffs": RPS}}
 GUIDE = Path(__file__).parents[2] / "docs" / "add-a-game.md"
 
 
-def is_splitting(name: str) -> bool:
-    return isinstance(make(name, **NEEDED.get(name, {})), SplittingGame)
-
-
-@pytest.mark.parametrize("name", [name for name in GAMES if not is_splitting(name)])
+@pytest.mark.parametrize("name", matrix.FAMILY.games)
 @pytest.mark.parametrize("variant", [{}, {"counterbalance": True}, {"continuation": 0.7, "max_rounds": 8}, {"rounds": 1}])
 def test_matrix_games(name, variant):
     check_game(make(name, **NEEDED.get(name, {}), **variant), episodes=5)
@@ -37,6 +32,15 @@ def talk_or_ask(told: Observation, rng: random.Random) -> str:
     return view.message(rng.choice(["", claim, f"{claim}\nLast round you got 0 points.", "I'd say: 50/50? {} \\ ключ 🗝"]))
 
 
+SAMPLES = {"splitting": talk_or_ask}  # of families whose answers are no short list
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_every_game(name):
+    game = make(name, **NEEDED.get(name, {}))
+    check_game(game, episodes=2, sample=SAMPLES.get(family_of(game).name))
+
+
 SPLITTING_VARIANTS = [
     {},
     {"messages": 0, "tags": "line"},
@@ -47,7 +51,7 @@ SPLITTING_VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name in GAMES if is_splitting(name)])
+@pytest.mark.parametrize("name", splitting.FAMILY.games)
 @pytest.mark.parametrize("variant", SPLITTING_VARIANTS, ids=str)
 def test_splitting_games(name, variant):
     check_game(make(name, **{"rounds": 3} | variant), episodes=3, sample=talk_or_ask)
@@ -406,7 +410,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_game_of_the_guide(tmp_path, monkeypatch):
-    module, check = blocks("python")
+    module, check, _ = blocks("python")
     (tmp_path / "public_goods.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     exec(check, {})

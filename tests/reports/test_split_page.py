@@ -108,7 +108,7 @@ def test_a_round_tells_hands_truth_asks_and_units(episodes: list) -> None:
             units = [turn["action"] or turn["answer"].removeprefix("asks ") for turn in asks]
             wanted = [int(text.removesuffix(" coins")) for text in units]
             assert [turn["received"] for turn in asks] == [f"{round(10 * x / max(10, sum(wanted)), 1):g} coins" for x in wanted]
-            assert one["rewards"] == played.rewards
+            assert one["rewards"] == list(played.rewards)
     assert lies > 0
 
 

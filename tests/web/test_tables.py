@@ -23,7 +23,7 @@ from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
 from detente.web.names import offers, opponent_name
 from detente.web.runs import overview
-from detente.web.table import GIVEN_UP, gaps, in_words, tells_points
+from detente.web.table import GIVEN_UP, gaps, in_words
 
 OWN = {"Origin": "http://localhost", "Accept": "application/json"}
 
@@ -316,11 +316,15 @@ def test_numbers_are_asked_for_in_the_words_of_the_game() -> None:
 
 
 def test_points_of_others_are_told_where_the_rules_tell_them() -> None:
-    assert tells_points(games.make("ipd"))
-    assert tells_points(games.make("trust_and_split", reveal=["values", "asks"]))
-    assert tells_points(games.make("trust_and_split", reveal=["points"]))
-    assert not tells_points(games.make("trust_and_split", reveal=["asks"]))
-    assert not tells_points(games.make("trust_and_split", reveal=[]))
+    def told(name: str, **options: Any) -> bool:
+        game = games.make(name, **options)
+        return games.family_of(game).tells_points(game)
+
+    assert told("ipd")
+    assert told("trust_and_split", reveal=["values", "asks"])
+    assert told("trust_and_split", reveal=["points"])
+    assert not told("trust_and_split", reveal=["asks"])
+    assert not told("trust_and_split", reveal=[])
 
 
 @pytest.mark.parametrize("sent", ["[" * 30_000, json.dumps({"game": "ipd", "opponent": "x" * 5000}), "no json", "[1]"])

@@ -151,7 +151,9 @@ async def _made(node: _Node, asked: Player, completion: Completion, observation:
     if completion.text == answer:
         return asked
     twin = _fork(node.player, node.history, answer)
-    await twin.act(replace(observation, pattern=re.escape(answer), choices=()))
+    if isinstance(twin, LLMPlayer):  # whose chat has to hold the answer; scripts see what was played
+        observation = replace(observation, pattern=re.escape(answer), choices=())
+    await twin.act(observation)
     twin.close()
     return twin
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.games.reading import Meet, Notes, Reading
 from detente.games.sides import Scalars, Side, Tables, mean
@@ -140,8 +141,16 @@ PLAIN = Family(name="plain")
 
 
 def family_of(game: Game | None) -> Family:
-    """The family of a game; the plain one of a game that names none, and where there is no game."""
-    return _family(getattr(game, "family", PLAIN))
+    """The family of a game; the plain one of a game that names none, and where there is no game. UserError for no family."""
+    named: Family | str = getattr(game, "family", PLAIN)
+    try:
+        family = _imported(named) if isinstance(named, str) else named
+    except Exception as error:  # the module may raise anything
+        said = " ".join(f"{type(error).__name__} {error}".split()).rstrip(".")
+        raise UserError(f"The family '{named}' of the game {getattr(game, 'name', game)} cannot be imported: {said}.") from error
+    if not isinstance(family, Family):
+        raise UserError(f"The family '{named}' of the game {getattr(game, 'name', game)} is no Family; see docs/add-a-game.md.")
+    return family
 
 
 def measured(game: Game, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
@@ -196,12 +205,7 @@ def _has_choices(game: Game) -> bool:
     return all(game.observe(state, player).choices for player in game.to_act(state))
 
 
-def _family(named: Family | str) -> Family:
-    return _imported(named) if isinstance(named, str) else named
-
-
 @cache
-def _imported(name: str) -> Family:
+def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    family: Family = getattr(importlib.import_module(module), attribute)
-    return family
+    return getattr(importlib.import_module(module), attribute)
