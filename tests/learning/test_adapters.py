@@ -1,6 +1,7 @@
 """Adapter folders: plain PEFT reads them, and what does not belong is refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,9 @@ BROKEN = {
     "endless ranks by name": {"rank_pattern": {"q_proj": 10**9}},
     "ranks in a list": {"rank_pattern": [3]},
     "alphas by name": {"alpha_pattern": {"q_proj": float("nan")}},
+    **{f"endless {key}": {key: "((.)+)+!"} for key in ("target_modules", "exclude_modules", "layers_pattern")},
+    **{f"endless {key}": {key: {"((.)+)+!": 2}} for key in ("rank_pattern", "alpha_pattern")},
+    **{f"endless: {pattern}": {"target_modules": pattern} for pattern in ("(.*)*!", "(?:a|(b{1,}))*!", ".*" * 12 + "!")},
 }
 
 
@@ -129,6 +133,23 @@ def test_a_configuration_that_means_nothing_is_refused(saved, name):
     config = json.loads((folder / "adapter_config.json").read_text())
     config = {key: value for key, value in (config | BROKEN[name]).items() if value is not ...}
     (folder / "adapter_config.json").write_text(json.dumps(config))
+    refused(folder, run.session.base)
+
+
+@pytest.mark.parametrize("pattern", [r".*\.(q|k)_proj", r"(?:.*?(?:text|model).*?(?:mlp|attn).*?(?:q_proj|v_proj).*?)", "q_proj"])
+def test_usual_patterns_of_modules_are_taken(saved, pattern):
+    run, folder = saved
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"target_modules": pattern}))
+    assert adapters.load(folder, run.session.base)[1].target_modules == pattern
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "detente.json"])
+def test_a_pipe_is_no_file(saved, file):
+    """Reading one would wait for ever."""
+    run, folder = saved
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
     refused(folder, run.session.base)
 
 

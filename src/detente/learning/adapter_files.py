@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from detente.errors import UserError
+from detente.files import LARGEST, read_text
 from detente.finite import fault
 from detente.options import LARGE
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MOST_REPEATS = 6  # in a pattern of modules
 USUAL_RANK = 1024  # up to which a configuration may name a rank that no tensor has
 
 
@@ -30,6 +32,8 @@ def read(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
     """
     try:
         _check_config(json_object(folder / CONFIG))
+        if (folder / WEIGHTS).exists() and not (folder / WEIGHTS).is_file():
+            raise ValueError(f"{WEIGHTS} is no file")
         config = PeftConfig.from_pretrained(str(folder))
         weights: dict[str, Tensor] = load_file(folder / WEIGHTS)
         if reason := fault(weights):
@@ -43,7 +47,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
 
 def json_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds, which is an object; ValueError, OSError or RecursionError."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(read_text(path, LARGEST))
     if not isinstance(found, dict):
         raise ValueError(f"{path.name} holds no JSON object")
     return found
@@ -71,6 +75,29 @@ def _check_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"its {key} is no JSON object")
         for name, value in patterns.items():
             check(f"{key} of '{name}'", value)
+            _check_pattern(key, name)
+    for key in ("target_modules", "exclude_modules", "layers_pattern"):
+        named = config.get(key)
+        for pattern in [named] if isinstance(named, str) else []:
+            _check_pattern(key, pattern)
+
+
+def _check_pattern(key: str, pattern: str) -> None:
+    """ValueError for a regular expression that may take for ever: with a repeat of what repeats something, or very many of them."""
+    open_groups, repeats = [0], 0  # how often something is repeated, in each group that is open
+    for i, sign in enumerate(pattern):
+        repeated = pattern[i + 1 : i + 2] in ("*", "+", "{")
+        if sign == "(":
+            open_groups.append(0)
+        elif sign == ")" and len(open_groups) > 1:
+            inside = open_groups.pop()
+            if inside and repeated:
+                raise ValueError(f"its {key} repeats what repeats something, {_short(pattern)}; name the modules")
+            open_groups[-1] += inside
+        if repeated:
+            open_groups[-1], repeats = open_groups[-1] + 1, repeats + 1
+    if repeats > MOST_REPEATS:
+        raise ValueError(f"its {key} has {repeats} repeats, {_short(pattern)}; name the modules")
 
 
 def _check_rank(key: str, value: Any) -> None:
