@@ -180,3 +180,12 @@ def test_no_runs_and_no_folder_are_one_sentence(tmp_path: Path) -> None:
 def test_importing_reports_loads_neither_torch_nor_matplotlib() -> None:
     code = "import sys, detente.reports; print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_page_draws_no_more_than_it_can_in_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detente.reports.sections.MOST_PLOTS", 3)
+    rows = [{"iteration": i, f"vs/a{i}/reward/main": 1.0, **{f"other_{i}/{n}": n for n in range(200)}} for i in range(1, 40)]
+    (tmp_path / "config.yaml").write_text("game: {name: ipd}\nseed: 0\n")
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    html = report([tmp_path], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count("Only the first 3 are drawn; metrics.jsonl has them all.") == 2  # diagnostics, against others

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ from detente.reports.run import GIVEN
 from detente.reports.study import Study
 
 MOST_TEXT = 4_000_000  # characters of transcripts on a page
+MOST_PLOTS = 60  # in one part of the page; a few hundredths of a second each
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,11 @@ def training(study: Study) -> Section | None:
     shown = told | {name for plot in study.reading.plots for name in plot.measures}
     rest = [name for name in _self_play(study) if name not in shown]
     plots = [*study.reading.plots, *(_alone(name) for name in rest)]
-    panels = [
-        *(_curves(study, plot) for plot in plots),
+    whole = [
         study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.reading.anchors),
         _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
     ]
+    panels = chain((_curves(study, plot) for plot in plots), whole)
     text = (
         "In self-play every seat plays a current learner; all training episodes may hold other opponents too. "
         "An invalid answer is never guessed: the game's default action is played and the answer is counted."
@@ -164,11 +166,11 @@ def opponents(study: Study) -> Section | None:
     """Rewards against other opponents over time: kept checkpoints in training, strategies in repeated evaluations."""
     evaluated = [(key, re.fullmatch(r"eval/LEARNER/vs/([^/]+)/reward", key)) for key in study.keys]
     trained = [(key, re.fullmatch(r"vs/([^/]+)/reward/LEARNER", key)) for key in study.keys]
-    panels = [
+    panels = (
         study.panel(f"vs_{found[1]}", f"against {found[1]}", [key, key.replace("/reward", "/opponent_reward")], small=True)
         for key, found in [*evaluated, *trained]
         if found
-    ]
+    )
     text = "Points per round over time; solid: the learner's, dashed: the opponent's where it was measured."
     return _plotted(study, "opponents", "Against others over time", text, panels, columns=4, small=True)
 
@@ -197,7 +199,7 @@ def diagnostics(study: Study) -> Section | None:
     """Every metric that no other section shows."""
     shown = {"self_play", "vs", "eval", "reward", "invalid", *GIVEN, *_self_play(study)}
     keys = [key for key in study.keys if key.partition("/")[0] not in shown]
-    panels = [study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys]
+    panels = (study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys)
     text = "mismatch: the gap between the engine's and the learner's log-probabilities, near 0 for the in-process engine."
     return _plotted(study, "diagnostics", "Training diagnostics", text, panels, columns=4, small=True, folded=True)
 
@@ -213,10 +215,12 @@ def _plotted(
     template: str = "plots.html",
     **more: Any,
 ) -> Section | None:
-    """A section of plots; None without any, unless its template shows more than plots."""
-    found = [plot for plot in plots if plot is not None]
+    """A section of plots, at most MOST_PLOTS; None without any, unless its template shows more than plots."""
+    found = list(islice((plot for plot in plots if plot is not None), MOST_PLOTS + 1))
     if not found and template == "plots.html":
         return None
+    if len(found) > MOST_PLOTS:
+        found, text = found[:MOST_PLOTS], f"{text} Only the first {MOST_PLOTS} are drawn; metrics.jsonl has them all."
     drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in found)
     labels = {curve.label: curve.colour for curve in study.curves}
     return Section(name, title, template, text, drawings, tuple(found), labels, columns=columns, **more)

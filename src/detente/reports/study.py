@@ -7,7 +7,7 @@ Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,7 +86,7 @@ class Study:
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """The metrics of all runs, with LEARNER in place of the learners' names."""
-        return tuple(dict.fromkeys(_generic(key, run) for run in self.runs for key in run.keys))
+        return tuple(dict.fromkeys(_generic(key, learners) for run in self.runs for learners in [run.learners] for key in run.keys))
 
     def panel(self, name: str, title: str, keys: Iterable[str], **more: Any) -> Panel | None:
         """A panel with every curve that has one of ``keys``; the second key is dashed."""
@@ -99,5 +99,5 @@ def _label(label: str, run: Run, learner: str) -> str:
     return label if len(run.learners) == 1 else f"{label} · {learner}"
 
 
-def _generic(key: str, run: Run) -> str:
-    return "/".join("LEARNER" if part in run.learners else part for part in key.split("/"))
+def _generic(key: str, learners: Collection[str]) -> str:
+    return "/".join("LEARNER" if part in learners else part for part in key.split("/"))
