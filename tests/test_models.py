@@ -48,6 +48,18 @@ def test_importing_the_module_loads_no_library_of_models():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_threads_may_load_at_once(tiny_model):
+    """As a notebook and the pages do; Transformers changes torch while it loads, for the whole process."""
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor; from detente import models; import torch, transformers\n"
+        f"load = lambda _: models.load({tiny_model!r}, device='cpu').fingerprint\n"
+        "with ThreadPoolExecutor(4) as threads: print(len({*threads.map(load, range(8)), load(0)}))\n"
+        "print(torch.empty(1).device, torch.nn.Linear(2, 2).weight.std().item() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "cpu", "True"], done.stderr[-2000:]
+
+
 def test_a_folder_is_loaded_ready_to_run(tmp_path):
     name = save_tiny(tmp_path / "tiny")
     loaded = models.load(name, device="cpu")

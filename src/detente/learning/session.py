@@ -111,7 +111,7 @@ def open_session(config: Config) -> Session:
         _check_name(name, base)
     lora = linear_only(adapters.lora_config(config.lora), base.model)
     first, *more = config.learner_names
-    with torch.random.fork_rng():
+    with models.LOADING, torch.random.fork_rng():  # one order of random numbers, whatever other threads load
         torch.manual_seed(config.seed)
         try:
             model = get_peft_model(base.model, lora, adapter_name=first)
