@@ -38,6 +38,14 @@ FAULTS = [
     (["opponents.scripts=['model:pocket']"], "'model:pocket' is no scripted strategy"),
     (["game.name=stag_hunt", "evaluation.against=[extort]"], "The strategy 'extort' cannot play stag_hunt"),
     (["game.round=5"], "did you mean 'game.rounds'?"),
+    (["seats=[main,'openai:m@https://example.com/v1']"], "wants to know who asks"),
+    (["seats=[main,'openai:m']"], "wants to know who asks"),
+    (["device=nonsense"], "There is no device 'nonsense' here"),
+    (["device=cuda:99"], "There is no device 'cuda:99' here"),
+    (["device=meta"], "There is no device 'meta' here"),
+    (["--run", "taken"], "The folder taken is not empty and is no run"),
+    (["--run", "begun", "seed=7"], "The run begun was started with seed=0 and not 7"),
+    (["--run", "begun", "game.rounds=3"], "The run begun was started with game.rounds=10 and not 3"),
     (["model=./nowhere"], "The model './nowhere' cannot be loaded"),
     (["model=empty"], "The folder 'empty' holds no model"),
     (["model=a/b/c"], "The model 'a/b/c' cannot be loaded"),
@@ -51,6 +59,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.yaml").write_text(config.to_yaml(config.load("ipd")))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.setattr(models, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -61,7 +73,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(words, sentence, folder, capsys)
     before = sorted(folder.rglob("*"))
     said = []
     for more in (["--dry-run"], []):
-        assert cli.main(["train", "ipd", *words, "--run", "new", *more]) == 2
+        assert cli.main(["train", "ipd", "--run", "new", *words, *more]) == 2
         captured = capsys.readouterr()
         said.append(captured.err)
         assert sentence in captured.err

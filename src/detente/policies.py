@@ -72,9 +72,13 @@ def check(config: Config) -> Game:
         if located(name, game)[0].kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(strategies_for(game))}.")
     for name in config.seats:
-        if name not in config.learner_names:
-            located(name, game)
+        if name not in config.learner_names and located(name, game)[0].kind == "remote":
+            from detente.players.remote import Remotes
+
+            Remotes(config.answer, config.remote).resolve(name)  # raises where a key, a package or a proxy is missing
     models.check_name(config.model)
+    if config.device not in ("auto", "cpu"):  # these there are everywhere, so torch need not be asked
+        models.device_named(config.device)
     check_updates(config)
     return game
 

@@ -32,7 +32,9 @@ def train(
     check(config)
     if dry_run:
         from detente.config import to_yaml
+        from detente.learning.run_folder import check_folder
 
+        check_folder(folder, config)
         print(to_yaml(config), end="")
         return
     from detente.progress import Progress

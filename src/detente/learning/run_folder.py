@@ -70,19 +70,26 @@ class RunFolder:
             self.episodes(iteration).unlink(missing_ok=True)
 
 
+def check_folder(path: Path, config: Config) -> None:
+    """UserError for a folder that holds anything else than a run with these options; writes nothing."""
+    options = RunFolder(path).options
+    if options.exists():
+        stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(options), config))
+        check_same(f"The run {path}", stored, given, ANOTHER)
+    elif path.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
+        raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
+
+
 @contextmanager
 def opened(path: Path, config: Config) -> Iterator[RunFolder]:
     """Lock the folder for a run with these options. A folder that holds anything else than this run is left as it is, and a run
     that never begins leaves no folder."""
     run = RunFolder(path)
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    if not missing and not run.options.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
-        raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
+    check_folder(path, config)
     path.mkdir(parents=True, exist_ok=True)
     with locked(path, f"The run folder {path}", ANOTHER):
-        if run.options.exists():
-            stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(run.options), config))
-            check_same(f"The run {path}", stored, given, ANOTHER)
+        check_folder(path, config)  # nobody can change it any more
         try:
             yield run
         finally:
