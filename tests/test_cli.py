@@ -244,3 +244,9 @@ def test_a_character_that_cannot_be_shown_ends_no_command(encoding, line, monkey
     assert status == (2 if line[-1] == "Ж,é" else 0), said
     assert said.strip()
     assert "fault of ours" not in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_stream_that_is_closed_ends_no_command(closed, tmp_path):
+    command = f"{sys.executable} -m detente.cli play ipd --seats tit_for_tat,random game.rounds=1 {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60).returncode == 0

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from detente.cli import terminal
+from detente.errors import UserError
 from detente.screen import Screen
 
 
@@ -23,6 +24,12 @@ from detente.screen import Screen
 )
 def test_commas_separate_names_except_in_quotes(text, names):
     assert terminal.listed(text) == names
+
+
+@pytest.mark.parametrize("text", ["a\nb,c", "a\rb", "a" * 200_000])
+def test_what_is_no_list_of_names_is_one_sentence(text):
+    with pytest.raises(UserError, match="A list of names is one line"):
+        terminal.listed(text)
 
 
 def said(screen: Screen) -> str:

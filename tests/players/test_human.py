@@ -57,6 +57,16 @@ def test_the_end_of_input_is_one_sentence():
         play_matches([match])
 
 
+@pytest.mark.parametrize("error", [RuntimeError("input(): lost sys.stdin"), NotImplementedError("no input requests")])
+def test_where_nobody_can_be_asked_is_one_sentence(error):
+    def read(prompt: str) -> str:
+        raise error
+
+    human = Human(read=read, console=Console(file=io.StringIO()))
+    with pytest.raises(UserError, match="Nobody can be asked here"):
+        asyncio.run(human.act(Observation("Points?", None, "<A>|<B>", ("<A>", "<B>"))))
+
+
 def test_plays_a_match():
     human, screen = person("<B>", "<A>", "<A>")
     match = Match(make("ipd", rounds=3), seed=0, players=[human, scripted("tit_for_tat", 0, make("ipd"))])

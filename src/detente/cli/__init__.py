@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -52,6 +52,10 @@ app.command()(exporting.export)
 app.command(name="list")(listing.list_names)
 
 
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0; 2 for what the user can put right; 130 for Ctrl-C and 143 for SIGTERM; 1 for a
     fault of ours."""
@@ -59,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     if not debug:
         hush()
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # one that was closed is None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show must not end a command
             stream.reconfigure(errors="replace")

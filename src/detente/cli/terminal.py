@@ -61,7 +61,10 @@ def doing(screen: Console, what: str) -> Iterator[None]:
 
 def listed(text: str) -> list[str]:
     """The names in a list that commas separate; one that holds a comma stands in double quotes, or has a backslash before it."""
-    return [name.strip() for row in csv.reader([text], skipinitialspace=True, escapechar="\\") for name in row]
+    try:
+        return [name.strip() for row in csv.reader([text], skipinitialspace=True, escapechar="\\") for name in row]
+    except csv.Error:  # for a line break, or far more text than names have
+        raise UserError("A list of names is one line, such as tit_for_tat,random; put one with a line break in quotes.") from None
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -177,7 +177,7 @@ class Endpoint:
             what, advice = _status(error.status_code, bool(self._key))
             wait = self._wire.asked_to_wait(error.response.headers)
             if wait > self._options.timeout:
-                advice = f"it wants no request for {wait:.0f} s, longer than remote.timeout={self._options.timeout:g} waits"
+                advice = f"it wants no request for {wait:.9g} s, longer than remote.timeout={self._options.timeout:g} waits"
             if "location" in error.response.headers:
                 advice = f"name the address that it points to, {self._quote(error.response.headers['location'])}"
             return f"{where} {what}{often}: {error.status_code}, {self._quote(error.response)}; {advice}."

@@ -34,8 +34,8 @@ class Human:
     async def act(self, observation: Observation) -> Completion:
         """Ask until the answer is one that the game takes; ``attempts`` counts the tries.
 
-        Raises UserError where the input ends. Waiting for a line holds up the event loop: a person is asked one thing at a time,
-        and Ctrl-C must not wait for the loop to hear of it.
+        Raises UserError where the input ends, or where there is none. Waiting for a line holds up the event loop: a person is asked
+        one thing at a time, and Ctrl-C must not wait for the loop to hear of it.
         """
         self.console.print(Panel(Text(observation.text), title="The game says", title_align="left"))
         if observation.help:
@@ -52,6 +52,10 @@ class Human:
                 return encodable(self.read(f"Your {asked}: ").strip())
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
+        except RuntimeError as error:  # standard input is closed, or a notebook runs where nobody can be asked
+            raise UserError(
+                "Nobody can be asked here, for there is no standard input; let somebody else play that seat."
+            ) from error
 
     def close(self) -> None:
         """The game says no more."""
