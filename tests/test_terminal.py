@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from detente import cli
 from detente.cli import terminal
 from detente.errors import UserError
 from detente.screen import Screen
@@ -54,3 +55,9 @@ def test_elsewhere_a_line_tells_of_what_takes_long(monkeypatch):
     with terminal.doing(screen, "Reading"):
         time.sleep(0.3)
     assert said(screen) == "Reading\n"
+
+
+def test_many_episodes_of_scripts_are_said_too(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0.001)
+    assert cli.main(["play", "ipd", "--seats", "tit_for_tat,random", "--episodes", "50"]) == 0
+    assert "Playing ipd: tit_for_tat against random\n" in capsys.readouterr().out

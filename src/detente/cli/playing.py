@@ -46,14 +46,13 @@ def play(
 
 @contextmanager
 def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[None]:
-    """Say at once what is played where that takes a while; scripts are quick, and beside a prompt nothing may move."""
+    """Say what is played where that takes a while; beside a prompt nothing may move, and scripts do not keep a person waiting."""
     from detente.players.scripted import NAMES
 
     line = f"Playing {preset}: {' against '.join(names)}"
-    if all(name in NAMES or name == "human" for name in names):
-        yield
-    elif "human" in names:
-        say(screen, line)
+    if "human" in names:
+        if not all(name in NAMES or name == "human" for name in names):
+            say(screen, line)
         yield
     else:
         with doing(screen, line):
