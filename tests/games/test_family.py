@@ -105,6 +105,7 @@ def test_a_family_of_ones_own_trains_and_is_read(own, tiny_model, tmp_path):
     assert set(learner["against"]) == {"giver", "keeper", "conditional", "random"}
     assert 0 <= learner["self_play"]["giving"] <= 1
     assert "eval/main/vs/giver/giving" in flat({"main": learner})
+    assert flat({"main": learner | {"giving_after": {"all": 0.5}}})["eval/main/giving_after/all"] == 0.5
     row = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
     assert {"giving/main", "self_play/giving/main"} <= row.keys()
     sys.modules.pop("public_goods")  # who reads imports nothing

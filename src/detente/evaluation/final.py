@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from detente.config import Config
-from detente.evaluation.measures import TABLES, Side, flat_tables, measured
+from detente.evaluation.measures import Side, flat_tables, measured
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.games.family import strategies_for
@@ -19,6 +19,8 @@ from detente.games.sides import by_group, mean
 from detente.matches import Named, play_sync
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
+
+NO_TABLES = ("algorithm", "self_play", "partners", "against", "invalid", "intervals")  # the rest of a result is the game's tables
 
 Announce = Callable[[str], None]
 
@@ -114,6 +116,6 @@ def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]
         result |= {f"eval/{name}/self_play/{key}": value for key, value in one["self_play"].items()}
         for script, row in one["against"].items():
             result |= {f"eval/{name}/vs/{script}/{key}": value for key, value in row.items()}
-        found = flat_tables({key: one[key] for key in TABLES if key in one})
+        found = flat_tables({key: table for key, table in one.items() if key not in NO_TABLES})
         result |= {f"eval/{name}/{key}": value for key, value in found.items()}
     return result
