@@ -107,7 +107,9 @@ def baseline(session: Any) -> Play:
     ends = ChatFormat(base.tokenizer).end_tokens
     model = _adapted(base.model, session)
     policies = Policies.of(config)
-    policies.use(base, GenerateEngine(model, base.tokenizer, ends))  # type: ignore[arg-type]
+    engine: Any = GenerateEngine(model, base.tokenizer, ends)
+    chat = ChatFormat(base.tokenizer, thinking=policies.thinking)
+    policies.hosts.append(replace(session.host, base=base, engine=engine, chat=chat))
     other = replace(session, policies=policies)
     return lambda episodes, seed: chats.play(other, episodes, seed=seed)
 

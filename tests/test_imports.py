@@ -147,6 +147,11 @@ def test_dependency_direction(module):
     assert faults(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+def test_nobody_but_the_engines_names_one_of_them():
+    named = [module for module, path in MODULES.items() if "TransformersEngine" in path.read_text(encoding="utf-8")]
+    assert {module.partition(".")[0] for module in named} == {"engines"}
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

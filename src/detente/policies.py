@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from detente import models
 from detente.config import Config, read
+from detente.engines import grammar_of, open_engine
 from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games import make
@@ -31,7 +32,10 @@ from detente.players.scripted import checked, scripted
 from detente.records import PolicyRef
 
 if TYPE_CHECKING:
-    from detente.engines.transformers import TransformersEngine
+    from peft import PeftModel
+
+    from detente.engines.base import Engine
+    from detente.engines.grammar import Grammar
     from detente.learning.audit import FirstAnswers
     from detente.models import LanguageModel
     from detente.players.chat import ChatFormat
@@ -123,11 +127,12 @@ def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Host:
-    """A base model, the engine that serves it and its adapters, and how it chats."""
+    """A base model, the engine that serves it and its adapters, how it chats, and what guides its answers."""
 
     base: LanguageModel
-    engine: TransformersEngine
+    engine: Engine
     chat: ChatFormat
+    grammar: Grammar
     first_answers: FirstAnswers
 
 
@@ -157,13 +162,16 @@ class Policies:
         game = make(**config.game)
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
-    def use(self, base: LanguageModel, engine: TransformersEngine) -> Host:
-        """Let language models on this base play through this engine, whose first answers are audited."""
+    def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:
+        """Let language models on this base play, whose first answers are audited; ``model`` is the base with learners' adapters."""
         from detente.learning.audit import FirstAnswers
         from detente.players.chat import ChatFormat
 
-        host = Host(base, engine, ChatFormat(base.tokenizer, thinking=self.thinking), FirstAnswers(engine, base, self.folders))
-        engine.audit = host.first_answers
+        chat, served = ChatFormat(base.tokenizer, thinking=self.thinking), base.model if model is None else model
+        grammar = grammar_of(served, base.tokenizer, chat.end_tokens)
+        engine = open_engine(served, base.tokenizer, grammar)
+        engine.audit = FirstAnswers(engine.adapters, grammar, base, self.folders)
+        host = Host(base, engine, chat, grammar, engine.audit)
         self.hosts.append(host)
         return host
 
@@ -267,9 +275,5 @@ class Policies:
     def _host(self, model: str, dtype: str) -> Host:
         found = self._loaded(model)
         if found is None:
-            from detente.engines.transformers import TransformersEngine
-            from detente.players.chat import ChatFormat
-
-            base = models.load(model, dtype=dtype, device=self.device)
-            found = self.use(base, TransformersEngine(base.model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens))
+            found = self.use(models.load(model, dtype=dtype, device=self.device))
         return found

@@ -12,8 +12,8 @@ import transformers
 from peft import get_peft_model, set_peft_model_state_dict
 
 from detente.engines import choices as choices_module
+from detente.engines import grammar_of, open_engine
 from detente.engines.base import Request, Sampling
-from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
 from detente.records import PolicyRef
 
@@ -66,7 +66,7 @@ class Setup:
 
     def __init__(self, model, tokenizer, random_adapter):
         self.oracle, self.tokenizer, self.end = Oracle(model), tokenizer, tokenizer.eos_token_id
-        self.engine = TransformersEngine(model, tokenizer, [self.end])
+        self.engine = open_engine(model, tokenizer, grammar_of(model, tokenizer, (self.end,)))
         for seed, policy in enumerate((FIRST, SECOND)):
             self.serve(policy, *random_adapter(self.oracle.plain, seed))
 
@@ -203,9 +203,14 @@ def test_other_architectures(name, base, random_adapter):
         requests = [follow_up(r, g, turn) for r, g in zip(requests, generations, strict=True)]
 
 
+def engine_of(model, tokenizer):
+    """An engine whose answers end in token 3."""
+    return open_engine(model, tokenizer, grammar_of(model, tokenizer, (3,)))
+
+
 @pytest.mark.parametrize(("name", "longest"), [("qwen2", 256), ("gemma3", 64), ("mistral", 64), ("gpt_neox", 256)])
 def test_the_longest_chat_is_the_window(name, longest, base):
-    assert TransformersEngine(tiny(name), base.tokenizer, [3]).longest == longest
+    assert engine_of(tiny(name), base.tokenizer).longest == longest
 
 
 @pytest.mark.parametrize("special", [True, False])
@@ -213,7 +218,7 @@ def test_the_end_of_a_thought_is_part_of_the_text_as_a_special_token_too(special
     tokenizer = copy.deepcopy(base.tokenizer)
     tokenizer.add_tokens(["</think>"], special_tokens=special)
     end, five, six = (tokenizer.convert_tokens_to_ids(text) for text in ("</think>", "5", "6"))
-    engine = TransformersEngine(tiny("qwen2"), tokenizer, [3])
+    engine = engine_of(tiny("qwen2"), tokenizer)
     assert [engine._text(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]
 
 

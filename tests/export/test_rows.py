@@ -187,13 +187,16 @@ def test_a_run_of_a_model(small_run, tiny_model, exported):
         check(rows, small_run, f"episodes/{name}", read_episodes(small_run / "episodes" / name))
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     learned = [row for row in tables["turns"] if row["learner"] == "main"]
-    assert {(row["policy_kind"], row["policy_version"], row["iteration"]) for row in learned} == {("adapter", 0, 1)}
+    assert {(row["policy_kind"], row["policy_version"], row["iteration"]) for row in learned} == {
+        ("adapter", 0, 1),
+        ("adapter", 1, 2),
+    }
     for row in learned:
         assert tokenizer.decode(row["tokens"], skip_special_tokens=True) == row["text"]
         assert len(row["logprobs"]) == row["num_tokens"] > 0
         assert re.fullmatch(row["pattern"], row["text"])
-    for line, player in {(row["line"], row["player"]) for row in learned}:
-        turns_of = [row for row in learned if (row["line"], row["player"]) == (line, player)]
+    for place in {(row["file"], row["line"], row["player"]) for row in learned}:
+        turns_of = [row for row in learned if (row["file"], row["line"], row["player"]) == place]
         chat = tokenizer.decode([token for row in turns_of for token in (*row["prompt_tokens"], *row["tokens"])])
         assert re.search(".*".join(re.escape(part) for row in turns_of for part in (row["prompt"], row["text"])), chat, re.DOTALL)
     assert tables["metrics"] == [

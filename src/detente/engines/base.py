@@ -8,10 +8,10 @@ Engines batch concurrent requests. The policy travels with each request; there i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from detente.records import PolicyRef
 
@@ -56,9 +56,45 @@ class Generation:
 
 
 class Engine(Protocol):
-    """Serves policies to players."""
+    """Serves a base model, and any number of adapters on it, to players."""
 
-    async def generate(self, request: Request) -> Generation: ...
+    @property
+    def longest(self) -> int:
+        """Tokens that a chat may have."""
+        ...
+
+    @property
+    def limit(self) -> str:
+        """What that number is called."""
+        ...
+
+    @property
+    def policies(self) -> tuple[PolicyRef, ...]:
+        """The adapters that are served."""
+        ...
+
+    def serves(self, policy: PolicyRef) -> bool:
+        """Whether requests under this policy can be answered."""
+        ...
+
+    def reserve(self, policy: str, config: Any) -> None:
+        """Make a place for an adapter that is still to come; UserError as for ``serve``."""
+        ...
+
+    def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
+        """Make an adapter available, of which PEFT has such tensors and such a configuration; they are copied.
+
+        ValueError if it is served already, UserError if it does not fit the base model or cannot be served exactly.
+        """
+        ...
+
+    def retire(self, policy: PolicyRef) -> None:
+        """Serve an adapter no more."""
+        ...
+
+    async def generate(self, request: Request) -> Generation:
+        """Continue the request's chat. KeyError if its policy is not served, UserError if the chat outgrows the model."""
+        ...
 
     def release(self, chat: str) -> None:
         """Forget the chat's cache; called when its episode ends."""
@@ -80,6 +116,29 @@ class FakeEngine:
 
     answer: Callable[[Request], str] | None = None
     requests: list[Request] = field(default_factory=list)
+    adapters: dict[PolicyRef, Mapping[str, Any]] = field(default_factory=dict)
+    longest: int = 1 << 30
+    limit: str = "context"
+
+    @property
+    def policies(self) -> tuple[PolicyRef, ...]:
+        """Those that ``serve`` was told of."""
+        return tuple(self.adapters)
+
+    def serves(self, policy: PolicyRef) -> bool:
+        """Everybody plays alike."""
+        return True
+
+    def reserve(self, policy: str, config: Any) -> None:
+        """There is always room."""
+
+    def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
+        """Note the weights."""
+        self.adapters[policy] = weights
+
+    def retire(self, policy: PolicyRef) -> None:
+        """Forget the weights."""
+        del self.adapters[policy]
 
     async def generate(self, request: Request) -> Generation:
         self.requests.append(request)

@@ -97,7 +97,7 @@ class Grammar:
     def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Sequence[int]) -> None:
         self.vocab_size = vocab_size
         self._tokenizer: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(end_tokens))
-        self._end_tokens = frozenset(end_tokens)
+        self.end_tokens = frozenset(end_tokens)
         exist = np.zeros(vocab_size, dtype=bool)
         exist[[token for token in tokenizer.get_vocab().values() if token < vocab_size]] = True
         self.unguided: Mask | None = None if exist.all() else Mask(np.packbits(exist, bitorder="little").tobytes(), vocab_size)
@@ -132,7 +132,7 @@ class Grammar:
 
     def ends(self, token: int) -> bool:
         """Whether the token ends an answer."""
-        return token in self._end_tokens
+        return token in self.end_tokens
 
     def token_bytes(self, token: int) -> bytes:
         """What the token adds to the text; nothing for an end token."""

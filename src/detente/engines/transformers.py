@@ -41,25 +41,25 @@ Waiting = tuple[Request, asyncio.Future[Generation]]
 class TransformersEngine:
     """Serves the base model and any number of its LoRA adapters.
 
-    ``end_tokens`` end an answer. ``serve`` makes a policy available, ``retire`` frees its place.
+    ``grammar`` guides decoding and says what ends an answer. ``serve`` makes a policy available, ``retire`` frees its place.
     """
 
-    def __init__(self, model: PeftModel | PreTrainedModel, tokenizer: Any, end_tokens: Sequence[int]) -> None:
+    def __init__(self, model: PeftModel | PreTrainedModel, tokenizer: Any, grammar: Grammar) -> None:
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         attention.use(base)
         self.adapters = Adapters(model)
         self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
-        self.vocab_size: int = model.get_output_embeddings().weight.shape[0]
-        self.grammar = Grammar(tokenizer, self.vocab_size, end_tokens)
+        self.grammar = grammar
         longest, limit = reach(model.config.get_text_config())
         self.audit: Callable[[Request, Generation], None] | None = None  # told of every answer before whoever asked for it
-        self._end_tokens = frozenset(end_tokens)
         added = tokenizer.added_tokens_decoder.items()
         self._thought_ends = {index for index, token in added if token.special and token.content in THOUGHT_ENDS}
         self._pool = Pool()
         self._chats = Chats(self._pool)
-        self._steps = Steps(Passes(self.adapters, self._pool, self._chats, longest, limit), Sampler(self.vocab_size, self.device))
+        self._steps = Steps(
+            Passes(self.adapters, self._pool, self._chats, longest, limit), Sampler(grammar.vocab_size, self.device)
+        )
         self._choices: WeakValueDictionary[tuple[object, ...], Choices] = WeakValueDictionary()
         self._waiting: list[Waiting] = []
         self._worker: asyncio.Task[None] | None = None
@@ -76,6 +76,10 @@ class TransformersEngine:
         return self._steps.passes.limit
 
     # ---- policies
+
+    def reserve(self, policy: str, config: PeftConfig) -> None:
+        """Make a place for an adapter that is still to come; see ``Adapters.reserve``."""
+        self.adapters.reserve(policy, config)
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
         """Make an adapter available under its name; see ``Adapters.add``."""
@@ -161,7 +165,7 @@ class TransformersEngine:
         choices = self._choices.get(key)
         if choices is None:
             choices = self._choices[key] = Choices(self.grammar, request.choices)
-        return Job(request, future, chat, node, choices, self._end_tokens, self.grammar.unguided)
+        return Job(request, future, chat, node, choices, self.grammar.end_tokens, self.grammar.unguided)
 
     def _deliver(self, jobs: list[Job]) -> list[Job]:
         """Answer the finished requests; returns the others."""

@@ -23,7 +23,6 @@ from peft import PeftModel
 from detente.engines.adapters import Adapters
 from detente.engines.base import Generation, Request
 from detente.engines.grammar import Grammar
-from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
 from detente.learning import adapters
 from detente.learning.batch import Trajectory, micro_batches, single_answer, single_turn
@@ -100,23 +99,25 @@ def tolerance(base: LanguageModel) -> float:
 
 @dataclass(frozen=True)
 class FirstAnswers:
-    """Scores the first answers of every policy of an engine, as PEFT computes it when it alone is active.
+    """Scores the first answers of every policy of an engine of this process, as PEFT computes it when it alone is active.
 
-    ``folders`` says where adapters lie that were read from the disk; others (a learner's) are taken as they are served.
+    ``served`` are the engine's adapters. ``folders`` says where adapters lie that were read from the disk; others (a learner's) are
+    taken as they are served.
     """
 
-    engine: TransformersEngine
+    served: Adapters
+    grammar: Grammar
     base: LanguageModel
     folders: Mapping[PolicyRef, Path]
 
     def __call__(self, request: Request, generation: Generation) -> None:
         """UserError if the answer is one of the first and does not fit the request's policy."""
-        model, policy = self.engine.adapters.model, request.policy
+        model, policy = self.served.model, request.policy
         if self._scored[policy] >= FIRST or not isinstance(model, PeftModel):  # a base model alone has nobody to be confused with
             return
         prompt, tokens, logprobs = tuple(request.tokens), generation.tokens, generation.logprobs
         answer = Completion("", policy, prompt_tokens=prompt, tokens=tokens, logprobs=logprobs, pattern=request.pattern)
-        found, allowed = [single_answer(answer, self.engine.grammar)], tolerance(self.base)
+        found, allowed = [single_answer(answer, self.grammar)], tolerance(self.base)
         if not len(found[0].drawn):
             return
         self._scored[policy] += 1
@@ -126,7 +127,7 @@ class FirstAnswers:
             with torch.no_grad(), self.scope(other):
                 gaps[other] = _gap(model, found, request.sampling.temperature)
             if other == policy and gaps[policy] > allowed:
-                others += [o for o in (PolicyRef("base", "the base model"), *self.engine.policies) if o != policy]
+                others += [o for o in (PolicyRef("base", "the base model"), *self.served.names) if o != policy]
         judged(policy, gaps.pop(policy), gaps, allowed)
 
     def scope(self, policy: PolicyRef) -> AbstractContextManager[object]:
@@ -137,7 +138,7 @@ class FirstAnswers:
             return scope
         if policy in self.folders:
             return self.from_disk(self.folders[policy])
-        return active(model, self.engine.adapters.names[policy])
+        return active(model, self.served.names[policy])
 
     @contextmanager
     def from_disk(self, folder: Path) -> Iterator[None]:
@@ -153,7 +154,7 @@ class FirstAnswers:
 
     @cached_property
     def _adapters(self) -> Adapters:
-        return Adapters(self.engine.adapters.model, "scored")
+        return Adapters(self.served.model, "scored")
 
     @cached_property
     def _scored(self) -> Counter[PolicyRef]:

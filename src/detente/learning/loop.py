@@ -116,7 +116,7 @@ def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode
         episodes,
         sources,
         session.model,
-        session.engine.grammar,
+        session.host.grammar,
         turns=config.record.audit_turns,
         temperature=config.answer.temperature,
         tolerance=tolerance(session.base),
@@ -130,7 +130,7 @@ def update(session: Session, episodes: Sequence[Episode], iteration: int) -> dic
     metrics: dict[str, float] = {}
     for name, learner in session.learners.items():
         if (iteration + 1) % learner.options.update_every == 0:
-            found = trajectories(episodes, name, learner.options.credit.reward_divisor, session.engine.grammar)
+            found = trajectories(episodes, name, learner.options.credit.reward_divisor, session.host.grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(found, iteration / max(1, session.config.iterations - 1))
     return largest_mismatch(metrics, session.learners)

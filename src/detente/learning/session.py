@@ -16,8 +16,8 @@ from peft import PeftModel, get_peft_model
 
 from detente import models
 from detente.config import Config
+from detente.engines.base import Engine
 from detente.engines.mixing import linear_only, unreached
-from detente.engines.transformers import TransformersEngine
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.learning import adapters
@@ -25,8 +25,7 @@ from detente.learning.audit import Scope
 from detente.learning.forward import active
 from detente.learning.learner import Learner
 from detente.models import LanguageModel
-from detente.players.chat import ChatFormat
-from detente.policies import Policies, check, pinned
+from detente.policies import Host, Policies, check, pinned
 from detente.records import PolicyRef
 
 log = logging.getLogger(__name__)
@@ -38,12 +37,21 @@ class Session:
 
     config: Config
     game: Game
-    base: LanguageModel
+    host: Host
     model: PeftModel
-    engine: TransformersEngine
     learners: dict[str, Learner]
     policies: Policies
     frozen: dict[str, PolicyRef]
+
+    @property
+    def base(self) -> LanguageModel:
+        """What the learners' adapters lie on."""
+        return self.host.base
+
+    @property
+    def engine(self) -> Engine:
+        """What serves the learners."""
+        return self.host.engine
 
     @property
     def present(self) -> dict[str, PolicyRef]:
@@ -73,7 +81,7 @@ class Session:
         Policies on another base model are left out.
         """
         scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): self.model.disable_adapter}
-        from_disk = self.policies.hosts[0].first_answers.from_disk
+        from_disk = self.host.first_answers.from_disk
         for policy in played:
             if policy.kind in ("base", "adapter") and self.policies.home(policy).base is not self.base:
                 continue
@@ -122,14 +130,13 @@ def open_session(config: Config) -> Session:
         learners = {
             name: Learner(name, model, config.learner(name), lora, config.answer.temperature) for name in config.learner_names
         }
-    engine = TransformersEngine(model, base.tokenizer, ChatFormat(base.tokenizer).end_tokens)
-    policies.use(base, engine)
-    engine.adapters.reserve(first, model.peft_config[first])
+    host = policies.use(base, model)
+    host.engine.reserve(first, model.peft_config[first])
     if config.lora.targets == "all-linear" and (frozen_parts := unreached(model, first)):
         log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(frozen_parts))
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
-    return Session(config, game, base, model, engine, learners, policies, frozen)
+    return Session(config, game, host, model, learners, policies, frozen)
 
 
 def _check_name(name: str, base: LanguageModel) -> None:
