@@ -75,12 +75,19 @@ class LossOptions(Options):
     entropy: float = Field(0.0, ge=0, description="coefficient of the entropy bonus")
     entropy_final: float | None = Field(None, ge=0, description="that coefficient at the last iteration, reached linearly")
     importance_cap: float = Field(2.0, gt=0, le=LARGE, description="cap of the importance ratio learner / engine")
+    clip_ratio: float = Field(
+        0.2,
+        gt=0,
+        le=LARGE,
+        description="optimizer.steps above 1: a token's ratio to the policy before the first step is clipped so far from 1",
+    )
     critic: float = Field(1.0, ge=0, description="coefficient of the critic's Huber loss")
 
 
 class OptimizerOptions(Options):
-    """Adam, one step per iteration."""
+    """Adam."""
 
+    steps: int = Field(1, ge=1, description="steps per update on the same episodes; those after the first have a clipped ratio")
     lr: float = Field(3e-6, gt=0, le=LARGE, description="learning rate")
     lr_final: float | None = Field(None, ge=0, le=LARGE, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, le=LARGE**0.5, description="gradient norm is clipped to this")

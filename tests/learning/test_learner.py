@@ -300,6 +300,61 @@ def test_the_divergence_is_from_the_base_model(open_run):
     assert run.learners["main"].update(found, 0.0)["kl/main"] == pytest.approx(expected, rel=1e-3)
 
 
+# ---- several steps on one rollout
+
+
+@pytest.mark.parametrize("baseline", ["group", "critic"])
+def test_one_step_is_the_update_bit_for_bit_whatever_the_clip(open_run, baseline):
+    """Gradients and one Adam step, nothing else."""
+    ends = []
+    for clip_ratio in (1e-6, 0.2, None):
+        run = open_run(loss={"kl": 0.1} | ({"clip_ratio": clip_ratio} if clip_ratio else {}), credit={"baseline": baseline}).shake()
+        learner, found = run.learners["main"], run.trajectories(run.play())
+        if clip_ratio:
+            assert not any(key.startswith("steps/") for key in learner.update(found, 0.0))
+        else:
+            assert learner.gradients(found, 0.0).batch
+            assert learner.apply(0.0) > 0
+        ends.append([p.detach().clone() for p in learner.parameters])
+    for other in ends[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(ends[0], other, strict=True))
+
+
+def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run):
+    """Three steps of SGD against the loss written out; the mismatch is that before the first."""
+    setting = {"optimizer": OPEN | {"steps": 3}, "loss": {"clip_ratio": 0.05}}
+    run, twin = (open_run(**setting).shake(size=0.2) for _ in range(2))
+    learner, plain = run.learners["main"], twin.learners["main"]
+    found = run.trajectories(run.play())
+    sgd(learner)
+    sgd(plain)
+    metrics = learner.update(found, 0.0)
+    first = plain.gradients(found, 0.0)
+    plain.apply(0.0)
+    for _ in range(2):
+        plain.optimizer.zero_grad(set_to_none=True)
+        ratios, held = [], 0
+        with active(plain.model, "main"), forward.Forward(plain.model) as passes:
+            for micro, old in zip(micro_batches(first.batch, plain.max_tokens, plain.device), first.logprobs, strict=True):
+                ratio = (passes.token_logprobs(micro, 1.0)[0] - old).exp()
+                good = micro.credit > 0
+                gain = torch.where(good, ratio.clamp(max=1.05), ratio.clamp(min=0.95)) * micro.credit
+                weight = (old - micro.engine_logprobs).exp()
+                (-(weight * gain).sum() / sum(one.generated for one in first.batch)).backward()
+                ratios.append(ratio.detach())
+                held += int((((ratio > 1.05) & good) | ((ratio < 0.95) & (micro.credit < 0))).sum())
+        plain.apply(0.0)
+    for ours, theirs in zip(learner.parameters, plain.parameters, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    ratio = torch.cat(ratios)
+    assert held > 0
+    assert metrics["steps/main/clipped"] == pytest.approx(held / len(ratio))
+    assert metrics["steps/main/ratio"] == pytest.approx(float(ratio.mean()), rel=1e-4)
+    assert metrics["steps/main/kl"] == pytest.approx(float((ratio - 1 - ratio.log()).mean()), rel=1e-3)
+    assert metrics["mismatch/main/max_abs"] < 2e-5
+    assert learner.version == 1
+
+
 # ---- adapters beside each other
 
 SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}

@@ -183,6 +183,35 @@ def test_token_loss_by_hand():
     close(entropy.grad, [-0.1, -0.1])
 
 
+def test_the_clipped_loss_of_a_later_step_by_hand():
+    # ratios to the policy before the first step 3/2, 1/2, 3/2, 1/2, 11/10, clipped to [4/5, 6/5]
+    old = torch.full((5,), 0.2, dtype=torch.float64).log()
+    ratio = torch.tensor([1.5, 0.5, 1.5, 0.5, 1.1], dtype=torch.float64)
+    credit = torch.tensor([2.0, 2.0, -2.0, -2.0, 1.0], dtype=torch.float64)
+    engine = torch.tensor([0.2, 0.2, 0.2, 0.1, 0.05], dtype=torch.float64).log()  # pi_old / pi_engine 1, 1, 1, 2, 4; capped at 3
+    logprobs = (old + ratio.log()).requires_grad_()
+    given = {"importance_cap": 3.0, "entropy_coefficient": 0.0, "kl_coefficient": 0.0, "old_logprobs": old}
+    sums = loss.token_loss(logprobs, engine, None, torch.zeros(5, dtype=torch.float64), credit, **given)
+    # gains min(3, 2.4), min(1, 1.6), min(-3, -2.4), 2 min(-1, -1.6), 3 min(1.1, 1.1)
+    close(sums.loss, -(2.4 + 1.0 - 3.0 - 3.2 + 3.3))
+    assert sums.clipped == 2
+    sums.loss.backward()
+    close(logprobs.grad, [0.0, -1.0, 3.0, 0.0, -3.3])  # minus ratio times credit times weight, and nothing where the clip holds
+    wide = loss.token_loss(logprobs, engine, None, torch.zeros(5, dtype=torch.float64), credit, **given, clip_ratio=0.4)
+    close(wide.loss, -(2.8 + 1.0 - 3.0 - 2.4 + 3.3))
+
+
+def test_before_the_second_step_the_clipped_loss_has_the_gradient_of_the_first():
+    logprobs = torch.tensor([0.5, 0.1, 0.9]).log().requires_grad_()
+    engine, credit = torch.tensor([0.4, 0.3, 0.2]).log(), torch.tensor([1.0, -2.0, 3.0])
+    gradients = []
+    for old in (None, logprobs.detach()):
+        sums = loss.token_loss(logprobs, engine, None, torch.zeros(3), credit, **options(cap=2.0), old_logprobs=old)
+        gradients.append(torch.autograd.grad(sums.loss, logprobs)[0])
+        assert sums.clipped == 0
+    close(gradients[1], gradients[0])
+
+
 def test_only_the_loss_has_a_gradient():
     logprobs = normal(3).requires_grad_()
     sums = loss.token_loss(logprobs, normal(3), normal(3), logprobs.exp(), normal(3), **options(entropy=1.0, kl=1.0))

@@ -1,6 +1,6 @@
 """A policy that trains: one LoRA adapter on the shared base model, its optimizer, and optionally a critic.
 
-trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, one Adam step
+trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, Adam steps
 
 What is not finite on the way ends the update (health.py).
 """
@@ -8,9 +8,9 @@ What is not finite on the way ends the update (health.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,10 +25,23 @@ from detente.learning import health
 from detente.learning.batch import Assign, Trajectory, micro_batches, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
-from detente.learning.loss import mismatch, token_loss
+from detente.learning.loss import k3, mismatch, token_loss
 from detente.records import PolicyRef
 
 PROBED = 16  # tokens that new weights have to read before they count
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a pass over an update's trajectories saw; the gradients themselves are the parameters' ``grad``.
+
+    ``batch``: the trajectories that train, with their credit. ``sums``: over their drawn tokens. ``logprobs``: per micro-batch
+    (N,) of its drawn tokens, under the weights that they were computed with.
+    """
+
+    batch: Sequence[Trajectory]
+    sums: Mapping[str, float]
+    logprobs: tuple[Tensor, ...]
 
 
 class Learner:
@@ -62,34 +75,56 @@ class Learner:
         return weights
 
     def update(self, found: Sequence[Trajectory], progress: float) -> dict[str, float]:
-        """One Adam step on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run.
+        """``optimizer.steps`` Adam steps on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run.
 
-        NotFiniteError before the step where credit, loss or gradient are not finite, after it where the new weights or their scores
-        are not; the learner is of no use then.
+        {} and no step where there is nothing to learn from. NotFiniteError before a step where credit, loss or gradient are not
+        finite, after it where the new weights or their scores are not; the learner is of no use then.
         """
-        options = self.options
-        self.optimizer.zero_grad(set_to_none=True)
-        values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
-        batch = with_credit(found, self._assigner(progress), values, baseline=options.credit.baseline)
-        if options.credit.whiten and batch:
-            batch = _whitened(batch)
-        if not any(len(one.drawn) for one in batch):
+        first = self.gradients(found, progress)
+        if first is None:
             return {}
+        norm, later = self.apply(progress), first
+        for _ in range(1, self.options.optimizer.steps):
+            later = self.gradients(found, progress, first) or later
+            self.apply(progress)
+        self._require(self._scores_finite(next(one for one in first.batch if len(one.drawn))), "scores")
+        self.version += 1
+        metrics = _metrics(self.name, first.sums, first.batch, norm)
+        return metrics if later is first else metrics | _step_metrics(self.name, first, later)
+
+    def gradients(self, found: Sequence[Trajectory], progress: float, first: Gradients | None = None) -> Gradients | None:
+        """Put the gradients of the loss on all trajectories into the parameters' ``grad``; None where nothing can be learned from.
+
+        ``first`` is what the first of several passes over the same trajectories returned: its credit is used again, and ratios
+        to its probabilities are clipped. NotFiniteError where credit or loss are not finite.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        batch = self._credited(found, progress) if first is None else first.batch
+        if not any(len(one.drawn) for one in batch):
+            return None
         self._require(all_finite([torch.cat([one.credit for one in batch if one.credit is not None])]), "credit")
-        sums = self._accumulate(batch, sum(one.generated for one in batch), progress)
+        sums, logprobs = self._accumulate(batch, progress, None if first is None else first.logprobs)
         if self.critic:
             sums["critic_loss"] = self.critic.accumulate(found, self.options, self.max_tokens)
         self._require(math.isfinite(sums["loss"] + sums.get("critic_loss", 0.0)), "loss")
+        return Gradients(batch, sums, logprobs)
+
+    def apply(self, progress: float) -> float:
+        """One Adam step with the gradients in ``grad``, clipped; returns their norm before. NotFiniteError as for ``update``."""
+        options = self.options.optimizer
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         for group in self.optimizer.param_groups:
-            group["lr"] = credits.annealed(options.optimizer.lr, options.optimizer.lr_final, progress)
-        norm = float(nn.utils.clip_grad_norm_(trained, options.optimizer.max_grad_norm))
+            group["lr"] = credits.annealed(options.lr, options.lr_final, progress)
+        norm = float(nn.utils.clip_grad_norm_(trained, options.max_grad_norm))
         self._require(math.isfinite(norm), "gradient")
         self.optimizer.step()
         self._require(all_finite(trained), "weights")  # Adam's moments are as finite as the clipped gradients
-        self._require(self._scores_finite(next(one for one in batch if len(one.drawn))), "scores")
-        self.version += 1
-        return _metrics(self.name, sums, batch, norm)
+        return norm
+
+    def _credited(self, found: Sequence[Trajectory], progress: float) -> list[Trajectory]:
+        values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
+        batch = with_credit(found, self._assigner(progress), values, baseline=self.options.credit.baseline)
+        return _whitened(batch) if self.options.credit.whiten and batch else batch
 
     def _require(self, finite: bool, what: str) -> None:
         if not finite:
@@ -127,19 +162,24 @@ class Learner:
 
         return assign
 
-    def _accumulate(self, batch: Sequence[Trajectory], generated: int, progress: float) -> dict[str, float]:
-        """Backward through every micro-batch; returns sums over the drawn tokens."""
+    def _accumulate(
+        self, batch: Sequence[Trajectory], progress: float, old: Sequence[Tensor] | None
+    ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+        """Backward through every micro-batch; returns sums over the drawn tokens, and each micro-batch's log-probabilities."""
         options = self.options.loss
+        generated = sum(one.generated for one in batch)
         sums: dict[str, float] = {}
+        seen: list[Tensor] = []
         checkpointing = self.options.optimizer.gradient_checkpointing
         adapted, plain = Forward(self.model), Forward(self.model)
         with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
-            for micro in micro_batches(batch, self.max_tokens, self.device):
+            for number, micro in enumerate(micro_batches(batch, self.max_tokens, self.device)):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
                         reference, _ = plain.token_logprobs(micro, self.temperature)
                 logprobs, entropy = adapted.token_logprobs(micro, self.temperature)
+                seen.append(logprobs.detach())
                 loss = token_loss(
                     logprobs,
                     micro.engine_logprobs,
@@ -149,6 +189,8 @@ class Learner:
                     importance_cap=options.importance_cap,
                     entropy_coefficient=credits.annealed(options.entropy, options.entropy_final, progress),
                     kl_coefficient=options.kl,
+                    old_logprobs=None if old is None else old[number],
+                    clip_ratio=options.clip_ratio,
                 )
                 (loss.loss / generated).backward()
                 gap = mismatch(logprobs.detach(), micro.engine_logprobs)
@@ -157,6 +199,7 @@ class Learner:
                     "entropy": loss.entropy,
                     "ratio": loss.ratio,
                     "capped": loss.capped,
+                    "clipped": loss.clipped,
                     "mismatch/kl": gap.kl,
                     "mismatch/mean_abs": gap.absolute,
                 }
@@ -165,7 +208,7 @@ class Learner:
                 for key, value in found.items():
                     sums[key] = sums.get(key, 0.0) + float(value.detach())
                 sums["mismatch/max_abs"] = max(sums.get("mismatch/max_abs", 0.0), float(gap.largest))
-        return sums
+        return sums, tuple(seen)
 
     @property
     def device(self) -> torch.device:
@@ -179,7 +222,7 @@ def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:
     return [replace(one, credit=piece) for one, piece in zip(batch, pieces, strict=True)]
 
 
-def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], norm: float) -> dict[str, float]:
+def _metrics(name: str, sums: Mapping[str, float], batch: Sequence[Trajectory], norm: float) -> dict[str, float]:
     drawn = sum(len(one.drawn) for one in batch)
     generated, spoken = sum(one.generated for one in batch), sum(one.spoken for one in batch)
     credit = torch.cat([one.credit for one in batch if one.credit is not None])
@@ -203,3 +246,13 @@ def _metrics(name: str, sums: dict[str, float], batch: Sequence[Trajectory], nor
     if "critic_loss" in sums:
         result[f"critic_loss/{name}"] = sums["critic_loss"]
     return result
+
+
+def _step_metrics(name: str, first: Gradients, last: Gradients) -> dict[str, float]:
+    """How far the policy before the last of several steps was from that before the first one."""
+    gap = torch.cat([new - old for new, old in zip(last.logprobs, first.logprobs, strict=True)])
+    return {
+        f"steps/{name}/ratio": float(gap.exp().mean()),
+        f"steps/{name}/kl": float(k3(gap).mean()),
+        f"steps/{name}/clipped": last.sums["clipped"] / len(gap),
+    }

@@ -23,7 +23,7 @@ class LossSums:
     """Sums over tokens, scalars. ``loss`` has the gradient: policy term - entropy_coefficient * entropy + kl_coefficient * kl.
 
     The others are detached. ``kl`` is weighted by the capped ratio as in the loss; ``ratio`` is pi / pi_engine before the cap
-    and ``capped`` counts the tokens above it.
+    and ``capped`` counts the tokens above it; ``clipped`` counts those whose policy term is held by the clip and has no gradient.
     """
 
     loss: Tensor
@@ -31,6 +31,7 @@ class LossSums:
     kl: Tensor
     ratio: Tensor
     capped: Tensor
+    clipped: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +106,28 @@ def token_loss(
     importance_cap: float,
     entropy_coefficient: float,
     kl_coefficient: float,
+    old_logprobs: Tensor | None = None,
+    clip_ratio: float = 0.2,
 ) -> LossSums:
     """``-min(rho, cap) C log pi - c_H entropy + c_KL min(rho, cap) (exp(d) - d - 1)`` summed over tokens; arguments (N,).
 
     ``rho = pi / pi_engine`` carries no gradient (truncated importance sampling, Ionides 2008); ``d = log pi_ref - log pi`` carries
     that of log pi. ``reference_logprobs`` None: no KL term, and its coefficient must be 0 (ValueError).
+
+    ``old_logprobs`` are those before the first of several steps on the same tokens. From the second step on they turn the policy
+    term into ``-min(pi_old / pi_engine, cap) min(r C, clip(r, 1 - clip_ratio, 1 + clip_ratio) C)`` with ``r = pi / pi_old``
+    (Schulman et al., 2017), whose gradient at pi = pi_old is that of the first step.
     """
     if reference_logprobs is None and kl_coefficient != 0:
         raise ValueError("A KL coefficient other than 0 needs the log-probabilities of the reference policy.")
     ratio = (logprobs.detach() - engine_logprobs).exp()
     weight = ratio.clamp(max=importance_cap)
-    policy = -(weight * credit * logprobs).sum()
+    clipped = torch.zeros_like(weight)
+    if old_logprobs is None:
+        policy = -(weight * credit * logprobs).sum()
+    else:
+        gain, clipped = clipped_gain((logprobs - old_logprobs).exp(), credit, clip_ratio)
+        policy = -((old_logprobs - engine_logprobs).exp().clamp(max=importance_cap) * gain).sum()
     kl = logprobs.new_zeros(()) if reference_logprobs is None else (weight * k3(reference_logprobs - logprobs)).sum()
     entropy = entropy.sum()
     return LossSums(
@@ -124,7 +136,14 @@ def token_loss(
         kl=kl.detach(),
         ratio=ratio.sum(),
         capped=(ratio > importance_cap).sum(),
+        clipped=clipped.sum(),
     )
+
+
+def clipped_gain(ratio: Tensor, credit: Tensor, clip_ratio: float) -> tuple[Tensor, Tensor]:
+    """``min(r C, clip(r, 1 - c, 1 + c) C)`` of each token, and whether the clip holds it (bool): (N,), (N,) -> (N,), (N,)."""
+    free, bounded = ratio * credit, ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * credit
+    return torch.minimum(free, bounded), bounded < free
 
 
 def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
