@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.watchers": {"config"},
-    "learning.state": {"records"},
+    "learning.state": {"config", "records"},
     "evaluation": PLAY | {"files", "config", "policies"},
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),

@@ -66,7 +66,8 @@ class Config(Options):
         ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder, remote model)"
     )
     learners: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="per learner: options that differ (algorithm, credit, loss, optimizer, update_every)"
+        default_factory=dict,
+        description="options that differ (algorithm, credit, loss, optimizer, update_every, collect)",
     )
     iterations: int = Field(
         100,
@@ -130,8 +131,9 @@ class LearnerConfig(Options):
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions
-    update_every: int = Field(
-        1, ge=1, le=COUNT, description="an update after every so many iterations, on the last one's episodes alone"
+    update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
+    collect: Literal["last", "all"] = Field(
+        "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"
     )
 
 

@@ -75,6 +75,20 @@ def test_a_trajectory_by_hand(tokenizer, grammar):
     assert allowed[3].nonzero()[:, 0].tolist() == sorted([digits[3], digits[4]])
 
 
+def test_groups_of_different_iterations_are_not_compared(grammar):
+    chats = [
+        replace(episode([[turn(0, (5,), (6, 7))]], rewards=[(r, 0.0)]), iteration=i)
+        for i, r in ((1, 1.0), (2, 5.0), (1, 2.0), (2, 9.0))
+    ]
+    found = trajectories(chats, "main", 1.0, grammar)
+
+    def less_the_mean(own, others, values):
+        return own - own.mean(1, keepdim=True)
+
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="group")] == [-0.5, -2.0, 0.5, 2.0]
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="batch")] == [-3.25, 0.75, -2.25, 4.75]
+
+
 def test_free_answers_need_no_mask_where_every_row_has_a_token(tokenizer):
     whole = Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id])
     one = trajectory(episode([[turn(0, (5,), (6, 7))]]), 0, 1.0, whole)

@@ -13,6 +13,7 @@ from detente.errors import UserError
 from detente.learning import checkpoint
 from detente.learning.checkpoint import Checkpoint, capture, read_newest, restore, write
 from detente.learning.state import RunState
+from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 POOL = {"main": (10, 20), "other": ()}
 KEPT = {name: list(versions) for name, versions in POOL.items()}  # as state.json has it
@@ -262,6 +263,22 @@ def test_what_remote_models_have_cost_is_kept(tmp_path):
 def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
     as_before(tmp_path, spent=None)
     assert newest(tmp_path).state.spent == {}
+
+
+def test_the_backlog_comes_back_and_damage_to_it_is_one_sentence(tmp_path):
+    turns = (Turn(0, "?", "C", True, Completion("<A>", PolicyRef("adapter", "main", 1), 3, (1,), (2, 3), (-0.1, -1e-17), "A|B")),)
+    waiting = tuple(
+        Episode({"name": "ipd"}, 7, (PolicyRef("adapter", "main", 1),), (Round(turns, (1.5,), {}),), ("main",), 2, 1, k)
+        for k in (0, 1)
+    )
+    write(tmp_path, captured(2, {"main": learner(), "other": learner()}, backlog=waiting))
+    assert newest(tmp_path).state.backlog == waiting
+    flip(tmp_path / "000002" / "backlog.jsonl.gz", -1)
+    with pytest.raises(UserError, match="is damaged"):
+        read_newest(tmp_path)
+    write(tmp_path, captured(3, {"main": learner(), "other": learner()}))
+    assert newest(tmp_path).state.backlog == ()
+    assert not (tmp_path / "000003" / "backlog.jsonl.gz").exists()
 
 
 def resealed(folder, iteration, name, change):

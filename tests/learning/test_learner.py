@@ -473,11 +473,12 @@ def test_nothing_to_learn_from(open_run):
 
 def test_learners_update_on_their_own_clock(open_run):
     from detente.learning.loop import update
+    from detente.learning.state import RunState
 
     run = open_run(seats=["left", "right"], learners={"left": {}, "right": {"update_every": 3}})
     episodes, versions = run.play(), []
     for iteration in range(6):
-        update(run.session, episodes, iteration)
+        update(run.session, RunState(iteration, {}, {}), episodes)
         versions.append((run.learners["left"].version, run.learners["right"].version))
     assert versions == [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)]
 

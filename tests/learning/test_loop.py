@@ -12,7 +12,8 @@ from peft import PeftConfig
 from safetensors.torch import load_file
 
 from detente import config
-from detente.learning import loop
+from detente.learning import checkpoint, loop
+from detente.learning.state import RunState
 from detente.learning.watchers import Watcher
 from detente.records import PolicyRef, read_episodes
 from detente.signals import at_once, handled
@@ -376,6 +377,21 @@ def test_learners_on_separate_seats_train_apart(train):
     assert not any(torch.equal(row[key], column[key]) for key in row if "lora_B" in key)
 
 
+def test_all_episodes_since_the_last_update_train(train):
+    """Five iterations, updates after the second and the fourth; the backlog of the fifth waits in the checkpoint."""
+    clock = ("learners.column.update_every=2", "learners.column.collect=all")
+    run = train("iterations=5", "seats=[row,column]", "learners.row.algorithm=reinforce", *clock, "evaluation.episodes=0")
+    lines = metrics(run)
+    spoken = [sum(len(t.completion.tokens) for e in played(run, i) for t in e.turns(1)) for i in range(1, 6)]
+    assert [line.get("tokens/column/generated") for line in lines] == [None, sum(spoken[:2]), None, sum(spoken[2:4]), None]
+    assert all(abs(line["ratio/column"] - 1) < 1e-4 for line in (lines[1], lines[3]))  # nothing was updated in between
+    waiting = checkpoint.read_newest(run / "checkpoint").state.backlog
+    assert list(waiting) == played(run, 5)
+    assert [line["tokens/row/generated"] for line in lines] == [
+        sum(len(t.completion.tokens) for e in played(run, i) for t in e.turns(0)) for i in range(1, 6)
+    ]
+
+
 def test_a_script_on_a_seat_is_frozen(train):
     run = train("seats=[main,always_defect]")
     for episode in played(run):
@@ -538,4 +554,4 @@ def test_memory_that_runs_out_in_an_update_has_the_advice_of_training(open_run, 
     run = open_run()
     monkeypatch.setattr(Learner, "update", failing)
     with pytest.raises(UserError, match=r"^Memory ran out for an update; lower optimizer\.micro_batch_tokens or episodes, or"):
-        update(run.session, run.play(), 0)
+        update(run.session, RunState(0, {}, {}), run.play())

@@ -29,6 +29,13 @@ VARIANTS = {
         "learners.column.credit.baseline=critic",
         "evaluation.every=0",
     ),
+    "a learner collects": (
+        "seats=[row,column]",
+        "learners.row.update_every=3",
+        "learners.row.collect=all",
+        "learners.column.algorithm=reinforce",
+        "evaluation.every=0",
+    ),
     "few are kept": ("opponents.keep_every=1", "opponents.max_kept=2", "evaluation.every=0"),
     "few are kept, every third is saved": (
         "opponents.keep_every=1",

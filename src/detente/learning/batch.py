@@ -42,6 +42,7 @@ class Trajectory:
     generated: int  # drawn and forced tokens
     spoken: int  # those of messages
     credit: Tensor | None = None  # (T,)
+    iteration: int = 0  # in which it was played
 
 
 def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) -> Trajectory:
@@ -82,6 +83,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         starts=np.array(starts, dtype=np.int64),
         generated=generated,
         spoken=spoken,
+        iteration=episode.iteration,
     )
 
 
@@ -111,9 +113,9 @@ def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Te
     A group is the trajectories of one seat that share a game seed (``baseline`` "batch": all of a seat). A trajectory alone in
     its group has nothing to be compared with and is left out, unless nothing is compared (``baseline`` "none").
     """
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    groups: dict[tuple[tuple[int, ...], int], list[int]] = defaultdict(list)
     for index, one in enumerate(found):
-        groups[0 if baseline == "batch" else one.group, one.seat].append(index)
+        groups[() if baseline == "batch" else (one.iteration, one.group), one.seat].append(index)
     credited: dict[int, Trajectory] = {}
     for members in groups.values():
         if len({len(found[i].own) for i in members}) > 1:

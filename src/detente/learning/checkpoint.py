@@ -1,6 +1,7 @@
 """One Checkpoint: all that an interrupted run needs to go on exactly where it was.
 
     checkpoint/NNNNNN/  state.json (counters, pool, digests)  NAME.safetensors (adapter, optimizer and critic of that learner)
+                        backlog.jsonl.gz (episodes that an update to come trains on, where there are any)
 
 A state is written to a temporary folder and renamed, so it is there whole or not at all; the one before it is removed after that.
 A learner that was not trained since then keeps its file: the new folder gets another name for it, a hard link, and nothing is
@@ -9,12 +10,13 @@ written. Random streams need no place in a state: they are functions of the seed
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,16 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from detente import jsonl
 from detente.errors import UserError
 from detente.files import write_synced
 from detente.finite import fault
 from detente.learning.learner import Learner
 from detente.learning.state import RunState
+from detente.records import Episode, read_episodes
 
-STATE, WHOLE = "state.json", "tensors.safetensors"  # the latter held all learners before each had a file
+STATE, BACKLOG = "state.json", "backlog.jsonl.gz"
+WHOLE = "tensors.safetensors"  # the latter held all learners before each had a file
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged state raises
 Tensors = dict[str, Tensor]
 
@@ -80,7 +85,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         file = f"{name}.safetensors"
         linked = name in unchanged and _linked(states[-1] / file, partial / file)
         files[name] = unchanged[name] if linked else _save(partial / file, tensors)
-    counters = _counters(checkpoint) | {"files": files}
+    counters = _counters(checkpoint) | {"files": files} | _write_backlog(partial / BACKLOG, checkpoint.state.backlog)
     write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{checkpoint.state.iteration:06d}")
     remove_older(folder)
@@ -111,7 +116,8 @@ def read_newest(folder: Path) -> Checkpoint | None:
         for own in tensors.values():
             if reason := fault(own):
                 raise ValueError(reason)
-        return Checkpoint(_state(header), tensors, header.get("base", ""))
+        backlog = _read_backlog(states[-1] / BACKLOG, header["backlog"]) if "backlog" in header else ()
+        return Checkpoint(replace(_state(header), backlog=backlog), tensors, header.get("base", ""))
     except DAMAGE as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
@@ -135,6 +141,20 @@ def _state(header: Mapping[str, Any]) -> RunState:
     """The inverse of ``_counters``; runs from before costs were counted have none."""
     pool = {name: tuple(versions) for name, versions in header["kept"].items()}
     return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}))
+
+
+def _write_backlog(file: Path, episodes: Sequence[Episode]) -> dict[str, str]:
+    """Write the episodes, if there are any; returns their digest as state.json has it."""
+    if not episodes:
+        return {}
+    payload = gzip.compress(b"".join(episode.to_line() for episode in episodes), jsonl.LEVEL, mtime=0)
+    write_synced(file, payload)
+    return {"backlog": _sha256(payload)}
+
+
+def _read_backlog(file: Path, sha256: str) -> tuple[Episode, ...]:
+    _check(sha256, file.read_bytes())
+    return tuple(read_episodes(file))
 
 
 def _header(state: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from detente.learning.pool import joined
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, open_session, with_versions
-from detente.learning.state import RunState
+from detente.learning.state import RunState, left_over, to_train_on
 from detente.learning.watchers import Watcher, Watchers
 from detente.policies import check
 from detente.records import Episode, Seating
@@ -80,7 +80,7 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, episodes, session.learners, session.present)
     metrics |= check_served(session, folder, episodes, iteration)
-    metrics |= update(session, episodes, iteration)
+    metrics |= update(session, state, episodes)
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
     session.publish()
     metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
@@ -89,7 +89,9 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     metrics["time/total_s"] = time.perf_counter() - started
     learners = {name: learner.version for name, learner in session.learners.items()}
     pool = joined(config, state.pool, learners, iteration + 1)
-    return RunState(iteration + 1, learners, pool, dict(session.policies.remote.budget.spent)), metrics, episodes
+    options = {name: learner.options for name, learner in session.learners.items()}
+    backlog = left_over(options, [*state.backlog, *episodes], iteration + 1)
+    return RunState(iteration + 1, learners, pool, dict(session.policies.remote.budget.spent), backlog), metrics, episodes
 
 
 def rollout(
@@ -125,14 +127,14 @@ def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode
     return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
 
 
-def update(session: Session, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
-    """One Adam step for every learner whose turn it is."""
+def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float]:
+    """An update of every learner whose turn it is, on its share of the backlog and the iteration's episodes."""
     metrics: dict[str, float] = {}
     for name, learner in session.learners.items():
-        if (iteration + 1) % learner.options.update_every == 0:
-            found = trajectories(episodes, name, learner.options.credit.reward_divisor, session.host.grammar)
+        if batch := to_train_on(learner.options, state.backlog, episodes, state.iteration + 1):
+            found = trajectories(batch, name, learner.options.credit.reward_divisor, session.host.grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
-                metrics |= learner.update(found, iteration / max(1, session.config.iterations - 1))
+                metrics |= learner.update(found, state.iteration / max(1, session.config.iterations - 1))
     return largest_mismatch(metrics, session.learners)
 
 

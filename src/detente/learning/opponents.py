@@ -71,7 +71,9 @@ def check_updates(config: Config) -> None:
         options = config.learner(name)
         fewest = 1 if options.credit.baseline == "none" else 2
         updates = range(options.update_every - 1, config.iterations, options.update_every)[:TRIED]
-        if not any(_most_trained(config, name, iteration, present) >= fewest for iteration in updates):
+        first = 1 - options.update_every if options.collect == "all" else 0
+        trained = {iteration + back for iteration in updates for back in range(first, 1)}
+        if not any(_most_trained(config, name, iteration, present) >= fewest for iteration in sorted(trained)):
             raise UserError(
                 f"The learner '{name}' would never be updated: with iterations={config.iterations}, "
                 f"update_every={options.update_every} and these opponents it trains in no iteration after which it is updated; "

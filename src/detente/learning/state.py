@@ -5,8 +5,11 @@ RunState ── advance ──> RunState          checkpoint.py writes one to di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from detente.config import LearnerConfig
+from detente.records import Episode
 
 
 @dataclass(frozen=True)
@@ -15,15 +18,31 @@ class RunState:
 
     ``iteration``: how many are done. ``learners``: the version of each, which names its tensors in memory and on disk. ``pool``:
     the versions of each that are kept as opponents, in ascending order. ``spent``: what remote models have cost, by unit.
+    ``backlog``: episodes that an update to come trains on, in the order played.
     """
 
     iteration: int
     learners: Mapping[str, int]
     pool: Mapping[str, tuple[int, ...]]
     spent: Mapping[str, int] = field(default_factory=dict)
+    backlog: tuple[Episode, ...] = ()
 
 
 def begun(learners: Iterable[str]) -> RunState:
     """The state of a run in which nothing has happened."""
     names = tuple(learners)
     return RunState(0, dict.fromkeys(names, 0), dict.fromkeys(names, ()))
+
+
+def to_train_on(options: LearnerConfig, backlog: Sequence[Episode], episodes: Sequence[Episode], done: int) -> list[Episode]:
+    """What a learner's update after ``done`` iterations takes of the backlog and the last episodes; [] where none is due."""
+    if done % options.update_every:
+        return []
+    earlier = [e for e in backlog if e.iteration > done - options.update_every] if options.collect == "all" else []
+    return [*earlier, *episodes]
+
+
+def left_over(learners: Mapping[str, LearnerConfig], episodes: Iterable[Episode], done: int) -> tuple[Episode, ...]:
+    """Those of the episodes that an update after more than ``done`` iterations takes."""
+    updated = {name: done - done % options.update_every for name, options in learners.items() if options.collect == "all"}
+    return tuple(e for e in episodes if any(name in updated and e.iteration > updated[name] for name in e.learners))
