@@ -87,9 +87,7 @@ class LossOptions(Options):
 class OptimizerOptions(Options):
     """Adam."""
 
-    steps: int = Field(
-        1, ge=1, le=COUNT, description="steps per update on the same episodes; those after the first have a clipped ratio"
-    )
+    steps: int = Field(1, ge=1, le=COUNT, description="steps per update on the same episodes; the later ones clip ratios")
     lr: float = Field(3e-6, gt=0, le=LARGE, description="learning rate")
     lr_final: float | None = Field(None, ge=0, le=LARGE, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, le=LARGE**0.5, description="gradient norm is clipped to this")
