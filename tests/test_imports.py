@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "plain_yaml": set(),
     "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors"},
-    "config": {"errors", "files", "foreign", "options", "plain_yaml", "players.address"},
+    "config": {"errors", "files", "foreign", "options", "plain_yaml", "players.address", "visible"},
     "games": BASE | {"games"},
     "engines": {"errors", "finite", "records"},
     "vocabulary": {"errors"},

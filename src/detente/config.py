@@ -36,6 +36,7 @@ from detente.options import (
 )
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere
+from detente.visible import visible
 
 LONGEST = 80  # characters of a wrong value that a sentence repeats
 WORDS = {  # where pydantic speaks of Python
@@ -215,8 +216,12 @@ def read(path: Path) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """The resolved options, as written to config.yaml and printed by --dry-run."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    """The resolved options, as written to config.yaml and printed by --dry-run; what cannot be seen is written as an escape."""
+    text, plain = (
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=allowed, width=120)
+        for allowed in (True, False)
+    )
+    return text if visible(text) == text else plain
 
 
 def _preset(name: str, extending: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from typing import Annotated, TextIO
 import typer
 
 from detente.cli import evaluating, exporting, listing, playing, serving, training
-from detente.cli.terminal import complain, explain, hush
+from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
+from detente.visible import visible
 
 __all__ = ["app", "explain", "main"]
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     if not debug:
         hush()
+    heed()
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # one that was closed is None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show must not end a command
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # whoever read our output, head for one, has seen enough
             return 0
         if debug:
-            traceback.print_exc()
+            print(visible(traceback.format_exc()), file=sys.stderr)
         sentence, status = explain(error)
         complain(sentence)
         return status

@@ -99,8 +99,27 @@ def hush() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
+class Notices(logging.Handler):
+    """What the library notices is a line of standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        _to_stderr(record.getMessage())
+
+
+def heed() -> None:
+    """From now on show the library's notices."""
+    log = logging.getLogger("detente")
+    if not any(isinstance(handler, Notices) for handler in log.handlers):
+        log.addHandler(Notices())
+
+
 def complain(sentence: str) -> None:
     """Print the sentence to standard error."""
+    _to_stderr(sentence, "red")
+
+
+def _to_stderr(line: str, style: str = "") -> None:
     from detente.screen import Screen
 
-    Screen(stderr=True).print(visible(sentence, keep=""), style="red", soft_wrap=True)
+    Screen(stderr=True).print(visible(line, keep=""), style=style, soft_wrap=True)
