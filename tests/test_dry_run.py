@@ -16,6 +16,7 @@ FAULTS = [
     (["seats=[tit_for_tat,random]"], "No seat learns"),
     (["seats=[main]"], "The game ipd has 2 seats; 1 players were named"),
     (["seats=[main,main,main]"], "The game ipd has 2 seats; 3 players were named"),
+    (["seats=[main,human]"], "A person cannot sit in training"),
     (["seats=[main,tit_for_tatt]"], "did you mean 'tit_for_tat'?"),
     (["seats=[main,greedy]"], "The strategy 'greedy' cannot play ipd"),
     (["seats=[main,runs/none]"], "There is no run or adapter folder 'runs/none'."),

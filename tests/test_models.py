@@ -400,3 +400,8 @@ def test_auto_is_bfloat16_where_the_processor_has_it(tiny_model, monkeypatch, to
 def test_a_device_that_holds_no_numbers(tiny_model):
     with pytest.raises(UserError, match="meta"):
         models.load(tiny_model, device="meta")
+
+
+def test_a_notebook_sees_no_bars_of_other_libraries(tiny_model, capfd):
+    models.load(tiny_model, device="cpu")
+    assert capfd.readouterr() == ("", "")

@@ -11,7 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
@@ -189,7 +192,7 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
         raise UserError(f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; {SUCH}.")
     options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
     try:
-        with LOADING, room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
+        with LOADING, _quiet(), room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
             model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
     except UserError as error:
         if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that
@@ -210,6 +213,22 @@ def _check_finite(name: str, model: PreTrainedModel) -> None:
             raise UserError(
                 f"The model '{name}' cannot be used: its weights '{key}' are not finite (NaN or infinity); get a whole copy of it."
             )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no notices of Transformers', in notebooks neither."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _tokenizer(name: str, source: _Source) -> PreTrainedTokenizerBase:

@@ -76,6 +76,8 @@ def check(config: Config) -> Game:
         if located(name, game)[0].kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(strategies_for(game))}.")
     for name in config.seats:
+        if name == "human":
+            raise UserError("A person cannot sit in training, where many episodes are played at once; play with 'detente play'.")
         if name not in config.learner_names and located(name, game)[0].kind == "remote":
             from detente.players.remote import Remotes
 

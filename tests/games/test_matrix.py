@@ -1,4 +1,4 @@
-"""Matrix games: payoffs of SPEC 1.7, prompts, labels, horizon, and wrong parameters."""
+"""Matrix games: payoffs as docs/games.md has them, prompts, labels, horizon, and wrong parameters."""
 
 import json
 import random
@@ -167,6 +167,7 @@ def test_negative_and_fractional_payoffs():
 @pytest.mark.parametrize(
     "payoffs",
     [
+        [[[1e308, 1e308], [0, 5]], [[5, 0], [1, 1]]],  # whose sum over rounds no number holds
         [[["3", 3], [0, 5]], [[5, 0], [1, 1]]],
         [[[True, 3], [0, 5]], [[5, 0], [1, 1]]],
         [[[None, 3], [0, 5]], [[5, 0], [1, 1]]],

@@ -1,4 +1,4 @@
-"""What the splitting games share: the splitting rule, the anchor payoffs of SPEC 1.7, whose turn it is, messages, asks, horizon."""
+"""What the splitting games share: the splitting rule, the anchor payoffs of docs/games.md, whose turn it is, messages, asks, horizon."""
 
 import json
 import random
@@ -146,13 +146,13 @@ def expectation(name, *strategies):
     return *points, efficiency
 
 
-ITEMS = [  # SPEC 1.7: 82.5 each and 0.636; 127.5 each; 141.67 and 68.33, 0.818
+ITEMS = [  # docs/games.md: 82.5 each and 0.636; 127.5 each; 141.67 and 68.33, 0.818
     (greedy, greedy, (Fraction(165, 2), Fraction(165, 2), Fraction(89, 140))),
     (welfare, welfare, (Fraction(255, 2), Fraction(255, 2), 1)),
     (greedy, welfare, (Fraction(425, 3), Fraction(205, 3), Fraction(229, 280))),
     (welfare, greedy, (Fraction(205, 3), Fraction(425, 3), Fraction(229, 280))),
 ]
-COINS = [  # SPEC 1.7
+COINS = [  # docs/games.md
     (greedy, greedy, (Fraction(55, 2), Fraction(55, 2), Fraction(55, 100))),
     (welfare, welfare, (50, 50, 1)),
     (greedy, welfare, (Fraction(105, 2), 25, Fraction(775, 1000))),

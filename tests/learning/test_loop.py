@@ -1,4 +1,4 @@
-"""The training loop on a tiny model: the run folder is what DESIGN promises, and every kind of run trains."""
+"""The training loop on a tiny model: the run folder is what the README promises, and every kind of run trains."""
 
 import json
 import math

@@ -21,7 +21,7 @@ RECIPROCATOR = Result(
 
 
 def test_anchors_of_the_prisoners_dilemma() -> None:
-    """SPEC 1.7; tit-for-tat loses the first of ten rounds to a defector: (0 + 9 x 1) / 10 and (5 + 9 x 1) / 10."""
+    """As docs/games.md has them; tit-for-tat loses the first of ten rounds to a defector: (0 + 9 x 1) / 10 and (5 + 9 x 1) / 10."""
     known = anchors(play_scripts, ipd())
     assert (known.cooperation, known.defection, known.exploited) == (3, 1, 0)
     assert (known.reciprocity["reward"], known.reciprocity["opponent_reward"]) == pytest.approx((0.9, 1.4))

@@ -39,7 +39,7 @@ ROBUST = Result(
 def test_pairings_are_those_of_the_specification(
     game: Game, row: str, column: str, payoffs: tuple[float, float], efficiency: float | None
 ) -> None:
-    """SPEC 1.7. In split_no_comm the items are worth 120 or 210 to each player, and 210 or 300 at most to both."""
+    """As docs/games.md has them. In split_no_comm the items are worth 120 or 210 to each player, and 210 or 300 at most to both."""
     found = meeting(game, row, column)
     assert (found["reward"], found["opponent_reward"]) == pytest.approx(payoffs)
     assert efficiency is None or found["efficiency"] == pytest.approx(efficiency)

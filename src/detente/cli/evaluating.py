@@ -63,13 +63,15 @@ def best_response(
 ) -> None:
     """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
     from detente import api
-    from detente.evaluation.best_response import responder_config
-    from detente.progress import Progress
-    from detente.reports import best_response as pages
 
-    changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    config = responder_config(preset, against, changes, trust=trust)
     screen = console()
+    with doing(screen, f"Getting ready to measure {against}"):
+        from detente.evaluation.best_response import responder_config
+        from detente.progress import Progress
+        from detente.reports import best_response as pages
+
+        changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+        config = responder_config(preset, against, changes, trust=trust)
     if exact:
         from detente.evaluation.exploitability import exploitability
         from detente.policies import Policies

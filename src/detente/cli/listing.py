@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from detente.cli.terminal import console, doing
 from detente.errors import unknown
 
 
@@ -17,7 +18,8 @@ def list_names(
     """Say what there is, one line each."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
-    described = LISTS[what]()
+    with doing(console(), f"Looking for {what}"):
+        described = LISTS[what]()
     width = max(map(len, described), default=0)
     for name, description in described.items():
         print(f"{name:<{width}}  {description}".rstrip())

@@ -10,7 +10,6 @@ seed which label stands for which action and in which order they are listed.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from detente.errors import UserError
 from detente.games.base import Observation, Step
 from detente.games.parameters import as_json, build, check_horizon, check_switch, draw_horizon
 
+LARGEST_PAYOFF = 10**12  # sums over many rounds stay exact enough
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
 
 
@@ -170,7 +170,8 @@ def _rules(table: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...]) -
 def _table(payoffs: Any, size: int) -> Payoffs:
     """Check a payoff table that may come from YAML and make it tuples of floats."""
     wrong = UserError(
-        f"The payoff table must be {size} rows of {size} pairs of numbers [row player, column player], not {payoffs!r}."
+        f"The payoff table must be {size} rows of {size} pairs of numbers [row player, column player], none beyond "
+        f"{LARGEST_PAYOFF:,}, not {payoffs!r}."
     )
     try:
         table = tuple(tuple((float(cell[0]), float(cell[1])) for cell in row) for row in payoffs)
@@ -178,7 +179,9 @@ def _table(payoffs: Any, size: int) -> Payoffs:
     except (TypeError, ValueError, IndexError, KeyError):
         raise wrong from None
     numbers = [x for row in table for cell in row for x in cell]
-    if any(isinstance(x, bool | str) for row in payoffs for cell in row for x in cell) or not all(map(math.isfinite, numbers)):
+    if any(isinstance(x, bool | str) for row in payoffs for cell in row for x in cell) or not all(
+        abs(x) <= LARGEST_PAYOFF for x in numbers
+    ):
         raise wrong
     if len(table) != size or any(len(row) != size for row in table) or set(shapes) != {2}:
         raise wrong
