@@ -1,4 +1,4 @@
-"""What the splitting games share: the splitting rule, the anchor payoffs of docs/games.md, whose turn it is, messages, asks, horizon."""
+"""What the splitting games share: the splitting rule, the anchors of docs/games.md, whose turn it is, messages, asks, horizon."""
 
 import json
 import random

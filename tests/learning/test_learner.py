@@ -42,7 +42,7 @@ def no_last_look(monkeypatch):
 
 
 def plain_loss(run, model, reference, found, ratios=None):
-    """The loss of docs/algorithms.md from plain forwards of whole chats: the loss, and the importance ratios (kept fixed if given)."""
+    """The loss (docs/algorithms.md) from plain forwards of whole chats, and the importance ratios (kept fixed if given)."""
     options, temperature = run.learners["main"].options, run.config.answer.temperature
     total, all_ratios = 0.0, []
     returns = {}
