@@ -405,3 +405,18 @@ def test_a_device_that_holds_no_numbers(tiny_model):
 def test_a_notebook_sees_no_bars_of_other_libraries(tiny_model, capfd):
     models.load(tiny_model, device="cpu")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_buffer_that_is_not_finite_is_named_too():
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    )
+    model.register_buffer("bias_of_experts", torch.tensor([0.0, float("nan")]))
+    with pytest.raises(UserError, match="'bias_of_experts' are not finite"):
+        models._check_finite("m", model)
+
+
+def test_who_has_no_home_has_a_cache(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert models._cache().is_absolute()

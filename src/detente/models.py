@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +209,8 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
 def _check_finite(name: str, model: PreTrainedModel) -> None:
     from detente.finite import all_finite
 
-    for key, parameter in model.named_parameters():
-        if not all_finite([parameter]):
+    for key, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_floating_point() and not all_finite([tensor]):
             raise UserError(
                 f"The model '{name}' cannot be used: its weights '{key}' are not finite (NaN or infinity); get a whole copy of it."
             )
@@ -264,7 +265,9 @@ def _in_hub_cache(repository: str) -> bool:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detente"
+    home = os.path.expanduser("~")  # stays as it is where nobody has one
+    beside = tempfile.gettempdir() if home == "~" else os.path.join(home, ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or beside) / "detente"
 
 
 def _smollm2() -> _Source:

@@ -140,7 +140,7 @@ class AnswerOptions(Options):
     retries: int = Field(
         3, ge=1, le=100, description="policy retry, and remote models unless free: tries before the default action"
     )
-    temperature: float = Field(1.0, gt=0, description="softmax temperature")
+    temperature: float = Field(1.0, ge=1e-3, description="softmax temperature")
     max_tokens: int = Field(400, ge=1, le=1_000_000, description="new tokens per answer")
     request: dict[str, Any] = Field(
         default_factory=dict, description="remote models: more fields of each request; null leaves one out, e.g. request.seed=1"

@@ -76,10 +76,10 @@ def test_scores_that_are_lost_in_the_last_iteration_are_not_evaluated(start, tmp
 def test_with_rare_checkpoints_the_sentence_names_the_one_there_is(start, monkeypatch, tmp_path):
     update = loop.update
 
-    def poisoned(session, episodes, iteration):
-        if iteration == 3:
+    def poisoned(session, state, episodes):
+        if state.iteration == 3:
             raise NotFiniteError("the loss of 'main' is not finite")
-        return update(session, episodes, iteration)
+        return update(session, state, episodes)
 
     monkeypatch.setattr(loop, "update", poisoned)
     with pytest.raises(UserError, match=r"in iteration 4: .*healthy up to iteration 2 but"):
