@@ -19,6 +19,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What a test says of text that is no UTF-8 must itself be UTF-8: pytest-xdist sends it to another process."""
+    report = yield
+    if report.failed:
+        report.longrepr = _sendable(str(report.longrepr))
+    report.sections = [(title, _sendable(text)) for title, text in report.sections]
+    return report
+
+
+def _sendable(text):
+    return text.encode(errors="backslashreplace").decode()
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     if "torch" in sys.modules:
