@@ -538,7 +538,7 @@ def test_a_policy_whose_scores_are_not_finite_is_named(setup, random_adapter, va
     setup.check(good, found)
 
 
-DAMAGED = {"lora_dropout": 7, "target_modules": 5, "layers_to_transform": "x"}
+DAMAGED = {"target_modules": 5, "layers_to_transform": "x"}
 
 
 @pytest.mark.parametrize("key", DAMAGED)

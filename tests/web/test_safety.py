@@ -133,7 +133,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile")
     name = "<img src=x onerror=alert(1)>'\"&"
     bad = make_run(
-        root / name, iterations=10, reply=HOSTILE, overrides={"preset": HOSTILE, "model": HOSTILE, "description": HOSTILE}
+        root / name,
+        iterations=10,
+        reply=HOSTILE,
+        overrides={"preset": HOSTILE.replace("/", "|"), "model": HOSTILE, "description": HOSTILE},
     )
     arena = root / "arena"
     (arena / "episodes").mkdir(parents=True)
@@ -182,7 +185,12 @@ def test_hostile_words_are_text_on_every_page(hostile: Path) -> None:
         tags = Tags(page)
         assert tags.running == []
         assert "img" not in tags.names
-    assert sum("&lt;/script&gt;&lt;script&gt;" in page or "\\u003c/script\\u003e" in page for page in pages) >= 8
+    written = (
+        "&lt;/script&gt;&lt;script&gt;",
+        "\\u003c/script\\u003e",
+        "&lt;|script&gt;&lt;script&gt;",
+    )  # the last one is a preset
+    assert sum(any(words in page for words in written) for page in pages) >= 8
 
 
 def test_a_hostile_answer_is_found_and_quoted(hostile: Path) -> None:
