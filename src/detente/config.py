@@ -36,15 +36,8 @@ from detente.options import (
 )
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere
+from detente.validation import LONGEST, sentence
 from detente.visible import visible
-
-LONGEST = 80  # characters of a wrong value that a sentence repeats
-WORDS = {  # where pydantic speaks of Python
-    "tuple_type": "it is a list, e.g. [a,b]",
-    "dict_type": "it has options of its own",
-    "model_type": "it has options of its own",
-}
-
 
 FORMER_PRESETS = {f"{game}_causal": f"{game}_paper_causal" for game in ("ipd", "split_no_comm", "trust_and_split")}
 
@@ -195,12 +188,12 @@ def build(data: dict[str, Any]) -> Config:
     try:
         config = Config(**data)
     except ValidationError as error:
-        raise UserError(_sentence(error, Config)) from error
+        raise UserError(sentence(error, Config)) from error
     for name in config.learners:
         try:
             config.learner(name)
         except ValidationError as error:
-            raise UserError(_sentence(error, LearnerConfig, f"learners.{name}.")) from error
+            raise UserError(sentence(error, LearnerConfig, f"learners.{name}.")) from error
     return config
 
 
@@ -293,25 +286,3 @@ def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
             value = {part: value}
         merged = _merged(merged, value)
     return merged
-
-
-def _sentence(error: ValidationError, model: type[Options], prefix: str = "") -> str:
-    """The first fault of a validation, as one sentence with the dotted key."""
-    fault = error.errors()[0]
-    path = [str(part) for part in fault["loc"]]
-    key = prefix + ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        known = _keys_at(model, path[:-1])
-        return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
-    if fault["type"] == "value_error":
-        return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
-    message, given = WORDS.get(fault["type"], fault["msg"]), repr(fault.get("input"))
-    shown = given if len(given) <= LONGEST else f"{given[:LONGEST]} ..."
-    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {shown}."
-
-
-def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:
-    here: Any = model
-    for part in path:
-        here = here.model_fields[part].annotation
-    return list(here.model_fields)

@@ -1,0 +1,40 @@
+"""The first fault of a set of options as one sentence, which names the option and what it may be. Must not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from detente.errors import unknown
+from detente.options import Options
+
+LONGEST = 80  # characters of a wrong value that a sentence repeats
+WORDS = {  # where pydantic speaks of Python
+    "tuple_type": "it is a list, e.g. [a,b]",
+    "dict_type": "it has options of its own",
+    "model_type": "it has options of its own",
+}
+
+
+def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> str:
+    """The first fault of a validation, as one sentence with the dotted key."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"]]
+    key = prefix + ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(model, path[:-1])
+        return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
+    if fault["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
+    message, given = WORDS.get(fault["type"], fault["msg"]), repr(fault.get("input"))
+    shown = given if len(given) <= LONGEST else f"{given[:LONGEST]} ..."
+    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {shown}."
+
+
+def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:
+    here: Any = model
+    for part in path:
+        here = here.model_fields[part].annotation
+    return list(here.model_fields)
