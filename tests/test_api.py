@@ -95,7 +95,7 @@ def test_finished_episodes_are_told_of():
 
 
 def test_a_preset_brings_the_way_models_answer(tiny_model, tmp_path):
-    (tmp_path / "free.yaml").write_text("game: {name: ipd, rounds: 2}\nanswer: {policy: free, max_tokens: 2}\n")
+    (tmp_path / "free.yaml").write_text("game: {name: ipd, rounds: 2}\nanswer: {decoding: free, max_tokens: 2}\n")
     (episode,) = api.play(str(tmp_path / "free.yaml"), [f"model:{tiny_model}", "always_defect"])
     answers = [turn.completion for turn in episode.turns(0)]
     assert all(answer.pattern is None and len(answer.tokens) <= 2 for answer in answers)

@@ -45,11 +45,11 @@ def test_scripts_and_people_need_no_model():
 
 
 def test_a_base_model_answers_as_the_options_say(tiny_model):
-    table = policies(policy="retry", retries=5, temperature=0.5, max_tokens=7)
+    table = policies(decoding="retry", retries=5, temperature=0.5, max_tokens=7)
     policy = table.resolve(f"model:{tiny_model}")
     assert policy == PolicyRef("base", f"model:{tiny_model}")
     player = table.player(policy, chat="play/0/1", seed=11)
-    assert (player.answer, player.retries, player.sampling, player.seed, player.chat_id) == (
+    assert (player.decoding, player.retries, player.sampling, player.seed, player.chat_id) == (
         "retry",
         5,
         Sampling(0.5, 7),

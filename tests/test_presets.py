@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from detente import config
+from detente import config, former
 from detente.learning import loop
 from detente.options import ALGORITHMS
 
@@ -32,9 +32,9 @@ def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
     assert (run / "adapters" / "main" / "000001" / "adapter_model.safetensors").exists()
 
 
-@pytest.mark.parametrize(("former", "present"), config.FORMER_PRESETS.items())
-def test_former_names_of_presets_still_load(former, present):
-    assert former not in config.preset_names()
-    assert config.is_preset(former)
-    assert config.load(former).model_dump(exclude={"preset"}) == config.load(present).model_dump(exclude={"preset"})
-    assert config.load(former).preset == former  # an existing run goes on under its name
+@pytest.mark.parametrize(("old", "present"), former.PRESETS.items())
+def test_former_names_of_presets_still_load(old, present):
+    assert old not in config.preset_names()
+    assert config.is_preset(old)
+    assert config.load(old).model_dump(exclude={"preset"}) == config.load(present).model_dump(exclude={"preset"})
+    assert config.load(old).preset == old  # an existing run goes on under its name

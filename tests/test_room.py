@@ -56,7 +56,7 @@ def test_training_and_arenas_say_so_at_the_start(windowed, tmp_path):
 
 def test_what_outgrows_a_model_in_play_is_named_too(short):
     with pytest.raises(UserError, match=r"^A chat has grown to \d+ tokens, more than the 100 of the model's context; play fewer"):
-        api.play("ipd", [f"model:{short}"] * 2, overrides=["game.rounds=2", "answer.policy=free", "answer.max_tokens=400"])
+        api.play("ipd", [f"model:{short}"] * 2, overrides=["game.rounds=2", "answer.decoding=free", "answer.max_tokens=400"])
 
 
 @pytest.mark.parametrize("name", ["ipd", "trust_and_split", "deal_or_no_deal", "split_no_comm"])

@@ -56,7 +56,7 @@ def test_plays_and_trains_on_tokens_that_exist(name, answer, request, lively_mod
     known = min(len(AutoTokenizer.from_pretrained(lively_model)), embeddings(model))
     options = (
         "device=cpu threads=1 game.rounds=2 iterations=2 episodes=4 group_size=4 lora.rank=2 evaluation.episodes=0 "
-        f"answer.policy={answer} answer.max_tokens=6 record.audit_turns=8 record.episodes_every=1 model={model}"
+        f"answer.decoding={answer} answer.max_tokens=6 record.audit_turns=8 record.episodes_every=1 model={model}"
     )
     run = tmp_path / "run"
     api.train(config.load("ipd", options.split()), run)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from detente import foreign
+from detente import foreign, former
 from detente.errors import UserError, unknown
 from detente.files import read_text, reason
 from detente.options import (
@@ -39,7 +39,7 @@ from detente.players.address import elsewhere
 from detente.validation import LONGEST, sentence
 from detente.visible import visible
 
-FORMER_PRESETS = {f"{game}_causal": f"{game}_paper_causal" for game in ("ipd", "split_no_comm", "trust_and_split")}
+STORED = "config.yaml"  # the options of a run folder
 
 
 class Config(Options):
@@ -138,7 +138,7 @@ def preset_names() -> list[str]:
 
 def is_preset(name: str) -> bool:
     """Whether ``load`` takes the name for a preset's, present or former, or for a preset file's."""
-    return name.endswith((".yaml", ".yml")) or name in FORMER_PRESETS or name in preset_names()
+    return name.endswith((".yaml", ".yml")) or name in former.PRESETS or name in preset_names()
 
 
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
@@ -203,7 +203,7 @@ def read(path: Path) -> Config:
         data = parse(read_text(path, SIZE))
         if not isinstance(data, dict):
             raise ValueError("it is no mapping of options")
-        return build(data)
+        return build(former.renamed(data, notice=False))
     except (OSError, ValueError, UserError) as error:
         raise UserError(f"{path} cannot be read as a run's options: {reason(error)}.") from error
 
@@ -253,7 +253,7 @@ def _game_name(options: dict[str, Any]) -> Any:
 
 
 def _read_preset(name: str) -> dict[str, Any]:
-    name = FORMER_PRESETS.get(name, name)
+    name = former.PRESETS.get(name, name)
     if name.endswith((".yaml", ".yml")):
         try:
             text = read_text(Path(name), SIZE)
@@ -267,7 +267,7 @@ def _read_preset(name: str) -> dict[str, Any]:
         data = parse(text)
     except ValueError as error:
         raise UserError(f"The preset {name} is not valid YAML: {reason(error)}.") from error
-    return _options(name, data)
+    return former.renamed(_options(name, data), notice=Path(name).name != STORED)
 
 
 def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
@@ -284,5 +284,5 @@ def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"The option {key} is wrong: {reason(error)}.") from error
         for part in reversed(parts):
             value = {part: value}
-        merged = _merged(merged, value)
+        merged = _merged(merged, former.renamed(value))
     return merged

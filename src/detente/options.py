@@ -134,11 +134,11 @@ class OpponentOptions(Options):
 class AnswerOptions(Options):
     """How a language model answers."""
 
-    policy: Literal["constrained", "retry", "free"] = Field(
+    decoding: Literal["constrained", "retry", "free"] = Field(
         "constrained", description="guided decoding, retries, or one free answer"
     )
     retries: int = Field(
-        3, ge=1, le=100, description="policy retry, and remote models unless free: tries before the default action"
+        3, ge=1, le=100, description="decoding retry, and remote models unless free: tries before the default action"
     )
     temperature: float = Field(1.0, ge=1e-3, description="softmax temperature")
     max_tokens: int = Field(400, ge=1, le=1_000_000, description="new tokens per answer")

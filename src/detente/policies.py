@@ -180,7 +180,7 @@ class Policies:
     @property
     def thinking(self) -> bool:
         """Whether local models may think before they answer: not where their first token has to be the answer's."""
-        return self.answer.policy != "constrained"
+        return self.answer.decoding != "constrained"
 
     def home(self, policy: PolicyRef) -> Host:
         """What serves a language model."""
@@ -212,7 +212,7 @@ class Policies:
 
         host = self.home(policy)
         sampling = Sampling(self.answer.temperature, self.answer.max_tokens)
-        return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.policy, self.answer.retries, sampling)
+        return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.decoding, self.answer.retries, sampling)
 
     def check_room(self, sitting: Iterable[PolicyRef]) -> None:
         """UserError where the game is surely too long for a model of theirs."""

@@ -210,6 +210,14 @@ def test_another_request_is_refused(tmp_path, overrides, names, episodes, senten
     assert listing(tmp_path) == before
 
 
+def test_an_arena_that_knows_options_by_their_former_names_goes_on(tmp_path: Path) -> None:
+    asked = tmp_path / "arena" / "arena.yaml"
+    before = play(tmp_path / "arena", ["tit_for_tat", "always_defect"])
+    asked.write_text(asked.read_text().replace("decoding: constrained", "policy: constrained"))
+    assert "policy: constrained" in asked.read_text()
+    assert play(tmp_path / "arena", ["tit_for_tat", "always_defect"]) == before
+
+
 def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     play(tmp_path / "arena", [str(run), "tit_for_tat"], "ipd", "game.rounds=2", episodes=2)

@@ -183,7 +183,7 @@ def ways_to_play(run, folder):
     return {
         "play": lambda: api.play("ipd", [agent, "tit_for_tat"], overrides=["game.rounds=2", "device=cpu"]),
         "free answers": lambda: api.play(
-            "ipd", [agent, f"{run}@1"], overrides=["game.rounds=2", "device=cpu", "answer.policy=free", "answer.max_tokens=5"]
+            "ipd", [agent, f"{run}@1"], overrides=["game.rounds=2", "device=cpu", "answer.decoding=free", "answer.max_tokens=5"]
         ),
         "arena": lambda: api.arena(config, [agent, "random"], folder / "arena", episodes=2),
         "fingerprint": lambda: api.fingerprint(config, [agent], folder / "fingerprint"),

@@ -424,9 +424,9 @@ def test_scripts_take_their_share_of_the_episodes(train):
     assert {e.learners.index("main") for e in against} == {0, 1}  # the two groups take turns
 
 
-@pytest.mark.parametrize(("policy", "most"), [("retry", 3), ("free", 1)])
-def test_a_model_that_may_say_anything_is_often_invalid_and_trains(policy, most, train):
-    run = train(f"answer.policy={policy}", "answer.max_tokens=3")
+@pytest.mark.parametrize(("decoding", "most"), [("retry", 3), ("free", 1)])
+def test_a_model_that_may_say_anything_is_often_invalid_and_trains(decoding, most, train):
+    run = train(f"answer.decoding={decoding}", "answer.max_tokens=3")
     turns = [turn for e in played(run) for turn in e.turns()]
     invalid = [turn for turn in turns if not turn.valid]
     assert metrics(run)[0]["invalid/main"] == pytest.approx(len(invalid) / len(turns))

@@ -46,10 +46,10 @@ def test_constrained_sends_the_pattern_and_records_it():
     assert len(completion.logprobs) == len(completion.tokens) == 4
 
 
-@pytest.mark.parametrize("answer", ["constrained", "retry", "free"])
-def test_the_chat_is_the_completions_joined(answer):
+@pytest.mark.parametrize("decoding", ["constrained", "retry", "free"])
+def test_the_chat_is_the_completions_joined(decoding):
     engine = scripted(*["<A>"] * 3)
-    completions = act(player(engine, answer=answer), AB, AB, AB)
+    completions = act(player(engine, decoding=decoding), AB, AB, AB)
     chat = ()
     for request, completion in zip(engine.requests, completions, strict=True):
         chat += completion.prompt_tokens
@@ -61,7 +61,7 @@ def test_the_chat_is_the_completions_joined(answer):
 
 def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
     engine = scripted("Well, <A>", "<A", " <B>\n", "<A>")
-    first, second = act(player(engine, answer="retry", retries=5), AB, AB)
+    first, second = act(player(engine, decoding="retry", retries=5), AB, AB)
     assert (first.text, first.attempts, first.pattern) == ("<B>", 3, None)
     assert (second.text, second.attempts) == ("<A>", 1)
     assert [r.pattern for r in engine.requests] == [None] * 4
@@ -71,15 +71,15 @@ def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
 
 def test_retry_gives_up_after_its_tries_and_records_the_last():
     engine = scripted("one", "two", "three")
-    (completion,) = act(player(engine, answer="retry", retries=3), AB)
+    (completion,) = act(player(engine, decoding="retry", retries=3), AB)
     assert (completion.text, completion.attempts) == ("three", 3)
 
 
-@pytest.mark.parametrize("answer", ["retry", "free"])
-def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(answer):
+@pytest.mark.parametrize("decoding", ["retry", "free"])
+def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(decoding):
     said = "I should cooperate.\n</think>\n\n<B>"
     engine = scripted(said, "<A>")
-    first, second = act(player(engine, answer=answer), AB, AB)
+    first, second = act(player(engine, decoding=decoding), AB, AB)
     assert (first.text, first.attempts, second.text) == ("<B>", 1, "<A>")
     assert first.tokens == (*map(ord, said), 3)
     assert len(first.logprobs) == len(first.tokens)
@@ -88,7 +88,7 @@ def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(answer):
 
 def test_a_thought_without_an_end_is_a_wrong_answer():
     engine = scripted("<think>hm, <A>", "hm</think> no", "<think>x</think><A>")
-    (completion,) = act(player(engine, answer="retry"), AB)
+    (completion,) = act(player(engine, decoding="retry"), AB)
     assert (completion.text, completion.attempts) == ("<A>", 3)
 
 
@@ -99,14 +99,14 @@ def test_a_guided_answer_is_what_the_pattern_says():
 
 def test_free_takes_the_first_answer_whatever_it_is():
     engine = scripted("no idea")
-    (completion,) = act(player(engine, answer="free", retries=3), AB)
+    (completion,) = act(player(engine, decoding="free", retries=3), AB)
     assert (completion.text, completion.attempts, completion.pattern) == ("no idea", 1, None)
     assert engine.requests[0].choices == AB.choices
 
 
 def test_every_turn_and_attempt_has_a_seed_of_its_own():
     engine = scripted("x", "<A>", "x", "x", "<A>")
-    completions = act(player(engine, answer="retry", retries=4), AB, AB)
+    completions = act(player(engine, decoding="retry", retries=4), AB, AB)
     seeds = [r.seed for r in engine.requests]
     assert seeds == [derive(5, 0, 0), derive(5, 0, 1), derive(5, 1, 0), derive(5, 1, 1), derive(5, 1, 2)]
     assert len(set(seeds)) == 5
@@ -129,7 +129,7 @@ class CuttingEngine(FakeEngine):
 
 def test_a_cut_off_answer_is_ended_by_the_next_turn():
     engine = CuttingEngine(answer=lambda request: "<A>")
-    first, second = act(player(engine, answer="free"), AB, AB)
+    first, second = act(player(engine, decoding="free"), AB, AB)
     assert first.tokens == tuple(map(ord, "<A>"))
     assert second.prompt_tokens == (3, *map(ord, "Choose."), 2)
 
@@ -155,5 +155,5 @@ def test_where_an_answer_begins_inside_a_thought_nobody_knows_how_likely_the_cho
     chat = FakeChat()
     chat.thinks = True
     engine = scripted("hm</think><A>")
-    (completion,) = act(LLMPlayer(engine, chat, POLICY, "chat 1", 5, answer="free"), AB)
+    (completion,) = act(LLMPlayer(engine, chat, POLICY, "chat 1", 5, decoding="free"), AB)
     assert (completion.text, completion.probabilities, engine.requests[0].choices) == ("<A>", (), ())

@@ -56,7 +56,7 @@ def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint):
 
 
 @pytest.mark.parametrize(
-    ("answer", "tries"), [({"retries": 2}, 2), ({"policy": "retry", "retries": 4}, 4), ({"policy": "free"}, 1)]
+    ("answer", "tries"), [({"retries": 2}, 2), ({"decoding": "retry", "retries": 4}, 4), ({"decoding": "free"}, 1)]
 )
 def test_the_last_wrong_answer_goes_to_the_game(endpoint, answer, tries):
     endpoint.begin(endpoint.says("no idea"))

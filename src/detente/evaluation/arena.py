@@ -23,6 +23,7 @@ from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
 from detente.evaluation.cells import Table, episodes_file, results, seatings
 from detente.files import check_same, locked, read_text, reason, replace_text
+from detente.former import renamed
 from detente.games.base import Game
 from detente.matches import Named, in_turn, play_sync
 from detente.plain_yaml import SIZE, parse
@@ -102,6 +103,7 @@ def _claim(folder: Path, asked: dict[str, Any], agents: Sequence[Agent]) -> None
             stored = parse(read_text(path, SIZE))
             if not isinstance(stored, dict):
                 raise ValueError("it is no mapping")
+            stored = renamed(stored, notice=False)
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read as an arena's options: {reason(error)}; {ANOTHER}.") from error
         before = {agent.name: agent.earlier for agent in agents if agent.earlier}

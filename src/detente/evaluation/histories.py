@@ -75,14 +75,14 @@ def read(
     game: MatrixGame = policies.game  # type: ignore[assignment]
     follow = others or (lambda history: game.actions)
     found = _Found()
-    tries = {"constrained": None, "free": 1, "retry": policies.answer.retries}[policies.answer.policy]
+    tries = {"constrained": None, "free": 1, "retry": policies.answer.retries}[policies.answer.decoding]
     if policy.kind == "remote":
         raise UnknownProbabilitiesError(policy)
 
     async def everything() -> None:
         player = policies.player(policy, chat="history/0", seed=derive(0, "history"))
         if isinstance(player, LLMPlayer):
-            player.answer = "constrained"  # so that the chat can be continued with any move
+            player.decoding = "constrained"  # so that the chat can be continued with any move
         level = [_Node((), 1.0, player)]
         for _ in range(rounds):
             if len(found.probabilities) + len(level) > most:

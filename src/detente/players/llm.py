@@ -19,7 +19,7 @@ from detente.seeding import derive
 class LLMPlayer:
     """Answers observations with a policy that the engine serves.
 
-    ``chat_id`` is the engine's name for this chat and must be its alone. ``answer`` is how an answer comes about: "constrained"
+    ``chat_id`` is the engine's name for this chat and must be its alone. ``decoding`` is how an answer comes about: "constrained"
     to the observation's pattern, up to ``retries`` free samples until one matches it ("retry"), or one free sample ("free").
     What a free sample thinks before it answers is no part of its text, and stays in the chat token for token.
     Attempts before the last leave no trace in the chat: ``prompt_tokens`` and ``tokens`` of the completions, joined, are the chat.
@@ -30,7 +30,7 @@ class LLMPlayer:
     policy: PolicyRef
     chat_id: str
     seed: int
-    answer: Literal["constrained", "retry", "free"] = "constrained"
+    decoding: Literal["constrained", "retry", "free"] = "constrained"
     retries: int = 3
     sampling: Sampling = field(default_factory=Sampling)
     _tokens: Tokens = field(default_factory=Tokens, init=False)
@@ -41,9 +41,9 @@ class LLMPlayer:
         """Append the observation to the chat and the answer after it."""
         prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
         tokens = self._tokens + prompt
-        pattern = observation.pattern if self.answer == "constrained" else None
+        pattern = observation.pattern if self.decoding == "constrained" else None
         choices = () if self.chat.thinks else observation.choices  # nobody knows what a thought will lead to
-        attempts, tries = 0, self.retries if self.answer == "retry" else 1
+        attempts, tries = 0, self.retries if self.decoding == "retry" else 1
         while True:
             seed = derive(self.seed, self._turn, attempts)
             generation = await self.engine.generate(

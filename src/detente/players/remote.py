@@ -58,7 +58,7 @@ class Remotes:
 
     def __init__(self, answer: AnswerOptions, options: RemoteOptions) -> None:
         self.options, self.budget = options, Budget(options)
-        self._tries = 1 if answer.policy == "free" else answer.retries
+        self._tries = 1 if answer.decoding == "free" else answer.retries
         fields = {"temperature": answer.temperature, "max_tokens": answer.max_tokens} | answer.request
         self._fields = {key: value for key, value in fields.items() if value is not None}
         self._endpoints: dict[str, Endpoint] = {}
