@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 QUICKSTART := runs/quickstart
 
-.PHONY: help quickstart test lint bench browser pocket
+.PHONY: help quickstart test lint bench browser pocket reference
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -32,6 +32,9 @@ browser: ## install the browser that the tests of pages use (Debian and its kin)
 	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq chromium chromium-driver; \
 	else echo "Install Chromium and its driver by hand: this system has no apt-get."; fi
+
+reference: .venv/installed ## write docs/reference.md from the docstrings
+	$(BIN)/python docs/make_reference.py
 
 pocket: .venv/installed ## train the embedded model again from its script
 	$(BIN)/python -m detente.pocket.build

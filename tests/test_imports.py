@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"games"},
+    "export.values": BASE | {"games", "stored"},
     "web": PLAY | {"config", "options", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players"},

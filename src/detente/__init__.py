@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from detente.config import Config as Config
     from detente.config import load as load
     from detente.errors import UserError as UserError
+    from detente.export.values import read_episodes as read_episodes
+    from detente.export.values import read_metrics as read_metrics
+    from detente.export.values import read_turns as read_turns
     from detente.games import make as make
     from detente.games.base import Game as Game
     from detente.games.contract import check_game as check_game
@@ -42,6 +45,9 @@ _HOMES = {
     "Config": "detente.config",
     "load": "detente.config",
     "UserError": "detente.errors",
+    "read_episodes": "detente.export.values",
+    "read_metrics": "detente.export.values",
+    "read_turns": "detente.export.values",
     "make": "detente.games",
     "Game": "detente.games.base",
     "check_game": "detente.games.contract",
@@ -62,6 +68,9 @@ __all__ = [
     "load",
     "make",
     "play",
+    "read_episodes",
+    "read_metrics",
+    "read_turns",
     "report",
     "train",
 ]
@@ -72,3 +81,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'detente' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that nobody has used yet."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
