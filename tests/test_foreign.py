@@ -223,3 +223,33 @@ def test_no_file_seats_a_model_on_another_machine(seat, words, tmp_path, monkeyp
 )
 def test_a_file_may_seat_a_model_on_this_machine(seat, tmp_path):
     assert config.load(write(tmp_path / "one.yaml", f"game: ipd\nseats: [main, '{seat}']\n")).seats == ("main", seat)
+
+
+def test_every_option_that_names_code() -> None:
+    options = {
+        "game": {"name": "somebody:Game", "rounds": 3},
+        "algorithm": "reinforce",
+        "learners": {"alice": {"algorithm": "somebody:kind"}, "bob": {"update_every": 2}, "carol": None},
+    }
+    assert list(foreign.named(options)) == [
+        ("game.name", "somebody:Game", "game"),
+        ("learners.alice.algorithm", "somebody:kind", "algorithm"),
+    ]
+    assert list(foreign.named({"game": "somebody:Game", "algorithm": "a:b"})) == [
+        ("game", "somebody:Game", "game"),
+        ("algorithm", "a:b", "algorithm"),
+    ]
+    assert list(foreign.named({"game": 3, "algorithm": ["a:b"], "learners": "a:b"})) == []
+
+
+def test_what_is_named_by_hand_is_trusted_in_that_option_alone() -> None:
+    options = {"algorithm": "mine:kind", "learners": {"alice": {"algorithm": "mine:cruel"}}}
+    foreign.check_trusted("one.yaml", options, {}, trusted=True)
+    foreign.check_trusted("one.yaml", options, options, trusted=False)
+    with pytest.raises(
+        UserError,
+        match=r"one.yaml names the algorithm 'mine:cruel'.*or name the algorithm yourself: learners.alice.algorithm=mine:cruel.",
+    ):
+        foreign.check_trusted("one.yaml", options, {"algorithm": "mine:kind"}, trusted=False)
+    with pytest.raises(UserError, match="names the algorithm 'mine:kind'"):
+        foreign.check_trusted("one.yaml", options, {"game": "mine:kind", "algorithm": "other:kind"}, trusted=False)

@@ -144,7 +144,7 @@ def is_preset(name: str) -> bool:
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
 
-    Whoever makes a game of module:attribute runs that code, and whoever seats a remote model sends it one's key, so a file may
+    Whoever uses an option of module:attribute runs that code, and whoever seats a remote model sends it one's key, so a file may
     name these only with ``trust``; an override may.
     """
     data = _preset(preset)
@@ -158,9 +158,7 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> 
             raise unknown("algorithm", name, ALGORITHMS)
     layers = (data, _options(preset, by_algorithm.get(chosen) or {}), dotted)
     merged = _merged({"preset": Path(preset).stem}, *layers)
-    named = _game_name(merged)
-    if foreign.is_foreign(named) and named != _game_name(dotted):
-        foreign.check_trusted(preset, named, trusted=trust)
+    foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
@@ -244,12 +242,6 @@ def _options(where: str, data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"The preset {where} must be a mapping of options.")
     return data
-
-
-def _game_name(options: dict[str, Any]) -> Any:
-    """The game that options name; None where they name none."""
-    game = options.get("game")
-    return game.get("name") if isinstance(game, dict) else game
 
 
 def _read_preset(name: str) -> dict[str, Any]:

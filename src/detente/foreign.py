@@ -1,4 +1,4 @@
-"""Code that a name stands for: ``module:attribute`` is a game that somebody wrote outside of the package.
+"""Code that an option names: ``module:attribute`` is a game, an algorithm ... that somebody wrote outside of the package.
 
     a command line names it ──────────────────────────────> imported
     a preset or a run folder names it ── trusted? ── yes ──> imported
@@ -12,13 +12,30 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
-from typing import Any
+from typing import Any, NamedTuple
 
 from detente.errors import UserError
 
 FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+# Options that may name code, with the noun for what it is; * stands for every key of a mapping and every item of a list.
+OPTIONS = {
+    "game": "game",
+    "game.name": "game",
+    "algorithm": "algorithm",
+    "learners.*.algorithm": "algorithm",
+}
+EXAMPLES = {"game": "my_games:Chess", "algorithm": "my_algorithms:inequity"}
+
+
+class Named(NamedTuple):
+    """An option that names code: ``("learners.bob.algorithm", "mine:inequity", "algorithm")``."""
+
+    option: str
+    name: str
+    noun: str
 
 
 def is_foreign(name: object) -> bool:
@@ -26,14 +43,26 @@ def is_foreign(name: object) -> bool:
     return isinstance(name, str) and ":" in name
 
 
-def check_trusted(file: str, name: str, *, trusted: bool) -> None:
-    """UserError unless the code that ``file`` names may be run."""
-    if not trusted:
-        module = name.partition(":")[0]
-        raise UserError(
-            f"{file} names the game '{name}', which would run code of the module {module} ({whereabouts(module)}); add --trust "
-            f"(trust=True in Python) if you trust both, or name the game yourself: game.name={name}."
-        )
+def named(options: Mapping[str, Any]) -> Iterator[Named]:
+    """Every option that names code, in options as a file or a command line writes them (nested mappings)."""
+    for pattern, noun in OPTIONS.items():
+        for option, value in _values(options, pattern.split(".")):
+            if is_foreign(value):
+                yield Named(option, value, noun)
+
+
+def check_trusted(file: str, options: Mapping[str, Any], given: Mapping[str, Any], *, trusted: bool) -> None:
+    """UserError for code that the options name because ``file`` does: unless trusted, it must be among those ``given`` by hand."""
+    if trusted:
+        return
+    by_hand = set(named(given))
+    for option, name, noun in named(options):
+        if (option, name, noun) not in by_hand:
+            module = name.partition(":")[0]
+            raise UserError(
+                f"{file} names the {noun} '{name}', which would run code of the module {module} ({whereabouts(module)}); "
+                f"add --trust (trust=True in Python) if you trust both, or name the {noun} yourself: {option}={name}."
+            )
 
 
 def whereabouts(module: str) -> str:
@@ -49,32 +78,54 @@ def whereabouts(module: str) -> str:
     return spec.origin if spec.has_location else "a part of Python itself"
 
 
-def imported(name: str) -> Callable[..., Any]:
-    """What the name stands for. This runs the module's code; UserError where there is no such thing to call."""
+def imported(name: str, noun: str) -> Callable[..., Any]:
+    """What the name stands for, a ``noun``. This runs the module's code; UserError where there is no such thing to call."""
+    wrong = f"'{name}' does not name {a(noun)}"
     if not FORM.fullmatch(name):
-        raise UserError(f"'{name}' does not name a game: a game of your own is module:attribute, such as my_games:Chess.")
+        raise UserError(f"{wrong}: {a(noun)} of your own is module:attribute, such as {EXAMPLES[noun]}.")
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        value = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # the module may raise anything
-        raise UserError(f"'{name}' does not name a game that can be imported: {_told(error)}.") from error
-    if not callable(found):
-        raise UserError(f"'{name}' does not name a game: {attribute} is no class or function, but {type(found).__name__}.")
-    return found  # type: ignore[no-any-return]
+        raise UserError(f"{wrong} that can be imported: {said(error)}.") from error
+    if not callable(value):
+        raise UserError(f"{wrong}: {attribute} is no class or function, but {type(value).__name__}.")
+    return value  # type: ignore[no-any-return]
 
 
 def called(name: str, factory: Callable[..., Any], parameters: dict[str, Any], members: tuple[str, ...]) -> Any:
-    """What the factory makes of the parameters; UserError where it fails, or where what it makes lacks one of the members."""
+    """The game that the factory makes of the parameters; UserError where it fails, or where the game lacks one of the members."""
     try:
         made = factory(**parameters)
     except UserError:
         raise
     except Exception as error:  # and so may its function
-        raise UserError(f"The game '{name}' does not take these parameters: {_told(error)}.") from error
+        raise UserError(f"The game '{name}' does not take these parameters: {said(error)}.") from error
     missing = [member for member in members if not hasattr(made, member)]
     if missing:
         raise UserError(f"'{name}' makes no game: {type(made).__name__} has no {', '.join(missing)}; see docs/add-a-game.md.")
     return made
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def said(error: Exception) -> str:
+    """What a stranger's code raised, in one line without a full stop."""
+    return " ".join(f"{type(error).__name__} {error}".split()).rstrip(".")
+
+
+def _values(options: Any, pattern: list[str], before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """(dotted option, value) of everything that the pattern leads to."""
+    if not pattern:
+        yield ".".join(before), options
+        return
+    inner = options if isinstance(options, Mapping) else dict(enumerate(options)) if isinstance(options, list | tuple) else {}
+    for key, value in inner.items():
+        if pattern[0] in ("*", str(key)):
+            yield from _values(value, pattern[1:], (*before, str(key)))
 
 
 def _prefixes(module: str) -> list[str]:
@@ -92,7 +143,3 @@ def _spec(module: str, path: Any) -> ModuleSpec | None:
         return PathFinder.find_spec(module, path)
     except (ImportError, ValueError, OSError):
         return None
-
-
-def _told(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__} {error}".split()).rstrip(".")

@@ -22,7 +22,7 @@ from detente.visible import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset file or run folder names as its game.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset file or run folder names.")]
 
 
 PATIENCE_S = 3.0

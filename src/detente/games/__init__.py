@@ -46,7 +46,7 @@ def make(name: str, **parameters: Any) -> Game:
     The latter runs whatever code that is; ``detente.config.load`` asks before a file may name it.
     """
     if foreign.is_foreign(name):
-        return foreign.called(name, foreign.imported(name), parameters, MEMBERS)  # type: ignore[no-any-return]
+        return foreign.called(name, foreign.imported(name, "game"), parameters, MEMBERS)  # type: ignore[no-any-return]
     factory = GAMES.get(name)
     if factory is None:
         raise unknown("game", name, GAMES)
