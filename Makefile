@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 QUICKSTART := runs/quickstart
 
-.PHONY: help quickstart test lint bench browser pocket reference
+.PHONY: help quickstart test coverage lint bench browser pocket reference
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -17,6 +17,9 @@ quickstart: .venv/installed ## train two learners in the prisoner's dilemma and 
 
 test: .venv/installed-dev ## run every test that needs no GPU
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+coverage: .venv/installed-dev ## which lines the tests run: a table, and htmlcov/index.html
+	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/installed-dev ## check style, format and types
 	$(BIN)/ruff check .
