@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parent))  # games of tests are named "example_games:Trust"
 
 
 def pytest_collection_modifyitems(items):

@@ -59,6 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
+    "learning.opponents": TRAIN | {"games", "records", "seeding"},
     "learning.watchers": {"config"},
     "learning.state": {"config", "records"},
     "evaluation": PLAY | {"files", "former", "config", "policies"},

@@ -168,3 +168,29 @@ def test_a_sparkline_has_a_fixed_scale() -> None:
     assert sparkline([], 0, 5) == ""
     assert sparkline([0, 2.5, 5], 0, 5) == "▁▅█"
     assert sparkline([1, 1, 5, 3], 0, 8, width=2) == "▂▅"  # the means 1 and 4 of 8
+
+
+def test_where_seats_differ_there_is_a_row_for_each_role() -> None:
+    config = build({"preset": "trust", "game": "matching_pennies", "iterations": 40, "episodes": 8})
+    progress, clock = started(terminal=False, config=config)
+    clock.now += 4
+    progress.iteration({"reward/main": 0.0, "role/seat 1/reward/main": 0.5, "role/seat 2/reward/main": -0.5})
+    assert "main as seat 1: reward 0.50; main as seat 2: reward -0.50" in shown(progress)
+    scores = {
+        role: {
+            "self_play": {"reward": own},
+            "partners": {partner: -own},
+            "against": {"random": {"reward": own, "opponent_reward": -own}},
+        }
+        for role, own, partner in (("seat 1", 0.25, "main as seat 2"), ("seat 2", -0.25, "main as seat 1"))
+    }
+    result = {"algorithm": "reinforce", "self_play": {"reward": 0.0}, "partners": {"main": 0.0}, "against": {}, "roles": scores}
+    progress.finish({"learners": {"main": result}})
+    rows = [line.split() for line in shown(progress).splitlines()[-5:]]
+    assert rows == [
+        ["as", "against", "own", "theirs"],
+        ["seat", "1", "main", "as", "seat", "2", "0.25", "-0.25"],
+        ["seat", "1", "random", "0.25", "-0.25"],
+        ["seat", "2", "main", "as", "seat", "1", "-0.25", "0.25"],
+        ["seat", "2", "random", "-0.25", "0.25"],
+    ]

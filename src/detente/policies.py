@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Game
-from detente.games.family import strategies_for
+from detente.games.family import can_face, seats_for, strategies_for
+from detente.games.roles import seat_name
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players import axelrod_library
 from detente.players.address import PREFIX, parsed
@@ -46,10 +47,23 @@ TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, o
 log = logging.getLogger(__name__)
 
 
-def check_seats(game: Game, names: Sequence[str]) -> None:
-    """UserError unless there is one name per player."""
+def check_seats(game: Game, names: Sequence[str], learners: Collection[str] = ()) -> None:
+    """UserError unless there is one name per player, and every strategy among them can take its seat; no learner is a strategy."""
     if len(names) != game.num_players:
         raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
+    for seat, name in enumerate(names):
+        if name not in learners:
+            check_seat(game, name, seat)
+
+
+def check_seat(game: Game, name: str, seat: int) -> None:
+    """UserError for a strategy that cannot take this seat."""
+    able = seats_for(game, name)
+    if seat not in able:
+        others = " or ".join(seat_name(game, other) for other in able)
+        raise UserError(
+            f"The strategy '{name}' cannot play {seat_name(game, seat)} of {game.name}; it plays {others or 'nothing'}."
+        )
 
 
 def pinned(name: str) -> str:
@@ -66,7 +80,7 @@ def check(config: Config) -> Game:
     from detente.learning.opponents import check_updates
 
     game = make(**config.game)
-    check_seats(game, config.seats)
+    check_seats(game, config.seats, config.learner_names)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
     for name in config.learner_names:
@@ -75,6 +89,7 @@ def check(config: Config) -> Game:
     for name in (*config.opponents.scripts, *(config.evaluation.against or ())):
         if located(name, game)[0].kind != "script":
             raise UserError(f"'{name}' is no scripted strategy; those that can play: {', '.join(strategies_for(game))}.")
+    _check_scripts(config, game)
     for name in config.seats:
         if name == "human":
             raise UserError("A person cannot sit in training, where many episodes are played at once; play with 'detente play'.")
@@ -87,6 +102,18 @@ def check(config: Config) -> Game:
         models.device_named(config.device)
     check_updates(config)
     return game
+
+
+def _check_scripts(config: Config, game: Game) -> None:
+    """UserError for a strategy of the evaluation that can meet no learner, and for a seat that no scripted opponent can take."""
+    learning = [seat for seat, name in enumerate(config.seats) if name in config.learner_names]
+    for name in config.evaluation.against or ():
+        if not any(can_face(game, name, seat) for seat in learning):
+            raise UserError(f"evaluation.against names '{name}', which cannot take the seats opposite to any learner.")
+    if config.opponents.scripted and len(learning) > 1:
+        for seat in learning:
+            if not any(seat in seats_for(game, name) for name in config.opponents.scripts):
+                raise UserError(f"None of opponents.scripts can play {seat_name(game, seat)} of {game.name}; add one that can.")
 
 
 def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:

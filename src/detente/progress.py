@@ -25,6 +25,7 @@ from rich.text import Text
 from detente import games
 from detente.config import Config
 from detente.games import Measure
+from detente.games.roles import in_role, prefix, roles
 from detente.learning.watchers import Watcher
 from detente.screen import Screen
 from detente.visible import visible
@@ -65,7 +66,13 @@ class Progress(Watcher):
         self.columns = columns(self.measures)
         self.done, self.episodes = first_iteration, 0
         self.metrics: dict[str, Any] = {}
-        self.rewards: dict[str, list[float]] = {name: [] for name in config.learner_names}
+        named = roles(game)
+        self.rows = {  # what is shown of whom: the prefix of its metrics, and the learner
+            in_role(name, role): (prefix(role), name)
+            for name in config.learner_names
+            for role in ([named[seat] for seat, sitting in enumerate(config.seats) if sitting == name] if named else [""])
+        }
+        self.rewards: dict[str, list[float]] = {label: [] for label in self.rows}
         # When the last iterations ended: the rate follows the present, not the average.
         self.ends = deque([self.clock()], maxlen=21)
         self.said = -float("inf")
@@ -86,8 +93,8 @@ class Progress(Watcher):
         self.done, self.episodes, self.doing = self.done + 1, 0, ""
         self.ends.append(self.clock())
         self.metrics |= {key: value for key, value in metrics.items() if value is not None}
-        for name, values in self.rewards.items():
-            if (reward := metrics.get(f"reward/{name}")) is not None:
+        for label, values in self.rewards.items():
+            if (reward := metrics.get(self._key("reward/{}", label))) is not None:
                 values.append(reward)
         if self._live is None and (self.ends[-1] - self.said >= self.every_s or self.done == self.config.iterations):
             self.said = self.ends[-1]
@@ -149,19 +156,24 @@ class Progress(Watcher):
         return f"engine-learner mismatch {self.metrics[MISMATCH]:.1e}" if MISMATCH in self.metrics else ""
 
     def _invalid(self) -> str:
-        shares = {name: self.metrics.get(f"invalid/{name}") or 0.0 for name in self.rewards}
+        shares = {name: self.metrics.get(f"invalid/{name}") or 0.0 for name in self.config.learner_names}
         told = [f"{share:.0%} of {name}'s answers were invalid" for name, share in shares.items() if share >= NOTABLE]
         return ", ".join(told)
 
-    def _columns(self) -> list[str]:
-        return [head for head, key in self.columns.items() if any(key.format(name) in self.metrics for name in self.rewards)]
+    def _key(self, metric: str, label: str) -> str:
+        """The name of a metric, {} standing for the learner, of a row."""
+        head, name = self.rows[label]
+        return head + metric.format(name)
 
-    def _cell(self, heading: str, name: str) -> str:
-        return _number(self.metrics.get(self.columns[heading].format(name)))
+    def _columns(self) -> list[str]:
+        return [head for head, key in self.columns.items() if any(self._key(key, label) in self.metrics for label in self.rows)]
+
+    def _cell(self, heading: str, label: str) -> str:
+        return _number(self.metrics.get(self._key(self.columns[heading], label)))
 
     def _line(self) -> str:
         learners = (
-            f"{name}: " + ", ".join(f"{head} {self._cell(head, name)}" for head in self._columns()) for name in self.rewards
+            f"{label}: " + ", ".join(f"{head} {self._cell(head, label)}" for head in self._columns()) for label in self.rows
         )
         parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._invalid(), self._mismatch()]
         return "; ".join(filter(None, parts))
@@ -176,8 +188,9 @@ class Progress(Watcher):
         for heading in self._columns():
             table.add_column(heading, justify="right")
         table.add_column("reward so far")
-        for name, values in self.rewards.items():
-            table.add_row(name, *(self._cell(head, name) for head in self._columns()), sparkline(values, *self.bounds))
+        for label, values in self.rewards.items():
+            cells = (self._cell(head, label) for head in self._columns())
+            table.add_row(Text(label), *cells, sparkline(values, *self.bounds))
         return Group(
             Text(f"{config.preset}, {config.algorithm}, model {config.model}, seed {config.seed}: {self.run}", style="bold"),
             bars,
@@ -212,20 +225,26 @@ def _bar(done: int, total: int) -> ProgressBar:
 
 
 def _scores(result: dict[str, Any], learner: str, measures: Iterable[Measure]) -> Table:
-    """The final evaluation of a learner: a row for each partner in its game, and for each scripted strategy in their place."""
+    """The final evaluation of a learner, where seats differ in each of its roles: a row for each partner in its game, and for each
+    scripted strategy in their place."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    in_roles = result.get("roles", {})
+    if in_roles:
+        table.add_column("as")
     table.add_column("against")
     table.add_column("own", justify="right")
     table.add_column("theirs", justify="right")
-    own = result["self_play"]
-    measured = {measure.head: measure.name for measure in measures if measure.head and measure.name in own}
+    measured = {measure.head: measure.name for measure in measures if measure.head and measure.name in result["self_play"]}
     for heading in measured:
         table.add_column(heading, justify="right")
-    partners = {
-        "itself" if name == learner else name: own | {"opponent_reward": reward} for name, reward in result["partners"].items()
-    }
-    for opponent, score in [*partners.items(), *result["against"].items()]:
-        table.add_row(Text(opponent), *(_number(score.get(name)) for name in ("reward", "opponent_reward", *measured.values())))
+    for role, scores in (in_roles or {"": result}).items():
+        own = scores["self_play"]
+        partners = {
+            "itself" if name == learner else name: own | {"opponent_reward": reward} for name, reward in scores["partners"].items()
+        }
+        for opponent, score in [*partners.items(), *scores["against"].items()]:
+            numbers = (_number(score.get(name)) for name in ("reward", "opponent_reward", *measured.values()))
+            table.add_row(*([Text(role)] if in_roles else []), Text(opponent), *numbers)
     return table
 
 

@@ -5,10 +5,28 @@ from types import SimpleNamespace
 import pytest
 
 from detente import config
+from detente.config import build
 from detente.evaluation.final import evaluate, flat, partners
 from detente.games import make
+from detente.options import EvaluationOptions
+from detente.players.scripted import scripted
 from detente.policies import Policies
 from detente.records import PolicyRef
+
+
+class BySeat:
+    """Policies of which some play one script or another, seat by seat."""
+
+    def __init__(self, game, scripts):
+        self.game, self.scripts = game, scripts
+
+    def player(self, policy, *, chat, seed):
+        seat = int(chat.split("/")[1])
+        return scripted(self.scripts.get(policy.name, (policy.name,) * 2)[seat], seed, self.game)
+
+    def at_once(self, sitting):
+        return None
+
 
 TABLE = "game.payoffs=[[[13,3],[10,5]],[[15,0],[11,1]]]"  # row gets 10 more than column, so that the seat shows in the rewards
 
@@ -214,3 +232,54 @@ def test_intervals_of_the_rewards():
     assert low < against["random"]["reward"] < high
     none, _ = evaluated("tit_for_tat", "evaluation.episodes=0")
     assert none["main"]["intervals"] == {"self_play": {"reward": None}, "against": {}}
+
+
+# ---- roles
+
+
+def trust(seats, against, **present):
+    """The evaluation of a run of the trust game whose learners have turned into scripts: ``main="kind"``."""
+    options = build({"game": {"name": "example_games:Trust"}, "seats": seats, "learners": {name: {} for name in present}})
+    options = options.model_copy(update={"evaluation": EvaluationOptions(episodes=4, against=against)})
+    game = make(**options.game)
+    policies = {seat: PolicyRef("script", present.get(seat, seat)) for seat in seats}
+    return evaluate(options, game, Policies(game, options.answer), policies, 7, lambda name: None)
+
+
+def test_a_learner_in_two_roles_has_a_row_for_each():
+    """It sends and takes: with itself the investor gets 0 and the trustee 6."""
+    sends_and_takes = PolicyRef("script", "both")
+    options = build({"game": {"name": "example_games:Trust"}, "evaluation": {"episodes": 4, "against": ["kind", "sharer"]}})
+    game = make(**options.game)
+    table = BySeat(game, {"both": ("sender", "taker")})
+    found = evaluate(options, game, table, {"main": sends_and_takes}, 7, lambda name: None)["main"]
+    assert found["self_play"]["reward"] == 3
+    investor, trustee = (found["roles"][role] for role in ("investor", "trustee"))
+    assert (investor["self_play"]["reward"], investor["partners"]) == (0, {"main as trustee": 6})
+    assert (trustee["self_play"]["reward"], trustee["partners"]) == (6, {"main as investor": 0})
+    assert (investor["self_play"]["kindness"], trustee["self_play"]["kindness"]) == (1, 0)
+    assert {name: (row["reward"], row["opponent_reward"]) for name, row in investor["against"].items()} == {
+        "kind": (3, 3),
+        "sharer": (3, 3),
+    }
+    assert {name: (row["reward"], row["opponent_reward"]) for name, row in trustee["against"].items()} == {"kind": (6, 0)}
+    assert found["against"]["kind"]["reward"] == 4.5  # half of the episodes in either role
+    assert trustee["intervals"]["self_play"]["reward"] == (6, 6)
+
+
+def test_two_learners_each_have_their_own_role():
+    found = trust(["a", "b"], ["taker", "keeper"], a="sender", b="sharer")
+    assert list(found["a"]["roles"]) == ["investor"]
+    assert list(found["b"]["roles"]) == ["trustee"]
+    assert found["a"]["roles"]["investor"]["partners"] == {"b as trustee": 3}
+    assert (list(found["a"]["against"]), list(found["b"]["against"])) == (["taker"], ["keeper"])
+    assert found["a"]["against"]["taker"]["opponent_reward"] == 6
+    metrics = flat(found)
+    assert metrics["role/investor/eval/a/vs/taker/opponent_reward"] == metrics["eval/a/vs/taker/opponent_reward"] == 6
+    assert metrics["role/trustee/eval/b/self_play/kindness"] == 1
+
+
+def test_where_seats_do_not_differ_there_are_no_roles():
+    found, _ = evaluated("tit_for_tat", "evaluation.against=[]")
+    assert "roles" not in found["main"]
+    assert not any(key.startswith("role/") for key in flat(found))

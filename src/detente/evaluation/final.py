@@ -14,13 +14,14 @@ from detente.config import Config
 from detente.evaluation.measures import Side, flat_tables, measured
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
-from detente.games.family import strategies_for
+from detente.games.family import can_face, strategies_for
+from detente.games.roles import in_role, prefix, roles
 from detente.games.sides import by_group, mean
 from detente.matches import Named, play_sync
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
 
-NO_TABLES = ("algorithm", "self_play", "partners", "against", "invalid", "intervals")  # the rest of a result is the game's tables
+NO_TABLES = ("algorithm", "self_play", "partners", "against", "invalid", "intervals", "roles")  # the rest are tables
 
 Announce = Callable[[str], None]
 
@@ -29,42 +30,79 @@ def evaluate(
     config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
 ) -> dict[str, dict[str, Any]]:
     """Per learner: ``self_play``, the points of its ``partners`` there, ``against`` each strategy, ``intervals`` of their rewards,
-    and the game's tables pooled over all.
+    and the game's tables pooled over all; where seats differ, under ``roles`` the same of each of its roles alone.
 
     Self-play is the game with everybody on their own seat. Against a strategy the learner takes its seats in turn, each game seed
-    once from every seat, so that a good hand helps either side as much; the strategy takes all others.
+    once from every seat, so that a good hand helps either side as much; the strategy takes all others, where it can.
     """
     if config.evaluation.episodes:
         announce("self-play")
     together = tuple(present[name] for name in config.seats)
     self_play = play(config, game, policies, [together], "self_play", iteration)
+    named = roles(game)
     result = {}
     for name in config.learner_names:
         seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name]
-        own_sides: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
-        every = list(own_sides)
-        against, intervals = {}, {}
-        for script in opponents(config, game):
-            announce(f"{name} against {script}")
-            other = PolicyRef("script", script)
-            tables = [tuple(present[name] if seat == own else other for seat in range(game.num_players)) for own in seats]
-            episodes = play(config, game, policies, tables, script, iteration)
-            sides = list(zip(episodes, itertools.cycle(seats), strict=False))
-            every += sides
-            others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
-            against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
-            intervals[script] = {"reward": interval(sides), "opponent_reward": interval(others)}
-        overall, given = measured(game, every)
+        alone: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
+        meetings = meet(config, game, policies, present, name, iteration, announce)
         result[name] = {
             "algorithm": config.learner(name).algorithm,
-            "self_play": measured(game, own_sides)[0],
-            "partners": partners(config, self_play, name),
-            "against": against,
-            "invalid": overall.get("invalid"),
-            "intervals": {"self_play": {"reward": interval(own_sides)}, "against": intervals},
-            **given,
+            **scores(game, alone, meetings, partners(config, self_play, name)),
         }
+        if named:
+            result[name]["roles"] = {
+                named[seat]: scores(
+                    game,
+                    [side for side in alone if side[1] == seat],
+                    {script: own for script, sides in meetings.items() if (own := [side for side in sides if side[1] == seat])},
+                    partners_by_role(config, self_play, named, seat),
+                )
+                for seat in seats
+            }
     return result
+
+
+def meet(
+    config: Config,
+    game: Game,
+    policies: Policies,
+    present: Mapping[str, PolicyRef],
+    name: str,
+    iteration: int,
+    announce: Announce,
+) -> dict[str, list[Side]]:
+    """The sides of a learner in its episodes against each strategy that can take the other seats."""
+    meetings = {}
+    for script in opponents(config, game):
+        seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name and can_face(game, script, seat)]
+        if not seats:
+            continue
+        announce(f"{name} against {script}")
+        other = PolicyRef("script", script)
+        tables = [tuple(present[name] if seat == own else other for seat in range(game.num_players)) for own in seats]
+        episodes = play(config, game, policies, tables, script, iteration)
+        meetings[script] = list(zip(episodes, itertools.cycle(seats), strict=False))
+    return meetings
+
+
+def scores(
+    game: Game, alone: Sequence[Side], meetings: Mapping[str, Sequence[Side]], theirs: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a learner's sides say: with everybody on their own seat, where its partners have ``theirs``, and against strategies."""
+    against, intervals = {}, {}
+    for script, sides in meetings.items():
+        others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
+        against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
+        intervals[script] = {"reward": interval(sides), "opponent_reward": interval(others)}
+    overall, tables = measured(game, [*alone, *itertools.chain.from_iterable(meetings.values())])
+    return {
+        "self_play": measured(game, alone)[0],
+        "partners": theirs,
+        "against": against,
+        "invalid": overall.get("invalid"),
+        "intervals": {"self_play": {"reward": interval(alone)}, "against": intervals},
+        **tables,
+    }
 
 
 def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[str, float]:
@@ -79,6 +117,13 @@ def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[
         del seats[learner]
     found = {name: mean(episode.mean_reward(seat) for episode in episodes for seat in taken) for name, taken in seats.items()}
     return {name: reward for name, reward in found.items() if reward is not None}
+
+
+def partners_by_role(config: Config, episodes: Sequence[Episode], named: Sequence[str], own: int) -> dict[str, float]:
+    """Points per round of those who share the episodes with seat ``own``, as ``main as trustee``; empty without episodes."""
+    others = {seat: in_role(name, named[seat]) for seat, name in enumerate(config.seats) if seat != own}
+    found = {label: mean(episode.mean_reward(seat) for episode in episodes) for seat, label in others.items()}
+    return {label: reward for label, reward in found.items() if reward is not None}
 
 
 def interval(sides: Sequence[Side]) -> tuple[float | None, float | None] | None:
@@ -110,12 +155,19 @@ def play(
 
 
 def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    """The evaluation as metrics: ``eval/NAME/self_play/reward``, ``eval/NAME/vs/STRATEGY/opponent_reward`` ..."""
+    """The evaluation as metrics: ``eval/NAME/self_play/reward``, ``eval/NAME/vs/STRATEGY/opponent_reward`` ..., and of each role
+    under ``role/ROLE/``."""
     result: dict[str, float | None] = {}
-    for name, one in evaluation.items():
-        result |= {f"eval/{name}/self_play/{key}": value for key, value in one["self_play"].items()}
-        for script, row in one["against"].items():
-            result |= {f"eval/{name}/vs/{script}/{key}": value for key, value in row.items()}
-        found = flat_tables({key: table for key, table in one.items() if key not in NO_TABLES})
-        result |= {f"eval/{name}/{key}": value for key, value in found.items()}
+    for name, found in evaluation.items():
+        result |= _flat(f"eval/{name}", found)
+        for role, in_it in found.get("roles", {}).items():
+            result |= _flat(f"{prefix(role)}eval/{name}", in_it)
     return result
+
+
+def _flat(head: str, found: Mapping[str, Any]) -> dict[str, float | None]:
+    result = {f"{head}/self_play/{key}": value for key, value in found["self_play"].items()}
+    for script, row in found["against"].items():
+        result |= {f"{head}/vs/{script}/{key}": value for key, value in row.items()}
+    tables = flat_tables({key: table for key, table in found.items() if key not in NO_TABLES})
+    return result | {f"{head}/{key}": value for key, value in tables.items()}

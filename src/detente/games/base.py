@@ -52,9 +52,10 @@ class Step:
 class Game(Protocol):
     """The rules. Implementations are frozen dataclasses whose fields are the parameters, all of them JSON values.
 
-    Two more members are optional; ``contract.check_game`` uses them where they exist. ``symmetric`` (bool) promises that
-    players who trade seats trade rewards. ``resample(state, player, rng)`` returns a state that the player cannot tell from
-    this one: what is hidden from it is drawn afresh.
+    Three more members are optional; ``contract.check_game`` uses them where they exist. ``symmetric`` (bool) promises that
+    players who trade seats trade rewards; where it is False, ``roles`` may name the seats, ("investor", "trustee").
+    ``resample(state, player, rng)`` returns a state that the player cannot tell from this one: what is hidden from it is drawn
+    afresh.
     """
 
     @property

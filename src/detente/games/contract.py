@@ -11,6 +11,7 @@ The error begins with the name of the rule that was broken:
     default      the default action can be played
     seed         the same seed and answers give the same episode, in whatever order players and episodes take their turns
     symmetric    where ``game.symmetric``: players who trade seats trade rewards
+    roles        where seats differ: a name for each, if any
     private      where ``game.resample``: what is hidden from a player changes nothing that it is told
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Action, Game, Observation, State, Step
+from detente.games.roles import roles
 from detente.seeding import derive, stream
 
 Sample = Callable[[Observation, random.Random], str]
@@ -39,6 +41,7 @@ def check_game(game: Game, episodes: int = 20, seed: int = 0, *, sample: Sample 
     ``sample(observation, rng)`` draws a valid answer; without it one of ``observation.choices`` is drawn. An episode may take
     at most ``max_steps`` steps. Raises AssertionError with one sentence that begins with the name of the broken rule.
     """
+    _check_roles(game)
     _check_parameters(game)
     sample = sample or _any_choice
     seeds = [derive(seed, "contract", index) for index in range(episodes)]
@@ -111,6 +114,13 @@ def _check_parameters(game: Game) -> None:
     except UserError as error:
         raise AssertionError(f"parameters: make(**game.parameters()) fails: {error}") from error
     _require(again == game, "parameters", f"make(**game.parameters()) gives {again!r} instead of {game!r}")
+
+
+def _check_roles(game: Game) -> None:
+    try:
+        roles(game)
+    except UserError as error:
+        raise AssertionError(f"roles: {error}") from error
 
 
 def _check_choices(game: Game, state: State, player: int, told: Observation) -> None:

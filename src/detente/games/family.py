@@ -96,6 +96,11 @@ def plays_all(game: Any, strategy: str) -> bool:
     return True
 
 
+def every_seat(game: Any, strategy: str) -> Sequence[int]:
+    """A strategy can sit anywhere."""
+    return range(game.num_players)
+
+
 def none_of(game: Any) -> None:
     """The game has nothing of the kind."""
 
@@ -107,6 +112,7 @@ class Family:
     games         the family's games in the package, by name
     strategies    scripted players by name; of these the ones that can_play(game, name). ``random`` needs no entry where answers are
                   chosen from a list
+    seats         seats(game, name): the seats, from 0 on, that a strategy can take; some play one role alone
     cooperator    the strategy that cooperates whatever happens
     measures      what measure(game, sides) returns: scalars by name, and tables [table][condition]
     facts         what turn_facts(game, episode) says of each turn, in the order played
@@ -123,6 +129,7 @@ class Family:
     games: Mapping[str, Callable[..., Game]] = field(default_factory=dict)
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
     can_play: Callable[[Any, str], bool] = plays_all
+    seats: Callable[[Any, str], Sequence[int]] = every_seat
     cooperator: Callable[[Any], str | None] = none_of
     measures: tuple[Measure, ...] = ()
     measure: Callable[[Any, Sequence[Side]], tuple[Scalars, Tables]] = measures_nothing
@@ -191,6 +198,18 @@ def strategies_for(game: Game) -> list[str]:
     family = family_of(game)
     own = [name for name in family.strategies if family.can_play(game, name)]
     return own if "random" in family.strategies or not _has_choices(game) else [*own, "random"]
+
+
+def seats_for(game: Game, strategy: str) -> tuple[int, ...]:
+    """The seats that a strategy can take; all of them where its family says nothing of it, as of one of another library."""
+    family = family_of(game)
+    seats = range(game.num_players)
+    return tuple(seat for seat in seats if strategy not in family.strategies or seat in family.seats(game, strategy))
+
+
+def can_face(game: Game, strategy: str, seat: int) -> bool:
+    """Whether a strategy can take every seat but this one."""
+    return {*range(game.num_players)} - {seat} <= {*seats_for(game, strategy)}
 
 
 def any_choice(observation: Observation) -> str | Probabilities:

@@ -75,7 +75,7 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     """
     config, iteration = session.config, state.iteration
     started = time.perf_counter()
-    episodes = rollout(session, folder, seatings(config, iteration, session.present, state.pool), iteration, watch)
+    episodes = rollout(session, folder, seatings(config, iteration, session.present, state.pool, session.game), iteration, watch)
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, episodes, session.learners, session.present)

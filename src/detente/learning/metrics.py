@@ -6,23 +6,35 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from detente.evaluation.measures import Side, measured, measures
 from detente.games.base import Game
+from detente.games.roles import prefix, roles
 from detente.records import Episode, PolicyRef
 
 
 def play_metrics(
     game: Game, episodes: Sequence[Episode], learners: Iterable[str], present: Mapping[str, PolicyRef]
 ) -> dict[str, float | None]:
-    """The game's measures per learner: over all it played for training, and apart in self-play and against kept checkpoints."""
-    selves = set(present.values())
+    """The game's measures per learner: over all it played for training, and apart in self-play and against kept checkpoints; where
+    seats differ, under ``role/ROLE/`` the same of each of its roles alone."""
+    named = roles(game)
     metrics: dict[str, float | None] = {}
     for name in learners:
         sides: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner == name]
-        together = [(e, seat) for e, seat in sides if all(policy in selves for policy in e.policies)]
-        kept = [(e, seat) for e, seat in sides if any(is_kept(policy, present) for policy in e.policies)]
-        metrics |= {metric_name(key, name): value for key, value in measures(game, sides).items()}
-        for prefix, chosen in (("self_play", together), ("vs/kept", kept)):
-            scalars, _ = measured(game, chosen)
-            metrics |= {f"{prefix}/{key}/{name}": value for key, value in scalars.items() if key != "invalid"}
+        metrics |= _metrics(game, sides, name, present)
+        for seat in sorted({seat for _, seat in sides}) if named else ():
+            in_it = _metrics(game, [side for side in sides if side[1] == seat], name, present)
+            metrics |= {prefix(named[seat]) + key: value for key, value in in_it.items()}
+    return metrics
+
+
+def _metrics(game: Game, sides: Sequence[Side], name: str, present: Mapping[str, PolicyRef]) -> dict[str, float | None]:
+    """The measures of a learner's sides."""
+    selves = set(present.values())
+    together = [(e, seat) for e, seat in sides if all(policy in selves for policy in e.policies)]
+    kept = [(e, seat) for e, seat in sides if any(is_kept(policy, present) for policy in e.policies)]
+    metrics = {metric_name(key, name): value for key, value in measures(game, sides).items()}
+    for place, chosen in (("self_play", together), ("vs/kept", kept)):
+        scalars, _ = measured(game, chosen)
+        metrics |= {f"{place}/{key}/{name}": value for key, value in scalars.items() if key != "invalid"}
     return metrics
 
 

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from detente.config import Config
 from detente.errors import UserError
+from detente.games.base import Game
+from detente.games.family import seats_for
 from detente.records import PolicyRef, Seating
 from detente.seeding import stream
 
@@ -22,14 +24,22 @@ TRIED = 1000  # updates of which one must find something to train on
 
 
 def seatings(
-    config: Config, iteration: int, present: Mapping[str, PolicyRef], kept: Mapping[str, Sequence[int]]
+    config: Config,
+    iteration: int,
+    present: Mapping[str, PolicyRef],
+    kept: Mapping[str, Sequence[int]],
+    game: Game | None = None,
 ) -> list[list[Seating]]:
     """For every group of the iteration the seating of each of its episodes.
 
     ``present`` maps every name in ``config.seats`` to the policy that it stands for now; ``kept`` maps learners to the versions
-    that were kept.
+    that were kept. A script takes only seats that it can play in ``game``, any seat where no game is given.
     """
     options = config.opponents
+    scripts = [
+        [script for script in options.scripts if game is None or seat in seats_for(game, script)]
+        for seat in range(len(config.seats))
+    ]
     groups = config.episodes // config.group_size
     rng = stream(config.seed, "opponents", iteration)
     pool = {name: rng.sample(list(kept[name]), min(options.max_loaded, len(kept[name]))) for name in config.learner_names}
@@ -46,7 +56,7 @@ def seatings(
             unit = order[group if by_group else group * config.group_size + k]
             level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
             draw = stream(config.seed, "opponent", iteration, unit)
-            seating = _seating(config, focal, level, draw.random(), present, pool)
+            seating = _seating(config, focal, level, draw.random(), present, pool, scripts)
             row.append(replace(seating, iteration=iteration + 1, group=group, index=group * config.group_size + k))
         result.append(row)
     return result
@@ -103,6 +113,7 @@ def _seating(
     draw: float,
     present: Mapping[str, PolicyRef],
     pool: Mapping[str, Sequence[int]],
+    scripts: Sequence[Sequence[str]],
 ) -> Seating:
     options = config.opponents
     policies = [present[name] for name in config.seats]
@@ -114,7 +125,7 @@ def _seating(
             policies[seat] = PolicyRef("adapter", name, _pick(pool[name], draw))
             replaced = True
         elif options.kept <= level < options.kept + options.scripted:
-            policies[seat] = PolicyRef("script", _pick(options.scripts, draw))
+            policies[seat] = PolicyRef("script", _pick(scripts[seat], draw))
             replaced = True
     focal_only = replaced or options.train_focal_only
     trains = [name in config.learner_names and (seat == focal or not focal_only) for seat, name in enumerate(config.seats)]
