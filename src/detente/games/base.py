@@ -66,7 +66,7 @@ class Game(Protocol):
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
-        """The least and the greatest reward that a player can get in one round."""
+        """The minimum and the maximum reward that a player can get in one round."""
         ...
 
     def reset(self, rng: random.Random) -> State:

@@ -1,10 +1,10 @@
-"""The contract that every game keeps, as a test to run on a game of one's own: ``check_game(MyGame())``.
+"""The contract that every game keeps, as a test to run on your own game: ``check_game(MyGame())``.
 
 The error begins with the name of the rule that was broken:
 
     parameters   JSON, and make(**game.parameters()) is the game again
     states       compare by value; observe, parse and step leave them alone
-    turns        somebody acts until the game is done, and the game ends
+    turns        at least one player acts until the game is done, and the game ends
     rewards      one per player, within reward_bounds; the last step pays
     rounds       as many as the seed says, whatever the players do (groups of episodes are compared round by round)
     choices      each matches the pattern and parses; other text parses to None; actions and info are JSON
@@ -12,7 +12,7 @@ The error begins with the name of the rule that was broken:
     seed         the same seed and answers give the same episode, in whatever order players and episodes take their turns
     symmetric    where ``game.symmetric``: players who trade seats trade rewards
     roles        where seats differ: a name for each, if any
-    private      where ``game.resample``: what is hidden from a player changes nothing that it is told
+    private      where ``game.resample``: what is hidden from a player changes nothing that it observes
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def check_game(game: Game, episodes: int = 20, seed: int = 0, *, sample: Sample 
 
 @dataclass
 class _Played:
-    """What happened in one episode: the states, and for each state what was told, who did what, and what it paid."""
+    """What happened in one episode: the states and, for each, the observations, the actions and the step."""
 
     seed: int
     states: list[State] = field(default_factory=list)
-    told: list[tuple[Observation, ...]] = field(default_factory=list)
+    observations: list[tuple[Observation, ...]] = field(default_factory=list)
     actions: list[dict[int, Action]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
@@ -84,22 +84,22 @@ def _play(game: Game, seed: int, sample: Sample | None, max_steps: int, backward
         _require(before == state, "states", "a copy of a state does not equal it; make the state a frozen dataclass")
         acting = _acting(game, state)
         order = range(game.num_players)[:: -1 if backwards else 1]
-        told = {player: game.observe(state, player) for player in order}
+        observations = {player: game.observe(state, player) for player in order}
         actions: dict[int, Action] = {}
         for player in (p for p in order if p in acting):
-            _check_choices(game, state, player, told[player])
+            _check_choices(game, state, player, observations[player])
             if sample is None:
                 actions[player] = game.default_action(state, player)
             else:
                 rng = stream(seed, "answer", len(played.steps), player)
-                actions[player] = _parsed(game, state, player, told[player], sample(told[player], rng))
+                actions[player] = _parsed(game, state, player, observations[player], sample(observations[player], rng))
             _json("choices", "the action", actions[player])
         _require(state == before, "states", "observe, parse or default_action changed the state")
         step = _step(game, state, actions, by_default=sample is None)
         _require(state == before, "states", "step changed the state that it was given")
         _check_rewards(game, step)
         played.states.append(state)
-        played.told.append(tuple(told[player] for player in sorted(told)))
+        played.observations.append(tuple(observations[player] for player in sorted(observations)))
         played.actions.append(actions)
         played.steps.append(step)
         state, done = step.state, step.done
@@ -123,12 +123,13 @@ def _check_roles(game: Game) -> None:
         raise AssertionError(f"roles: {error}") from error
 
 
-def _check_choices(game: Game, state: State, player: int, told: Observation) -> None:
-    for choice in told.choices:
-        _parsed(game, state, player, told, choice)
-    _require(len(set(told.choices)) == len(told.choices), "choices", f"one is listed twice in {told.choices}")
-    for text in (*GARBAGE, *(choice + choice for choice in told.choices), *(choice[:-1] for choice in told.choices)):
-        if not any(re.fullmatch(told.pattern, answer) for answer in (text, text.strip())):
+def _check_choices(game: Game, state: State, player: int, observation: Observation) -> None:
+    choices = observation.choices
+    for choice in choices:
+        _parsed(game, state, player, observation, choice)
+    _require(len(set(choices)) == len(choices), "choices", f"a choice is listed twice in {choices}")
+    for text in (*GARBAGE, *(choice + choice for choice in choices), *(choice[:-1] for choice in choices)):
+        if not any(re.fullmatch(observation.pattern, answer) for answer in (text, text.strip())):
             action = _parse(game, state, player, text)
             _require(action is None, "choices", f"{text[:60]!r} does not match the pattern, yet it parses to {action!r}")
 
@@ -159,8 +160,9 @@ def _check_same_again(plays: Sequence[_Played], again: Sequence[Iterator[_Played
 
 
 def _check_rounds(played: _Played, by_default: _Played) -> None:
-    one, other = len(played.rewards), len(by_default.rewards)
-    _require(one == other, "rounds", f"with seed {played.seed} there are {one} or {other} rounds, depending on the answers")
+    rounds, default = len(played.rewards), len(by_default.rewards)
+    fault = f"with seed {played.seed} there are {rounds} or {default} rounds, depending on the answers"
+    _require(rounds == default, "rounds", fault)
 
 
 def _check_symmetry(game: Game, played: _Played) -> None:
@@ -178,16 +180,16 @@ def _check_symmetry(game: Game, played: _Played) -> None:
 
 def _check_private(game: Game, plays: Sequence[_Played]) -> None:
     resample: Callable[[State, int, random.Random], State] = game.resample  # type: ignore[attr-defined]
-    hidden = False
+    changed = False
     for played in plays:
         rng = stream(played.seed, "private")
-        for state, told in zip(played.states, played.told, strict=True):
-            for player, seen in enumerate(told):
+        for state, observations in zip(played.states, played.observations, strict=True):
+            for player, observation in enumerate(observations):
                 other = resample(state, player, rng)
-                hidden = hidden or other != state
-                same = game.observe(other, player) == seen
-                _require(same, "private", f"player {player} is told something that it must not know: {seen.text[:200]!r}")
-    _require(hidden, "private", "resample never changes a state, so nothing was tested")
+                changed = changed or other != state
+                same = game.observe(other, player) == observation
+                _require(same, "private", f"player {player} is told something that it must not know: {observation.text[:200]!r}")
+    _require(changed, "private", "resample never changes a state, so nothing was tested")
 
 
 def _acting(game: Game, state: State) -> tuple[int, ...]:
@@ -204,8 +206,9 @@ def _parse(game: Game, state: State, player: int, text: str) -> Action | None:
         raise AssertionError(f"choices: parse fails on {text[:60]!r}: {error!r}.") from error
 
 
-def _parsed(game: Game, state: State, player: int, told: Observation, text: str) -> Action:
-    _require(re.fullmatch(told.pattern, text) is not None, "choices", f"the answer {text!r} does not match {told.pattern!r}")
+def _parsed(game: Game, state: State, player: int, observation: Observation, text: str) -> Action:
+    matches = re.fullmatch(observation.pattern, text) is not None
+    _require(matches, "choices", f"the answer {text!r} does not match {observation.pattern!r}")
     action = _parse(game, state, player, text)
     _require(action is not None, "choices", f"the answer {text!r} matches the pattern, yet it does not parse")
     return action
@@ -228,10 +231,10 @@ def _json(rule: str, what: str, value: Any) -> Any:
     return again
 
 
-def _any_choice(told: Observation, rng: random.Random) -> str:
-    if not told.choices:
+def _any_choice(observation: Observation, rng: random.Random) -> str:
+    if not observation.choices:
         raise UserError("The game lists no choices, so check_game needs sample=..., a function that draws a valid answer.")
-    return rng.choice(told.choices)
+    return rng.choice(observation.choices)
 
 
 def _run(episode: Iterator[_Played]) -> _Played:

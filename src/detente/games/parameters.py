@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 from detente.errors import UserError, unknown
 
 G = TypeVar("G")
-MOST_ROUNDS = 1000  # more than anybody waits for
+MOST_ROUNDS = 1000  # more than anyone waits for
 MOST = 1000  # of what is shared and what it is worth: an answer's pattern lists every amount
 
 
-def build(kind: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
-    """The dataclass ``kind`` with these parameters; UserError names the nearest option where there is none of that name."""
-    known = [f"game.{field.name}" for field in fields(kind)]  # type: ignore[arg-type]
+def build(game: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
+    """The dataclass ``game`` with these parameters; UserError names the nearest option where there is none of that name."""
+    known = [f"game.{field.name}" for field in fields(game)]  # type: ignore[arg-type]
     for name in given:
         if f"game.{name}" not in known:
             raise unknown("option", f"game.{name}", known)
-    return kind(**defaults | given)
+    return game(**defaults | given)
 
 
 def as_json(game: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def as_json(game: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def draw_horizon(rng: random.Random, rounds: int, continuation: float | None, max_rounds: int) -> int:
@@ -50,10 +50,10 @@ def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
         raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
 
 
-def check_count(option: str, value: Any, least: int, most: int) -> None:
+def check_count(option: str, value: Any, minimum: int, maximum: int) -> None:
     """UserError unless this is a whole number between the two."""
-    if type(value) is not int or not least <= value <= most:
-        raise UserError(f"The number of {option} is a whole number from {least} to {most}, not {value!r}.")
+    if type(value) is not int or not minimum <= value <= maximum:
+        raise UserError(f"The number of {option} is a whole number from {minimum} to {maximum}, not {value!r}.")
 
 
 def check_switch(option: str, value: Any) -> None:
@@ -63,6 +63,6 @@ def check_switch(option: str, value: Any) -> None:
 
 
 def check_choice(option: str, value: Any, known: Iterable[str]) -> None:
-    """UserError unless this is one of the words that are known."""
+    """UserError unless this is one of the known words."""
     if value not in known:
         raise unknown(f"value of {option}", str(value), known)

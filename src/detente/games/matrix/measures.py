@@ -1,4 +1,4 @@
-"""What a policy is in a matrix game with a cooperative action: how often it cooperates, and after what."""
+"""Measures of a policy in matrix games with a cooperative action: how often it cooperates, and after which joint move."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def cooperate_given(game: MatrixGame, sides: Iterable[Side]) -> Scalars:
 
     The probability is the policy's own where it was recorded, else 1 or 0 for what was played.
     """
-    found: dict[str, list[float]] = defaultdict(list)
+    probabilities: dict[str, list[float]] = defaultdict(list)
     cooperative = game.actions.index(game.cooperative or game.actions[0])
     for episode, player in sides:
         last = "start"
-        for one_round in episode.rounds:
-            by_player = {turn.player: turn for turn in one_round.turns}
+        for played in episode.rounds:
+            by_player = {turn.player: turn for turn in played.turns}
             own = by_player[player]
             known = own.completion.probabilities
-            found[last].append(known[cooperative] if known else float(own.action == game.cooperative))
+            probabilities[last].append(known[cooperative] if known else float(own.action == game.cooperative))
             last = "".join("C" if by_player[p].action == game.cooperative else "D" for p in (player, 1 - player))
-    return {move: mean(found[move]) for move in JOINT_MOVES}
+    return {move: mean(probabilities[move]) for move in JOINT_MOVES}

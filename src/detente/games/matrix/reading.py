@@ -1,4 +1,4 @@
-"""Matrix games in which one of two actions is cooperation: reference payoffs, what tit-for-tat does, and the word for a policy.
+"""How reports read matrix games with a cooperative action: reference payoffs, what a policy does after which move, and a verdict.
 
     scripted strategies meet in the game ──> Anchors ── thresholds ──> "reciprocator", "mutual defection", ...
 
@@ -18,7 +18,7 @@ from detente.games.matrix.strategies import MATRIX
 from detente.games.reading import Anchor, Chapter, Column, Meet, Numbers, Plot, Reading, Result
 
 MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
-KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's least P(C|CC) and greatest P(C|CD)
+KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's minimum P(C|CC) and maximum P(C|CD)
 REFERENCES = ("tit_for_tat", "always_cooperate", "always_defect")
 CONDITIONS = {
     "start": "first round",
@@ -144,12 +144,12 @@ def pairing(meet: Meet, game: MatrixGame, row: str, column: str) -> Numbers:
 def responses(game: MatrixGame, strategy: str) -> dict[str, float]:
     """What a deterministic strategy does in each condition: 1.0 cooperates, 0.0 defects."""
     names = {"CD"[action != game.cooperative]: action for action in game.actions}
-    found = {}
+    cooperates = {}
     for condition in CONDITIONS:
         history = () if condition == "start" else ((names[condition[0]], names[condition[1]]),)
         view = game.observe(replace(game.reset(random.Random(0)), history=history), 0).view
-        found[condition] = float(MATRIX[strategy](view, random.Random(0))[0])
-    return found
+        cooperates[condition] = float(MATRIX[strategy](view, random.Random(0))[0])
+    return cooperates
 
 
 def thresholds(known: Anchors) -> Thresholds:

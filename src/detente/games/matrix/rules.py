@@ -148,10 +148,10 @@ def _answers(labels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 
 @lru_cache(1024)
-def _rules(table: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...]) -> str:
-    """What a player is told first; ``table`` has its own action first."""
+def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...]) -> str:
+    """What a player reads first; the payoffs have its own action first."""
     lines = [
-        f"- You {answers[i]}, they {answers[j]}: you get {_number(table[i][j][0])}, they get {_number(table[i][j][1])}."
+        f"- You {answers[i]}, they {answers[j]}: you get {_number(payoffs[i][j][0])}, they get {_number(payoffs[i][j][1])}."
         for i in listing
         for j in listing
     ]

@@ -1,7 +1,7 @@
 """Strategies for matrix games: the probability of each action as a pure function of what was seen.
 
 "To cooperate" is to play the first action and "to defect" the second; the docstring of each strategy names its source. Adding
-one is a function and a line in ``MATRIX``. Whoever plays a strategy draws from its probabilities.
+one is a function and a line in ``MATRIX``. A scripted player (players/scripted.py) draws from the probabilities.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def extortion(view: MatrixView, chi: float = 2.0) -> tuple[float, float, float, 
     """The probabilities of cooperating after CC, CD, DC and DD (own action first) that enforce own - P = chi * (other - P).
 
     Press and Dyson, Iterated prisoner's dilemma contains strategies that dominate any evolutionary opponent, PNAS 2012.
-    Their free factor phi is half of the greatest one that keeps all four in [0, 1], which on the standard payoffs is
+    Their free factor phi is half of the maximum that keeps all four in [0, 1], which on the standard payoffs is
     Extort-2 of Stewart and Plotkin, Extortion and cooperation in the prisoner's dilemma, PNAS 2012: 8/9, 1/2, 1/3, 0.
     """
     t, r, p, s = _dilemma(view, "extort")

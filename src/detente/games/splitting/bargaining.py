@@ -1,8 +1,9 @@
 """Bargaining where points need an exact agreement: offers as numbers in a message, taken up or countered.
 
-A player says what it means to take, one number per item in their order. Who hears an offer that leaves it enough, half of what
-everything is worth to it, says that it takes the rest, which ends the bargaining; else it says what it would take instead. When all
-is said, whoever was left enough by the other's last words takes the rest, and its partner takes what it said.
+An offer says what its speaker means to take, one number per item in their order. It is good enough for the other player if the
+rest is worth at least half of everything to it. Then that player answers that it takes the rest, which ends the bargaining; else it
+makes an offer of its own. After the last message a player takes the rest of the other's last offer if that is enough, else its own
+offer.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ def spoken(units: Iterable[int]) -> str:
 
 
 def bargain(view: SplitView, wanted: Iterable[str] = ()) -> Amounts:
-    """What to say one takes, and to take: the rest of the other's last offer if it is enough, else the offer of one's own.
+    """What to take, and to say so: the rest of the other's last offer if it is enough, else an offer of one's own.
 
-    The own offer is enough and leaves the other as much as possible of the ``wanted`` items, then of all.
+    The own offer is enough for oneself and leaves the other as much as possible of the ``wanted`` items, then of all.
     """
     rest = left(view)
     if rest is not None and is_enough(view, rest):

@@ -20,7 +20,7 @@ from detente.games.parameters import build
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
 from detente.games.splitting.rules import SplittingGame
 
-LEAST, MOST = 5, 7  # units in all
+MIN_UNITS, MAX_UNITS = 5, 7  # in all
 WORTH = 10  # points that the whole stock is worth to each player
 KINDS = 3
 
@@ -64,8 +64,9 @@ class DealOrNoDeal(SplittingGame):
         return "\n".join(
             [
                 f"You are playing a game with one other player. In every round the two of you divide {kinds}.",
-                f"At the start of a round it is drawn how many there are, at least one of each kind and {LEAST} to {MOST} in all, "
-                f"and what one unit of each kind is worth to each of you: whole numbers of points from 0 to {WORTH}.",
+                "At the start of a round it is drawn how many there are, at least one of each kind and "
+                f"{MIN_UNITS} to {MAX_UNITS} in all, and what one unit of each kind is worth to each of you: "
+                f"whole numbers of points from 0 to {WORTH}.",
                 f"All that there is together is worth {WORTH} points to you and {WORTH} points to the other player. Every kind is "
                 "worth something to at least one of you, and at least one kind to both. You see only your own values.",
                 f"{talk if self.messages else ''}At the end both of you propose at the same time what you take for yourself.",
@@ -83,12 +84,12 @@ class DealOrNoDeal(SplittingGame):
     def known(self, deal: Deal, player: int) -> Known:
         own = deal.values[player]
         possible: dict[frozenset[str], list[Amounts]] = defaultdict(list)
-        for theirs in others(deal.stock, own):
-            possible[frozenset(self._most(theirs))].append(theirs)
-        return Known(own, if_named={words: Values(own, found[0]) for words, found in possible.items() if len(found) == 1})
+        for other in others(deal.stock, own):
+            possible[frozenset(self._most(other))].append(other)
+        return Known(own, if_named={words: Values(own, values[0]) for words, values in possible.items() if len(values) == 1})
 
     def _most(self, values: Amounts) -> tuple[str, ...]:
-        """The kinds of the greatest value per unit: what an honest player names."""
+        """The kinds of maximum value per unit: what an honest player names."""
         return tuple(item for item, value in zip(self.items, values, strict=True) if value == max(values))
 
 
@@ -96,10 +97,10 @@ class DealOrNoDeal(SplittingGame):
 def contexts() -> tuple[tuple[Amounts, tuple[Amounts, Amounts]], ...]:
     """Every stock with every pair of values that the rules allow.
 
-    A stock holds 5 to 7 units, at least one of each of three kinds, and is worth 10 points to each player; each kind is worth
-    something to somebody, and at least one to both.
+    A stock holds 5 to 7 units, at least one of each of three kinds, and is worth 10 points to each player. Every kind is worth
+    something to at least one player, and some kind to both.
     """
-    stocks = [stock for stock in itertools.product(range(1, MOST), repeat=KINDS) if LEAST <= sum(stock) <= MOST]
+    stocks = [stock for stock in itertools.product(range(1, MAX_UNITS), repeat=KINDS) if MIN_UNITS <= sum(stock) <= MAX_UNITS]
     return tuple((stock, (own, other)) for stock in stocks for own in worths(stock) for other in others(stock, own))
 
 
@@ -109,7 +110,7 @@ def others(stock: Amounts, own: Amounts) -> tuple[Amounts, ...]:
     return tuple(
         other
         for other in worths(stock)
-        if all(map(max, own, other)) and any(map(min, own, other))  # somebody wants each kind, and both want some kind
+        if all(map(max, own, other)) and any(map(min, own, other))  # at least one player wants each kind, and both want some kind
     )
 
 

@@ -20,7 +20,7 @@ class Deal:
 
     @property
     def best(self) -> int:
-        """The greatest joint points: every item goes to whoever values it most."""
+        """The maximum joint points: every item goes to the player that values it most."""
         return sum(q * max(worth) for q, worth in zip(self.stock, zip(*self.values, strict=True), strict=True))
 
 
@@ -36,8 +36,8 @@ class Values:
 class Known:
     """What a player knows of the values in this round.
 
-    ``own``: its own, None where it must learn them. ``values``: both, where they are public. ``if_named``: both, if the other names
-    exactly these words and tells the truth.
+    ``own``: its own, None where it must learn them. ``values``: those of both, where they are public. ``if_named``: words -> the
+    values of both, if the other names exactly these words and they are true.
     """
 
     own: Amounts | None = None

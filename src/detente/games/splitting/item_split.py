@@ -1,6 +1,6 @@
 """Items are split, each of them worth more or less to each player: in public and in silence, or in private with talk.
 
-``split_no_comm`` and ``trust_and_split_items``, the game before it had hands (Piche et al., arXiv 2511.19405).
+``split_no_comm``, and ``trust_and_split_items``: Trust-and-Split without hands (Piche et al., arXiv 2511.19405).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
 from detente.games.splitting.rules import SplittingGame, times
 
-MOST_ITEMS = 6  # the pairs of values grow fourfold with each
+MOST_ITEMS = 6  # every further item makes the pairs of values about four times as many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ class ItemSplit(SplittingGame):
         if self.public:
             return Known(own, Values(own, other))
         pairs = value_pairs(len(self.items), self.low, self.high)
-        possible = dict.fromkeys(theirs for mine, theirs in pairs if mine == own)
-        return Known(own, if_named={frozenset(self._most(theirs)): Values(own, theirs) for theirs in possible})
+        possible = dict.fromkeys(other for values, other in pairs if values == own)
+        return Known(own, if_named={frozenset(self._most(other)): Values(own, other) for other in possible})
 
     def _most(self, values: Amounts) -> tuple[str, ...]:
         """The items of high value: what an honest player names."""
@@ -95,8 +95,8 @@ class ItemSplit(SplittingGame):
 @lru_cache(64)
 def value_pairs(items: int, low: int, high: int) -> tuple[tuple[Amounts, Amounts], ...]:
     """All pairs of different values with the same sum, equally likely; 12 for three items."""
-    each = list(itertools.product((low, high), repeat=items))
-    return tuple((own, other) for own in each for other in each if own != other and sum(own) == sum(other))
+    every = list(itertools.product((low, high), repeat=items))
+    return tuple((own, other) for own in every for other in every if own != other and sum(own) == sum(other))
 
 
 def split_no_comm(**parameters: Any) -> ItemSplit:

@@ -1,4 +1,4 @@
-"""What scripted players of a splitting game get from each other: exactly from the rules where that is possible, else by play.
+"""What scripted players of a splitting game earn against each other: exact from the rules where that is possible, else by play.
 
     game.draw ── every branch of its chance ──> equally likely deals ── one round of each ──> meeting: exact means
     game ── many episodes, seats swapped ──> played: means of a sample
@@ -30,7 +30,7 @@ MATCHES = 20  # game seeds of a pairing, each played in both orders of the seats
 
 
 def pairing(meet: Meet, game: SplittingGame, row: str, column: str) -> dict[str, float]:
-    """All measures of the script ``row``, TABLE/CONDITION among them, and ``opponent_reward``, where they exist."""
+    """All measures of the script ``row`` against ``column``, those named TABLE/CONDITION too, and ``opponent_reward``."""
     exact = {row, column} <= {*STATELESS} and few(game)
     return played(meet, game, row, column) | (meeting(game, row, column) if exact else {})
 
@@ -40,16 +40,16 @@ def meeting(game: SplittingGame, row: str, column: str) -> dict[str, float]:
     """Two stateless scripts meet in each deal, either speaking first: means of both rewards, of efficiency and of units asked."""
     every = deals(game)
     chosen = every if few(game) else random.Random(0).sample(every, SAMPLE)
-    found: dict[str, list[float]] = defaultdict(list)
+    values: dict[str, list[float]] = defaultdict(list)
     for deal, first in itertools.product(chosen, (0, 1)):
         asks, (own, other) = one_round(game, deal, first, (row, column))
-        found["reward"].append(own)
-        found["opponent_reward"].append(other)
-        found["efficiency"].append((own + other) / deal.best)
-        for item, mine, theirs in zip(game.items, *deal.values, strict=True):
-            if mine != theirs:
-                found["ask_higher" if mine > theirs else "ask_lower"].append(asks[0][item])
-    return {name: sum(values) / len(values) for name, values in found.items()}
+        values["reward"].append(own)
+        values["opponent_reward"].append(other)
+        values["efficiency"].append((own + other) / deal.best)
+        for item, own_value, other_value in zip(game.items, *deal.values, strict=True):
+            if own_value != other_value:
+                values["ask_higher" if own_value > other_value else "ask_lower"].append(asks[0][item])
+    return {name: sum(listed) / len(listed) for name, listed in values.items()}
 
 
 def one_round(game: SplittingGame, deal: Deal, first: int, names: Sequence[str]) -> tuple[Mapping[int, Any], tuple[float, ...]]:
@@ -71,7 +71,7 @@ def deals(game: SplittingGame) -> tuple[Deal, ...]:
         every = list(itertools.islice(_outcomes(game), DEALS))
     except _EndlessError:
         every = []
-    if every and {ways for _, ways in every} == {len(every)}:
+    if every and {count for _, count in every} == {len(every)}:
         return tuple(deal for deal, _ in every)
     rng = random.Random(0)
     return tuple(game.draw(rng, None) for _ in range(DRAWN))
@@ -87,12 +87,12 @@ def played(meet: Meet, game: SplittingGame, row: str, column: str) -> dict[str, 
     """Two scripts play ``MATCHES`` game seeds, each in both orders of the seats."""
     sides = [(episode, seat) for seat, names in enumerate(((row, column), (column, row))) for episode in meet(game, names, MATCHES)]
     others = [(episode, 1 - seat) for episode, seat in sides]
-    found = measures(game, sides) | {"opponent_reward": measures(game, others)["reward"]}
-    return {name: value for name, value in found.items() if value is not None}
+    values = measures(game, sides) | {"opponent_reward": measures(game, others)["reward"]}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _outcomes(game: SplittingGame) -> Iterator[tuple[Deal, int]]:
-    """Every deal, and how many there are in all if each is as likely as this one."""
+    """Every deal, and how many deals there would be in all if every other were as likely as this one."""
     path: list[int] = []
     while True:
         rng = _Path(path)
@@ -106,11 +106,11 @@ def _outcomes(game: SplittingGame) -> Iterator[tuple[Deal, int]]:
 
 
 class _EndlessError(Exception):
-    """Chance that cannot be followed to all of its ends."""
+    """A random draw whose outcomes cannot all be listed."""
 
 
 class _Path(random.Random):
-    """Chance that takes the branches of ``path``, then always the first; ``forks`` tells how many branches there were each time."""
+    """A random generator that takes the branches of ``path``, then always the first; ``forks`` counts the branches of each draw."""
 
     def __init__(self, path: Sequence[int]) -> None:
         super().__init__(0)

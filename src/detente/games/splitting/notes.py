@@ -1,6 +1,6 @@
-"""A round of a splitting game for a reader: what there was, who held what, whose word was true, what each received.
+"""A round of a splitting game for a reader: the stock, what each player held, whether its messages were true, what it received.
 
-Read from the facts that the game puts on record.
+Read from the facts that the game writes into the record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def honest(truth: Sequence[frozenset[str]], vocabulary: Sequence[str], message: 
 
 
 def _amounts(units: Sequence[float], items: Sequence[str]) -> str:
-    return ", ".join(f"{number(each)} {item}" for each, item in zip(units, items, strict=True))
+    return ", ".join(f"{number(amount)} {item}" for amount, item in zip(units, items, strict=True))
 
 
 def _held(items: Sequence[str], own: Sequence[int], other: Sequence[int], truth: Sequence[str]) -> str:

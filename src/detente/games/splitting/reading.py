@@ -1,4 +1,4 @@
-"""Splitting games: reference payoffs, what a policy asks for after what, whether its word is true, and the word for it.
+"""How reports read splitting games: reference payoffs, what a policy asks for in which condition, its messages, and a verdict.
 
     greedy, fair_half and welfare meet in the game ──> Anchors ── thresholds ──> "greedy", "cooperative and robust", ...
 
@@ -19,7 +19,7 @@ from detente.games.splitting.strategies import SPLITTING
 
 REFERENCES = ("greedy", "welfare", "reciprocator")
 TREATED = {"start": "nothing shown yet", "fair": "left it half or more", "greedy": "wanted more than half"}
-TOLD = {"upper": "it values it more", "lower": "it values it less", "nothing": "unusable"}
+CLAIMS = {"upper": "it values it more", "lower": "it values it less", "nothing": "unusable"}
 SELF_PLAY = ("reward", "efficiency", "agreement", "ask_higher", "ask_lower", "truthfulness", "believed", "inequality")
 
 
@@ -27,7 +27,7 @@ SELF_PLAY = ("reward", "efficiency", "agreement", "ask_higher", "ask_lower", "tr
 class Anchors:
     """Means over the deals, exact where these are few: points per round and player, efficiency, units asked.
 
-    ``best``: points when every item goes to whoever values it most. The others are what the script named first gets.
+    ``best``: points when every item goes to the player that values it most. The others are what the script named first gets.
     """
 
     best: float
@@ -69,7 +69,7 @@ class Splitting(Reading):
 
     @cached_property
     def most(self) -> float:
-        """The greatest stock of an item."""
+        """The maximum stock of an item."""
         return float(max(max(deal.stock) for deal in deals(self.game)))
 
     @property
@@ -120,7 +120,7 @@ class Splitting(Reading):
             Plot(("truthfulness",), "Truthfulness in self-play", (0, 1)),
             Plot(("believed",), "Believed in self-play", (0, 1)),
         )
-        columns = tuple(Column(f"ask_told/{told}", f"told {told}", meaning) for told, meaning in TOLD.items())
+        columns = tuple(Column(f"ask_told/{claim}", f"told {claim}", meaning) for claim, meaning in CLAIMS.items())
         caption = "Mean units asked at the end, by what the other's messages of the round claim"
         return Chapter("talk", "What its word is worth", text, caption, columns, self.most, plots, ("truthfulness",))
 
@@ -219,4 +219,4 @@ def _labelled(values: Mapping[str, float]) -> tuple[Anchor, ...]:
     names: dict[float, list[str]] = {}
     for name, value in values.items():
         names.setdefault(round(value, 6), []).append(name)
-    return tuple(Anchor(",\n".join(found) + f" {value:.3g}", value) for value, found in names.items())
+    return tuple(Anchor(",\n".join(sharing) + f" {value:.3g}", value) for value, sharing in names.items())

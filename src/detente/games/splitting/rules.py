@@ -3,7 +3,7 @@
     deal ──> messages, in turn ──> asks, at once ──> points = units received x one's own values
 
 ``allocate`` is the splitting rule. ``SplittingGame`` is what the games of this family share: whose turn it is, tags, parsing,
-points. A game of the family says what is dealt, how players are told, and (where the rule is another) what asks receive.
+points. A game of the family says what is dealt, what players read, and (where it has another rule) what asks receive.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def allocate(asks: Sequence[float], stock: float) -> tuple[float, ...]:
 
 
 def greed(asks: Sequence[float], values: Sequence[float], others: Sequence[float], stock: Sequence[float]) -> float | None:
-    """The share in [0, 1] that a player asks for of what the other values more; None where there is nothing of the kind."""
+    """The share in [0, 1] that a player asks for of the items that the other values more; None where there is no such item."""
     shares = [ask / q for ask, own, other, q in zip(asks, values, others, stock, strict=True) if own < other and q]
     return sum(shares) / len(shares) if shares else None
 
@@ -104,7 +104,7 @@ class SplittingGame(ABC):
     @property
     @abstractmethod
     def reward_bounds(self) -> tuple[float, float]:
-        """The least and the greatest reward that a player can get in one round."""
+        """The minimum and the maximum reward that a player can get in one round."""
 
     @abstractmethod
     def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
@@ -154,7 +154,7 @@ class SplittingGame(ABC):
         return SplitState(tuple(deals), first)
 
     def resample(self, state: SplitState, player: int, rng: random.Random) -> SplitState:
-        """What the player cannot know is drawn afresh: the rest of this deal, and all that come after it."""
+        """Draw afresh what the player cannot know: the hidden part of this deal, and all later deals."""
         deals = list(state.deals[: len(state.past)])
         for present in state.deals[len(state.past) :]:
             new = self.draw(rng, deals[-1] if deals else None)
@@ -236,16 +236,17 @@ class SplittingGame(ABC):
     def _forms(self) -> Mapping[str, str]:
         return {"message": self._form("message", "{}"), "decision": self._form("proposal", self._list("{}"))}
 
-    def _form(self, kind: str, inside: str) -> str:
-        before, after = TAGS[self.tags][kind]
+    def _form(self, answer: str, inside: str) -> str:
+        """A "message" or a "proposal" with its tags around it."""
+        before, after = TAGS[self.tags][answer]
         return f"{before} {inside} {after}".strip()
 
     def _list(self, *amounts: object) -> str:
         """``7`` for the only item; else ``10 hats, 0 books, 5 balls``; one amount stands for all."""
         if len(self.items) == 1:
             return str(amounts[0])
-        each = amounts if len(amounts) == len(self.items) else amounts * len(self.items)
-        return ", ".join(f"{amount} {item}" for amount, item in zip(each, self.items, strict=True))
+        by_item = amounts if len(amounts) == len(self.items) else amounts * len(self.items)
+        return ", ".join(f"{amount} {item}" for amount, item in zip(by_item, self.items, strict=True))
 
     @cached_property
     def _wanted(self) -> Callable[[Amounts, Phase], Wanted]:
@@ -276,14 +277,14 @@ class SplittingGame(ABC):
         """A message as one line of text, an ask as item -> units."""
         phase: Phase = "message" if self._talking(state) else "decision"
         text = text.strip()
-        found = self._wanted(state.deal.stock, phase).pattern.fullmatch(text)
-        if found is None:
+        match = self._wanted(state.deal.stock, phase).pattern.fullmatch(text)
+        if match is None:
             return None
         if phase == "message":
             before, after = TAGS[self.tags]["message"]
             inside = text.removeprefix(before).removesuffix(after)
             return " ".join(inside.split())  # a line of its own would look like the game speaking
-        return {item: int(units) for item, units in zip(self.items, found.groups(), strict=True)}
+        return {item: int(units) for item, units in zip(self.items, match.groups(), strict=True)}
 
     def default_action(self, state: SplitState, player: int) -> str | dict[str, int]:
         """Silence, and an ask for nothing."""

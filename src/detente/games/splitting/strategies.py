@@ -1,8 +1,8 @@
 """Strategies for splitting games: the next message or ask as a pure function of what was seen.
 
-All but the liar, the silent and the random one name truthfully what only they know. Where points need an exact agreement they also
-say what they mean to take, see ``bargaining``; the greedy ones take everything and never agree. Adding a strategy is a function and
-a line in ``SPLITTING``.
+Every strategy but ``liar``, ``silent`` and ``random`` names truthfully what only it knows. Where points need an exact agreement,
+messages also say what the player means to take, see ``bargaining``; greedy strategies take everything and never agree. Adding a
+strategy is a function and a line in ``SPLITTING``.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def silent(view: SplitView, rng: random.Random) -> str:
 def reciprocator(view: SplitView, rng: random.Random) -> str:
     """Welfare, but greedy after the other was greedy in one of the last two rounds that show it.
 
-    Greedy is to ask for more than half of what the partner values more, whatever the reason: this player is never knowingly greedy
-    first, so nobody has cause to punish it. The price is that two of them who fall out by a misunderstanding never make up.
+    Greedy is to ask for more than half of what the partner values more, for whatever reason. A reciprocator is never knowingly
+    greedy first, so no partner has a reason to punish it; but two reciprocators that fall out by a misunderstanding never make up.
     """
     return greedy(view, rng) if any(greed_shown(view)[-PUNISHMENT:]) else welfare(view, rng)
 

@@ -86,8 +86,8 @@ class TrustAndSplit(SplittingGame):
         other = 1 - player
         had = f"had the {'upper' if deal.values[other][0] == self.upper else 'lower'} hand" if "values" in self.reveal else ""
         asked = f"asked for {played.asks[other][0]} {self.items[0]}" if "asks" in self.reveal else ""
-        told = " and ".join(filter(None, (had, asked)))
-        lines = [f"Last round the other player {told}."] if told else []
+        news = " and ".join(filter(None, (had, asked)))
+        lines = [f"Last round the other player {news}."] if news else []
         if "points" in self.reveal:
             lines.append(f"You got {number(played.points[player])} points, the other player {number(played.points[other])}.")
         return " ".join(lines) or "A new round."
