@@ -70,8 +70,7 @@ class _Intervals(_Stored):
     self_play: dict[str, Ends] | None = None
 
 
-class _Learner(_Stored):
-    algorithm: Text = ""
+class _Scores(_Stored):
     self_play: Numbers | None = None
     partners: Numbers | None = None
     against: dict[Text, Numbers] | None = None
@@ -80,6 +79,11 @@ class _Learner(_Stored):
     cooperate_given: Table = {}
     reciprocity: Table = {}
     ask_told: Table = {}
+
+
+class _Learner(_Scores):
+    algorithm: Text = ""
+    roles: dict[Text, _Scores] = {}
 
 
 class _Summary(_Stored):

@@ -10,12 +10,13 @@ from rich.text import Text
 
 from detente.games import words
 from detente.games.reading import Result
+from detente.games.roles import in_role
 from detente.reports.readings import reading
 from detente.reports.run import read_runs
 
 
 def contrast_table(paths: Sequence[Path]) -> Table:
-    """One row per learner, columns for what the games of the runs are judged by; raises UserError for what is no run folder."""
+    """One row per learner and role, columns for what the games are judged by; raises UserError for what is no run folder."""
     runs = read_runs(paths)
     readings = [reading(run.options["game"]) for run in runs]
     measures = tuple(dict.fromkeys(name for each in readings for name in each.contrast))
@@ -34,10 +35,10 @@ def contrast_table(paths: Sequence[Path]) -> Table:
         table.add_column(name.replace(" ", "\n"), justify="right", vertical="middle")
     table.add_column("verdict", style="bold")
     for run, known in zip(runs, readings, strict=True):
-        for learner in run.learners:
-            result = run.result(learner)
+        for learner, role in run.measured:
+            result = run.result(learner, role)
             table.add_row(
-                Text(run.label if len(run.learners) == 1 else f"{run.label} {learner}"),
+                Text(run.label if len(run.learners) == 1 and not role else f"{run.label} {in_role(learner, role)}"),
                 *([] if telling else [result.algorithm]),
                 *(_alone(result, name) for name in measures),
                 *(_number(result.given.get(key)) for key in given),

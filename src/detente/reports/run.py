@@ -24,6 +24,7 @@ from detente.evaluation.statistics import spread
 from detente.files import short_names
 from detente.games import MEASURES
 from detente.games.reading import Numbers, Result
+from detente.games.roles import in_role, prefix
 
 GIVEN = tuple(name for name, measure in MEASURES.items() if measure.table)  # in metrics: TABLE/LEARNER/CONDITION
 
@@ -66,30 +67,46 @@ class Run:
         found = tuple(key.removeprefix("reward/") for key in self.keys if re.fullmatch(r"reward/[^/]+", key))
         return found or ("main",)
 
-    def result(self, learner: str) -> Result:
-        """The learner's final evaluation, or the state of affairs."""
+    def roles(self, learner: str) -> tuple[str, ...]:
+        """The roles in which a learner was measured; ("",) in a game whose seats do not differ."""
+        if self.summary is not None and learner in self.summary["learners"]:
+            named = tuple(self.summary["learners"][learner].get("roles") or ())
+        else:
+            matches = (re.fullmatch(rf"role/([^/]+)/reward/{re.escape(learner)}", key) for key in self.keys)
+            named = tuple(match[1] for match in matches if match)
+        return named or ("",)
+
+    @property
+    def measured(self) -> tuple[tuple[str, str], ...]:
+        """Every learner in each of its roles."""
+        return tuple((learner, role) for learner in self.learners for role in self.roles(learner))
+
+    def result(self, learner: str, role: str = "") -> Result:
+        """The learner's final evaluation, in one of its roles where it has any, or the state of affairs."""
         if self.summary is None or learner not in self.summary["learners"]:
-            return self._so_far(learner)
+            return self._so_far(learner, role)
         found = self.summary["learners"][learner]
+        scores = (found.get("roles") or {}).get(role, found)
         return Result(
             learner=learner,
             algorithm=found.get("algorithm", self._algorithm(learner)),
             final=True,
-            self_play=_numbers(found.get("self_play")),
-            against={name: _numbers(numbers) for name, numbers in (found.get("against") or {}).items()},
-            given=_numbers(flat_tables({table: found[table] for table in TABLES if table in found})),
-            invalid=found.get("invalid"),
-            interval=_interval(found),
-            partners=_partners(found, learner, self.summary["learners"]),
+            self_play=_numbers(scores.get("self_play")),
+            against={name: _numbers(numbers) for name, numbers in (scores.get("against") or {}).items()},
+            given=_numbers(flat_tables({table: scores[table] for table in TABLES if table in scores})),
+            invalid=scores.get("invalid"),
+            interval=_interval(scores),
+            partners=_numbers(scores.get("partners")) if role else _partners(found, learner, self.summary["learners"]),
         )
 
     def _algorithm(self, learner: str) -> str:
         own = (self.options.get("learners") or {}).get(learner) or {}
         return str(own.get("algorithm", self.options.get("algorithm", "")))
 
-    def _so_far(self, learner: str) -> Result:
+    def _so_far(self, learner: str, role: str) -> Result:
         """From the last value of every metric; what the last repeated evaluation says goes before what training says."""
-        last = {key: value for row in self.metrics for key, value in row.items() if value is not None}
+        everything = {key: value for row in self.metrics for key, value in row.items() if value is not None}
+        last = {key.removeprefix(prefix(role)): value for key, value in everything.items() if key.startswith(prefix(role))}
         known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
         tables = {f"{table}/{learner}/": f"{table}/" for table in GIVEN}
         known |= {key.replace(a, b): value for key, value in last.items() for a, b in tables.items() if key.startswith(a)}
@@ -108,7 +125,11 @@ class Run:
             against={name: numbers for name, numbers in against.items() if "opponent_reward" in numbers},
             given={key: value for key, value in known.items() if key.partition("/")[0] in GIVEN},
             invalid=known.get("invalid"),
-            partners={name: last[key] for name in self.learners if name != learner and (key := f"self_play/reward/{name}") in last},
+            partners={
+                in_role(name, other): everything[key]
+                for name, other in self.measured
+                if (name, other) != (learner, role) and (key := f"{prefix(other)}self_play/reward/{name}") in everything
+            },
         )
 
 

@@ -140,7 +140,7 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
     sentences = []
     for measure in chapter.told:
         for curve in study.curves:
-            series = curve.arm.series(f"self_play/{measure}/{curve.learner}", most=10**9)
+            series = curve.series(f"self_play/{measure}/LEARNER", most=10**9)
             if series is None:
                 continue
             start, end = series.values[0], series.values[-1]
@@ -200,7 +200,10 @@ def diagnostics(study: Study) -> Section | None:
     shown = {"self_play", "vs", "eval", "reward", "invalid", *GIVEN, *_self_play(study)}
     keys = [key for key in study.keys if key.partition("/")[0] not in shown]
     panels = (study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys)
-    text = "mismatch: the gap between the engine's and the learner's log-probabilities, near 0 for the in-process engine."
+    shared = (
+        " What belongs to a learner in all of its roles has the colour of the first." if any(c.role for c in study.curves) else ""
+    )
+    text = f"mismatch: the gap between the engine's and the learner's log-probabilities, near 0 for the in-process engine.{shared}"
     return _plotted(study, "diagnostics", "Training diagnostics", text, panels, columns=4, small=True, folded=True)
 
 
@@ -246,7 +249,7 @@ def _groups(study: Study, key: str) -> tuple[Group, ...]:
     for strategy in study.strategies:
         bars = []
         for curve in study.curves:
-            played = [run.result(curve.learner).against.get(strategy, {}) for run in curve.arm.runs]
+            played = [run.result(curve.learner, curve.role).against.get(strategy, {}) for run in curve.arm.runs]
             values = [numbers[key] for numbers in played if key in numbers]
             bars += [Bar(curve.colour, sum(values) / len(values))] if values else []
         mark = study.marked.against.get(strategy, {}).get(key) if study.marked else None

@@ -13,23 +13,32 @@ from functools import cached_property
 from typing import Any
 
 from detente.games.reading import Reading, Result
+from detente.games.roles import in_role, prefix
 from detente.reports.plots import Line, Panel
 from detente.reports.readings import reading
-from detente.reports.run import Arm, Run, arms
+from detente.reports.run import Arm, Run, Series, arms
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One colour of the page: a learner of the runs of one arm."""
+    """One colour of the page: a learner of the runs of one arm, in one of its roles where it has any."""
 
     label: str
     colour: int
     arm: Arm
     learner: str
+    role: str = ""
+
+    def series(self, key: str, most: int = 250) -> Series | None:
+        """The metric ``key``, in which LEARNER stands for the learner's name. What is not measured by role counts for the first."""
+        named = key.replace("LEARNER", self.learner)
+        by_role = self.arm.series(prefix(self.role) + named, most)
+        first = self.role == self.arm.runs[0].roles(self.learner)[0]
+        return by_role or (self.arm.series(named, most) if first else None)
 
     def line(self, key: str, dashed: bool = False) -> Line | None:
-        """The metric ``key``, in which LEARNER stands for the learner's name."""
-        series = self.arm.series(key.replace("LEARNER", self.learner))
+        """The same as a line of this colour."""
+        series = self.series(key)
         return None if series is None else Line(self.label, self.colour, series, dashed)
 
 
@@ -51,13 +60,15 @@ class Study:
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
-        found = [(arm, learner) for arm in arms(self.runs) for learner in arm.runs[0].learners]
-        return tuple(Curve(_label(arm.label, arm.runs[0], name), i, arm, name) for i, (arm, name) in enumerate(found))
+        drawn = [(arm, name, role) for arm in arms(self.runs) for name in arm.runs[0].learners for role in arm.runs[0].roles(name)]
+        return tuple(
+            Curve(_label(arm.label, arm.runs[0], name, role), i, arm, name, role) for i, (arm, name, role) in enumerate(drawn)
+        )
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         return tuple(
-            Entry(_label(run.label, run, curve.learner), curve.colour, run, run.result(curve.learner))
+            Entry(_label(run.label, run, curve.learner, curve.role), curve.colour, run, run.result(curve.learner, curve.role))
             for curve in self.curves
             for run in curve.arm.runs
         )
@@ -95,9 +106,12 @@ class Study:
         return Panel(name, title, found, **more) if found else None
 
 
-def _label(label: str, run: Run, learner: str) -> str:
-    return label if len(run.learners) == 1 else f"{label} · {learner}"
+def _label(label: str, run: Run, learner: str, role: str) -> str:
+    named = in_role(learner, role)
+    return label if len(run.learners) == 1 and not role else f"{label} · {named}"
 
 
 def _generic(key: str, learners: Collection[str]) -> str:
-    return "/".join("LEARNER" if part in learners else part for part in key.split("/"))
+    """LEARNER in place of a learner's name, and nothing of its role."""
+    parts = key.split("/")
+    return "/".join("LEARNER" if part in learners else part for part in (parts[2:] if parts[0] == "role" else parts))

@@ -9,6 +9,7 @@ Must not import torch.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from typing import Any
 from detente import jsonl, stored
 from detente.errors import UserError
 from detente.files import in_use, reason
+from detente.games.roles import in_role
 from detente.web.safety import shown, whole
 
 PLAYED = "played"  # where the games lie that a person played here
@@ -106,7 +108,9 @@ def run(root: Path, folder: Path) -> Run:
     try:
         options = _options(folder / "config.yaml", (folder / "config.yaml").stat().st_mtime_ns)
         last = stored.last_metrics(folder / "metrics.jsonl")
-        rewards = tuple((key.removeprefix("reward/"), float(last[key])) for key in last if _counts(key, last[key]))
+        matches = ((re.fullmatch(r"(?:role/([^/]+)/)?reward/([^/]+)", key), value) for key, value in last.items())
+        rewards = [(match[1] or "", match[2], float(value)) for match, value in matches if match and value is not None]
+        in_roles = any(role for role, _, _ in rewards)
         return Run(
             name=name,
             preset=options.get("preset", ""),
@@ -116,7 +120,7 @@ def run(root: Path, folder: Path) -> Run:
             done=last.get("iteration", 0),
             iterations=options.get("iterations", 0),
             state=state(folder),
-            rewards=rewards,
+            rewards=tuple((in_role(name, role), value) for role, name, value in rewards if bool(role) == in_roles),
             versions=_versions(folder),
         )
     except UserError as error:
@@ -133,10 +137,6 @@ def _speakable(path: Path) -> bool:
 def state(folder: Path) -> str:
     """finished, running or stopped."""
     return "finished" if os.path.isfile(folder / "summary.json") else "running" if in_use(folder) else "stopped"
-
-
-def _counts(key: str, value: Any) -> bool:
-    return key.startswith("reward/") and key.count("/") == 1 and value is not None
 
 
 def _versions(folder: Path) -> tuple[int, ...]:
