@@ -82,8 +82,9 @@ def measured(
 
 def _kept(pool: Any, iterations: int) -> int:
     """Adapters of a learner after so many iterations: the pool's, and the last one unless it is among them."""
-    kept, most = iterations // pool.keep_every, getattr(pool, "max_kept", None)
-    return (kept if most is None else min(kept, most)) + (iterations % pool.keep_every > 0)
+    kept: int = iterations // pool.keep_every
+    most: int | None = getattr(pool, "max_kept", None)
+    return (kept if most is None else min(kept, most)) + (1 if iterations % pool.keep_every else 0)
 
 
 def weighed(run: Path) -> dict[str, int]:

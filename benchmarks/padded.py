@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 
@@ -69,11 +70,19 @@ def padded(found: Sequence[Trajectory], vocab: int, device: str) -> Padded:
             credit[row, one.drawn] = one.credit.numpy()[one.rounds]
     rows = np.repeat(np.arange(len(found)), [len(one.drawn) for one in found])
     columns = np.concatenate([one.drawn for one in found]) - 1
-    there = [
-        torch.from_numpy(array).to(device)
-        for array in (tokens, attention, drawn[:, 1:], credit[:, 1:], engine[:, 1:], rows, columns)
-    ]
-    return Padded(*there[:5], (there[5], there[6]), _allowed(found, vocab, device))
+
+    def placed(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Padded(
+        placed(tokens),
+        placed(attention),
+        placed(drawn[:, 1:]),
+        placed(credit[:, 1:]),
+        placed(engine[:, 1:]),
+        (placed(rows), placed(columns)),
+        _allowed(found, vocab, device),
+    )
 
 
 def _allowed(found: Sequence[Trajectory], vocab: int, device: str) -> Tensor | None:
@@ -82,7 +91,7 @@ def _allowed(found: Sequence[Trajectory], vocab: int, device: str) -> Tensor | N
     masks = [
         np.ones((len(one.drawn), vocab), dtype=bool)
         if one.allowed is None
-        else np.unpackbits(one.allowed, axis=-1, bitorder="little")[:, :vocab].astype(bool)
+        else np.unpackbits(np.array(one.allowed), axis=-1, bitorder="little")[:, :vocab].astype(bool)
         for one in found
     ]
     return torch.from_numpy(np.concatenate(masks)).to(device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -74,7 +74,7 @@ def exponents(xs: Sequence[float], ys: Sequence[float]) -> list[float | None]:
     return [math.log(d / b) / math.log(c / a) if min(a, b, c, d) > 0 and c != a else None for (a, b), (c, d) in pairs]
 
 
-def curve_of(xs: Sequence[float], lines: dict[str, Sequence[float]], unit: str) -> dict[str, Any]:
+def curve_of(xs: Sequence[float], lines: Mapping[str, Sequence[float]], unit: str) -> dict[str, Any]:
     """A curve as it is written."""
     slopes = {name: exponents(xs, values) for name, values in lines.items()}
     return {"x": list(xs), "unit": unit, "lines": {name: list(values) for name, values in lines.items()}, "exponents": slopes}
@@ -153,7 +153,8 @@ def memory(
     """Peak bytes of an update of 8 synthetic chats on small random models, each variant and point in a process of its own."""
     from benchmarks.padded import Setup
 
-    dtype, lines = ("bfloat16" if common.on_cuda(device) else "float32"), {"ours": [], "baseline": []}
+    dtype = "bfloat16" if common.on_cuda(device) else "float32"
+    lines: dict[str, list[float]] = {"ours": [], "baseline": []}
     for point in points:
         length, words = (point, 8192) if name == "length" else (512, point)
         with random_model(words) as folder:

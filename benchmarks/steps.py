@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,15 @@ def measured(
         steps[name] = step
     ready = chats.credited(found)
     agreement = _agreement({name: steps[name](ready) for name in names}, setup.dtype)
-    spent = common.interleaved({name: lambda step=step: step(ready) for name, step in steps.items()}, repeats, setup.device)
+    spent = common.interleaved({name: partial(step, ready) for name, step in steps.items()}, repeats, setup.device)
     again = flops.product_peak(dtype, setup.device)
     best = max(peak, again, key=lambda one: one["flops_per_s"])
     counts = {
         way.__name__: flops.count(plain.shape, way(ready), rank=setup.rank, reference=setup.kl > 0)
         for way in (flops.separate, flops.shared)
     }
-    return _row(setup, ready, spent, counts, best) | {"agreement": agreement}
+    row: dict[str, Any] = _row(setup, ready, spent, counts, best)
+    return row | {"agreement": agreement}
 
 
 def _row(

@@ -80,7 +80,7 @@ def refreshed(page: str, results: Sequence[Mapping[str, Any]]) -> str:
             if all(result["machine"]["device"] == "cpu" for result in of_it) and subject in ("update", "rollout"):
                 parts.append(NO_GPU)
             body = f"<!-- {subject} -->\n" + "\n\n".join(parts) + f"\n<!-- /{subject} -->"
-            page = re.sub(rf"<!-- {subject} -->.*?<!-- /{subject} -->", lambda _, body=body: body, page, flags=re.DOTALL)
+            page = re.sub(rf"<!-- {subject} -->.*?<!-- /{subject} -->", body.replace("\\", r"\\"), page, flags=re.DOTALL)
     return page
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import detente
-from detente.evaluation.measures import JOINT_MOVES, measures
+from detente.evaluation.measures import measures
 from detente.games import Game
+from detente.games.matrix.measures import JOINT_MOVES
 from detente.games.sides import Scalars
 
 POCKET = "model:pocket"
@@ -39,16 +40,16 @@ def main() -> None:
     """Play and print the tables in Markdown."""
     print("| game | against | cooperates | " + " | ".join(f"P(C) {move}" for move in JOINT_MOVES) + " |")
     print("|---|---|---|" + "---|" * len(JOINT_MOVES))
-    for game in (detente.make("ipd"), detente.make("ipd", counterbalance=True)):
-        name = "ipd, labels counterbalanced" if game.counterbalance else "ipd"
+    matrix_games = {"ipd": detente.make("ipd"), "ipd, labels counterbalanced": detente.make("ipd", counterbalance=True)}
+    for name, game in matrix_games.items():
         for opponent in (POCKET, "random", "always_cooperate", "always_defect"):
-            found = played(game, opponent, 256)
-            print(row(name, opponent, [found["cooperation_rate"], *(found[f"cooperate_given/{move}"] for move in JOINT_MOVES)]))
+            values = played(game, opponent, 256)
+            print(row(name, opponent, [values["cooperation_rate"], *(values[f"cooperate_given/{move}"] for move in JOINT_MOVES)]))
     print(f"\n| game | against | {' | '.join(SPLITTING.values())} |\n|---|---|" + "---|" * len(SPLITTING))
     for name in ("split_no_comm", "trust_and_split", "trust_and_split_items", "deal_or_no_deal"):
         for opponent in (POCKET, "greedy", "welfare"):
-            found = played(detente.make(name), opponent, 64)
-            print(row(name, opponent, [found.get(measure) for measure in SPLITTING]))
+            values = played(detente.make(name), opponent, 64)
+            print(row(name, opponent, [values.get(measure) for measure in SPLITTING]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,16 +19,12 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-sys.path.insert(0, str(Path(__file__).parent / "reports"))
-sys.path.insert(0, str(Path(__file__).parent / "web"))
-
-from make_arena import make_arena
-from make_run import make_run
-
 from detente import cli, games, jsonl, play, web
 from detente.errors import UserError
 from detente.records import write_episodes
 from detente.reports import sections
+from tests.reports.make_run import make_run
+from tests.web.make_arena import make_arena
 
 SILENCE_S = 10.0
 ODD: tuple[Any, ...] = (

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from make_run import HOSTILE, make_run
-from make_split_run import make_split_run
-
-from browsing import browser  # noqa: F401
 from detente.reports import report
+from tests.browsing import browser  # noqa: F401
+from tests.reports.make_run import HOSTILE, make_run
+from tests.reports.make_split_run import make_split_run
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +70,8 @@ def split_fingerprint_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exploited_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import json
 
-    from test_cross_play import exploited
-
     from detente.reports.best_response import best_response_page
+    from tests.reports.test_cross_play import exploited
 
     folder = tmp_path_factory.mktemp("exploited")
     (folder / "best_response.json").write_text(json.dumps(exploited("a_rather_long_name_of_an_agent-causal-seed0")))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import HOSTILE
 
-from browsing import fits, open_address
+from tests.browsing import fits, open_address
+from tests.reports.make_run import HOSTILE
 
 pytestmark = pytest.mark.browser
 

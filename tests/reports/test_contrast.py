@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from make_run import make_run
-from make_split_run import make_split_run
-
 from detente.reports import contrast_table
+from tests.reports.make_run import make_run
+from tests.reports.make_split_run import make_split_run
 
 
 def test_contrast_table_sets_the_runs_side_by_side(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from make_run import HOSTILE, make_run
 
 from detente.errors import UserError
 from detente.reports import report
+from tests.reports.make_run import HOSTILE, make_run
 
 
 class Page(HTMLParser):

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from make_run import make_run
 
 from detente.errors import UserError
 from detente.reports.run import arms, read_runs
+from tests.reports.make_run import make_run
 
 
 def write(folder: Path, rows: list[dict], options: str = "game: {name: ipd}\nseed: 0\n") -> Path:

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from make_run import HOSTILE
-from make_split_run import make_split_run
 from rich.console import Console
-from test_page import Page
 
 import detente
 from detente.games.splitting.notes import honest as is_honest
 from detente.records import read_episodes
 from detente.reports import render_text, report
 from detente.reports.transcript import fitting, notes, page_data, sample
+from tests.reports.make_run import HOSTILE
+from tests.reports.make_split_run import make_split_run
+from tests.reports.test_page import Page
 
 
 @pytest.fixture(scope="module")

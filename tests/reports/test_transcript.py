@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from make_run import make_run
 from rich.console import Console
 
 from detente import jsonl
@@ -11,6 +10,7 @@ from detente.errors import UserError
 from detente.records import Completion, Episode, PolicyRef, Round, Turn, read_episodes, write_episodes
 from detente.reports import render_text
 from detente.reports.transcript import cooperation, kinds, page_data, rows, sample
+from tests.reports.make_run import make_run
 
 NOW, OLD, SCRIPT = PolicyRef("adapter", "main", 9), PolicyRef("adapter", "main", 4), PolicyRef("script", "tit_for_tat")
 GAME = {"name": "ipd", "actions": ["C", "D"], "cooperative": "C"}

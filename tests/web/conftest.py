@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "reports"))
-
-from make_arena import make_arena
-from make_run import HOSTILE, make_run
-from make_split_run import make_split_run
-from serving import Server
-
-from browsing import browser  # noqa: F401
 from detente import web
+from tests.browsing import browser  # noqa: F401
+from tests.reports.make_run import HOSTILE, make_run
+from tests.reports.make_split_run import make_split_run
+from tests.web.make_arena import make_arena
+from tests.web.serving import Server
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Server
 from starlette.testclient import TestClient
 
-from browsing import open_address
 from detente import play, web
 from detente.records import write_episodes
 from detente.reports import report
+from tests.browsing import open_address
+from tests.web.serving import Server
 
 SEEDS = (2**63 - 1, 2**53 + 1, 6907179016238383551)
 MOST = 2**53 - 1  # Number.MAX_SAFE_INTEGER

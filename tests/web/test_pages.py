@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import make_run
 from starlette.testclient import TestClient
 
 from detente import web
 from detente.records import read_episodes
+from tests.reports.make_run import make_run
 
 
 def text(client: TestClient, address: str, **params: Any) -> str:

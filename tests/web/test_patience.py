@@ -7,9 +7,9 @@ import time
 import urllib.request
 
 import pytest
-from serving import Server
 
 from detente.web.patience import PatientProtocol
+from tests.web.serving import Server
 
 HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 POST = b"POST /play HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\n"

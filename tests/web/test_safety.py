@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from make_run import HOSTILE, make_run
 from starlette.testclient import TestClient
 
 from detente import web
 from detente.records import read_episodes, write_episodes
+from tests.reports.make_run import HOSTILE, make_run
 
 EPISODES = "ipd/reinforce/episodes/000001.jsonl"
 PAGES = (

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import make_run
 
 from detente import cli
 from detente.cli import serving
+from tests.reports.make_run import make_run
 
 
 def address(process: Any) -> str:

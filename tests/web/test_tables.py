@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import make_run
 from starlette.testclient import TestClient
 
 from detente import games, web
@@ -24,6 +23,7 @@ from detente.records import PolicyRef, read_episodes
 from detente.web.names import offers, opponent_name
 from detente.web.runs import overview
 from detente.web.table import GIVEN_UP, gaps, in_words
+from tests.reports.make_run import make_run
 
 OWN = {"Origin": "http://localhost", "Accept": "application/json"}
 

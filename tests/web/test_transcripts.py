@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from make_run import HOSTILE
 from starlette.testclient import TestClient
 
 from detente import api, games, jsonl, web
@@ -24,6 +23,7 @@ from detente.records import Completion, Episode, PolicyRef, read_episodes, write
 from detente.rollout import Match, play_matches
 from detente.web import episodes, transcripts
 from detente.web.transcripts import Filters, found_rounds, search, source
+from tests.reports.make_run import HOSTILE
 
 EVERYTHING = 10**9
 

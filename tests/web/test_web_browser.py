@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import HOSTILE, make_run
-from serving import Server
 
-from browsing import fits, open_address
 from detente.records import read_episodes
 from detente.web import reading, transcripts
+from tests.browsing import fits, open_address
+from tests.reports.make_run import HOSTILE, make_run
+from tests.web.serving import Server
 
 pytestmark = pytest.mark.browser
 PARTS = (

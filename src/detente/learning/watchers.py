@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from detente.config import Config
 
 
-class Watcher(Protocol):
+class Watcher:
     """Derive from it and write the methods that you need; the others do nothing. What a method raises ends the training."""
 
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
