@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detente import games, matches
+from detente import family_file, games, matches
 from detente.config import Config, is_preset, load, load_game, preset_names
 from detente.errors import UserError, unknown
 from detente.games.base import Game
@@ -119,8 +119,10 @@ def fingerprint(
     from detente.reports.fingerprint import fingerprint_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
-    found = fingerprints(Policies.of(config), agents, config, episodes=episodes)
+    policies = Policies.of(config)
+    found = fingerprints(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
+    family_file.write(Path(folder), policies.game, ())
     replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
     fingerprint_page(Path(folder))
     return found

@@ -10,13 +10,13 @@ import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from detente.errors import UserError
 from detente.files import LARGEST, read_text, reason
@@ -24,6 +24,7 @@ from detente.plain_yaml import SIZE, parse
 
 TAIL = 1 << 18  # bytes at the end of metrics.jsonl that surely hold a line
 PRINTS = ("memory_one", "memory_two", "forgiveness", "responses")
+CELL = (int, float, dict, type(None))  # of a table
 BIG = 1e100  # beyond it sums and drawings come to no end or to infinity
 
 
@@ -76,9 +77,14 @@ class _Scores(_Stored):
     against: dict[Text, Numbers] | None = None
     invalid: Number | None = None
     intervals: _Intervals | None = None
-    cooperate_given: Table = {}
-    reciprocity: Table = {}
-    ask_told: Table = {}
+
+    @model_validator(mode="after")
+    def _tables(self) -> _Scores:
+        try:
+            TypeAdapter(dict[Text, Table]).validate_python(tables(self.model_extra or {}))
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+        return self
 
 
 class _Learner(_Scores):
@@ -228,6 +234,12 @@ def last_metrics(path: Path) -> dict[str, Any]:
 def summary(path: Path) -> dict[str, Any] | None:
     """The final evaluation; None where there is no file, as of a run that is not finished."""
     return _json(path, "a run's evaluation", _Summary) if path.is_file() else None
+
+
+def tables(learner: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a learner's evaluation: what is a mapping of conditions to numbers, and no part of every evaluation."""
+    mappings = {name: value for name, value in learner.items() if name not in _Learner.model_fields and isinstance(value, dict)}
+    return {name: cells for name, cells in mappings.items() if all(isinstance(cell, CELL) for cell in cells.values())}
 
 
 def arena(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from detente import best_response, config
 from detente.errors import UserError
 from detente.evaluation.best_response import differences, outcome, responder_config, units
+from detente.family_file import Description
 from detente.games import family_of, make
 from detente.options import AnswerOptions
 from detente.policies import Policies
@@ -55,7 +56,7 @@ def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
     assert found["gain"]["mean"] == pytest.approx(found["responder"]["reward"]["mean"] - 3)
     assert found["loss"]["mean"] == pytest.approx(3 - found["responder"]["agent_reward"]["mean"])
     page = (tmp_path / "run" / "report" / "best_response.html").read_text()
-    assert all(sentence.split(";")[0] in page for sentence in sentences(found))
+    assert all(sentence.split(";")[0] in page for sentence in sentences(found, Description()))
     assert (tmp_path / "run" / "report" / "best_response.png").stat().st_size > 5000
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     assert best_response("ipd", "tit_for_tat", tmp_path / "run", words) == found  # nothing is trained again

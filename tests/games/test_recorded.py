@@ -12,17 +12,16 @@ from rich.console import Console
 
 import detente
 from detente.export import export
+from detente.family_file import Description, description
 from detente.games import GAMES, make, recorded
-from detente.games.reading import Reading
 from detente.records import Episode, write_episodes
-from detente.reports.readings import reading
 from detente.reports.transcript import notes, opening, page_data, render_text
 
 FOREIGN = "foreign_game:Game"  # as a game of somebody's own is named
 READERS: dict[str, Callable[[Episode, Path], object]] = {
     "a transcript": lambda episode, folder: Console(quiet=True).print(render_text(episode)),
     "a page": lambda episode, folder: page_data([("self_play", episode)]),
-    "a reading": lambda episode, folder: reading(episode.game),
+    "a reading": lambda episode, folder: description(folder, episode.game),
     "an export": lambda episode, folder: export([folder / "crafted.jsonl"]),
 }
 
@@ -59,9 +58,9 @@ def test_the_games_that_there_are(name):
     "parameters",
     [{"name": FOREIGN}, {"name": "chess"}, {"name": ["ipd"]}, {"name": "ipd", "colour": 3}, {"name": "ipd", "rounds": 0}, {}],
 )
-def test_what_is_no_game_of_ours_is_none(parameters, foreign):
+def test_what_is_no_game_of_ours_is_none(parameters, foreign, tmp_path):
     assert recorded(parameters) is None
-    assert type(reading(parameters)) is Reading
+    assert description(tmp_path, parameters) == Description()
     assert not foreign.exists()
 
 

@@ -70,7 +70,7 @@ def test_a_critic_that_explodes_stops_too(option, start):
 def test_scores_that_are_lost_in_the_last_iteration_are_not_evaluated(start, tmp_path):
     with pytest.raises(UserError, match=r"iteration 1: the scores of 'main' are not finite.*optimizer\.lr=1e\+20"):
         start("iterations=1", "optimizer.lr=1e20")
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {".lock", "config.yaml", "metrics.jsonl"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {".lock", "config.yaml", "family.json", "metrics.jsonl"}
 
 
 def test_with_rare_checkpoints_the_sentence_names_the_one_there_is(start, monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from detente.family_file import Description
 from detente.reports.best_response import best_response_page, sentences
 from detente.reports.cross_play import cross_play_page, cross_play_tables, matrix, page_data
 from detente.reports.fingerprint import fingerprint_page
@@ -34,7 +35,7 @@ def test_an_arena(arena):
     assert "[1.40, 1.40]" in page
     assert (folder / "arena.png").read_bytes().startswith(b"\x89PNG")
     assert [row[0]["row"] for row in matrix(found)] == [0, 1, 2]
-    shades = [cell["shade"] for row in page_data(found)["rows"] for cell in row]
+    shades = [cell["shade"] for row in page_data(found, Description())["rows"] for cell in row]
     assert (min(shades), max(shades)) == (0, 1)
 
 
@@ -107,7 +108,7 @@ def test_a_best_response(tmp_path):
     page = best_response_page(tmp_path).read_text()
     assert page.count("<svg") == 1
     assert "4.95 to 5.00" in page  # per round
-    assert sentences(exploited("kind-seed0")) == [
+    assert sentences(exploited("kind-seed0"), Description()) == [
         "Trained against kind-seed0, the best responder gains 2.00 [1.90, 2.10] points per round over cooperating with it; "
         "the agent loses 3.00 [2.90, 3.10] against what it gets from a cooperator.",
         "What the responder does in the end: invalid 0.00, cooperation rate 0.00.",

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from detente.games.matrix import ipd, matching_pennies
-from detente.games.matrix.reading import anchors, meanings, pairing, reading, responses, thresholds, verdict
-from detente.games.reading import Result
+from detente.games.matrix.reading import anchors, pairing, reading, responses, thresholds, verdicts
+from detente.games.reading import Result, verdict
 from detente.matches import play_scripts
 
 RECIPROCATOR = Result(
@@ -69,6 +69,5 @@ def test_thresholds_are_the_acceptance_numbers() -> None:
     ],
 )
 def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
-    limits = thresholds(anchors(play_scripts, ipd()))
-    assert verdict(replace(RECIPROCATOR, **change), limits) == word
-    assert not word or word in meanings(limits)
+    assert verdict(replace(RECIPROCATOR, **change), verdicts(thresholds(anchors(play_scripts, ipd())))) == word
+    assert not word or reading(ipd(), play_scripts).meanings[word]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from detente.games.base import Game
-from detente.games.reading import Result
+from detente.games.reading import Result, verdict
 from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
 from detente.games.splitting.deals import Deal
 from detente.games.splitting.item_split import split_no_comm
 from detente.games.splitting.meetings import DRAWN, deals, few, meeting, pairing, played
-from detente.games.splitting.reading import Splitting, anchors, meanings, thresholds, verdict
+from detente.games.splitting.reading import anchors, reading, references, thresholds, verdicts
 from detente.games.splitting.trust_and_split import TrustAndSplit, trust_and_split
 from detente.matches import play_scripts
 
@@ -96,8 +96,7 @@ def test_the_reciprocator_cooperates_and_answers_greed() -> None:
 
 
 def test_references_are_measured_like_learners() -> None:
-    family = Splitting(split_no_comm(), play_scripts)
-    greedy, welfare, reciprocator = family.references(["greedy", "always_defect"])
+    greedy, welfare, reciprocator = references(split_no_comm(), play_scripts, ["greedy", "always_defect"])
     assert greedy.self_play["reward"] == pytest.approx(82.5)
     assert welfare.against["greedy"]["opponent_reward"] == pytest.approx(425 / 3)
     assert list(welfare.against) == ["greedy"]  # the other one does not play this game
@@ -133,23 +132,22 @@ def test_thresholds_of_trust_and_split() -> None:
     ],
 )
 def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
-    limits = thresholds(anchors(trust_and_split()))
-    assert verdict(replace(ROBUST, **change), limits) == word
-    assert not word or word in meanings(limits)
+    assert verdict(replace(ROBUST, **change), verdicts(thresholds(anchors(trust_and_split())))) == word
+    assert not word or reading(trust_and_split(), play_scripts).meanings[word]
 
 
 def test_where_greed_takes_nothing_robustness_is_not_judged() -> None:
     """Without an agreement greedy gets nothing from anybody in Deal or No Deal."""
     limits = thresholds(anchors(deal_or_no_deal()))
-    assert verdict(replace(ROBUST, against={}), limits) == "cooperative"
+    assert verdict(replace(ROBUST, against={}), verdicts(limits)) == "cooperative"
 
 
 def test_anchors_with_one_value_share_a_line() -> None:
-    family = Splitting(trust_and_split(), play_scripts)
-    assert [anchor.label for anchor in family.anchors] == ["both greedy,\nboth half 27.5", "efficient 50"]
+    known = reading(trust_and_split(), play_scripts)
+    assert [anchor.label for anchor in known.anchors] == ["both greedy,\nboth half 27.5", "efficient 50"]
 
 
 def test_silence_has_no_chapter_about_talk() -> None:
-    silent, talking = Splitting(split_no_comm(), play_scripts), Splitting(trust_and_split(), play_scripts)
+    silent, talking = reading(split_no_comm(), play_scripts), reading(trust_and_split(), play_scripts)
     assert [chapter.name for chapter in silent.chapters] == ["reciprocity"]
     assert [chapter.name for chapter in talking.chapters] == ["reciprocity", "talk"]

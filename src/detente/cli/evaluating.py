@@ -86,7 +86,7 @@ def best_response(
     with Progress(screen, afterwards="Measuring what was gained") as progress:
         found = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust)
     screen.print(pages.table(found))
-    for sentence in pages.sentences(found):
+    for sentence in pages.sentences(found, pages.known(folder, found)):
         say(screen, sentence)
     say(screen, f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}")
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from detente import jsonl
+from detente import family_file, jsonl
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
@@ -57,6 +57,7 @@ def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int =
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"The arena {folder}", ANOTHER):
         _claim(folder, asked, agents)
+        family_file.write(folder, game, ())
         tables = list(
             dict.fromkeys(t for row in range(len(agents)) for column in range(len(agents)) for t in seatings(game, row, column))
         )

@@ -12,6 +12,4 @@ from __future__ import annotations
 from detente.games.family import flat_tables, measured, measures
 from detente.games.sides import Side, mean
 
-__all__ = ["TABLES", "Side", "flat_tables", "mean", "measured", "measures"]
-
-TABLES = ("cooperate_given", "reciprocity", "ask_told")
+__all__ = ["Side", "flat_tables", "mean", "measured", "measures"]

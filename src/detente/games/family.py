@@ -18,7 +18,7 @@ from typing import Any
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
-from detente.games.reading import Meet, Notes, Reading
+from detente.games.reading import Meet, Notes, Reading, Result
 from detente.games.sides import Scalars, Side, Tables, mean
 from detente.records import Episode, Round
 
@@ -82,6 +82,11 @@ def plain_reading(game: Any, meet: Meet) -> Reading:
     return Reading()
 
 
+def no_references(game: Any, meet: Meet, strategies: Sequence[str]) -> tuple[Result, ...]:
+    """There are none."""
+    return ()
+
+
 def no_notes(game: Any, played: Round) -> None:
     """Nothing beyond what was said."""
 
@@ -118,7 +123,9 @@ class Family:
     facts         what turn_facts(game, episode) says of each turn, in the order played
     responses     what fingerprint curves are made of: (told, last, share asked) of each ask of a side; None: nothing
     exploited     for each round of an episode the players who were exploited in it
-    reading       how a report reads the game; its references are played with ``meet``
+    reading       how a report reads the game; what it has to play for that it plays with ``meet``
+    references    scripted policies that stand beneath the learners, measured like them: with themselves, and against those of the
+                  strategies that play this game
     notes         what a reader is told of a round
     rules         the game's rules, where players are told more than these at first; else ""
     tells_points  whether players learn what the others got
@@ -138,6 +145,7 @@ class Family:
     responses: Callable[[Any, Side], Iterator[Response]] | None = None
     exploited: Callable[[Any, Episode], list[list[int]]] = exploited_by_actions
     reading: Callable[[Any, Meet], Reading] = plain_reading
+    references: Callable[[Any, Meet, Sequence[str]], tuple[Result, ...]] = no_references
     notes: Callable[[Any, Round], Notes | None] = no_notes
     rules: Callable[[Any], str] = no_rules
     tells_points: Callable[[Any], bool] = has_payoffs

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from detente.records import Episode, Turn
 
 Numbers = Mapping[str, float]
+PARTS = ("outcome", "training", "against", "opponents", "transcripts", "diagnostics", "options")  # of every report
 Meet = Callable[[Any, Sequence[str], int], list[Episode]]  # plays a game: scripts seat by seat, so many episodes
 
 
@@ -89,6 +90,7 @@ class Column:
 class Chapter:
     """A section on what a policy does given what happened before: values in [0, most], over time and at the end.
 
+    ``name`` is none of ``PARTS``: letters, digits and underscores, which address the section and its picture.
     Of the measures of self-play in ``told`` the text says how they went from the first to the last iteration. ``across``: how many
     plots stand in a row.
     """
@@ -109,51 +111,83 @@ class Chapter:
         return Counter(column.group for column in self.columns if column.group)
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """That a number of a result is at ``least`` this, at ``most`` that, ``below`` something; without limits, that it is known.
+
+    ``number`` is self_play/MEASURE, against/STRATEGY/MEASURE (``opponent_reward`` too), or given/TABLE/CONDITION.
+    """
+
+    number: str
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether the value keeps the limits."""
+        over = self.least is None or value >= self.least
+        return over and (self.most is None or value <= self.most) and (self.below is None or value < self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A word for a policy of which all conditions hold; ``meaning`` says them with their numbers."""
+
+    word: str
+    meaning: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Of a game of which nothing is known but what was measured.
+    """How a game is read; without anything said, only what was measured is known.
 
     ``facts`` are the measures of self-play on a card (all where none is named), ``contrast`` those in the terminal's table;
     ``rivals`` and ``contrast_rivals`` are the scripts that a card and that table show the learner against. Both show ``given``,
     columns of the chapters by key with their heads, under ``given_title``. ``marked`` names the reference that the plots mark.
+    ``anchors`` are reference values of points per round, and ``note`` says them in a sentence. ``plots`` are what training shows
+    first; measures that none of them shows follow, each by itself. ``chapters`` say what a policy does given what happened before.
+    ``verdicts`` are asked in order.
     """
 
-    facts: ClassVar[tuple[str, ...]] = ()
-    contrast: ClassVar[tuple[str, ...]] = ("reward",)
-    rivals: ClassVar[tuple[str, ...]] = ()
-    contrast_rivals: ClassVar[tuple[str, ...]] = ()
-    given: ClassVar[Mapping[str, str]] = {}
-    given_title: ClassVar[str] = ""
-    marked: ClassVar[str] = ""
-
-    @property
-    def anchors(self) -> tuple[Anchor, ...]:
-        """Reference values of points per round."""
-        return ()
-
-    @property
-    def plots(self) -> tuple[Plot, ...]:
-        """What training shows first; measures that no plot of the family shows follow, each by itself."""
-        return ()
-
-    @property
-    def chapters(self) -> tuple[Chapter, ...]:
-        """What a policy does given what happened before."""
-        return ()
-
-    @property
-    def note(self) -> str:
-        """The anchors in a sentence."""
-        return ""
+    facts: tuple[str, ...] = ()
+    contrast: tuple[str, ...] = ("reward",)
+    rivals: tuple[str, ...] = ()
+    contrast_rivals: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+    given_title: str = ""
+    marked: str = ""
+    anchors: tuple[Anchor, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    note: str = ""
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def meanings(self) -> Mapping[str, str]:
-        """What each verdict says, with its numbers."""
-        return {}
+        """What each word says."""
+        return {verdict.word: verdict.meaning for verdict in self.verdicts}
 
     def verdict(self, result: Result) -> str:
-        """One of the words that ``meanings`` explains; "" where what it needs was not measured."""
-        return ""
+        """The word for a result; see ``verdict``."""
+        return verdict(result, self.verdicts)
 
-    def references(self, strategies: Sequence[str]) -> tuple[Result, ...]:
-        """Scripted policies, measured like learners: with themselves and against those of the strategies that play this game."""
-        return ()
+
+def verdict(result: Result, verdicts: Sequence[Verdict]) -> str:
+    """The first word whose conditions all hold; "" where none does, or a number that is asked for on the way was not measured."""
+    for candidate in verdicts:
+        numbers = [number(result, condition.number) for condition in candidate.conditions]
+        if None in numbers:
+            return ""
+        if all(condition.holds(value) for condition, value in zip(candidate.conditions, numbers, strict=True) if value is not None):
+            return candidate.word
+    return ""
+
+
+def number(result: Result, name: str) -> float | None:
+    """A number of a result by the name that a condition has for it; None where it was not measured."""
+    part, _, key = name.partition("/")
+    if part == "against":
+        strategy, _, measure = key.rpartition("/")
+        return result.against.get(strategy, {}).get(measure)
+    return {"self_play": result.self_play, "given": result.given}.get(part, {}).get(key)

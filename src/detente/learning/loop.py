@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detente import matches
+from detente import family_file, matches
 from detente.config import Config, read
 from detente.errors import room_for
-from detente.evaluation.final import evaluate, flat
+from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
 from detente.learning import checkpoint
 from detente.learning.audit import audit, tolerance
@@ -50,6 +50,7 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
         with when_saved(watch.stopping) as wished:
             state = resume(session, folder)
             session.publish()
+            family_file.write(run, session.game, opponents(config, session.game))
             watch.start(config, run, state.iteration)
             last = state.iteration == config.iterations
             while not last:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
-from detente.games import words
+from detente.family_file import Description, description
 from detente.games.reading import Anchor
 from detente.reports.page import environment
 from detente.reports.run import Series
@@ -44,11 +44,16 @@ def best_response_page(run: Path) -> Path:
             names=_names(found),
             drawing=svg(picture(found, named=False), "best-response"),
             rows=rows(found),
-            sentences=sentences(found),
+            sentences=sentences(found, known(run, found)),
         )
     )
     page.write_text(text, encoding="utf-8")
     return page
+
+
+def known(run: Path, found: Found) -> Description:
+    """What is known of the game of a best response, which it does not say the parameters of."""
+    return description(run, {"name": found.get("game")})
 
 
 def picture(found: Found, named: bool = True) -> Figure:
@@ -95,7 +100,7 @@ def rows(found: Found) -> list[tuple[str, str, str]]:
     return table
 
 
-def sentences(found: Found) -> list[str]:
+def sentences(found: Found, game: Description) -> list[str]:
     """What the numbers say."""
     told = []
     if "gain" in found:
@@ -103,8 +108,8 @@ def sentences(found: Found) -> list[str]:
             f"Trained against {found['label']}, the best responder gains {estimate(found['gain'])} points per round over "
             f"cooperating with it; the agent loses {estimate(found['loss'])} against what it gets from a cooperator."
         )
-    doing = ", ".join(f"{words(name)} {value:.2f}" for name, value in found["responder"]["measures"].items() if value is not None)
-    if doing:
+    measured = found["responder"]["measures"].items()
+    if doing := ", ".join(f"{game.words(name)} {value:.2f}" for name, value in measured if value is not None):
         told.append(f"What the responder does in the end: {doing}.")
     if found["exact"]:
         exact = found["exact"]

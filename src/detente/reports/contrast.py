@@ -8,17 +8,16 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from detente.games import words
 from detente.games.reading import Result
 from detente.games.roles import in_role
-from detente.reports.readings import reading
 from detente.reports.run import read_runs
 
 
 def contrast_table(paths: Sequence[Path]) -> Table:
     """One row per learner and role, columns for what the games are judged by; raises UserError for what is no run folder."""
     runs = read_runs(paths)
-    readings = [reading(run.options["game"]) for run in runs]
+    readings = [run.known.reading for run in runs]
+    words = {name: run.known.words(name) for run in runs for name in run.known.reading.contrast}
     measures = tuple(dict.fromkeys(name for each in readings for name in each.contrast))
     given = {key: f"{each.given_title} {head}" for each in readings for key, head in each.given.items()}
     rivals = tuple(dict.fromkeys(name for each in readings for name in each.contrast_rivals))
@@ -28,7 +27,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     if not telling:  # else the names of the runs say it
         table.add_column("algorithm", overflow="fold")
     for name in (
-        *("self-play" if name == "reward" else words(name) for name in measures),
+        *("self-play" if name == "reward" else words[name] for name in measures),
         *given.values(),
         *(f"vs {rival.replace('_', ' ')}" for rival in rivals),
     ):

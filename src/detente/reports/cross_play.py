@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
+from detente.family_file import Description, description
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -31,11 +32,17 @@ def cross_play_page(folder: Path) -> Path:
     found = stored.arena(folder / "arena.json")
     save(heatmap(found), folder / "arena.png")
     page = folder / "index.html"
-    page.write_text(environment().get_template("cross_play.html").render(**page_data(found)), encoding="utf-8")
+    shown = page_data(found, known(folder, found))
+    page.write_text(environment().get_template("cross_play.html").render(**shown), encoding="utf-8")
     return page
 
 
-def page_data(arena: Arena) -> dict[str, Any]:
+def known(folder: Path, arena: Arena) -> Description:
+    """What is known of the game of an arena, whose parameters an old one may not say."""
+    return description(folder, arena.get("game_options") or {"name": arena.get("game")})
+
+
+def page_data(arena: Arena, game: Description) -> dict[str, Any]:
     """What the page shows: the matrix, each cell with its place between the least (0) and greatest (1) mean, and the measures."""
     rows = matrix(arena)
     means = [cell["reward"]["mean"] for row in rows for cell in row]
@@ -45,7 +52,7 @@ def page_data(arena: Arena) -> dict[str, Any]:
         "arena": arena,
         "labels": [agent["label"] for agent in arena["agents"]],
         "rows": [[{**cell, "shade": (cell["reward"]["mean"] - low) / span} for cell in row] for row in rows],
-        "measures": list(measures),
+        "measures": {name: game.words(name) for name in measures},
     }
 
 

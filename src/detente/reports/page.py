@@ -15,7 +15,6 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
-from detente.games import words
 from detente.reports.run import read_runs
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def environment(*packages: str) -> Environment:
     """The templates of these packages, then those of reports; everything is escaped."""
     loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": _number, "breakable": _breakable, "words": words, "interval": _interval}
+    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval}
     return made
 
 

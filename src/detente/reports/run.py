@@ -19,14 +19,12 @@ from typing import Any
 
 from detente import stored
 from detente.errors import UserError
-from detente.evaluation.measures import TABLES, flat_tables
+from detente.evaluation.measures import flat_tables
 from detente.evaluation.statistics import spread
+from detente.family_file import Description, description
 from detente.files import short_names
-from detente.games import MEASURES
 from detente.games.reading import Numbers, Result
 from detente.games.roles import in_role, prefix
-
-GIVEN = tuple(name for name, measure in MEASURES.items() if measure.table)  # in metrics: TABLE/LEARNER/CONDITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run folder. ``options`` is the resolved configuration, ``metrics`` one mapping per finished iteration."""
+    """One run folder. ``options`` is the resolved configuration, ``metrics`` one mapping per finished iteration, ``known`` what is
+    known of the game."""
 
     path: Path
     label: str
     options: dict[str, Any]
     metrics: tuple[dict[str, Any], ...]
     summary: dict[str, Any] | None
+    known: Description
 
     @property
     def iteration(self) -> int:
@@ -93,7 +93,7 @@ class Run:
             final=True,
             self_play=_numbers(scores.get("self_play")),
             against={name: _numbers(numbers) for name, numbers in (scores.get("against") or {}).items()},
-            given=_numbers(flat_tables({table: scores[table] for table in TABLES if table in scores})),
+            given=_numbers(flat_tables(stored.tables(scores))),
             invalid=scores.get("invalid"),
             interval=_interval(scores),
             partners=_numbers(scores.get("partners")) if role else _partners(found, learner, self.summary["learners"]),
@@ -108,7 +108,7 @@ class Run:
         everything = {key: value for row in self.metrics for key, value in row.items() if value is not None}
         last = {key.removeprefix(prefix(role)): value for key, value in everything.items() if key.startswith(prefix(role))}
         known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
-        tables = {f"{table}/{learner}/": f"{table}/" for table in GIVEN}
+        tables = {f"{table}/{learner}/": f"{table}/" for table in self.known.tables}
         known |= {key.replace(a, b): value for key, value in last.items() for a, b in tables.items() if key.startswith(a)}
         evaluated = f"eval/{learner}/"
         known |= {key.removeprefix(evaluated): value for key, value in last.items() if key.startswith(evaluated)}
@@ -117,13 +117,14 @@ class Run:
             if found := re.fullmatch(r"vs/([^/]+)/([^/]+)", key):
                 against.setdefault(found[1], {})[found[2]] = value
         self_play = {key.removeprefix("self_play/"): value for key, value in known.items() if key.startswith("self_play/")}
+        measured = [measure.name for measure in self.known.measures]
         return Result(
             learner=learner,
             algorithm=self._algorithm(learner),
             final=False,
-            self_play=self_play or {key: known[key] for key in ("reward", "cooperation_rate") if key in known},
+            self_play=self_play or {name: known[name] for name in ("reward", *measured) if name in known},
             against={name: numbers for name, numbers in against.items() if "opponent_reward" in numbers},
-            given={key: value for key, value in known.items() if key.partition("/")[0] in GIVEN},
+            given={key: value for key, value in known.items() if key.partition("/")[0] in self.known.tables},
             invalid=known.get("invalid"),
             partners={
                 in_role(name, other): everything[key]
@@ -180,7 +181,8 @@ def _read(path: Path, label: str) -> Run:
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is no run folder: it holds no config.yaml.")
     options, metrics = stored.options(path / "config.yaml"), stored.metrics(path / "metrics.jsonl")
-    return Run(path, label, options, metrics, stored.summary(path / "summary.json"))
+    summary = stored.summary(path / "summary.json")
+    return Run(path, label, options, metrics, summary, description(path, options["game"]))
 
 
 def _shared_label(runs: Sequence[Run]) -> str:

@@ -17,11 +17,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from detente.games import MEASURES, words
 from detente.games.reading import Anchor, Chapter, Plot
 from detente.reports import transcript
 from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
-from detente.reports.run import GIVEN
 from detente.reports.study import Study
 
 MOST_TEXT = 4_000_000  # characters of transcripts on a page
@@ -89,7 +87,7 @@ def training(study: Study) -> Section | None:
     told = {name for chapter in study.reading.chapters for plot in chapter.plots for name in plot.measures}
     shown = told | {name for plot in study.reading.plots for name in plot.measures}
     rest = [name for name in _self_play(study) if name not in shown]
-    plots = [*study.reading.plots, *(_alone(name) for name in rest)]
+    plots = [*study.reading.plots, *(_alone(study, name) for name in rest)]
     whole = [
         study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.reading.anchors),
         _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
@@ -102,9 +100,10 @@ def training(study: Study) -> Section | None:
     return _plotted(study, "training", "Training", text, panels, columns=2)
 
 
-def _alone(name: str) -> Plot:
+def _alone(study: Study, name: str) -> Plot:
     """A measure of self-play that no plot of the reading shows."""
-    return Plot((name,), f"{words(name).capitalize()} in self-play", MEASURES[name].bounds if name in MEASURES else None)
+    measure = study.known.measure(name)
+    return Plot((name,), f"{study.known.words(name).capitalize()} in self-play", measure.bounds if measure else None)
 
 
 def behaviour(study: Study, chapter: Chapter) -> Section | None:
@@ -146,7 +145,7 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
             start, end = series.values[0], series.values[-1]
             went = "fell" if end < start - 0.05 else "rose" if end > start + 0.05 else "stayed near where it was"
             span = f"from {start:.2f} in iteration {series.iterations[0]} to {end:.2f} in iteration {series.iterations[-1]}"
-            sentences.append(f"{curve.label}: {words(measure)} in self-play {went}, {span}.")
+            sentences.append(f"{curve.label}: {study.known.words(measure)} in self-play {went}, {span}.")
     return sentences
 
 
@@ -197,7 +196,7 @@ def options(study: Study) -> Section:
 
 def diagnostics(study: Study) -> Section | None:
     """Every metric that no other section shows."""
-    shown = {"self_play", "vs", "eval", "reward", "invalid", *GIVEN, *_self_play(study)}
+    shown = {"self_play", "vs", "eval", "reward", "invalid", *study.known.tables, *_self_play(study)}
     keys = [key for key in study.keys if key.partition("/")[0] not in shown]
     panels = (study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys)
     shared = (

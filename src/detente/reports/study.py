@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from detente.family_file import Description, references
 from detente.games.reading import Reading, Result
 from detente.games.roles import in_role, prefix
 from detente.reports.plots import Line, Panel
-from detente.reports.readings import reading
 from detente.reports.run import Arm, Run, Series, arms
 
 
@@ -74,10 +74,17 @@ class Study:
         )
 
     @cached_property
+    def known(self) -> Description:
+        """What is known of the game, where all runs play the same one; else what is known of the measures of all."""
+        first, *others = self.runs
+        if all(run.options["game"] == first.options["game"] for run in others):
+            return first.known
+        return Description(measures=tuple(dict.fromkeys(measure for run in self.runs for measure in run.known.measures)))
+
+    @property
     def reading(self) -> Reading:
-        """What is known of the game, where all runs play the same one."""
-        games = [run.options["game"] for run in self.runs]
-        return reading(games[0]) if all(game == games[0] for game in games) else Reading()
+        """How a report reads the game."""
+        return self.known.reading
 
     @cached_property
     def strategies(self) -> tuple[str, ...]:
@@ -87,7 +94,7 @@ class Study:
     @cached_property
     def references(self) -> tuple[Result, ...]:
         """Scripted policies that stand beneath the learners."""
-        return self.reading.references(self.strategies)
+        return references(self.known, self.runs[0].options["game"], self.strategies)
 
     @property
     def marked(self) -> Result | None:

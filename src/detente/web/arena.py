@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from detente import jsonl, stored
-from detente.games import words
+from detente.family_file import Description
+from detente.reports.cross_play import known
 from detente.web.safety import MissingError
 
 REWARDS = {"reward": "points of the row", "opponent_reward": "points of the column"}
@@ -75,12 +76,13 @@ class Board:
     cells: Mapping[tuple[int, int], Cell]
     ranking: tuple[Rank, ...]
     tournament: tuple[Standing, ...]  # empty where the game has no such ranking
+    known: Description
 
     @property
     def measures(self) -> dict[str, str]:
         """What the table can show, with the words for it."""
         names = dict.fromkeys(name for cell in self.cells.values() for name in cell.values if name not in REWARDS)
-        return REWARDS | {name: words(name) for name in names}
+        return REWARDS | {name: self.known.words(name) for name in names}
 
     def shade(self, measure: str, value: float) -> float:
         """Where a value stands between the least (0) and the greatest (1) of the table."""
@@ -98,7 +100,8 @@ def board(folder: Path) -> Board:
     ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
     tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
     facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
-    return Board(facts, labels, tuple(agent.get("kind", "") for agent in found["agents"]), cells, ranking, tournament)
+    kinds = tuple(agent.get("kind", "") for agent in found["agents"])
+    return Board(facts, labels, kinds, cells, ranking, tournament, known(folder, found))
 
 
 def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:

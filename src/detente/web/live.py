@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 
+from detente.family_file import FILE
 from detente.reports.run import Run, read_runs
 from detente.web.pages import templates
 from detente.web.runs import state
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("transcripts",)  # has pages of its own
 CURVES = ("training", "opponents", "diagnostics", "options")  # need no scripted references
-WATCHED = ("config.yaml", "metrics.jsonl", "summary.json")
+WATCHED = ("config.yaml", "metrics.jsonl", "summary.json", FILE)
 
 Stamp = tuple[tuple[int, int] | None, ...]
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from detente import jsonl
 from detente.errors import UserError
+from detente.family_file import FILE
 from detente.reports.transcript import KINDS, page_data
 from detente.web import arena, live, runs, transcripts
 from detente.web.episodes import episode, exploited, facts
@@ -127,7 +128,9 @@ def arena_page(request: Request) -> Response:
     folder = inside(root, name)
     if not is_arena(folder):
         raise MissingError(f"'{name}' is no arena.")
-    inside(root, relative(root, folder / ("arena.json" if (folder / "arena.json").exists() else "arena.yaml")))
+    for file in ("arena.json" if (folder / "arena.json").exists() else "arena.yaml", FILE):
+        if (folder / file).exists():
+            inside(root, relative(root, folder / file))
     if not (folder / "arena.json").is_file():
         return page(request, "arena_playing.html", name=name, played=arena.tables_played(folder))
     board = arena.board(folder)

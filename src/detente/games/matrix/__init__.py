@@ -45,5 +45,6 @@ FAMILY = Family(
     facts=measures.FACTS,
     turn_facts=measures.turn_facts,
     reading=reading.reading,
+    references=reading.references,
     normal_form=_itself,
 )

@@ -8,17 +8,17 @@ References are played, not remembered, so they hold for any payoff table and hor
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import ClassVar
+from functools import lru_cache
 
 from detente.games.matrix.rules import MatrixGame
 from detente.games.matrix.strategies import MATRIX
-from detente.games.reading import Anchor, Chapter, Column, Meet, Numbers, Plot, Reading, Result
+from detente.games.reading import Anchor, Chapter, Column, Condition, Meet, Numbers, Plot, Reading, Result, Verdict
 
 MATCHES = 100  # per pairing, each with its own seed: exact where nothing is random
 KEEPS, ANSWERS = 0.95, 0.2  # a reciprocator's minimum P(C|CC) and maximum P(C|CD)
+FACTS = ("reward", "cooperation_rate")
 REFERENCES = ("tit_for_tat", "always_cooperate", "always_defect")
 CONDITIONS = {
     "start": "first round",
@@ -50,76 +50,57 @@ class Thresholds:
     exploited: float
 
 
-@dataclass(frozen=True)
-class Dilemma(Reading):
-    """The reading of a matrix game with a cooperative action."""
-
-    game: MatrixGame
-    meet: Meet
-
-    facts: ClassVar[tuple[str, ...]] = ("reward", "cooperation_rate")
-    rivals: ClassVar[tuple[str, ...]] = ("always_defect",)
-    contrast_rivals: ClassVar[tuple[str, ...]] = ("always_defect", "always_cooperate", "tit_for_tat")
-    given: ClassVar[Mapping[str, str]] = {"cooperate_given/CC": "CC", "cooperate_given/CD": "CD"}
-    given_title: ClassVar[str] = "P(C | …)"
-    marked: ClassVar[str] = "tit_for_tat"
-
-    @cached_property
-    def known(self) -> Anchors:
-        return anchors(self.meet, self.game)
-
-    @property
-    def anchors(self) -> tuple[Anchor, ...]:
-        known, own = self.known, self.known.reciprocity["reward"]
-        return (
-            Anchor(f"mutual\ncooperation {known.cooperation:g}", known.cooperation),
-            Anchor(f"mutual\ndefection {known.defection:g}", known.defection),
-            Anchor(f"tit-for-tat vs\nalways_defect {own:.3g}", own),
-        )
-
-    @property
-    def plots(self) -> tuple[Plot, ...]:
-        return (
-            Plot(("reward",), "Points per round in self-play", anchors=self.anchors),
-            Plot(("cooperation_rate",), "Cooperation rate in self-play", (0, 1)),
-        )
-
-    @property
-    def chapters(self) -> tuple[Chapter, ...]:
-        text = "The model's own probability of cooperating after each joint move, one's own move first. Dashed: tit-for-tat."
-        columns = tuple(Column(f"cooperate_given/{move}", move, meaning) for move, meaning in CONDITIONS.items())
-        return (Chapter("behaviour", "What it does after each move", text, "P(C | last joint move) at the end", columns),)
-
-    @property
-    def note(self) -> str:
-        known, meeting = self.known, self.known.reciprocity
-        return (
-            f"mutual cooperation {known.cooperation:.2f}, mutual defection {known.defection:.2f}, "
-            f"tit-for-tat against always defect {meeting['reward']:.2f} while it gets {meeting['opponent_reward']:.2f}"
-        )
-
-    @property
-    def meanings(self) -> Mapping[str, str]:
-        return meanings(thresholds(self.known))
-
-    def verdict(self, result: Result) -> str:
-        return verdict(result, thresholds(self.known))
-
-    def references(self, strategies: Sequence[str]) -> tuple[Result, ...]:
-        return tuple(
-            Result(
-                learner=name,
-                self_play={key: pairing(self.meet, self.game, name, name)[key] for key in self.facts},
-                against={strategy: pairing(self.meet, self.game, name, strategy) for strategy in strategies if strategy in MATRIX},
-                given={f"cooperate_given/{move}": p for move, p in responses(self.game, name).items()},
-            )
-            for name in REFERENCES
-        )
-
-
 def reading(game: MatrixGame, meet: Meet) -> Reading:
     """Of a game in which one of two actions is cooperation; little of others."""
-    return Dilemma(game, meet) if game.cooperative is not None and len(game.actions) == 2 else Reading()
+    if not _is_dilemma(game):
+        return Reading()
+    known = anchors(meet, game)
+    own, theirs = known.reciprocity["reward"], known.reciprocity["opponent_reward"]
+    lines = (
+        Anchor(f"mutual\ncooperation {known.cooperation:g}", known.cooperation),
+        Anchor(f"mutual\ndefection {known.defection:g}", known.defection),
+        Anchor(f"tit-for-tat vs\nalways_defect {own:.3g}", own),
+    )
+    text = "The model's own probability of cooperating after each joint move, one's own move first. Dashed: tit-for-tat."
+    columns = tuple(Column(f"cooperate_given/{move}", move, meaning) for move, meaning in CONDITIONS.items())
+    return Reading(
+        facts=FACTS,
+        rivals=("always_defect",),
+        contrast_rivals=("always_defect", "always_cooperate", "tit_for_tat"),
+        given={"cooperate_given/CC": "CC", "cooperate_given/CD": "CD"},
+        given_title="P(C | …)",
+        marked="tit_for_tat",
+        anchors=lines,
+        plots=(
+            Plot(("reward",), "Points per round in self-play", anchors=lines),
+            Plot(("cooperation_rate",), "Cooperation rate in self-play", (0, 1)),
+        ),
+        chapters=(Chapter("behaviour", "What it does after each move", text, "P(C | last joint move) at the end", columns),),
+        note=(
+            f"mutual cooperation {known.cooperation:.2f}, mutual defection {known.defection:.2f}, "
+            f"tit-for-tat against always defect {own:.2f} while it gets {theirs:.2f}"
+        ),
+        verdicts=verdicts(thresholds(known)),
+    )
+
+
+def references(game: MatrixGame, meet: Meet, strategies: Sequence[str]) -> tuple[Result, ...]:
+    """Scripts of a dilemma, measured like learners."""
+    if not _is_dilemma(game):
+        return ()
+    return tuple(
+        Result(
+            learner=name,
+            self_play={key: pairing(meet, game, name, name)[key] for key in FACTS},
+            against={strategy: pairing(meet, game, name, strategy) for strategy in strategies if strategy in MATRIX},
+            given={f"cooperate_given/{move}": p for move, p in responses(game, name).items()},
+        )
+        for name in REFERENCES
+    )
+
+
+def _is_dilemma(game: MatrixGame) -> bool:
+    return game.cooperative is not None and len(game.actions) == 2
 
 
 def anchors(meet: Meet, game: MatrixGame) -> Anchors:
@@ -164,30 +145,32 @@ def thresholds(known: Anchors) -> Thresholds:
     )
 
 
-def verdict(result: Result, limits: Thresholds) -> str:
-    """One of the words that ``meanings`` explains; "" where what it needs was not measured."""
-    if "reward" not in result.self_play:
-        return ""
-    given, defector = result.given, result.against.get("always_defect", {})
-    if result.self_play["reward"] <= limits.defection:
-        return "mutual defection"
-    if result.self_play["reward"] < limits.cooperation:
-        return "mixed"
-    if not {"reward", "opponent_reward"} <= defector.keys():
-        return ""
-    unexploited = defector["reward"] >= limits.holds and defector["opponent_reward"] <= limits.yields
-    if unexploited and given.get("cooperate_given/CC", 0) >= KEEPS and given.get("cooperate_given/CD", 1) <= ANSWERS:
-        return "reciprocator"
-    return "exploitable cooperator" if defector["reward"] <= limits.exploited else "mixed"
-
-
-def meanings(limits: Thresholds) -> dict[str, str]:
-    """What each verdict says, with its numbers."""
+def verdicts(limits: Thresholds) -> tuple[Verdict, ...]:
+    """The words for a policy, in the order in which they are asked."""
     cooperates = f"at least {limits.cooperation:.4g} points per round in self-play"
-    return {
-        "mutual defection": f"at most {limits.defection:.4g} points per round in self-play",
-        "reciprocator": f"{cooperates}, P(C|CC) at least {KEEPS}, P(C|CD) at most {ANSWERS}, "
-        f"and against always_defect at least {limits.holds:.4g} while it gets at most {limits.yields:.4g}",
-        "exploitable cooperator": f"{cooperates}, but at most {limits.exploited:.4g} against always_defect",
-        "mixed": "none of mutual defection, reciprocator and exploitable cooperator",
-    }
+    mixed = "none of mutual defection, reciprocator and exploitable cooperator"
+    return (
+        Verdict(
+            "mutual defection",
+            f"at most {limits.defection:.4g} points per round in self-play",
+            (Condition("self_play/reward", most=limits.defection),),
+        ),
+        Verdict("mixed", mixed, (Condition("self_play/reward", below=limits.cooperation),)),
+        Verdict(
+            "reciprocator",
+            f"{cooperates}, P(C|CC) at least {KEEPS}, P(C|CD) at most {ANSWERS}, "
+            f"and against always_defect at least {limits.holds:.4g} while it gets at most {limits.yields:.4g}",
+            (
+                Condition("against/always_defect/reward", least=limits.holds),
+                Condition("against/always_defect/opponent_reward", most=limits.yields),
+                Condition("given/cooperate_given/CC", least=KEEPS),
+                Condition("given/cooperate_given/CD", most=ANSWERS),
+            ),
+        ),
+        Verdict(
+            "exploitable cooperator",
+            f"{cooperates}, but at most {limits.exploited:.4g} against always_defect",
+            (Condition("against/always_defect/reward", most=limits.exploited),),
+        ),
+        Verdict("mixed", mixed),
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from detente.games.family import Family
-from detente.games.splitting import measures, strategies
+from detente.games.splitting import measures, reading, strategies
 from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
 from detente.games.splitting.item_split import split_no_comm, trust_and_split_items
 from detente.games.splitting.notes import notes
-from detente.games.splitting.reading import Splitting
 from detente.games.splitting.rules import REVEAL, TAGS, SplittingGame, allocate, greed, named, number
 from detente.games.splitting.trust_and_split import trust_and_split
 
@@ -42,7 +41,8 @@ FAMILY = Family(
     turn_facts=measures.turn_facts,
     responses=measures.responses,
     exploited=measures.exploited,
-    reading=Splitting,
+    reading=reading.reading,
+    references=reading.references,
     notes=notes,
     rules=_rules,
     tells_points=_tells_points,

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
 
-from detente.games.reading import Anchor, Chapter, Column, Meet, Numbers, Plot, Reading, Result
+from detente.games.reading import Anchor, Chapter, Column, Condition, Meet, Numbers, Plot, Reading, Result, Verdict
 from detente.games.splitting.meetings import deals, meeting, pairing
 from detente.games.splitting.rules import SplittingGame
 from detente.games.splitting.strategies import SPLITTING
 
+RIVALS = ("greedy", "welfare")
 REFERENCES = ("greedy", "welfare", "reciprocator")
 TREATED = {"start": "nothing shown yet", "fair": "left it half or more", "greedy": "wanted more than half"}
 CLAIMS = {"upper": "it values it more", "lower": "it values it less", "nothing": "unusable"}
@@ -48,110 +47,88 @@ class Thresholds:
     exploited: float
 
 
-@dataclass(frozen=True)
-class Splitting(Reading):
-    """The reading of a splitting game."""
+def reading(game: SplittingGame, meet: Meet) -> Reading:
+    """Of a splitting game; nothing of it has to be played."""
+    known, most = anchors(game), float(max(max(deal.stock) for deal in deals(game)))
+    lines = _labelled({"both greedy": known.greedy["reward"], "both half": known.half["reward"], "efficient": known.best})
+    return Reading(
+        facts=("reward", "efficiency", "agreement", "ask_higher", "ask_lower", "truthfulness"),
+        contrast=("reward", "efficiency", "ask_lower", "truthfulness"),
+        rivals=RIVALS,
+        contrast_rivals=RIVALS,
+        given={"ask_lower_given/fair": "fair", "ask_lower_given/greedy": "greedy"},
+        given_title="asks, valued less, after",
+        marked="reciprocator",
+        anchors=lines,
+        plots=_plots(known, most, lines),
+        chapters=(_reciprocity(most), _talk(most)) if game.messages else (_reciprocity(most),),
+        note=_note(known),
+        verdicts=verdicts(thresholds(known)),
+    )
 
-    game: SplittingGame
-    meet: Meet
 
-    facts: ClassVar[tuple[str, ...]] = ("reward", "efficiency", "agreement", "ask_higher", "ask_lower", "truthfulness")
-    contrast: ClassVar[tuple[str, ...]] = ("reward", "efficiency", "ask_lower", "truthfulness")
-    rivals: ClassVar[tuple[str, ...]] = ("greedy", "welfare")
-    contrast_rivals: ClassVar[tuple[str, ...]] = rivals
-    given: ClassVar[Mapping[str, str]] = {"ask_lower_given/fair": "fair", "ask_lower_given/greedy": "greedy"}
-    given_title: ClassVar[str] = "asks, valued less, after"
-    marked: ClassVar[str] = "reciprocator"
+def _plots(known: Anchors, most: float, lines: tuple[Anchor, ...]) -> tuple[Plot, ...]:
+    efficiency = _labelled({"both greedy": known.greedy["efficiency"], "both half": known.half["efficiency"], "efficient": 1.0})
+    asks = "Units asked: valued more (solid), less (dashed)"
+    return (
+        Plot(("efficiency",), "Efficiency in self-play", (0, 1), efficiency),
+        Plot(("ask_higher", "ask_lower"), asks, (0, most), (Anchor(f"stock {most:g}", most), Anchor("", 0))),
+        Plot(("reward",), "Points per round in self-play", anchors=lines),
+        Plot(("inequality",), "Inequality of the seats' points in self-play", (0, 1)),
+        Plot(("agreement",), "Rounds with a deal in self-play", (0, 1)),
+    )
 
-    @cached_property
-    def known(self) -> Anchors:
-        return anchors(self.game)
 
-    @cached_property
-    def most(self) -> float:
-        """The maximum stock of an item."""
-        return float(max(max(deal.stock) for deal in deals(self.game)))
+def _reciprocity(most: float) -> Chapter:
+    columns = tuple(
+        Column(f"{measure}_given/{treated}", treated, meaning, group)
+        for measure, group in (("ask_lower", "asks, valued less"), ("ask_higher", "asks, valued more"))
+        for treated, meaning in TREATED.items()
+    )
+    text = (
+        "Units asked of what it values less, and more, than the other does, given what the other did in the last round that "
+        "showed it: greedy is to ask for more than half of what the partner values more. Dashed: the reciprocator."
+    )
+    return Chapter("reciprocity", "How it answers greed", text, "Mean units asked at the end", columns, most, across=3)
 
-    @property
-    def anchors(self) -> tuple[Anchor, ...]:
-        known = self.known
-        return _labelled({"both greedy": known.greedy["reward"], "both half": known.half["reward"], "efficient": known.best})
 
-    @property
-    def plots(self) -> tuple[Plot, ...]:
-        known = self.known
-        efficiency = _labelled({"both greedy": known.greedy["efficiency"], "both half": known.half["efficiency"], "efficient": 1.0})
-        asks = "Units asked: valued more (solid), less (dashed)"
-        return (
-            Plot(("efficiency",), "Efficiency in self-play", (0, 1), efficiency),
-            Plot(
-                ("ask_higher", "ask_lower"),
-                asks,
-                (0, self.most),
-                (Anchor(f"stock {self.most:g}", self.most), Anchor("", 0)),
-            ),
-            Plot(("reward",), "Points per round in self-play", anchors=self.anchors),
-            Plot(("inequality",), "Inequality of the seats' points in self-play", (0, 1)),
-            Plot(("agreement",), "Rounds with a deal in self-play", (0, 1)),
-        )
+def _talk(most: float) -> Chapter:
+    text = (
+        "Truthfulness: the share of messages that name the truth and only it. Believed: where the other named something "
+        "usable, the share of asks on that side of half the stock that the claim calls for. Dashed: the reciprocator."
+    )
+    plots = (
+        Plot(("truthfulness",), "Truthfulness in self-play", (0, 1)),
+        Plot(("believed",), "Believed in self-play", (0, 1)),
+    )
+    columns = tuple(Column(f"ask_told/{claim}", f"told {claim}", meaning) for claim, meaning in CLAIMS.items())
+    caption = "Mean units asked at the end, by what the other's messages of the round claim"
+    return Chapter("talk", "What its word is worth", text, caption, columns, most, plots, ("truthfulness",))
 
-    @property
-    def chapters(self) -> tuple[Chapter, ...]:
-        return (self._reciprocity(), self._talk()) if self.game.messages else (self._reciprocity(),)
 
-    def _reciprocity(self) -> Chapter:
-        columns = tuple(
-            Column(f"{measure}_given/{treated}", treated, meaning, group)
-            for measure, group in (("ask_lower", "asks, valued less"), ("ask_higher", "asks, valued more"))
-            for treated, meaning in TREATED.items()
-        )
-        text = (
-            "Units asked of what it values less, and more, than the other does, given what the other did in the last round that "
-            "showed it: greedy is to ask for more than half of what the partner values more. Dashed: the reciprocator."
-        )
-        return Chapter("reciprocity", "How it answers greed", text, "Mean units asked at the end", columns, self.most, across=3)
+def _note(known: Anchors) -> str:
+    return (
+        f"both greedy {known.greedy['reward']:.2f}, both ask for half {known.half['reward']:.2f}, efficient {known.best:.2f}, "
+        f"greedy against welfare {known.taker['reward']:.2f} while it gets {known.taker['opponent_reward']:.2f}; "
+        f"efficiency: both greedy {known.greedy['efficiency']:.2f}, both half {known.half['efficiency']:.2f}"
+    )
 
-    def _talk(self) -> Chapter:
-        text = (
-            "Truthfulness: the share of messages that name the truth and only it. Believed: where the other named something "
-            "usable, the share of asks on that side of half the stock that the claim calls for. Dashed: the reciprocator."
-        )
-        plots = (
-            Plot(("truthfulness",), "Truthfulness in self-play", (0, 1)),
-            Plot(("believed",), "Believed in self-play", (0, 1)),
-        )
-        columns = tuple(Column(f"ask_told/{claim}", f"told {claim}", meaning) for claim, meaning in CLAIMS.items())
-        caption = "Mean units asked at the end, by what the other's messages of the round claim"
-        return Chapter("talk", "What its word is worth", text, caption, columns, self.most, plots, ("truthfulness",))
 
-    @property
-    def note(self) -> str:
-        known = self.known
-        return (
-            f"both greedy {known.greedy['reward']:.2f}, both ask for half {known.half['reward']:.2f}, efficient {known.best:.2f}, "
-            f"greedy against welfare {known.taker['reward']:.2f} while it gets {known.taker['opponent_reward']:.2f}; "
-            f"efficiency: both greedy {known.greedy['efficiency']:.2f}, both half {known.half['efficiency']:.2f}"
-        )
+def references(game: SplittingGame, meet: Meet, strategies: Sequence[str]) -> tuple[Result, ...]:
+    """Scripts of the game, measured like learners."""
+    own = [strategy for strategy in strategies if strategy in SPLITTING]
+    return tuple(_reference(game, meet, name, own) for name in REFERENCES)
 
-    @property
-    def meanings(self) -> Mapping[str, str]:
-        return meanings(thresholds(self.known))
 
-    def verdict(self, result: Result) -> str:
-        return verdict(result, thresholds(self.known))
-
-    def references(self, strategies: Sequence[str]) -> tuple[Result, ...]:
-        return tuple(self._reference(name, [strategy for strategy in strategies if strategy in SPLITTING]) for name in REFERENCES)
-
-    def _reference(self, name: str, strategies: Sequence[str]) -> Result:
-        alone = pairing(self.meet, self.game, name, name)
-        met = pairing(self.meet, self.game, name, "silent") | pairing(self.meet, self.game, name, "greedy") | alone
-        return Result(
-            learner=name,
-            self_play={measure: alone[measure] for measure in SELF_PLAY if measure in alone},
-            against={strategy: pairing(self.meet, self.game, name, strategy) for strategy in strategies},
-            given={key: value for key, value in met.items() if "/" in key},
-        )
+def _reference(game: SplittingGame, meet: Meet, name: str, strategies: Sequence[str]) -> Result:
+    alone = pairing(meet, game, name, name)
+    met = pairing(meet, game, name, "silent") | pairing(meet, game, name, "greedy") | alone
+    return Result(
+        learner=name,
+        self_play={measure: alone[measure] for measure in SELF_PLAY if measure in alone},
+        against={strategy: pairing(meet, game, name, strategy) for strategy in strategies},
+        given={key: value for key, value in met.items() if "/" in key},
+    )
 
 
 def anchors(game: SplittingGame) -> Anchors:
@@ -182,36 +159,42 @@ def thresholds(known: Anchors) -> Thresholds:
     )
 
 
-def verdict(result: Result, limits: Thresholds) -> str:
-    """One of the words that ``meanings`` explains; "" where what it needs was not measured."""
-    own, met = result.self_play, result.against.get("greedy", {})
-    if not {"efficiency", "ask_lower"} <= own.keys():
-        return ""
-    if own["efficiency"] < limits.efficient:
-        greedy = own["efficiency"] <= limits.wasteful and own["ask_lower"] >= limits.grabbing
-        return "greedy" if greedy else "in between"
-    if limits.exploited <= limits.yields:
-        return "cooperative"
-    if not {"reward", "opponent_reward"} <= met.keys():
-        return ""
-    if met["opponent_reward"] >= limits.exploited:
-        return "cooperative but exploitable"
-    robust = met["reward"] >= limits.holds and met["opponent_reward"] <= limits.yields
-    return "cooperative and robust" if robust else "in between"
-
-
-def meanings(limits: Thresholds) -> dict[str, str]:
-    """What each verdict says, with its numbers."""
-    cooperates = f"efficiency at least {limits.efficient:.3g} in self-play"
-    return {
-        "greedy": f"efficiency at most {limits.wasteful:.3g} in self-play, with asks of at least {limits.grabbing:.3g} units "
+def verdicts(limits: Thresholds) -> tuple[Verdict, ...]:
+    """The words for a policy, in the order in which they are asked."""
+    between = "none of greedy, cooperative and robust, cooperative but exploitable"
+    greedy = Verdict(
+        "greedy",
+        f"efficiency at most {limits.wasteful:.3g} in self-play, with asks of at least {limits.grabbing:.3g} units "
         "of what it values less",
-        "cooperative and robust": f"{cooperates}, and against greedy at least {limits.holds:.4g} points per round while greedy "
-        f"gets at most {limits.yields:.4g}",
-        "cooperative but exploitable": f"{cooperates}, but greedy gets at least {limits.exploited:.4g} from it",
-        "cooperative": f"{cooperates}; whether it is robust is not told by greedy, who takes nothing from welfare in this game",
-        "in between": "none of greedy, cooperative and robust, cooperative but exploitable",
-    }
+        (
+            Condition("self_play/efficiency", most=limits.wasteful, below=limits.efficient),
+            Condition("self_play/ask_lower", least=limits.grabbing),
+        ),
+    )
+    wasteful = Verdict("in between", between, (Condition("self_play/efficiency", below=limits.efficient),))
+    return (greedy, wasteful, *_efficient(limits), Verdict("in between", between))
+
+
+def _efficient(limits: Thresholds) -> tuple[Verdict, ...]:
+    """The words for a policy that wastes little."""
+    cooperates = f"efficiency at least {limits.efficient:.3g} in self-play"
+    if limits.exploited <= limits.yields:
+        untold = "whether it is robust is not told by greedy, who takes nothing from welfare in this game"
+        return (Verdict("cooperative", f"{cooperates}; {untold}"),)
+    holds, takes = (f"against/greedy/{key}" for key in ("reward", "opponent_reward"))
+    return (
+        Verdict(
+            "cooperative but exploitable",
+            f"{cooperates}, but greedy gets at least {limits.exploited:.4g} from it",
+            (Condition(holds), Condition(takes, least=limits.exploited)),
+        ),
+        Verdict(
+            "cooperative and robust",
+            f"{cooperates}, and against greedy at least {limits.holds:.4g} points per round while greedy "
+            f"gets at most {limits.yields:.4g}",
+            (Condition(holds, least=limits.holds), Condition(takes, most=limits.yields)),
+        ),
+    )
 
 
 def _labelled(values: Mapping[str, float]) -> tuple[Anchor, ...]:
