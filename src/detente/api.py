@@ -69,16 +69,18 @@ def arena(
     episodes: int = 64,
     watch: Watch | None = None,
     trust: bool = False,
+    anywhere: bool = False,
 ) -> dict[str, Any]:
     """Let every agent play every agent and write arena.json, arena.png and index.html; goes on where an arena was stopped.
 
-    Agents are named as for ``play``. Returns what arena.json holds; see ``detente.evaluation.arena.arena``.
+    Agents are named as for ``play``. Where the seats of a game differ, a trained agent takes the seats of its training, unless
+    ``anywhere`` is given. Returns what arena.json holds; see ``detente.evaluation.arena.arena``.
     """
     from detente.evaluation import arena as cross_play
     from detente.reports.cross_play import cross_play_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
-    found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch)
+    found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch, anywhere=anywhere)
     cross_play_page(Path(folder))
     return found
 

@@ -110,6 +110,7 @@ class _Agent(_Stored):
 class _Cell(_Stored):
     row: Count
     column: Count
+    role: Text = ""
     reward: _Estimate
     opponent_reward: _Estimate
     measures: Numbers | None = None
@@ -118,6 +119,7 @@ class _Cell(_Stored):
 
 class _Rank(_Stored):
     rank: Count
+    role: Text = ""
     agent: Count
     reward: _Estimate
     self_play: Number | None = None
@@ -139,6 +141,7 @@ class _Arena(_Stored):
     seed: int | None = None
     episodes: Count | None = None
     unit: Text | None = None
+    roles: list[Text] = []
     agents: Annotated[list[_Agent], Field(min_length=1, max_length=1000)]
     cells: Annotated[list[_Cell], Field(min_length=1)]
     ranking: list[_Rank]
@@ -243,14 +246,15 @@ def tables(learner: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arena(path: Path) -> dict[str, Any]:
-    """The result of an arena; every agent that it speaks of is one of its agents, and there is a cell for every pair."""
+    """The result of an arena; every agent that it speaks of is one of its agents, and no pair has two cells in one role."""
     found = _json(path, "the result of an arena", _Arena)
     with _readable(path, "the result of an arena"):
         count = len(found["agents"])
-        pairs = [(cell["row"], cell["column"]) for cell in found["cells"]]
-        if sorted(pairs) != [(row, column) for row in range(count) for column in range(count)]:
-            raise ValueError(f"it has not one cell for every pair of its {count} agents")
+        sides = [(cell["row"], cell["column"], cell.get("role", "")) for cell in found["cells"]]
+        if len(set(sides)) < len(sides):
+            raise ValueError("it has two cells for one pair of agents")
         numbers = [number for cell in found["cells"] for table in cell["tables"] for number in table]
+        numbers += [number for row, column, _ in sides for number in (row, column)]
         numbers += [line["agent"] for line in (*found["ranking"], *(found.get("tournament") or ()))]
         numbers += [line["worst_against"] for line in found["ranking"] if line.get("worst_against") is not None]
         if max(numbers, default=0) >= count:

@@ -11,10 +11,11 @@ import pytest
 from detente import config
 from detente.errors import UserError
 from detente.evaluation import arena as cross_play
+from detente.evaluation.agents import seats_of
 from detente.evaluation.arena import arena
 from detente.evaluation.cells import ranking, seatings
 from detente.games import make
-from detente.records import read_episodes
+from detente.records import PolicyRef, read_episodes
 
 
 def play(folder, names, preset="ipd", *overrides, **more):
@@ -94,7 +95,7 @@ def test_the_ranking(tmp_path):
     for place in found["ranking"]:
         assert place["reward"]["mean"] == pytest.approx(means[found["agents"][place["agent"]]["name"]])
         assert place["worst_against"] == 1  # everybody does worst against the defector
-    assert ranking(0, []) == []
+    assert ranking([]) == []
 
 
 def test_the_tournament_is_the_one_of_the_axelrod_library(tmp_path):
@@ -274,3 +275,104 @@ def test_an_arena_that_knows_base_models_by_their_first_numbers_goes_on(tiny_mod
     asked.write_text(asked.read_text().replace(base.earlier, "0" * 16))
     with pytest.raises(UserError, match="was started with weights"):
         arena(options, agents, tmp_path / "arena", episodes=1)
+
+
+# ---- roles
+
+
+def trust(folder, names, **more):
+    return arena(config.load_game("example_games:Trust"), names, folder, **({"episodes": 4} | more))
+
+
+def trained(folder, *seats, learner="main", game="example_games:Trust"):
+    """An adapter folder as a run of the trust game leaves it; returns what is known of it."""
+    options = config.build(
+        {"game": game, "seats": [learner if seat in seats else "kind" for seat in (0, 1)], "learners": {learner: {}}}
+    )
+    (folder / "adapters" / learner / "000001").mkdir(parents=True)
+    (folder / "config.yaml").write_text(config.to_yaml(options))
+    return folder / "adapters" / learner / "000001"
+
+
+def test_where_seats_differ_there_is_a_row_for_each_role(tmp_path):
+    found = trust(tmp_path, ["kind", "mean", "taker"])
+    names = [agent["name"] for agent in found["agents"]]
+    cells = {
+        (names[cell["row"]], cell["role"], names[cell["column"]]): (cell["reward"]["mean"], cell["opponent_reward"]["mean"])
+        for cell in found["cells"]
+    }
+    assert cells == {
+        ("kind", "investor", "kind"): (3, 3),
+        ("kind", "investor", "mean"): (0, 6),
+        ("kind", "investor", "taker"): (0, 6),
+        ("kind", "trustee", "kind"): (3, 3),
+        ("kind", "trustee", "mean"): (0, 2),
+        ("mean", "investor", "kind"): (2, 0),
+        ("mean", "investor", "mean"): (2, 0),
+        ("mean", "investor", "taker"): (2, 0),
+        ("mean", "trustee", "kind"): (6, 0),
+        ("mean", "trustee", "mean"): (0, 2),
+        ("taker", "trustee", "kind"): (6, 0),  # it never invests
+        ("taker", "trustee", "mean"): (0, 2),
+    }
+    assert sorted(path.name for path in (tmp_path / "episodes").iterdir()) == [
+        f"{pair}.jsonl.gz" for pair in ("0-0", "0-1", "0-2", "1-0", "1-1", "1-2")
+    ]
+    assert [(place["role"], place["rank"], names[place["agent"]], place["reward"]["mean"]) for place in found["ranking"]] == [
+        ("investor", 1, "mean", 2),
+        ("investor", 2, "kind", 1),
+        ("trustee", 1, "mean", 3),
+        ("trustee", 2, "taker", 3),
+        ("trustee", 3, "kind", 1.5),
+    ]
+    assert [place["self_play"] for place in found["ranking"]] == [2, 3, 0, None, 3]
+    assert found["roles"] == ["investor", "trustee"]
+
+
+def test_an_agent_takes_the_seats_of_its_training(tmp_path):
+    game, adapter = make("example_games:Trust"), PolicyRef("adapter", "runs/x", 1)
+    folder = trained(tmp_path / "second", 1)
+    assert seats_of(game, adapter, folder) == (1,)
+    assert seats_of(game, adapter, trained(tmp_path / "both", 0, 1, learner="bob")) == (0, 1)
+    assert seats_of(game, adapter, None) == (0, 1)  # it may sit anywhere
+    assert seats_of(game, adapter, trained(tmp_path / "other", 1, game="matching_pennies")) == (0, 1)
+    assert seats_of(make("ipd"), adapter, trained(tmp_path / "ipd", 1, game="ipd")) == (0, 1)  # seats do not differ
+    assert seats_of(game, adapter, Path(shutil.copytree(folder, tmp_path / "alone"))) == (0, 1)  # nobody knows of what
+    assert seats_of(game, PolicyRef("script", "taker"), None) == (1,)
+    assert seats_of(game, PolicyRef("base", "model:pocket"), None) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "who", "plays"), [(["taker", "sharer"], "taker", "trustee"), (["sender", "keeper", "kind", "taker"], None, None)]
+)
+def test_an_agent_that_meets_nobody_is_named(tmp_path, names, who, plays):
+    if who is None:
+        assert len(trust(tmp_path / "arena", names)["cells"]) == 12
+        return
+    with pytest.raises(UserError) as caught:
+        trust(tmp_path / "arena", names)
+    assert str(caught.value) == (
+        f"The agent {who} meets nobody: it plays {plays} of example_games:Trust, and none of the agents takes all other seats; "
+        "name one that does, or let them sit anywhere (--anywhere)."
+    )
+    assert not (tmp_path / "arena").exists()
+
+
+def test_an_arena_of_trained_roles(tmp_path, small_run):
+    """A run on the second seat of matching pennies meets others there, and anywhere if it is asked to."""
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    options = config.load("ipd", ["game.name=matching_pennies", "device=cpu", "seats=[random,main]"])
+    (run / "config.yaml").write_text(config.to_yaml(options))
+    played = arena(options, [str(run), "random"], tmp_path / "arena", episodes=2)
+    assert [(cell["row"], cell["role"], cell["column"]) for cell in played["cells"]] == [
+        (0, "seat 2", 1),
+        (1, "seat 1", 0),
+        (1, "seat 1", 1),
+        (1, "seat 2", 1),
+    ]
+    assert played["tournament"] is None  # not everybody met everybody
+    whole = arena(options, [str(run), "random"], tmp_path / "anywhere", episodes=2, anywhere=True)
+    assert len(whole["cells"]) == 8
+    assert len(whole["tournament"]) == 2
+    with pytest.raises(UserError, match=r"was started with anywhere=True and not unset; "):
+        arena(options, [str(run), "random"], tmp_path / "anywhere", episodes=2)

@@ -1,6 +1,7 @@
 """The pages of arenas, best responses and fingerprints: what they say, and that names are text."""
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,38 @@ def test_the_tables_of_the_terminal(arena):
     assert "1.40 ±0.00" in text
     order = [text.rindex(name) for name in ("1 │ always_defect", "2 │ tit_for_tat", "3 │ always_cooperate")]
     assert order == sorted(order)
+
+
+@pytest.fixture
+def roles(tmp_path):
+    """Two of three can play either role of the trust game, the third one alone."""
+    from detente import arena
+    from detente.config import load_game
+
+    found = arena(load_game("example_games:Trust"), ["kind", "mean", "taker"], tmp_path / "roles", episodes=2)
+    return tmp_path / "roles", found
+
+
+def test_where_seats_differ_the_page_has_a_row_for_each_role(roles):
+    folder, found = roles
+    page = cross_play_page(folder).read_text()
+    assert page.count('<td style="--p:') == len(found["cells"]) == 12
+    assert page.count("<td>–</td>") >= 3  # a trustee against one that is none but a trustee
+    assert '<th class="text" scope="row">taker as trustee</th>' in page
+    assert "taker as investor" not in page
+    assert [[cell and cell["column"] for cell in row] for row in matrix(found)] == [[0, 1, 2], [0, 1, None]] * 2 + [[0, 1, None]]
+
+
+def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles):
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(cross_play_tables(roles[1]))
+    text = printed.get()
+    assert "1 │ mean as investor " in text
+    assert "1 │ mean as trustee " in text
+    assert re.search(r"taker as trustee +│ 3\.00 ±0\.00 │ +– │", text)
 
 
 def test_names_are_text_on_every_page(arena, tmp_path):

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from detente import web
+from detente import arena, web
+from detente.config import load_game
 from detente.records import read_episodes
 from tests.reports.make_run import make_run
 
@@ -158,6 +159,29 @@ def test_a_cell_opens_the_games_of_its_tables(client: TestClient, folder: Path) 
     assert page.text.count("<li>") == 8
     assert "tit_for_tat against always_defect" in words(text(client, "/transcripts", **{"in": "meeting", "cell": "0-1"}))
     assert client.get("/transcripts", params={"in": "meeting", "cell": "7-7"}).status_code == 404
+
+
+def test_an_arena_has_a_row_and_games_for_each_role(tmp_path: Path) -> None:
+    arena(load_game("example_games:Trust"), ["kind", "taker"], tmp_path / "roles", episodes=2)
+    with TestClient(web.build(tmp_path), base_url="http://localhost") as client:
+        page = client.get("/arena", params={"in": "roles"}).text
+        assert re.findall(r'<th class="text" scope="row">([^<]*)</th>\n', page) == [
+            "kind as investor",
+            "kind as trustee",
+            "taker as trustee",
+        ]
+        ranks = re.findall(r'<tr><td>(\d)</td><th class="text" scope="row">([^<]*)</th>', page)
+        assert ranks == [("1", "kind as investor"), ("1", "taker as trustee"), ("2", "kind as trustee")]
+        addresses = re.findall(r'cell=(\d[^"]*)" aria-label="([^"]*)"', page)
+        assert addresses == [
+            ("0-0-1", "kind as investor against kind"),
+            ("0-1-1", "kind as investor against taker"),
+            ("0-0-2", "kind as trustee against kind"),
+            ("1-0-2", "taker as trustee against kind"),
+        ]
+        games = client.get("/transcripts", params={"in": "roles", "cell": "1-0-2"}).text
+        assert "taker as trustee against kind" in games
+        assert games.count("/episode?") == 2
 
 
 def test_an_arena_that_still_plays_says_so(client: TestClient, folder: Path, tmp_path: Path) -> None:

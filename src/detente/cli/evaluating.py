@@ -30,6 +30,9 @@ def arena(
     out: Annotated[
         Path | None, typer.Option(help="The folder; an unfinished arena goes on.", show_default="runs/arena/PRESET")
     ] = None,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="Where seats differ, let trained agents also sit where they were not trained.")
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Play every agent against every agent: a matrix of points with intervals, a ranking, a heatmap and a page."""
@@ -42,7 +45,7 @@ def arena(
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
     with Tables(screen) as watch:
-        found = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch)
+        found = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere)
     screen.print(cross_play_tables(found))
     say(screen, f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}")
 

@@ -21,10 +21,12 @@ from detente import family_file, jsonl
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
-from detente.evaluation.cells import Table, episodes_file, results, seatings
+from detente.evaluation.cells import Table, episodes_file, results
+from detente.evaluation.cells import tables as every_table
 from detente.files import check_same, locked, read_text, reason, replace_text
 from detente.former import renamed
 from detente.games.base import Game
+from detente.games.roles import in_role, roles
 from detente.matches import Named, in_turn, play_sync
 from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies
@@ -41,32 +43,39 @@ class Watch(Protocol):
     def episode(self) -> None: ...
 
 
-def arena(config: Config, names: Sequence[str], folder: Path, *, episodes: int = 64, watch: Watch | None = None) -> dict[str, Any]:
+def arena(
+    config: Config,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    episodes: int = 64,
+    watch: Watch | None = None,
+    anywhere: bool = False,
+) -> dict[str, Any]:
     """Play what is missing and write arena.json, which is returned.
 
     ``config`` gives the game, the way models answer and the seed. A table plays ``episodes`` episodes, each with a game seed of its
-    own that all tables share. UserError for agents that do not exist or do not load, and for a folder that was started with
-    anything else.
+    own that all tables share. Where seats differ, a trained agent takes those of its training (``anywhere``: all). UserError for
+    agents that do not exist or do not load, and for a folder that was started with anything else.
     """
     policies = Policies.of(config)
     game = policies.game
-    agents = participants(policies, names)
+    agents = participants(policies, names, anywhere=anywhere)
+    tables = every_table(game, agents)
     policies.check_room(agent.policy for agent in agents)
-    asked = request(config, game, agents, episodes)
+    asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
     _check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, f"The arena {folder}", ANOTHER):
         _claim(folder, asked, agents)
         family_file.write(folder, game, ())
-        tables = list(
-            dict.fromkeys(t for row in range(len(agents)) for column in range(len(agents)) for t in seatings(game, row, column))
-        )
+        named = roles(game) or ("",) * game.num_players
         missing = [table for table in tables if not complete(episodes_file(folder, table), episodes)]
         if watch is not None:
             watch.begin(len(tables), len(tables) - len(missing), episodes)
         for table in missing:
             if watch is not None:
-                watch.table([agents[i].label for i in table])
+                watch.table([in_role(agents[i].label, role) for i, role in zip(table, named, strict=True)])
             jsonl.remove(episodes_file(folder, table))  # one that was damaged
             play_table(config, policies, agents, table, episodes_file(folder, table), episodes, watch)
         result = results(game, agents, folder, asked)

@@ -8,6 +8,7 @@ Must not import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from detente import stored
 from detente.family_file import Description, description
+from detente.games.roles import in_role
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -45,21 +47,32 @@ def known(folder: Path, arena: Arena) -> Description:
 def page_data(arena: Arena, game: Description) -> dict[str, Any]:
     """What the page shows: the matrix, each cell with its place between the least (0) and greatest (1) mean, and the measures."""
     rows = matrix(arena)
-    means = [cell["reward"]["mean"] for row in rows for cell in row]
+    means = [cell["reward"]["mean"] for cell in arena["cells"]]
     low, span = min(means), (max(means) - min(means)) or 1.0
     measures = dict.fromkeys(name for cell in arena["cells"] for name, value in cell["measures"].items() if value is not None)
     return {
         "arena": arena,
         "labels": [agent["label"] for agent in arena["agents"]],
-        "rows": [[{**cell, "shade": (cell["reward"]["mean"] - low) / span} for cell in row] for row in rows],
+        "sides": sides(arena),
+        "rows": [[cell and {**cell, "shade": (cell["reward"]["mean"] - low) / span} for cell in row] for row in rows],
         "measures": {name: game.words(name) for name in measures},
     }
 
 
-def matrix(arena: Arena) -> list[list[dict[str, Any]]]:
-    """The cells, row by row."""
-    count = len(arena["agents"])
-    return [list(arena["cells"][row * count : (row + 1) * count]) for row in range(count)]
+def sides(arena: Arena) -> list[str]:
+    """The name of every row: an agent, where seats differ in one of its roles."""
+    return [in_role(arena["agents"][row]["label"], role) for row, role in _sides(arena)]
+
+
+def matrix(arena: Arena) -> list[list[dict[str, Any] | None]]:
+    """The cells, row by row; None for agents that did not meet."""
+    by_place = {(cell["row"], cell.get("role", ""), cell["column"]): cell for cell in arena["cells"]}
+    return [[by_place.get((*side, column)) for column in range(len(arena["agents"]))] for side in _sides(arena)]
+
+
+def _sides(arena: Arena) -> list[tuple[int, str]]:
+    """The row agents and their roles, in order."""
+    return list(dict.fromkeys((cell["row"], cell.get("role", "")) for cell in arena["cells"]))
 
 
 def heatmap(arena: Arena) -> Figure:
@@ -71,20 +84,23 @@ def heatmap(arena: Arena) -> Figure:
     from detente.reports.plots import INK, SERIES, STYLE
 
     labels = [agent["label"] for agent in arena["agents"]]
-    means = [[cell["reward"]["mean"] for cell in row] for row in matrix(arena)]
-    low, high = min(map(min, means)), max(map(max, means))
-    size = max(3.2, 0.95 * len(labels) + 1.6)
+    means = [[nan if cell is None else cell["reward"]["mean"] for cell in row] for row in matrix(arena)]
+    known = [cell["reward"]["mean"] for cell in arena["cells"]]
+    low, high = min(known), max(known)
+    wide, tall = (max(3.2, 0.95 * count + 1.6) for count in (len(labels), len(means)))
     with matplotlib.rc_context(STYLE):
-        drawn = Figure(figsize=(size + 1.4, size), layout="constrained")
+        drawn = Figure(figsize=(wide + 1.4, tall), layout="constrained")
         axes = drawn.subplots()
         shades = LinearSegmentedColormap.from_list("shades", ["#f3f8fc", SERIES[0]])
         picture = axes.imshow(means, cmap=shades, vmin=low, vmax=max(high, low + 1e-9))
         for i, row in enumerate(means):
             for j, mean in enumerate(row):
+                if isnan(mean):
+                    continue
                 dark = mean - low > 0.75 * (high - low)
                 axes.text(j, i, f"{mean:.2f}", ha="center", va="center", color="white" if dark else INK, fontsize=9)
         axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_yticks(range(len(means)), sides(arena))
         axes.tick_params(length=0, labelcolor=INK)
         axes.grid(visible=False)
         for spine in axes.spines.values():
@@ -104,16 +120,15 @@ def cross_play_tables(arena: Arena) -> Group:
     table.add_column("")
     for label in labels:
         table.add_column(Text(label), justify="right", overflow="fold")
-    for label, row in zip(labels, matrix(arena), strict=True):
-        table.add_row(Text(label, style="bold"), *(_cell(cell["reward"]) for cell in row))
+    for side, row in zip(sides(arena), matrix(arena), strict=True):
+        table.add_row(Text(side, style="bold"), *(Text("–") if cell is None else _cell(cell["reward"]) for cell in row))
     ranked = Table(title="ranking by the mean against everybody, oneself included", title_justify="left")
     for head in ("", "agent", "mean", "in self-play", "worst", "against"):
         ranked.add_column(head, justify="left" if head in ("agent", "against") else "right")
     for place in arena["ranking"]:
-        numbers = [f"{place[key]:.2f}" for key in ("self_play", "worst")]
-        ranked.add_row(
-            str(place["rank"]), Text(labels[place["agent"]]), _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]])
-        )
+        numbers = ["–" if place[key] is None else f"{place[key]:.2f}" for key in ("self_play", "worst")]
+        who = Text(in_role(labels[place["agent"]], place.get("role", "")))
+        ranked.add_row(str(place["rank"]), who, _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]]))
     return Group(table, ranked, *([_tournament(arena, labels)] if arena.get("tournament") else []))
 
 

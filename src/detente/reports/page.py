@@ -15,6 +15,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError
+from detente.games.roles import in_role
 from detente.reports.run import read_runs
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def environment(*packages: str) -> Environment:
     """The templates of these packages, then those of reports; everything is escaped."""
     loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval}
+    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role}
     return made
 
 

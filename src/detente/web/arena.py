@@ -14,6 +14,7 @@ from typing import Any
 
 from detente import jsonl, stored
 from detente.family_file import Description
+from detente.games.roles import in_role
 from detente.reports.cross_play import known
 from detente.web.safety import MissingError
 
@@ -31,21 +32,19 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Row agent against column agent: ``values`` by measure; ``address`` names it in addresses."""
+    """Row agent against column agent, where seats differ in a role: ``values`` by measure; ``address`` names it in addresses."""
 
     row: int
     column: int
     values: Mapping[str, Value]
     tables: tuple[tuple[int, ...], ...]
-
-    @property
-    def address(self) -> str:
-        return f"{self.row}-{self.column}"
+    role: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One line of the ranking; the rewards are points per round."""
+    """One line of the ranking, in a role where seats differ; the rewards are points per round."""
 
     rank: int
     label: str
@@ -73,10 +72,16 @@ class Board:
     facts: Mapping[str, Any]
     labels: tuple[str, ...]
     kinds: tuple[str, ...]
-    cells: Mapping[tuple[int, int], Cell]
+    cells: Mapping[tuple[int, str, int], Cell]  # by row, role and column
     ranking: tuple[Rank, ...]
     tournament: tuple[Standing, ...]  # empty where the game has no such ranking
     known: Description
+
+    @property
+    def sides(self) -> tuple[tuple[int, str, str], ...]:
+        """The rows of the table: the agent, its role, and both in words."""
+        pairs = dict.fromkeys((row, role) for row, role, _ in self.cells)
+        return tuple((row, role, in_role(self.labels[row], role)) for row, role in pairs)
 
     @property
     def measures(self) -> dict[str, str]:
@@ -96,8 +101,11 @@ def board(folder: Path) -> Board:
     """The arena of a folder; UserError where arena.json is none."""
     found = stored.arena(folder / "arena.json")
     labels = tuple(agent["label"] for agent in found["agents"])
-    cells = {(cell["row"], cell["column"]): _cell(cell) for cell in found["cells"]}
-    ranking = tuple(_rank(line, labels) for line in sorted(found["ranking"], key=lambda line: line["rank"]))
+    roles = list(dict.fromkeys(["", *(line.get("role", "") for line in (*found["cells"], *found["ranking"]))]))
+    cells = {(cell["row"], cell.get("role", ""), cell["column"]): _cell(cell, roles) for cell in found["cells"]}
+    ranking = tuple(
+        _rank(line, labels) for line in sorted(found["ranking"], key=lambda line: (roles.index(line.get("role", "")), line["rank"]))
+    )
     tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
     facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
     kinds = tuple(agent.get("kind", "") for agent in found["agents"])
@@ -111,7 +119,7 @@ def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
     if cell is None:
         raise MissingError(f"The arena {folder.name} has no cell '{address}'.")
     files = [jsonl.file(folder / "episodes", "-".join(map(str, table))) for table in cell.tables]
-    return f"{found.labels[cell.row]} against {found.labels[cell.column]}", files
+    return f"{in_role(found.labels[cell.row], cell.role)} against {found.labels[cell.column]}", files
 
 
 def tables_played(folder: Path) -> int:
@@ -119,16 +127,18 @@ def tables_played(folder: Path) -> int:
     return len(jsonl.files(folder / "episodes"))
 
 
-def _cell(found: Mapping[str, Any]) -> Cell:
+def _cell(found: Mapping[str, Any], roles: list[str]) -> Cell:
     values = {name: _value(found[name]) for name in REWARDS}
     values |= {name: Value(_number(value)) for name, value in (found.get("measures") or {}).items()}
-    return Cell(found["row"], found["column"], values, tuple(tuple(table) for table in found["tables"]))
+    row, column, role = found["row"], found["column"], found.get("role", "")
+    address = f"{row}-{column}" + (f"-{roles.index(role)}" if role else "")
+    return Cell(row, column, values, tuple(tuple(table) for table in found["tables"]), role, address)
 
 
 def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
     return Rank(
         rank=found["rank"],
-        label=labels[found["agent"]],
+        label=in_role(labels[found["agent"]], found.get("role", "")),
         reward=_value(found["reward"]),
         self_play=_number(found.get("self_play")),
         worst=_number(found.get("worst")),
