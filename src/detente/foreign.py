@@ -11,8 +11,11 @@ Standard library only.
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from typing import Any, NamedTuple
 
@@ -26,8 +29,12 @@ OPTIONS = {
     "game.name": "game",
     "algorithm": "algorithm",
     "learners.*.algorithm": "algorithm",
+    "seats.*": "strategy",
+    "opponents.scripts.*": "strategy",
+    "evaluation.against.*": "strategy",
 }
-EXAMPLES = {"game": "my_games:Chess", "algorithm": "my_algorithms:inequity"}
+EXAMPLES = {"game": "my_games:Chess", "algorithm": "my_algorithms:inequity", "strategy": "my_rules:grudger"}
+PLAYERS = ("model:", "axelrod:", "openai:")  # names of players that are no code
 
 
 class Named(NamedTuple):
@@ -43,11 +50,16 @@ def is_foreign(name: object) -> bool:
     return isinstance(name, str) and ":" in name
 
 
+def is_strategy(name: object) -> bool:
+    """Whether the name of a player names code, a strategy of somebody's own."""
+    return isinstance(name, str) and FORM.fullmatch(name) is not None and not name.startswith(PLAYERS)
+
+
 def named(options: Mapping[str, Any]) -> Iterator[Named]:
     """Every option that names code, in options as a file or a command line writes them (nested mappings)."""
     for pattern, noun in OPTIONS.items():
         for option, value in _values(options, pattern.split(".")):
-            if is_foreign(value):
+            if is_strategy(value) if noun == "strategy" else is_foreign(value):
                 yield Named(option, value, noun)
 
 
@@ -63,6 +75,12 @@ def check_trusted(file: str, options: Mapping[str, Any], given: Mapping[str, Any
                 f"{file} names the {noun} '{name}', which would run code of the module {module} ({whereabouts(module)}); "
                 f"add --trust (trust=True in Python) if you trust both, or name the {noun} yourself: {option}={name}."
             )
+
+
+def fault(what: str, error: Exception, where: str = "") -> UserError:
+    """The sentence for what somebody's own code raised; what is meant for people stays as it is."""
+    inside = f" in {where}" if where else ""
+    return error if isinstance(error, UserError) else UserError(f"{what} raised {said(error)}{inside}; --debug shows where.")
 
 
 def whereabouts(module: str) -> str:
@@ -84,6 +102,7 @@ def imported(name: str, noun: str) -> Callable[..., Any]:
     if not FORM.fullmatch(name):
         raise UserError(f"{wrong}: {a(noun)} of your own is module:attribute, such as {EXAMPLES[noun]}.")
     module, _, attribute = name.partition(":")
+    _look_here()
     try:
         value = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # the module may raise anything
@@ -128,6 +147,13 @@ def _values(options: Any, pattern: list[str], before: tuple[str, ...] = ()) -> I
             yield from _values(value, pattern[1:], (*before, str(key)))
 
 
+def _look_here() -> None:
+    """Let Python find modules of the current folder too, after all others: where a command runs, that is where one's own lie."""
+    with suppress(OSError):  # the folder may be gone
+        if not {"", os.getcwd()} & {*sys.path}:
+            sys.path.append(os.getcwd())
+
+
 def _prefixes(module: str) -> list[str]:
     """``a.b.c`` -> a, a.b, a.b.c."""
     parts = module.split(".")
@@ -139,7 +165,7 @@ def _spec(module: str, path: Any) -> ModuleSpec | None:
     try:
         if path is None:
             own = BuiltinImporter.find_spec(module) or FrozenImporter.find_spec(module)
-            return PathFinder.find_spec(module) or own
+            return PathFinder.find_spec(module) or own or PathFinder.find_spec(module, [os.getcwd()])
         return PathFinder.find_spec(module, path)
     except (ImportError, ValueError, OSError):
         return None

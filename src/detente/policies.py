@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detente import models
+from detente import foreign, models
 from detente.config import Config, read
 from detente.engines import grammar_of, open_engine
 from detente.engines.base import Sampling
@@ -128,8 +128,8 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
     if name.startswith(PREFIX):
         parsed(name)
         return PolicyRef("remote", name), None
-    if name in strategies_for(game):
-        return PolicyRef("script", name), None
+    if name in strategies_for(game) or foreign.is_strategy(name):
+        return PolicyRef("script", checked(name, game)), None
     path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
     if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
         folder = _adapter_folder(Path(path), version, name)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detente.games.base import Game, Observation
+from detente.games.guard import guarded
 from detente.players.base import Player
 from detente.records import Episode, PolicyRef, Round, Turn
 from detente.together import run, together
@@ -34,7 +35,7 @@ class Match:
 
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
     """Play one match to its end. Players that act at once answer concurrently and see nothing of each other's answer."""
-    game, players = match.game, match.players
+    game, players = guarded(match.game), match.players
     state, seats = game.reset(random.Random(match.seed)), range(game.num_players)
     untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
     rounds: list[Round] = []

@@ -47,11 +47,12 @@ def play(
 @contextmanager
 def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[None]:
     """Say what is played where that takes a while; beside a prompt nothing may move, and scripts do not keep a person waiting."""
+    from detente.foreign import is_strategy
     from detente.players.scripted import NAMES
 
     line = f"Playing {preset}: {' against '.join(names)}"
     if "human" in names:
-        if not all(name in NAMES or name == "human" for name in names):
+        if not all(name in NAMES or name == "human" or is_strategy(name) for name in names):
             say(screen, line)
         yield
     else:

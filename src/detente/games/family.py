@@ -18,6 +18,7 @@ from typing import Any
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
+from detente.games.guard import guarded, guarded_family, is_ours
 from detente.games.reading import Meet, Notes, Reading, Result
 from detente.games.sides import Scalars, Side, Tables, mean
 from detente.records import Episode, Round
@@ -165,7 +166,7 @@ def family_of(game: Game | None) -> Family:
         raise UserError(f"The family '{named}' of the game {getattr(game, 'name', game)} cannot be imported: {said}.") from error
     if not isinstance(family, Family):
         raise UserError(f"The family '{named}' of the game {getattr(game, 'name', game)} is no Family; see docs/add-a-game.md.")
-    return family
+    return family if game is None or family is PLAIN or is_ours(game) else guarded_family(family, game)
 
 
 def measured(game: Game, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
@@ -228,6 +229,7 @@ def any_choice(observation: Observation) -> str | Probabilities:
 
 def _has_choices(game: Game) -> bool:
     """Whether those who act first choose from a list."""
+    game = guarded(game)
     state = game.reset(random.Random(0))
     return all(game.observe(state, player).choices for player in game.to_act(state))
 

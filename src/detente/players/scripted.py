@@ -1,4 +1,4 @@
-"""Scripted players: a strategy of the game's family on one seat.
+"""Scripted players: a strategy on one seat, of the game's family or, as ``module:attribute``, of somebody's own.
 
 The strategies lie in the folders of the families, ``games/FAMILY/strategies.py``; their names are unique within a family.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from detente import foreign
 from detente.errors import UserError, unknown
 from detente.games import FAMILIES
 from detente.games.base import Game, Observation
 from detente.games.family import Strategy, any_choice, family_of, strategies_for
+from detente.games.guard import brief
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
 
@@ -35,15 +37,26 @@ class Scripted:
         return PolicyRef("script", self.name)
 
     async def act(self, observation: Observation) -> Completion:
-        """Answer at once; UserError where the strategy makes no sense with the payoffs of this game."""
+        """Answer at once; UserError where the strategy makes no sense with this game, or fails."""
         seed = derive(self.seed, "turn", self.turn)
         self.turn += 1
         rng = random.Random(seed)
-        said = any_choice(observation) if self.strategy is None else self.strategy(observation.view, rng)
+        try:
+            said = any_choice(observation) if self.strategy is None else self.strategy(observation.view, rng)
+        except Exception as error:
+            raise foreign.fault(f"The strategy '{self.name}'", error) from error
         if isinstance(said, str):
             return Completion(said, self.policy, seed)
-        (answer,) = rng.choices(observation.choices, said)
-        return Completion(answer, self.policy, seed, probabilities=said)
+        try:
+            (answer,) = rng.choices(observation.choices, tuple(said))
+        except (TypeError, ValueError, IndexError) as error:
+            raise self._wrong(said, observation) from error
+        return Completion(answer, self.policy, seed, probabilities=tuple(said))
+
+    def _wrong(self, said: object, observation: Observation) -> UserError:
+        choices = observation.choices
+        also = f" or {len(choices)} probabilities, of {', '.join(choices)}" if choices else ""
+        return UserError(f"The strategy '{self.name}' returned {brief(said)}; it should return an answer, a text{also}.")
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -52,6 +65,8 @@ class Scripted:
 def scripted(name: str, seed: int, game: Game) -> Scripted:
     """The strategy of that name as a player of this game; UserError for a name that does not exist or is made for other games."""
     known = family_of(game).strategies
+    if foreign.is_strategy(name) and name not in known:
+        return Scripted(name, seed, foreign.imported(name, "strategy"))
     if name not in known and name != "random":
         families = " and ".join(family.name for family in FAMILIES if name in family.strategies)
         if not families:
@@ -63,7 +78,9 @@ def scripted(name: str, seed: int, game: Game) -> Scripted:
 def checked(name: str, game: Game) -> str:
     """The name of a strategy that can play this game; UserError for one that cannot."""
     possible = strategies_for(game)
-    if name not in possible:
+    if foreign.is_strategy(name) and name not in possible:
+        foreign.imported(name, "strategy")
+    elif name not in possible:
         if name not in {*family_of(game).strategies, *NAMES}:
             raise unknown("strategy", name, {*possible, *NAMES})
         raise UserError(f"The strategy '{name}' cannot play {game.name}; those that can: {', '.join(possible) or 'none'}.")

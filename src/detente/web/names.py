@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from detente import games
+from detente import foreign, games
 from detente.config import load, preset_names
 from detente.errors import UserError
 from detente.games.base import Game
@@ -35,6 +35,8 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
         raise UserError("You are the person here; choose a script, a model or a run to play against.")
     if name in NAMES:
         return name
+    if foreign.is_strategy(name):
+        raise UserError(f"'{name}' names code, which no page runs; play against it with 'detente play'.")
     if name.startswith("model:"):
         return f"model:{_model(root, name.removeprefix('model:'))}"
     if re.match(r"[a-z]+:", name):  # of another kind, whose names Policies knows
