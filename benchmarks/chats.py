@@ -100,7 +100,7 @@ def play(
 
 def chats_of(session: Session, episodes: Sequence[Episode]) -> list[Trajectory]:
     """One trajectory per seat."""
-    return trajectories(episodes, "main", session.learners["main"].options.credit.reward_divisor, session.host.grammar)
+    return trajectories(episodes, "main", session.learners["main"].options.credit.reward_divisor, session.hosts["main"].grammar)
 
 
 def played(

@@ -108,8 +108,8 @@ def baseline(session: Any) -> Play:
     model = _adapted(base.model, session)
     policies = Policies.of(config)
     engine: Any = GenerateEngine(model, base.tokenizer, ends)
-    chat = ChatFormat(base.tokenizer, thinking=policies.thinking)
-    policies.hosts.append(replace(session.host, base=base, engine=engine, chat=chat))
+    host = replace(session.hosts["main"], base=base, engine=engine, chats={})
+    policies.learners["main"] = (host, config.learner("main").answer)
     other = replace(session, policies=policies)
     return lambda episodes, seed: chats.play(other, episodes, seed=seed)
 
@@ -117,7 +117,7 @@ def baseline(session: Any) -> Play:
 def _adapted(model: Any, session: Any) -> Any:
     from peft import get_peft_model, set_peft_model_state_dict
 
-    adapted = get_peft_model(model, session.model.peft_config["main"], adapter_name="main").eval()
+    adapted = get_peft_model(model, session.learners["main"].lora, adapter_name="main").eval()
     set_peft_model_state_dict(adapted, dict(session.learners["main"].weights()), adapter_name="main")
     return adapted
 

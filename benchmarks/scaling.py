@@ -140,7 +140,7 @@ def _others(session: Any, count: int) -> list[Any]:
     for i, policy in enumerate(policies):
         generator = torch.Generator().manual_seed(i)
         weights = {k: 0.02 * torch.randn(w.shape, generator=generator) for k, w in session.learners["main"].weights().items()}
-        session.engine.serve(policy, weights, session.model.peft_config["main"])
+        session.hosts["main"].engine.serve(policy, weights, session.learners["main"].lora)
     return policies
 
 

@@ -134,6 +134,26 @@ def lively_model(tiny_model, tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def qwen_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a tiny random Qwen2 and a tokenizer of its own: in all of it other than the tiny model."""
+    import random
+
+    import torch
+    from transformers import AutoModelForCausalLM, Qwen2Config
+
+    from detente.pocket.build import build_tokenizer
+    from detente.pocket.chats import matrix_chat
+
+    folder, rng = tmp_path_factory.mktemp("model") / "qwen", random.Random(1)
+    tokenizer = build_tokenizer(400, (matrix_chat(rng) for _ in range(100)))
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(Qwen2Config(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
 def base(lively_model):
     """The lively model, loaded afresh."""
@@ -180,7 +200,9 @@ class Run:
         }
         self.config = build(defaults | options)
         self.session = open_session(self.config)
-        self.engine, self.model, self.learners = self.session.engine, self.session.model, self.session.learners
+        self.learners = self.session.learners
+        self.host = self.session.hosts[self.config.learner_names[0]]
+        self.base, self.engine, self.model = self.host.base, self.host.engine, self.session.models[self.host]
 
     def shake(self, seed=1, size=0.05):
         """Give every adapter random matrices, as if it had been trained."""

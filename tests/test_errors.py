@@ -45,7 +45,7 @@ def assert_refused(process, sentence, status=2):
         (["ipd", "game.name=stag_hunt", "evaluation.against=[extort]"], "The strategy 'extort' cannot play stag_hunt"),
         (["ipd", "seats=[main,runs/none]"], "There is no run or adapter folder 'runs/none'."),
         (["ipd", "opponents.scripted=0.5", "opponents.scripts=[human]"], "'human' is no scripted strategy"),
-        (["ipd", "lora.targets=[nonsense]"], "lora.targets=('nonsense',) does not fit the model"),
+        (["ipd", "lora.targets=[nonsense]"], "lora.targets=[nonsense] does not fit the model"),
         # seats
         (["ipd", "seats=[main]"], "The game ipd has 2 seats; 1 players were named: main."),
         (["ipd", "seats=[random,random]"], "No seat learns"),

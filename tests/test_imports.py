@@ -51,13 +51,14 @@ ALLOWED: dict[str, set[str]] = {
     "family_file": BASE | {"files", "games", "matches", "stored"},
     "room": BASE | {"games", "players", "matches"},
     "models": {"errors", "finite", "fingerprints", "players.chat", "pocket", "engines.attention", "engines.lora", "vocabulary"},
+    "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
-    | {"room", "config", "options", "models", "engines"}
+    | {"room", "config", "hosts", "options", "models", "engines"}
     | {f"learning.{name}" for name in ("adapters", "audit", "opponents")},
     "learning": TRAIN,
     "learning.credit": {"errors"},
     "learning.loss": set(),
-    "learning.session": TRAIN | {"games", "players.chat", "players.scripted", "policies"},  # puts together what the loop runs
+    "learning.session": TRAIN | {"games", "hosts", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},

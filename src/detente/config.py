@@ -25,6 +25,7 @@ from detente.options import (
     Algorithm,
     AnswerOptions,
     CreditOptions,
+    DecodingOptions,
     EvaluationOptions,
     LoraOptions,
     LossOptions,
@@ -61,7 +62,7 @@ class Config(Options):
     )
     learners: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="options that differ (algorithm, credit, loss, optimizer, update_every, collect)",
+        description="options that differ (model, lora, answer, algorithm, credit, loss, optimizer, update_every, collect)",
     )
     iterations: int = Field(
         100,
@@ -114,13 +115,22 @@ class Config(Options):
 
     def learner(self, name: str) -> LearnerConfig:
         """The options of one learner: the run's own, with what ``learners.NAME`` changes."""
-        shared = {key: getattr(self, key).model_dump() for key in ("credit", "loss", "optimizer")}
-        return LearnerConfig(**_merged({"algorithm": self.algorithm} | shared, self.learners.get(name, {})))
+        shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
+        shared |= {"model": self.model, "algorithm": self.algorithm, "answer": self.answer.model_dump(exclude={"request"})}
+        return LearnerConfig(**_merged(shared, self.learners.get(name, {})))
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The base model of every learner."""
+        return {name: self.learner(name).model for name in self.learner_names}
 
 
 class LearnerConfig(Options):
     """What one learner trains with."""
 
+    model: str
+    lora: LoraOptions
+    answer: DecodingOptions
     algorithm: Algorithm
     credit: CreditOptions
     loss: LossOptions
@@ -184,7 +194,7 @@ def load_game(name: str, overrides: Sequence[str] = ()) -> Config:
 def build(data: dict[str, Any]) -> Config:
     """Check a complete mapping; raises UserError with one sentence."""
     try:
-        config = Config(**data)
+        config = Config(**former.renamed(data))
     except ValidationError as error:
         raise UserError(sentence(error, Config)) from error
     for name in config.learners:

@@ -86,9 +86,8 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     ChatFormat(tokenizer)  # what is left must end an answer
     # What is saved with adapters: the name, not the folder of this machine.
     model.config._name_or_path = model.name_or_path = name
-    place = str(Path(name).resolve()) if name not in MODELS and Path(name).is_dir() else ""
     whole = fingerprints.fingerprint(_files(source), _cache() / "fingerprints.json")
-    return LanguageModel(name, model.to(where).eval(), tokenizer, whole, fingerprints.first_numbers(model), place)
+    return LanguageModel(name, model.to(where).eval(), tokenizer, whole, fingerprints.first_numbers(model), own_folder(name))
 
 
 def folder(name: str) -> Path:
@@ -141,6 +140,11 @@ def _source(name: str) -> _Source:
         _check_folder(name)
         return _Source(name)
     return _Source(name, local_files_only=not _on_hub(name))
+
+
+def own_folder(name: str) -> str:
+    """The full path of a model that is named by its folder, else empty."""
+    return os.path.realpath(name) if name not in MODELS and os.path.isdir(name) else ""
 
 
 def check_name(name: str) -> None:

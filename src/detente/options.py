@@ -131,8 +131,8 @@ class OpponentOptions(Options):
         return self
 
 
-class AnswerOptions(Options):
-    """How a language model answers."""
+class DecodingOptions(Options):
+    """How a language model of this process answers."""
 
     decoding: Literal["constrained", "retry", "free"] = Field(
         "constrained", description="guided decoding, retries, or one free answer"
@@ -142,6 +142,11 @@ class AnswerOptions(Options):
     )
     temperature: float = Field(1.0, ge=1e-3, description="softmax temperature")
     max_tokens: int = Field(400, ge=1, le=1_000_000, description="new tokens per answer")
+
+
+class AnswerOptions(DecodingOptions):
+    """How every language model answers, here or elsewhere."""
+
     request: dict[str, Any] = Field(
         default_factory=dict, description="remote models: more fields of each request; null leaves one out, e.g. request.seed=1"
     )

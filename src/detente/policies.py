@@ -12,20 +12,19 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detente import foreign, models
 from detente.config import Config, read
-from detente.engines import grammar_of, open_engine
 from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games import make
 from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
 from detente.games.roles import seat_name
-from detente.options import AnswerOptions, RemoteOptions
+from detente.hosts import Host, opened
+from detente.options import AnswerOptions, DecodingOptions, RemoteOptions
 from detente.players import axelrod_library
 from detente.players.address import PREFIX, parsed
 from detente.players.base import Player
@@ -35,11 +34,7 @@ from detente.records import PolicyRef
 if TYPE_CHECKING:
     from peft import PeftModel
 
-    from detente.engines.base import Engine
-    from detente.engines.grammar import Grammar
-    from detente.learning.audit import FirstAnswers
     from detente.models import LanguageModel
-    from detente.players.chat import ChatFormat
 
 TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
 
@@ -97,7 +92,8 @@ def check(config: Config) -> Game:
             from detente.players.remote import Remotes
 
             Remotes(config.answer, config.remote).resolve(name)  # raises where a key, a package or a proxy is missing
-    models.check_name(config.model)
+    for model in dict.fromkeys((config.model, *config.models.values())):
+        models.check_name(model)
     if config.device not in ("auto", "cpu"):  # these there are everywhere, so torch need not be asked
         models.device_named(config.device)
     check_updates(config)
@@ -154,17 +150,6 @@ def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Host:
-    """A base model, the engine that serves it and its adapters, how it chats, and what guides its answers."""
-
-    base: LanguageModel
-    engine: Engine
-    chat: ChatFormat
-    grammar: Grammar
-    first_answers: FirstAnswers
-
-
 class Policies:
     """Everybody who can sit down at a table. Each base model is loaded once, with one engine for it and all of its adapters."""
 
@@ -182,8 +167,9 @@ class Policies:
 
         self.remote = Remotes(answer, remote)
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
-        self.hosts: list[Host] = []  # the first one serves whoever was not asked for by name: a run's learners
-        self.homes: dict[PolicyRef, Host] = {}
+        self.hosts: list[Host] = []
+        self.homes: dict[PolicyRef, Host] = {}  # of those who were asked for by name
+        self.learners: dict[str, tuple[Host, DecodingOptions]] = {}  # of a run that trains: every version's, and how it answers
 
     @staticmethod
     def of(config: Config) -> Policies:
@@ -192,26 +178,17 @@ class Policies:
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
     def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:
-        """Let language models on this base play, whose first answers are audited; ``model`` is the base with learners' adapters."""
-        from detente.learning.audit import FirstAnswers
-        from detente.players.chat import ChatFormat
-
-        chat, served = ChatFormat(base.tokenizer, thinking=self.thinking), base.model if model is None else model
-        grammar = grammar_of(served, base.tokenizer, chat.end_tokens)
-        engine = open_engine(served, base.tokenizer, grammar)
-        engine.audit = FirstAnswers(engine.adapters, grammar, base, self.folders)
-        host = Host(base, engine, chat, grammar, engine.audit)
-        self.hosts.append(host)
-        return host
-
-    @property
-    def thinking(self) -> bool:
-        """Whether local models may think before they answer: not where their first token has to be the answer's."""
-        return self.answer.decoding != "constrained"
+        """Let language models on this base play; ``model`` is the base with learners' adapters."""
+        self.hosts.append(opened(base, self.folders, model))
+        return self.hosts[-1]
 
     def home(self, policy: PolicyRef) -> Host:
         """What serves a language model."""
-        return self.homes.get(policy) or self.hosts[0]
+        return self.homes[policy] if policy in self.homes else self.learners[policy.name][0]
+
+    def answering(self, policy: PolicyRef) -> DecodingOptions:
+        """How a language model answers: a learner as its own options say, everybody else as those of all."""
+        return self.answer if policy in self.homes or policy.name not in self.learners else self.learners[policy.name][1]
 
     def resolve(self, name: str) -> PolicyRef:
         """The policy that a name stands for, ready to play; UserError where there is none."""
@@ -237,17 +214,17 @@ class Policies:
             return self.remote.player(policy)
         from detente.players.llm import LLMPlayer
 
-        host = self.home(policy)
-        sampling = Sampling(self.answer.temperature, self.answer.max_tokens)
-        return LLMPlayer(host.engine, host.chat, policy, chat, seed, self.answer.decoding, self.answer.retries, sampling)
+        host, answer = self.home(policy), self.answering(policy)
+        sampling = Sampling(answer.temperature, answer.max_tokens)
+        return LLMPlayer(host.engine, host.chat(answer), policy, chat, seed, answer.decoding, answer.retries, sampling)
 
     def check_room(self, sitting: Iterable[PolicyRef]) -> None:
         """UserError where the game is surely too long for a model of theirs."""
         from detente.room import check_room
 
-        hosts = {id(host): host for host in map(self.home, (policy for policy in sitting if policy.kind in ("base", "adapter")))}
-        for host in hosts.values():
-            check_room(self.game, host.chat, host.base.name, host.engine.longest, host.engine.limit)
+        answers = {self.home(policy): self.answering(policy) for policy in sitting if policy.kind in ("base", "adapter")}
+        for host, answer in answers.items():
+            check_room(self.game, host.chat(answer), host.base.name, host.engine.longest, host.engine.limit)
 
     def weights(self, policy: PolicyRef) -> str | None:
         """What identifies the weights of a policy that was asked for by name; None for whoever has none of ours."""
@@ -298,8 +275,8 @@ class Policies:
 
     def _loaded(self, model: str) -> Host | None:
         """The host of a model by its name, or by its folder however that is written."""
-        place = os.path.realpath(model) if os.path.isdir(model) else None
-        return next((host for host in self.hosts if host.base.name == model or host.base.folder == place), None)
+        place = models.own_folder(model)
+        return next((host for host in self.hosts if host.base.name == model or (place and host.base.folder == place)), None)
 
     def _host(self, model: str, dtype: str) -> Host:
         found = self._loaded(model)

@@ -192,7 +192,7 @@ class Progress(Watcher):
             cells = (self._cell(head, label) for head in self._columns())
             table.add_row(Text(label), *cells, sparkline(values, *self.bounds))
         return Group(
-            Text(f"{config.preset}, {config.algorithm}, model {config.model}, seed {config.seed}: {self.run}", style="bold"),
+            Text(f"{config.preset}, {config.algorithm}, {_models(config)}, seed {config.seed}: {self.run}", style="bold"),
             bars,
             table,
             Text(self._mismatch(), style="dim"),
@@ -218,6 +218,14 @@ def columns(measures: Iterable[Measure]) -> dict[str, str]:
             result[measure.head] = f"self_play/{measure.name}/{{}}"
         result |= {head: f"{measure.name}/{{}}/{condition}" for condition, head in measure.table.items() if head}
     return result
+
+
+def _models(config: Config) -> str:
+    """The base model, or each learner's where they differ."""
+    names, models = list(config.models), list(config.models.values())
+    if len({*models}) == 1:
+        return f"model {models[0]}"
+    return "models " + ", ".join(f"{model} ({name})" for name, model in zip(names, models, strict=True))
 
 
 def _bar(done: int, total: int) -> ProgressBar:

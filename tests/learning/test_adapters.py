@@ -24,7 +24,7 @@ def saved(open_run, tmp_path):
     """A run with a trained-looking adapter and the folder it was saved to."""
     run = open_run().shake()
     folder = adapters.version_folder(tmp_path / "adapters", "main", 7)
-    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.base)
     return run, folder
 
 
@@ -43,7 +43,7 @@ def test_plain_peft_loads_it_and_gives_the_same_logits(saved, lively_model):
 
 def test_loading_gives_back_the_weights_and_they_can_be_served(saved):
     run, folder = saved
-    weights, config = adapters.load(folder, run.session.base)
+    weights, config = adapters.load(folder, run.base)
     expected = run.learners["main"].weights()
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[key], expected[key]) for key in weights)
@@ -55,10 +55,10 @@ def test_loading_gives_back_the_weights_and_they_can_be_served(saved):
 
 def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_model, tmp_path):
     run, folder = saved
-    run.session.base.model.config._name_or_path = "whatever"
+    run.base.model.config._name_or_path = "whatever"
     assert sorted(p.name for p in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors", "detente.json"]
     assert folder.relative_to(tmp_path).as_posix() == "adapters/main/000007"
-    named = models.LanguageModel("pocket", run.session.base.model, run.session.base.tokenizer, run.session.base.fingerprint)
+    named = models.LanguageModel("pocket", run.base.model, run.base.tokenizer, run.base.fingerprint)
     adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], named)
     for file in folder.iterdir():
         text = file.read_bytes().decode(errors="replace")
@@ -78,7 +78,7 @@ def test_saving_leaves_the_model_as_it_was(saved):
     run, _ = saved
     config = run.model.peft_config["main"]
     assert not config.inference_mode
-    assert config.base_model_name_or_path == run.session.base.name
+    assert config.base_model_name_or_path == run.base.name
 
 
 def test_another_base_model_is_refused(saved, tiny_model):
@@ -99,10 +99,10 @@ def test_a_damaged_folder_is_refused(saved, file, damage):
     else:
         path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "garbage": b"\x00\xff" * 50}[damage])
     if (file, damage) == ("detente.json", "missing"):  # a plain PEFT folder from elsewhere
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
         return
     with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder") as caught:
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
     assert "\n" not in str(caught.value)
     if file == "detente.json":
         with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
@@ -133,7 +133,7 @@ def test_a_configuration_that_means_nothing_is_refused(saved, name):
     config = json.loads((folder / "adapter_config.json").read_text())
     config = {key: value for key, value in (config | BROKEN[name]).items() if value is not ...}
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    refused(folder, run.session.base)
+    refused(folder, run.base)
 
 
 @pytest.mark.parametrize("pattern", [r".*\.(q|k)_proj", r"(?:.*?(?:text|model).*?(?:mlp|attn).*?(?:q_proj|v_proj).*?)", "q_proj"])
@@ -141,7 +141,7 @@ def test_usual_patterns_of_modules_are_taken(saved, pattern):
     run, folder = saved
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"target_modules": pattern}))
-    assert adapters.load(folder, run.session.base)[1].target_modules == pattern
+    assert adapters.load(folder, run.base)[1].target_modules == pattern
 
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "detente.json"])
@@ -150,7 +150,7 @@ def test_a_pipe_is_no_file(saved, file):
     run, folder = saved
     (folder / file).unlink()
     os.mkfifo(folder / file)
-    refused(folder, run.session.base)
+    refused(folder, run.base)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_json_that_is_no_configuration_is_refused(saved, file, text):
     run, folder = saved
     (folder / file).write_text(text)
     if (file, text) == ("detente.json", "{}"):  # says nothing
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
     else:
-        refused(folder, run.session.base)
+        refused(folder, run.base)
 
 
 def refused(folder, base):
@@ -197,14 +197,14 @@ def test_one_number_that_is_not_finite_is_enough(saved, number, dtype):
     run, folder = saved
     last = change(folder, lambda tensor: with_number(number)(tensor.to(dtype)))
     with pytest.raises(UserError, match=f"{folder}.*'{last}' holds numbers that are not finite"):
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
 
 
 def test_a_number_that_float32_cannot_hold_is_not_finite(saved):
     run, folder = saved
     change(folder, lambda tensor: with_number(1e300)(tensor.double()))
     with pytest.raises(UserError, match="not finite"):
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
@@ -212,26 +212,26 @@ def test_other_number_formats_are_refused(saved, dtype):
     run, folder = saved
     change(folder, lambda tensor: tensor.to(dtype))
     with pytest.raises(UserError, match=f"{folder}.*holds {str(dtype).removeprefix('torch.')} numbers"):
-        adapters.load(folder, run.session.base)
+        adapters.load(folder, run.base)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_floating_point_is_taken(saved, dtype):
     run, folder = saved
     change(folder, lambda tensor: tensor.to(dtype))
-    weights, config = adapters.load(folder, run.session.base)
+    weights, config = adapters.load(folder, run.base)
     run.engine.serve(PolicyRef("adapter", "main", 7), weights, config)
 
 
 def test_a_folder_without_matrices_is_refused(saved):
     run, folder = saved
     save_file({}, folder / "adapter_model.safetensors")
-    refused(folder, run.session.base)
+    refused(folder, run.base)
 
 
 def test_a_folder_that_is_not_there(saved, tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
-        adapters.load(tmp_path / "nowhere", saved[0].session.base)
+        adapters.load(tmp_path / "nowhere", saved[0].base)
 
 
 def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
@@ -243,10 +243,10 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
 
     monkeypatch.setattr(adapters, "write_synced", full)
     with pytest.raises(OSError, match="No space"):
-        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.base)
     assert adapters.versions_in(folder.parent) == []
     monkeypatch.undo()
-    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+    adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.base)
     assert adapters.versions_in(folder.parent) == [7]
     assert not folder.with_name("000007.partial").exists()
 

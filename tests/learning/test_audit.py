@@ -16,17 +16,17 @@ SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
 
 
 def check(run, episodes, sources, **options):
-    defaults = {"turns": 8, "temperature": run.config.answer.temperature, "tolerance": 1e-3, "seed": (0, "audit")}
+    defaults = {"turns": 8, "temperature": lambda policy: run.config.answer.temperature, "tolerance": 1e-3, "seed": (0, "audit")}
     return audit(episodes, sources, run.model, run.engine.grammar, **defaults | options)
 
 
 def sources_of(run, folder, episodes):
-    return run.session.sources(folder, {policy for episode in episodes for policy in episode.policies})
+    return run.session.sources(run.host, folder, {policy for episode in episodes for policy in episode.policies})
 
 
 @pytest.mark.parametrize("answer", ["constrained", "free"])
 def test_an_honest_engine_passes(open_run, tmp_path, answer):
-    run = open_run(**SEPARATE, answer={"policy": answer, "max_tokens": 4, "temperature": 0.8}).shake(size=0.2)
+    run = open_run(**SEPARATE, answer={"decoding": answer, "max_tokens": 4, "temperature": 0.8}).shake(size=0.2)
     episodes = run.play()
     found = check(run, episodes, sources_of(run, tmp_path, episodes))
     assert found.claimed < 1e-5
@@ -70,9 +70,9 @@ def stale(open_run):
 def test_stale_weights_that_are_on_disk_are_named(open_run, tmp_path):
     run, old = stale(open_run)
     folder = adapters.version_folder(tmp_path, "main", 4)
-    adapters.save(folder, old, run.model.peft_config["main"], run.session.base)
+    adapters.save(folder, old, run.model.peft_config["main"], run.base)
     episodes = run.play()
-    sources = run.session.sources(tmp_path, {run.learners["main"].policy, PolicyRef("adapter", "main", 4)})
+    sources = run.session.sources(run.host, tmp_path, {run.learners["main"].policy, PolicyRef("adapter", "main", 4)})
     with pytest.raises(UserError, match=r"played by main@5 do not fit it .* to main@4"):
         check(run, episodes, sources)
 
@@ -86,7 +86,7 @@ def test_stale_weights_that_are_nowhere_are_found_too(open_run, tmp_path):
 
 def test_kept_versions_are_compared_with_what_lies_on_disk(open_run, tmp_path):
     run = open_run().shake(size=0.2)
-    learner, base = run.learners["main"], run.session.base
+    learner, base = run.learners["main"], run.base
     kept = PolicyRef("adapter", "main", 3)
     adapters.save(adapters.version_folder(tmp_path, "main", 3), learner.weights(), run.model.peft_config["main"], base)
     run.shake(seed=2, size=0.2)
@@ -151,7 +151,7 @@ def test_nobody_to_audit(open_run):
 def test_a_frozen_adapter_is_audited_from_its_folder(open_run, tmp_path):
     maker = open_run(lora={"rank": 2, "alpha": 4}).shake(seed=7, size=0.2)  # of another rank than the learner
     folder = tmp_path / "frozen"
-    adapters.save(folder, maker.learners["main"].weights(), maker.model.peft_config["main"], maker.session.base)
+    adapters.save(folder, maker.learners["main"].weights(), maker.model.peft_config["main"], maker.base)
     run = open_run(seats=["main", str(folder)]).shake(size=0.2)
     frozen = run.session.frozen[str(folder)]
     run.session.publish()

@@ -67,7 +67,9 @@ def as_before(model, run):
     for card in (run / "adapters" / "main").glob("*/detente.json"):
         card.write_text(json.dumps({"base_model": str(model), "base_fingerprint": base.earlier}))
     (state,) = (run / "checkpoint").glob("*/state.json")
-    header = {key: value for key, value in json.loads(state.read_text()).items() if key != "sha256"} | {"base": base.earlier}
+    header = {key: value for key, value in json.loads(state.read_text()).items() if key not in ("sha256", "bases")} | {
+        "base": base.earlier
+    }
     state.write_text(json.dumps(header | {"sha256": hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()}))
     return base
 
@@ -84,7 +86,7 @@ def test_a_run_of_before_goes_on_and_is_bound_to_the_whole_model_then(dtype, tin
         f"The adapters in {run / 'adapters' / 'main'} are bound to the first numbers of their base model; "
         "new ones are bound to the whole of it.",
     ]
-    assert checkpoint.read_newest(run / "checkpoint").base == base.fingerprint
+    assert checkpoint.read_newest(run / "checkpoint").bases == {"main": base.fingerprint}
     known = [adapters.trained_on(run / "adapters" / "main" / f"{version:06d}")[1] for version in (1, 2, 3, 4)]
     assert known == [base.earlier, base.earlier, base.fingerprint, base.fingerprint]
     caplog.clear()

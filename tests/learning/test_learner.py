@@ -252,10 +252,10 @@ def exact(metrics):
     assert 0 <= metrics["mismatch/main/kl"] < 1e-9
 
 
-@pytest.mark.parametrize("policy", ["constrained", "retry", "free"])
+@pytest.mark.parametrize("decoding", ["constrained", "retry", "free"])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_right_after_the_rollout_ratios_are_one(open_run, policy, temperature):
-    run = open_run(answer={"policy": policy, "max_tokens": 4, "temperature": temperature}).shake()
+def test_right_after_the_rollout_ratios_are_one(open_run, decoding, temperature):
+    run = open_run(answer={"decoding": decoding, "max_tokens": 4, "temperature": temperature}).shake()
     for iteration in range(2):
         exact(run.learners["main"].update(run.trajectories(run.play(iteration)), 0.0))
 

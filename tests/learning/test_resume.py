@@ -43,6 +43,14 @@ VARIANTS = {
         "record.checkpoint_every=3",
         "evaluation.every=0",
     ),
+    "two base models, one of the learners slow": (
+        "seats=[main,rival]",
+        "learners.rival.model={other}",
+        "learners.rival.lora.rank=2",
+        "learners.rival.answer.temperature=0.7",
+        "learners.rival.update_every=2",
+        "evaluation.every=0",
+    ),
     "a frozen model opposite": ("seats=[main,model:{model}]", "evaluation.every=0"),
 }
 
@@ -164,13 +172,14 @@ FULL_DISK = [
 
 
 @pytest.fixture(scope="module")
-def reference(tiny_model, tmp_path_factory):
+def reference(tiny_model, qwen_model, tmp_path_factory):
     """The options of a variant and a run that was left alone, made once."""
     made = {}
 
     def make(variant):
         if variant not in made:
-            changes = [item.format(model=tiny_model) for item in (*OPTIONS.split(), f"model={tiny_model}", *VARIANTS[variant])]
+            names = {"model": tiny_model, "other": qwen_model}
+            changes = [item.format(**names) for item in (*OPTIONS.split(), f"model={tiny_model}", *VARIANTS[variant])]
             options = config.load("ipd", changes)
             made[variant] = options, loop.train(options, tmp_path_factory.mktemp("reference") / "run")
         return made[variant]

@@ -49,7 +49,7 @@ def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
     monkeypatch.setattr(adapters, "load", lambda folder, base: loads.append(folder.name) or load(folder, base))
     for version in (3, 4):
         folder = adapters.version_folder(tmp_path, "main", version)
-        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.session.base)
+        adapters.save(folder, run.learners["main"].weights(), run.model.peft_config["main"], run.base)
     wanted = [PolicyRef("adapter", "main", 3), PolicyRef("script", "tit_for_tat"), PolicyRef("adapter", "main", 4)]
     run.session.publish()
     run.session.serve_kept(tmp_path, [*wanted, run.learners["main"].policy])
@@ -97,9 +97,9 @@ def test_a_frozen_seat_may_be_on_another_base_model(open_run, tiny_model, tmp_pa
     run.session.publish()
     (episode, *_) = run.play()
     other = episode.policies[1]
-    assert run.session.policies.home(other).base.fingerprint != run.session.base.fingerprint
+    assert run.session.policies.home(other).base.fingerprint != run.base.fingerprint
     assert all(turn.completion.tokens for turn in episode.turns(1))
-    assert other not in run.session.sources(tmp_path, set(episode.policies))
+    assert other not in run.session.sources(run.host, tmp_path, set(episode.policies))
 
 
 def test_a_learner_that_would_never_be_updated_is_refused(open_run):

@@ -52,12 +52,12 @@ def audit(
     grammar: Grammar,
     *,
     turns: int,
-    temperature: float,
+    temperature: Callable[[PolicyRef], float],
     tolerance: float,
     seed: tuple[int | str, ...],
 ) -> Audit | None:
-    """Score a sample of turns under every source; UserError if the claimed one does not fit, another fits better, or the claimed
-    one's scores are not finite.
+    """Score a sample of turns under every source, at the ``temperature`` of whoever claims them; UserError if the claimed one does
+    not fit, another fits better, or the claimed one's scores are not finite.
 
     None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding; ten times that never are, whatever
     else fits or not: the weights may be stale and nowhere to be compared with.
@@ -69,12 +69,8 @@ def audit(
     for policy, scope in sources.items():
         with torch.no_grad(), scope():
             for claim, found in sample.items():
-                gaps[claim][policy] = _gap(model, found, temperature)
-    worst = Audit(0.0, float("inf"))
-    for claim, by_policy in gaps.items():
-        result = judged(claim, by_policy.pop(claim), by_policy, tolerance)
-        worst = Audit(max(worst.claimed, result.claimed), min(worst.other, result.other))
-    return worst
+                gaps[claim][policy] = _gap(model, found, temperature(claim))
+    return worst([judged(claim, by_policy.pop(claim), by_policy, tolerance) for claim, by_policy in gaps.items()])
 
 
 def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tolerance: float) -> Audit:
@@ -90,6 +86,11 @@ def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tole
             "the engine served the wrong weights, so play stops."
         )
     return Audit(own, other)
+
+
+def worst(audits: Sequence[Audit]) -> Audit | None:
+    """The largest gap to a claim and the smallest to others; None of no audits."""
+    return Audit(max(one.claimed for one in audits), min(one.other for one in audits)) if audits else None
 
 
 def tolerance(base: LanguageModel) -> float:

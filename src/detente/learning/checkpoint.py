@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,16 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stands, each learner's tensors, and the fingerprint of the base model."""
+    """Where a run stands, each learner's tensors, and the fingerprint of its base model."""
 
     state: RunState
     tensors: Mapping[str, Tensors]
-    base: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
-def capture(state: RunState, learners: Mapping[str, Learner], base: str = "") -> Checkpoint:
+def capture(state: RunState, learners: Mapping[str, Learner], bases: Mapping[str, str] | None = None) -> Checkpoint:
     """The state with the learners' tensors as they are now, not copied."""
-    return Checkpoint(state, {name: _tensors(learner) for name, learner in learners.items()}, base)
+    return Checkpoint(state, {name: _tensors(learner) for name, learner in learners.items()}, bases or {})
 
 
 def restore(saved: Checkpoint, learners: Mapping[str, Learner]) -> None:
@@ -117,7 +117,7 @@ def read_newest(folder: Path) -> Checkpoint | None:
             if reason := fault(own):
                 raise ValueError(reason)
         backlog = _read_backlog(states[-1] / BACKLOG, header["backlog"]) if "backlog" in header else ()
-        return Checkpoint(replace(_state(header), backlog=backlog), tensors, header.get("base", ""))
+        return Checkpoint(replace(_state(header), backlog=backlog), tensors, _bases(header))
     except DAMAGE as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
@@ -132,7 +132,7 @@ def _counters(checkpoint: Checkpoint) -> dict[str, Any]:
         "iteration": state.iteration,
         "versions": dict(state.learners),
         "kept": {name: list(versions) for name, versions in state.pool.items()},
-        "base": checkpoint.base,
+        "bases": dict(checkpoint.bases),
         "spent": dict(state.spent),
     }
 
@@ -141,6 +141,11 @@ def _state(header: Mapping[str, Any]) -> RunState:
     """The inverse of ``_counters``; runs from before costs were counted have none."""
     pool = {name: tuple(versions) for name, versions in header["kept"].items()}
     return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}))
+
+
+def _bases(header: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of the learners' base models; runs from before each could have its own name one for all."""
+    return dict(header["bases"]) if "bases" in header else dict.fromkeys(header["versions"], header.get("base", ""))
 
 
 def _write_backlog(file: Path, episodes: Sequence[Episode]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A policy that trains: one LoRA adapter on the shared base model, its optimizer, and optionally a critic.
+"""A policy that trains: one LoRA adapter on a base model, its optimizer, and optionally a critic.
 
 trajectories with credit ── forward ──> log-probabilities at the drawn tokens ── token loss ── backward, clip, Adam steps
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from detente.config import LearnerConfig
@@ -47,8 +47,8 @@ class Gradients:
 class Learner:
     """Trains the adapter ``name`` of ``model``; ``version`` counts its updates."""
 
-    def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig, temperature: float) -> None:
-        self.name, self.model, self.options, self.temperature = name, model, options, temperature
+    def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig) -> None:
+        self.name, self.model, self.options = name, model, options
         self.version = 0
         credits.check_algorithm(options.algorithm, type(options.credit).model_fields)
         prepare(model)
@@ -68,6 +68,11 @@ class Learner:
     def parameters(self) -> list[nn.Parameter]:
         """The adapter's tensors, in a fixed order."""
         return adapter_parameters(self.model, self.name)
+
+    @property
+    def lora(self) -> PeftConfig:
+        """How PEFT has made the adapter."""
+        return self.model.peft_config[self.name]
 
     def weights(self) -> dict[str, Tensor]:
         """The adapter in PEFT's names, not copied."""
@@ -128,8 +133,7 @@ class Learner:
 
     def _require(self, finite: bool, what: str) -> None:
         if not finite:
-            lora: Any = self.model.peft_config[self.name]
-            raise health.failure(what, self.name, self.options.model_dump() | {"lora": {"alpha": lora.lora_alpha}})
+            raise health.failure(what, self.name, self.options.model_dump())
 
     def _scores_finite(self, one: Trajectory) -> bool:
         """Whether the present weights can say what follows the first tokens of a chat, and what it is worth."""
@@ -170,15 +174,15 @@ class Learner:
         generated = sum(one.generated for one in batch)
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
-        checkpointing = self.options.optimizer.gradient_checkpointing
+        checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
         adapted, plain = Forward(self.model), Forward(self.model)
         with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
             for number, micro in enumerate(micro_batches(batch, self.max_tokens, self.device)):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
-                        reference, _ = plain.token_logprobs(micro, self.temperature)
-                logprobs, entropy = adapted.token_logprobs(micro, self.temperature)
+                        reference, _ = plain.token_logprobs(micro, temperature)
+                logprobs, entropy = adapted.token_logprobs(micro, temperature)
                 seen.append(logprobs.detach())
                 loss = token_loss(
                     logprobs,

@@ -19,7 +19,6 @@ from detente.errors import room_for
 from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
 from detente.learning import checkpoint
-from detente.learning.audit import audit, tolerance
 from detente.learning.batch import trajectories
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.metrics import largest_mismatch, play_metrics
@@ -27,7 +26,7 @@ from detente.learning.opponents import seatings
 from detente.learning.pool import joined
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
-from detente.learning.session import Session, open_session, with_versions
+from detente.learning.session import Session, check_served, open_session, with_versions
 from detente.learning.state import RunState, left_over, to_train_on
 from detente.learning.watchers import Watcher, Watchers
 from detente.policies import check
@@ -80,7 +79,7 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, episodes, session.learners, session.present)
-    metrics |= check_served(session, folder, episodes, iteration)
+    metrics |= check_served(session, folder.adapters, episodes, iteration)
     metrics |= update(session, state, episodes)
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
     session.publish()
@@ -111,29 +110,12 @@ def rollout(
     )
 
 
-def check_served(session: Session, folder: RunFolder, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
-    """The served-policy audit; see learning/audit.py."""
-    config = session.config
-    sources = session.sources(folder.adapters, {policy for episode in episodes for policy in episode.policies})
-    result = audit(
-        episodes,
-        sources,
-        session.model,
-        session.host.grammar,
-        turns=config.record.audit_turns,
-        temperature=config.answer.temperature,
-        tolerance=tolerance(session.base),
-        seed=(config.seed, "audit", iteration),
-    )
-    return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
-
-
 def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float]:
     """An update of every learner whose turn it is, on its share of the backlog and the iteration's episodes."""
     metrics: dict[str, float] = {}
     for name, learner in session.learners.items():
         if batch := to_train_on(learner.options, state.backlog, episodes, state.iteration + 1):
-            found = trajectories(batch, name, learner.options.credit.reward_divisor, session.host.grammar)
+            found = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(found, state.iteration / max(1, session.config.iterations - 1))
     return largest_mismatch(metrics, session.learners)
@@ -144,6 +126,8 @@ def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watch
     config = session.config
     found = evaluate(config, session.game, session.policies, session.present, state.iteration, watch.evaluating)
     about = {"game": session.game.name, "preset": config.preset, "model": config.model, "seed": config.seed}
-    summary = {**about, "iterations": state.iteration, "learners": found}
+    others = {name: {"model": model} for name, model in config.models.items() if model != config.model}
+    learners = {name: result | others.get(name, {}) for name, result in found.items()}
+    summary = {**about, "iterations": state.iteration, "learners": learners}
     replace_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     return summary

@@ -30,7 +30,7 @@ def write_due(session: Session, folder: RunFolder, state: RunState, *, last: boo
     for name, learner in session.learners.items():
         target = adapters.version_folder(folder.adapters, name, learner.version)
         if (last or learner.version in state.pool[name]) and not target.exists():
-            adapters.save(target, learner.weights(), session.model.peft_config[name], session.base)
+            adapters.save(target, learner.weights(), learner.lora, session.hosts[name].base)
 
 
 def remove_dropped(session: Session, folder: RunFolder, state: RunState) -> None:

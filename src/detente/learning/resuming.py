@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detente.errors import UserError
@@ -36,7 +36,7 @@ def save(
     folder.write(state.iteration, metrics, episodes if ends or due(state.iteration, options.episodes_every) else ())
     folder.drop_end(state.iteration - 1, options.episodes_every)
     if ends or state.iteration % options.checkpoint_every == 0:
-        checkpoint.write(folder.checkpoints, checkpoint.capture(state, session.learners, session.base.fingerprint))
+        checkpoint.write(folder.checkpoints, checkpoint.capture(state, session.learners, session.fingerprints))
         remove_dropped(session, folder, state)
 
 
@@ -45,7 +45,7 @@ def resume(session: Session, folder: RunFolder) -> RunState:
     saved = checkpoint.read_newest(folder.checkpoints)
     state = begun(session.learners) if saved is None else saved.state
     if saved is not None:
-        _check_base(session, folder, saved.base)
+        _check_bases(session, folder, saved.bases)
         checkpoint.restore(saved, session.learners)
         checkpoint.remove_older(folder.checkpoints)
         session.policies.remote.budget.spent = dict(state.spent)
@@ -59,13 +59,14 @@ def resume(session: Session, folder: RunFolder) -> RunState:
     return state
 
 
-def _check_base(session: Session, folder: RunFolder, base: str) -> None:
-    """UserError unless the checkpoint's base model is the session's."""
-    if not session.base.known_as(base):
-        raise UserError(
-            f"The run {folder.path} was trained on another '{session.base.name}' than there is now: its weights, configuration, "
-            "tokenizer or chat template have changed; give --run another folder to train on this one."
-        )
-    if base != session.base.fingerprint:
+def _check_bases(session: Session, folder: RunFolder, bases: Mapping[str, str]) -> None:
+    """UserError unless the checkpoint's base models are the session's."""
+    for name, host in session.hosts.items():
+        if not host.base.known_as(bases.get(name, "")):
+            raise UserError(
+                f"The learner '{name}' of the run {folder.path} was trained on another '{host.base.name}' than there is now: its "
+                "weights, configuration, tokenizer or chat template have changed; give --run another folder to train on this one."
+            )
+    if bases != session.fingerprints:
         note = "The run %s was bound to the first numbers of its base model; from now on it is bound to the whole of it."
         log.warning(note, folder.path)

@@ -1,98 +1,118 @@
-"""What a run holds in memory: one base model, its engine, the learners on it, and everybody who can sit down.
+"""What a run holds in memory: its learners, the base models that they lie on, and everybody who can sit down.
 
-Config ──> Session (game, model, engine, learners, policies)
+Config ──> Session (game, learners, a host for each base model, policies)
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 
 from detente import models
 from detente.config import Config
-from detente.engines.base import Engine
 from detente.engines.mixing import linear_only, unreached
 from detente.errors import UserError
 from detente.games.base import Game
+from detente.hosts import Host
 from detente.learning import adapters
-from detente.learning.audit import Scope
+from detente.learning.audit import Scope, audit, tolerance, worst
 from detente.learning.forward import active
 from detente.learning.learner import Learner
 from detente.models import LanguageModel
-from detente.policies import Host, Policies, check, pinned
-from detente.records import PolicyRef
+from detente.policies import Policies, check, pinned
+from detente.records import Episode, PolicyRef
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Session:
-    """The live objects of a run; ``frozen`` maps the names of seats that do not learn to their policies."""
+    """The live objects of a run; ``hosts`` maps each learner to what serves it, which those on the same base model share, and
+    ``frozen`` the names of seats that do not learn to their policies."""
 
     config: Config
     game: Game
-    host: Host
-    model: PeftModel
     learners: dict[str, Learner]
+    hosts: dict[str, Host]
     policies: Policies
     frozen: dict[str, PolicyRef]
-
-    @property
-    def base(self) -> LanguageModel:
-        """What the learners' adapters lie on."""
-        return self.host.base
-
-    @property
-    def engine(self) -> Engine:
-        """What serves the learners."""
-        return self.host.engine
 
     @property
     def present(self) -> dict[str, PolicyRef]:
         """Every name in ``config.seats`` with the policy that it stands for now."""
         return {name: learner.policy for name, learner in self.learners.items()} | self.frozen
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What identifies the base model of each learner."""
+        return {name: host.base.fingerprint for name, host in self.hosts.items()}
+
+    @property
+    def models(self) -> dict[Host, PeftModel]:
+        """Each base model that learners lie on, with the adapters of all of them."""
+        return {host: self.learners[name].model for name, host in self.hosts.items()}
+
     def publish(self) -> None:
         """Serve the learners' present weights."""
-        for learner in self.learners.values():
-            if not self.engine.serves(learner.policy):
-                self.engine.serve(learner.policy, learner.weights(), self.model.peft_config[learner.name])
+        for name, learner in self.learners.items():
+            engine = self.hosts[name].engine
+            if not engine.serves(learner.policy):
+                engine.serve(learner.policy, learner.weights(), learner.lora)
 
     def serve_kept(self, folder: Path, wanted: Collection[PolicyRef]) -> None:
         """Serve the kept checkpoints that take part in an iteration and nothing else that is old; read those not served already."""
         present = self.present.values()
-        for policy in self.engine.policies:
-            if policy.name in self.learners and policy not in present and policy not in wanted:
-                self.engine.retire(policy)
+        for host in self.models:
+            for policy in host.engine.policies:
+                if policy.name in self.learners and policy not in present and policy not in wanted:
+                    host.engine.retire(policy)
         for policy in wanted:
-            if policy.name in self.learners and policy.kind == "adapter" and not self.engine.serves(policy):
-                weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), self.base)
-                self.engine.serve(policy, weights, config)
+            if policy.name in self.learners and policy.kind == "adapter" and not self.hosts[policy.name].engine.serves(policy):
+                host = self.hosts[policy.name]
+                weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), host.base)
+                host.engine.serve(policy, weights, config)
 
-    def sources(self, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
-        """For the audit: how to run the model under each policy that played and under the base model, not asking the engine.
-
-        Policies on another base model are left out.
-        """
-        scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): self.model.disable_adapter}
-        from_disk = self.host.first_answers.from_disk
+    def sources(self, host: Host, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
+        """For the audit: how to run a base model under each policy that played on it, and alone, not asking the engine."""
+        model = self.models[host]
+        scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): model.disable_adapter}
         for policy in played:
-            if policy.kind in ("base", "adapter") and self.policies.home(policy).base is not self.base:
+            if policy.kind not in ("base", "adapter") or self.policies.home(policy) is not host:
                 continue
             if policy.kind == "base":
-                scopes[policy] = self.model.disable_adapter
-            elif policy.kind == "adapter" and policy in (learner.policy for learner in self.learners.values()):
-                scopes[policy] = partial(active, self.model, policy.name)
-            elif policy.kind == "adapter":
+                scopes[policy] = model.disable_adapter
+            elif policy in (learner.policy for learner in self.learners.values()):
+                scopes[policy] = partial(active, model, policy.name)
+            else:
                 kept = adapters.version_folder(folder, policy.name, policy.version)
-                scopes[policy] = partial(from_disk, self.policies.folders.get(policy, kept))
+                scopes[policy] = partial(host.first_answers.from_disk, self.policies.folders.get(policy, kept))
         return scopes
+
+
+def check_served(session: Session, folder: Path, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
+    """The served-policy audit of every base model; see learning/audit.py. Kept adapters are read from the folder."""
+    played = {policy for episode in episodes for policy in episode.policies}
+    audits = [
+        audit(
+            episodes,
+            session.sources(host, folder, played),
+            model,
+            host.grammar,
+            turns=session.config.record.audit_turns,
+            temperature=lambda policy: session.policies.answering(policy).temperature,
+            tolerance=tolerance(host.base),
+            seed=(session.config.seed, "audit", iteration),
+        )
+        for host, model in session.models.items()
+    ]
+    result = worst([one for one in audits if one is not None])
+    return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
 
 
 def with_versions(config: Config, begun: Config | None) -> Config:
@@ -114,29 +134,60 @@ def open_session(config: Config) -> Session:
         torch.set_num_threads(config.threads)
     game = check(config)
     policies = Policies.of(config)
-    base = models.load(config.model, dtype=config.dtype, device=config.device)
-    for name in config.learner_names:
-        _check_name(name, base)
-    lora = linear_only(adapters.lora_config(config.lora), base.model)
-    first, *more = config.learner_names
-    with models.LOADING, torch.random.fork_rng():  # one order of random numbers, whatever other threads load
-        torch.manual_seed(config.seed)
-        try:
-            model = get_peft_model(base.model, lora, adapter_name=first)
-        except ValueError as error:  # PEFT's for modules that the model does not have
-            raise UserError(f"lora.targets={config.lora.targets} does not fit the model '{config.model}'.") from error
-        for name in more:
-            model.add_adapter(name, lora)
-        learners = {
-            name: Learner(name, model, config.learner(name), lora, config.answer.temperature) for name in config.learner_names
-        }
-    host = policies.use(base, model)
-    host.engine.reserve(first, model.peft_config[first])
-    if config.lora.targets == "all-linear" and (frozen_parts := unreached(model, first)):
-        log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(frozen_parts))
+    learners: dict[str, Learner] = {}
+    for names in _by_base(config):
+        learners |= _learners(config, names, policies)
+    learners = {name: learners[name] for name in config.learner_names}
+    hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
-    return Session(config, game, host, model, learners, policies, frozen)
+    return Session(config, game, learners, hosts, policies, frozen)
+
+
+def _by_base(config: Config) -> list[list[str]]:
+    """The learners' names, those on the same base model together."""
+    together: dict[str, list[str]] = {}
+    for name, model in config.models.items():
+        together.setdefault(models.own_folder(model) or model, []).append(name)
+    return list(together.values())
+
+
+def _learners(config: Config, names: Sequence[str], policies: Policies) -> dict[str, Learner]:
+    """Load the base model that these learners share, put their adapters on it, and have it served."""
+    options = {name: config.learner(name) for name in names}
+    base = models.load(options[names[0]].model, dtype=config.dtype, device=config.device)
+    for name in names:
+        _check_name(name, base)
+    shapes = {own.lora: linear_only(adapters.lora_config(own.lora), base.model) for own in options.values()}
+    loras = {name: shapes[own.lora] for name, own in options.items()}  # those of one shape share what PEFT completes
+    with models.LOADING, torch.random.fork_rng():  # one order of random numbers, whatever other threads load
+        torch.manual_seed(config.seed)
+        model = _adapted(base, names, loras)
+        learners = {name: Learner(name, model, options[name], loras[name]) for name in names}
+    host = policies.use(base, model)
+    for learner in {own.lora: learners[name] for name, own in reversed(options.items())}.values():  # the first of each shape
+        host.engine.reserve(learner.name, learner.lora)
+    for name, own in options.items():
+        policies.learners[name] = (host, own.answer)
+    for name in (name for name, own in options.items() if own.lora.targets == "all-linear"):
+        if parts := unreached(model, name):
+            log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(parts))
+            break
+    return learners
+
+
+def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, LoraConfig]) -> PeftModel:
+    """The base model with an adapter of each name; UserError for modules that it does not have."""
+    name, *more = names
+    try:
+        model = get_peft_model(base.model, loras[name], adapter_name=name)
+        for name in more:
+            model.add_adapter(name, loras[name])
+    except ValueError as error:  # PEFT's
+        targets = loras[name].target_modules or ()
+        named = targets if isinstance(targets, str) else f"[{','.join(sorted(targets))}]"
+        raise UserError(f"lora.targets={named} does not fit the model '{base.name}'.") from error
+    return model
 
 
 def _check_name(name: str, base: LanguageModel) -> None:

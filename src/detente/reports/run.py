@@ -67,6 +67,13 @@ class Run:
         found = tuple(key.removeprefix("reward/") for key in self.keys if re.fullmatch(r"reward/[^/]+", key))
         return found or ("main",)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The base models: of all learners, or of each by name where they differ."""
+        own = self.options.get("learners") or {}
+        models = {name: str((own.get(name) or {}).get("model", self.options.get("model", ""))) for name in self.learners}
+        return tuple({*models.values()}) if len({*models.values()}) == 1 else tuple(f"{name}: {m}" for name, m in models.items())
+
     def roles(self, learner: str) -> tuple[str, ...]:
         """The roles in which a learner was measured; ("",) in a game whose seats do not differ."""
         if self.summary is not None and learner in self.summary["learners"]:
