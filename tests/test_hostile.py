@@ -1,11 +1,14 @@
 """Names of folders, answers of models and words of servers reach no terminal raw, whatever the command; nor do they break it."""
 
+from __future__ import annotations
+
 import io
 import logging
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +32,7 @@ def harmless(text: str) -> bool:
 
 
 @pytest.fixture(params=[EVIL, "caf\udce9", "a\u202eb\u200b"], ids=["control characters", "not UTF-8", "not to be seen"])
-def evil(request, tmp_path, monkeypatch):
+def evil(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A hostile name; the test stands in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return request.param
@@ -66,7 +69,7 @@ def quoted(name: str) -> str:
     ],
     ids=" ".join,
 )
-def test_a_hostile_name_ends_in_a_harmless_sentence(words, evil, capsys):
+def test_a_hostile_name_ends_in_a_harmless_sentence(words: list[str], evil: Any, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.main([word.format(evil, q=quoted(evil)) for word in words])
     said = capsys.readouterr()
     assert status == 2 or "--dry-run" in words
@@ -75,7 +78,9 @@ def test_a_hostile_name_ends_in_a_harmless_sentence(words, evil, capsys):
     assert harmless(said.out + said.err)
 
 
-def test_a_hostile_run_folder_is_trained_reported_and_played(evil, capsys, tiny_model):
+def test_a_hostile_run_folder_is_trained_reported_and_played(
+    evil: Any, capsys: pytest.CaptureFixture[str], tiny_model: str
+) -> None:
     """``--run '/tmp/[/red]x'`` was an error of markup; a name that is no UTF-8 reaches pages, pictures and tables."""
     assert cli.main(["train", "ipd", f"model={tiny_model}", *ENDLESS.split(), "--run", evil]) == 0
     shutil.copytree(evil, "other")
@@ -94,14 +99,14 @@ def test_a_hostile_run_folder_is_trained_reported_and_played(evil, capsys, tiny_
     assert harmless(capsys.readouterr().out)
 
 
-def printed(*things) -> str:
+def printed(*things: Any) -> str:
     screen = Screen(file=io.StringIO(), width=200)
     for thing in things:
         screen.print(thing)
-    return screen.file.getvalue()
+    return screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_answers_reach_transcripts_written_out():
+def test_answers_reach_transcripts_written_out() -> None:
     (episode,) = api.play("ipd", ["tit_for_tat", "random"], overrides=["game.rounds=1"])
     (played,) = episode.rounds
     turns = tuple(replace(turn, prompt=EVIL, valid=False, completion=replace(turn.completion, text=EVIL)) for turn in played.turns)
@@ -112,23 +117,23 @@ def test_answers_reach_transcripts_written_out():
     assert "[/red]" in said
 
 
-def test_a_person_is_told_hostile_words_written_out():
+def test_a_person_is_told_hostile_words_written_out() -> None:
     lines = iter(["\x1b[2J", "<A>"])
     human = Human(read=lambda prompt: next(lines), console=Screen(file=io.StringIO(), width=200))
 
     class Hostile:
-        def __getattr__(self, name):
+        def __getattr__(self, name: Any) -> Any:
             return getattr(game, name)
 
-        def observe(self, state, player):
+        def observe(self, state: Any, player: Any) -> Any:
             return replace(game.observe(state, player), text=EVIL, help=EVIL)
 
     game = make("ipd", rounds=1)
     play_matches([Match(Hostile(), 0, [human, scripted("random", 0, game)])])
-    assert harmless(human.console.file.getvalue())
+    assert harmless(human.console.file.getvalue())  # type: ignore[attr-defined]
 
 
-def test_the_progress_shows_hostile_names_written_out():
+def test_the_progress_shows_hostile_names_written_out() -> None:
     config = build({"game": "ipd", "preset": "ipd", "model": EVIL, "iterations": 2})
     for terminal in (False, True):
         file = io.StringIO()
@@ -143,7 +148,7 @@ def test_the_progress_shows_hostile_names_written_out():
         assert "taken" in own
 
 
-def test_notices_of_the_library_are_lines_of_standard_error(capsys):
+def test_notices_of_the_library_are_lines_of_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "algorithms"]) == 0
     logging.getLogger("detente.anywhere").warning("Loading %r, or %s.", EVIL, EVIL)
     said = capsys.readouterr().err
@@ -151,6 +156,6 @@ def test_notices_of_the_library_are_lines_of_standard_error(capsys):
     assert harmless(said)
 
 
-def test_tracebacks_show_hostile_words_written_out(capsys):
+def test_tracebacks_show_hostile_words_written_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["play", EVIL, "--seats", "a,b", "--debug"]) == 2
     assert harmless(capsys.readouterr().err)

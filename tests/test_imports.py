@@ -1,9 +1,12 @@
 """Who may import whom, read from the sources; and what must not load torch, seen in a fresh process."""
 
+from __future__ import annotations
+
 import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +134,7 @@ def imports(source: str) -> set[str]:
             assert node.level == 0, "imports are absolute"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if name.removeprefix("detente.") in MODULES}
-            names |= modules | ({node.module} if modules != inner else set())
+            names |= modules | ({node.module} if modules != inner else set())  # type: ignore[arg-type]
     return names
 
 
@@ -150,11 +153,11 @@ def faults(module: str, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_dependency_direction(module):
+def test_dependency_direction(module: Any) -> None:
     assert faults(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
-def test_nobody_but_the_engines_names_one_of_them():
+def test_nobody_but_the_engines_names_one_of_them() -> None:
     named = [module for module, path in MODULES.items() if "TransformersEngine" in path.read_text(encoding="utf-8")]
     assert {module.partition(".")[0] for module in named} == {"engines"}
 
@@ -178,7 +181,7 @@ def test_nobody_but_the_engines_names_one_of_them():
         ("somewhere", "import json"),
     ],
 )
-def test_the_tables_forbid(module, source):
+def test_the_tables_forbid(module: str, source: str) -> None:
     assert len(faults(module, source)) == 1
 
 
@@ -203,7 +206,7 @@ def checks(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not within(module, {"games"})])
-def test_nobody_asks_what_kind_of_game_it_is(module):
+def test_nobody_asks_what_kind_of_game_it_is(module: Any) -> None:
     """A family says what is special about its games."""
     assert checks(MODULES[module].read_text(encoding="utf-8")) == set()
 
@@ -212,7 +215,7 @@ def test_nobody_asks_what_kind_of_game_it_is(module):
     "source",
     ["isinstance(game, MatrixGame)", "isinstance(view, (int, matrix.MatrixView))", "match state:\n case SplitState(): pass"],
 )
-def test_who_asks_is_found(source):
+def test_who_asks_is_found(source: str) -> None:
     assert checks(source)
 
 
@@ -227,7 +230,7 @@ def test_who_asks_is_found(source):
         "detente.players.remote, detente.policies",
     ],
 )
-def test_torch_stays_outside(names):
+def test_torch_stays_outside(names: str) -> None:
     heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai", "axelrod")
     code = f"import {names}, sys; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -242,7 +245,7 @@ def test_torch_stays_outside(names):
         ("detente.api, detente.reports.transcript", ("jinja2", "starlette")),  # what play takes
     ],
 )
-def test_commands_start_without_what_they_do_not_need(names, unneeded):
+def test_commands_start_without_what_they_do_not_need(names: str, unneeded: tuple[str, ...]) -> None:
     code = f"import {names}, sys; print([m for m in {unneeded} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

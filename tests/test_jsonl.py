@@ -1,5 +1,7 @@
 """Files of JSON lines: gzip to everybody else, the same bytes every time, and cut short like plain ones."""
 
+from __future__ import annotations
+
 import gzip
 import itertools
 import json
@@ -7,6 +9,8 @@ import os
 import subprocess
 import zlib
 from itertools import accumulate
+from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -19,7 +23,7 @@ EPISODES = detente.play("trust_and_split", ["greedy", "reciprocator"], seed=1, e
 LINES = [episode.to_line() for episode in EPISODES]
 
 
-def test_compressed_episodes_are_gzip_and_much_smaller(tmp_path):
+def test_compressed_episodes_are_gzip_and_much_smaller(tmp_path: Path) -> None:
     plain, packed = tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"
     write_episodes(plain, EPISODES)
     write_episodes(packed, EPISODES)
@@ -31,7 +35,7 @@ def test_compressed_episodes_are_gzip_and_much_smaller(tmp_path):
     assert read_episodes(packed) == read_episodes(plain) == EPISODES
 
 
-def test_others_read_them_without_detente(tmp_path):
+def test_others_read_them_without_detente(tmp_path: Path) -> None:
     path = tmp_path / "000001.jsonl.gz"
     write_episodes(path, EPISODES)
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -42,7 +46,7 @@ def test_others_read_them_without_detente(tmp_path):
     assert [[played["rewards"] for played in rounds] for rounds in table["rounds"]] == rewards
 
 
-def test_the_bytes_depend_on_nothing_but_the_lines(tmp_path):
+def test_the_bytes_depend_on_nothing_but_the_lines(tmp_path: Path) -> None:
     one, other = tmp_path / "one.jsonl.gz", tmp_path / "deep" / "other.jsonl.gz"
     write_episodes(one, EPISODES)
     os.utime(one, (1, 1))
@@ -51,7 +55,7 @@ def test_the_bytes_depend_on_nothing_but_the_lines(tmp_path):
     assert one.read_bytes()[3:8] == bytes(5)  # RFC 1952: no name follows, and no time
 
 
-def test_files_and_their_names(tmp_path):
+def test_files_and_their_names(tmp_path: Path) -> None:
     for name in ("10.jsonl", "9.jsonl", "2-1.jsonl.gz", "2-10.jsonl", "twice.jsonl", "twice.jsonl.gz", "2-2.partial", "x.gz"):
         (tmp_path / name).touch()
     found = jsonl.files(tmp_path)
@@ -70,7 +74,7 @@ def readable(data: bytes) -> bytes:
     return zlib.decompressobj(wbits=31).decompress(data)
 
 
-def test_cut_anywhere_it_reads_like_a_plain_file_that_was_cut(tmp_path):
+def test_cut_anywhere_it_reads_like_a_plain_file_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     jsonl.write(path, LINES)
     whole = path.read_bytes()
@@ -87,7 +91,7 @@ def test_cut_anywhere_it_reads_like_a_plain_file_that_was_cut(tmp_path):
         assert jsonl.place(file) == len(whole)
 
 
-def test_a_place_in_the_text_can_be_read_again(tmp_path):
+def test_a_place_in_the_text_can_be_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     jsonl.write(path, LINES)
     starts = [0, *accumulate(map(len, LINES))]
@@ -98,7 +102,7 @@ def test_a_place_in_the_text_can_be_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("at", [20, 2000, -6])
-def test_damage_is_an_error(tmp_path, at):
+def test_damage_is_an_error(tmp_path: Path, at: int) -> None:
     path = tmp_path / "a.jsonl.gz"
     jsonl.write(path, LINES)
     whole = bytearray(path.read_bytes())
@@ -109,7 +113,7 @@ def test_damage_is_an_error(tmp_path, at):
 
 
 @pytest.mark.parametrize("line", [b"0" * 999 + b"\n", b"0" * 10_000_000], ids=["many lines", "one line"])
-def test_a_small_file_cannot_fill_the_memory(tmp_path, line):
+def test_a_small_file_cannot_fill_the_memory(tmp_path: Path, line: Any) -> None:
     path = tmp_path / "a.jsonl.gz"
     with gzip.open(path, "wb") as file:
         for _ in range(100_000_000 // len(line)):
@@ -122,7 +126,7 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path, line):
         next(found)
 
 
-def test_just_enough_is_not_too_much(tmp_path):
+def test_just_enough_is_not_too_much(tmp_path: Path) -> None:
     for path in (tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"):
         jsonl.write(path, LINES)
         assert list(jsonl.lines(path, sum(map(len, LINES)))) == LINES
@@ -130,7 +134,7 @@ def test_just_enough_is_not_too_much(tmp_path):
             list(jsonl.lines(path, sum(map(len, LINES)) - 1))
 
 
-def test_episodes_that_are_written_one_by_one_can_be_read_at_any_time(tmp_path):
+def test_episodes_that_are_written_one_by_one_can_be_read_at_any_time(tmp_path: Path) -> None:
     path = tmp_path / "played.jsonl.gz"
     with episode_writer(path) as take:
         for number, episode in enumerate(EPISODES[:3], start=1):
@@ -141,14 +145,14 @@ def test_episodes_that_are_written_one_by_one_can_be_read_at_any_time(tmp_path):
 
 @pytest.mark.parametrize("text", [b"\n" * (jsonl.MOST_LINES + 1), b"0\n" * (jsonl.MOST_LINES + 1)])
 @pytest.mark.parametrize("ending", [jsonl.PLAIN, jsonl.PACKED])
-def test_many_lines_are_refused_blank_ones_too(text, ending, tmp_path):
+def test_many_lines_are_refused_blank_ones_too(text: Any, ending: Any, tmp_path: Path) -> None:
     path = tmp_path / f"bomb{ending}"
     path.write_bytes(gzip.compress(text) if ending == jsonl.PACKED else text)
     with pytest.raises(jsonl.TooMuchError, match="more than 1,048,576 lines"):
         list(jsonl.lines(path))
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(ValueError, match="it is no file"):
         list(jsonl.lines(tmp_path / "pipe.jsonl"))
@@ -167,19 +171,19 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         ({"more": 1}, "more: unexpected keyword argument"),
     ],
 )
-def test_a_line_that_is_no_episode(change, reason):
+def test_a_line_that_is_no_episode(change: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         type(EPISODES[0]).from_json(json.dumps(json.loads(LINES[0]) | change))
 
 
 @pytest.mark.parametrize("line", ["", "null", "[]", "3", "NaN", "[" * 5000, '"\ud800"', '{"seed": NaN}', LINES[0][:200]])
-def test_what_is_no_json_or_something_else(line):
+def test_what_is_no_json_or_something_else(line: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
         type(EPISODES[0]).from_json(line)
 
 
 @pytest.mark.parametrize("rewards", [[1], [1, 2, 3], [1, float("nan")], [1, "2"], [1, None]])
-def test_rewards_of_nobody(rewards):
+def test_rewards_of_nobody(rewards: Any) -> None:
     data = json.loads(LINES[0])
     data["rounds"][0]["rewards"] = rewards
     with pytest.raises(ValueError, match=r"rounds\.0\.rewards"):

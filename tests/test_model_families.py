@@ -1,6 +1,10 @@
 """Tiny random models of many families: each plays, or is refused by one sentence that is true of it."""
 
+from __future__ import annotations
+
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +61,7 @@ REFUSED = {
 }
 
 
-def save(folder, tokenizer_of, config, sizes, saved):
+def save(folder: Path, tokenizer_of: Any, config: Any, sizes: Any, saved: Any) -> Any:
     """A random model of 512 tokens with the tokenizer of the tiny one."""
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
     sizes = {key: value | {"vocab_size": 512} if key == "text_config" else value for key, value in sizes.items()}
@@ -70,14 +74,14 @@ def save(folder, tokenizer_of, config, sizes, saved):
 
 
 @pytest.mark.parametrize("family", PLAYING)
-def test_plays(family, tiny_model, tmp_path):
+def test_plays(family: Any, tiny_model: str, tmp_path: Path) -> None:
     folder = save(tmp_path / "model", tiny_model, *PLAYING[family])
     (episode,) = api.play("ipd", [f"model:{folder}", "tit_for_tat"], overrides=["game.rounds=2"])
     assert [turn.valid for turn in episode.turns(0)] == [True, True]
 
 
 @pytest.mark.parametrize("family", REFUSED)
-def test_is_refused_by_a_true_sentence(family, tiny_model, tmp_path):
+def test_is_refused_by_a_true_sentence(family: Any, tiny_model: str, tmp_path: Path) -> None:
     *made, sentence = REFUSED[family]
     folder = save(tmp_path / "model", tiny_model, *made)
     with pytest.raises(UserError, match=sentence) as caught:
@@ -104,7 +108,7 @@ def test_is_refused_by_a_true_sentence(family, tiny_model, tmp_path):
         ("chat_template.jinja", "", "."),
     ],
 )
-def test_a_damaged_folder_is_one_sentence(file, content, sentence, tiny_model, tmp_path):
+def test_a_damaged_folder_is_one_sentence(file: str, content: str | None, sentence: str, tiny_model: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     (folder / file).unlink(missing_ok=True)
@@ -115,7 +119,7 @@ def test_a_damaged_folder_is_one_sentence(file, content, sentence, tiny_model, t
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_missing_are_not_made_up(tiny_model, tmp_path):
+def test_weights_that_are_missing_are_not_made_up(tiny_model: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "model"

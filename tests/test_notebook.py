@@ -1,12 +1,16 @@
 """In a notebook, where an event loop runs already: a real kernel runs the README's blocks, trains, and is stopped."""
 
+from __future__ import annotations
+
 import json
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import nbclient
 import nbformat
@@ -35,12 +39,12 @@ class Notebook:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("notebook")
 
 
 @pytest.fixture(scope="module")
-def notebook(folder):
+def notebook(folder: Path) -> Iterator[Any]:
     found = Notebook(folder)
     with found.client.setup_kernel():
         found.run("import os\nos.environ['OMP_NUM_THREADS'] = '1'\nimport detente")
@@ -60,11 +64,11 @@ def numbers(run: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("code", re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL))
-def test_the_readme_runs_in_a_notebook(notebook, code):
+def test_the_readme_runs_in_a_notebook(notebook: Any, code: Any) -> None:
     assert notebook.run(code)
 
 
-def test_training_in_a_notebook_gives_the_same_bits(notebook, folder, tiny_model):
+def test_training_in_a_notebook_gives_the_same_bits(notebook: Any, folder: Path, tiny_model: str) -> None:
     notebook.run(train(tiny_model, "in") + "\ndetente.report([run])")
     outside = f"import detente\n{train(tiny_model, str(folder / 'out'))}"
     subprocess.run([sys.executable, "-c", outside], check=True, timeout=120)
@@ -83,17 +87,17 @@ def test_training_in_a_notebook_gives_the_same_bits(notebook, folder, tiny_model
     ],
     ids=["play", "arena", "fingerprint", "command line"],
 )
-def test_everything_that_plays_plays_in_a_notebook(notebook, code, tiny_model):
+def test_everything_that_plays_plays_in_a_notebook(notebook: Any, code: str, tiny_model: str) -> None:
     notebook.run(code.format(model=tiny_model))
 
 
-def test_a_sentence_reaches_the_cell_as_itself(notebook):
+def test_a_sentence_reaches_the_cell_as_itself(notebook: Any) -> None:
     with pytest.raises(CellExecutionError) as failed:
         notebook.run("detente.play('ipd', ['tit_for_tat', 'axelrod:Random'], overrides=['game.rounds=0'])")
     assert (failed.value.ename, failed.value.evalue.count(".")) == ("UserError", 1)
 
 
-def test_the_stop_button_stops_training_after_an_iteration_that_is_saved(notebook, folder, tiny_model):
+def test_the_stop_button_stops_training_after_an_iteration_that_is_saved(notebook: Any, folder: Path, tiny_model: str) -> None:
     pid = int(notebook.run("import os; print(os.getpid())"))
     metrics = folder / "stopped" / "metrics.jsonl"
 

@@ -1,6 +1,9 @@
 """YAML is data here: what else it can do is refused, at once and in a few words."""
 
+from __future__ import annotations
+
 import time
+from typing import Any
 
 import pytest
 
@@ -12,13 +15,13 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
-def test_plain_values():
+def test_plain_values() -> None:
     text = "a: [1, 2.5, yes, null, -3, 1.0e-4]\nb: text\nc: {d: 'it: is'}\nwhen: 2020-01-01"
     assert parse(text) == {"a": [1, 2.5, True, None, -3, 1e-4], "b": "text", "c": {"d": "it: is"}, "when": "2020-01-01"}
     assert parse("") is None
 
 
-def test_a_person_types_1e_4_and_means_a_number():
+def test_a_person_types_1e_4_and_means_a_number() -> None:
     assert parse("1e-4", typed=True) == 1e-4
     assert parse("1e-4") == "1e-4"  # in files it may be a digest
 
@@ -60,7 +63,7 @@ def test_a_person_types_1e_4_and_means_a_number():
     ],
 )
 @pytest.mark.parametrize("typed", [False, True])
-def test_what_is_refused(text, reason, typed):
+def test_what_is_refused(text: Any, reason: str, typed: bool) -> None:
     began = time.monotonic()
     with pytest.raises(ValueError, match=reason.replace("(", r"\(")) as caught:
         parse(text, typed=typed)

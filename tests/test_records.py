@@ -1,9 +1,13 @@
 """Records go to JSON and back unchanged."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import random
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -51,14 +55,14 @@ def random_episode(rng: random.Random, players: int = 3) -> Episode:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_json_round_trip(seed, tmp_path):
+def test_json_round_trip(seed: int, tmp_path: Path) -> None:
     episodes = [random_episode(random.Random(f"{seed} {i}")) for i in range(3)]
     assert [Episode.from_json(e.to_json()) for e in episodes] == episodes
     write_episodes(tmp_path / "deep" / "000001.jsonl", episodes)
     assert read_episodes(tmp_path / "deep" / "000001.jsonl") == episodes
 
 
-def test_one_line_of_plain_json_per_episode(tmp_path):
+def test_one_line_of_plain_json_per_episode(tmp_path: Path) -> None:
     episode = random_episode(random.Random(0))
     write_episodes(tmp_path / "x.jsonl", [episode, episode])
     lines = (tmp_path / "x.jsonl").read_text(encoding="utf-8").split("\n")
@@ -69,7 +73,7 @@ def test_one_line_of_plain_json_per_episode(tmp_path):
     assert data["policies"][2]["version"] == episode.policies[2].version
 
 
-def test_episodes_are_written_in_order_as_they_finish(tmp_path):
+def test_episodes_are_written_in_order_as_they_finish(tmp_path: Path) -> None:
     first, second, third = (dataclasses.replace(random_episode(random.Random(i)), index=i) for i in range(3))
     path = tmp_path / "deep" / "x.jsonl"
     with episode_writer(path) as take:
@@ -82,7 +86,7 @@ def test_episodes_are_written_in_order_as_they_finish(tmp_path):
         assert read_episodes(path) == [first, second, third]
 
 
-def test_finished_episodes_are_written_whatever_stops_the_others(tmp_path):
+def test_finished_episodes_are_written_whatever_stops_the_others(tmp_path: Path) -> None:
     later = [dataclasses.replace(random_episode(random.Random(i)), index=i) for i in (4, 2)]
     path = tmp_path / "x.jsonl"
     path.write_text("of another day\n")
@@ -93,7 +97,7 @@ def test_finished_episodes_are_written_whatever_stops_the_others(tmp_path):
     assert read_episodes(path) == [later[1], later[0]]
 
 
-def test_without_an_episode_the_file_is_left_alone(tmp_path):
+def test_without_an_episode_the_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("of another day\n")
     with episode_writer(path):
@@ -101,15 +105,15 @@ def test_without_an_episode_the_file_is_left_alone(tmp_path):
     assert path.read_text() == "of another day\n"
 
 
-def test_records_are_frozen():
+def test_records_are_frozen() -> None:
     episode = random_episode(random.Random(0))
     for record in (episode, episode.rounds[0], episode.rounds[0].turns[0], episode.policies[0]):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, dataclasses.fields(record)[0].name, None)
 
 
-def test_rewards_and_turns_of_a_player():
-    def turn(player, action):
+def test_rewards_and_turns_of_a_player() -> None:
+    def turn(player: Any, action: Any) -> Any:
         return Turn(player, "", action, True, Completion("", PolicyRef("script", "x")))
 
     rounds = (Round((turn(0, "a"), turn(1, "b")), (1.0, -2.0), {}), Round((turn(1, "c"), turn(0, "d")), (4.0, 0.5), {}))
@@ -121,17 +125,17 @@ def test_rewards_and_turns_of_a_player():
     assert [t.action for t in episode.turns(0)] == ["a", "d"]
 
 
-def test_a_policy_says_its_version_where_it_has_one():
+def test_a_policy_says_its_version_where_it_has_one() -> None:
     assert str(PolicyRef("adapter", "main", 40)) == "main@40"
     assert str(PolicyRef("script", "tit_for_tat")) == "tit_for_tat"
 
 
-def line(**changes):
+def line(**changes: Any) -> Any:
     """An episode as it stands in a file."""
     return orjson.loads(random_episode(random.Random(3)).to_json()) | changes
 
 
-def test_lines_of_the_first_format_are_read():
+def test_lines_of_the_first_format_are_read() -> None:
     old = line()
     del old["format"]
     for played in old["rounds"]:
@@ -141,23 +145,23 @@ def test_lines_of_the_first_format_are_read():
     assert [turn.player for step in episode.rounds[0].by_step() for turn in step] == [0, 1, 2]
 
 
-def test_a_line_of_a_later_format_is_refused():
+def test_a_line_of_a_later_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format: 99 is none that this version of detente knows"):
         Episode.from_json(orjson.dumps(line(format=99)))
 
 
 @pytest.mark.parametrize("steps", [[1], [3, 1], [0, 3], [-1, 4]])
-def test_steps_that_are_not_those_of_the_turns_are_refused(steps):
+def test_steps_that_are_not_those_of_the_turns_are_refused(steps: list[int]) -> None:
     rounds = [played | {"steps": steps} for played in line()["rounds"]]
     with pytest.raises(ValueError, match="steps"):
         Episode.from_json(orjson.dumps(line(rounds=rounds)))
 
 
-def test_turns_by_step():
-    def turns(*players):
+def test_turns_by_step() -> None:
+    def turns(*players: Any) -> Any:
         return tuple(Turn(player, "", "", True, Completion("", PolicyRef("script", "x"))) for player in players)
 
-    def by_step(players, steps=()):
+    def by_step(players: Any, steps: Any = ()) -> Any:
         return [[turn.player for turn in step] for step in Round(turns(*players), (0.0, 0.0), {}, steps).by_step()]
 
     assert by_step([0, 1, 0, 1], (2, 2)) == [[0, 1], [0, 1]]

@@ -1,8 +1,11 @@
 """Rollout on a game with three players and two phases, with players that take their time."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -32,29 +35,29 @@ class Talk:
     num_players = 3
     reward_bounds = (0.0, 18.0)
 
-    def parameters(self):
+    def parameters(self) -> Any:
         return {"name": self.name, **asdict(self)}
 
-    def reset(self, rng):
+    def reset(self, rng: Any) -> Any:
         return TalkState(rng.randrange(3))
 
-    def to_act(self, state):
+    def to_act(self, state: Any) -> Any:
         return tuple(p for p in range(3) if p != state.speaker) if state.message else (state.speaker,)
 
-    def observe(self, state, player):
+    def observe(self, state: Any, player: Any) -> Any:
         if not state.message:
             return Observation(f"Round {state.played}, {state.speaker} speaks.", state, "[a-z]+")
         return Observation(f"{state.speaker} said {state.message}.", state, "[0-9]")
 
-    def parse(self, state, player, text):
+    def parse(self, state: Any, player: Any, text: Any) -> Any:
         if state.message:
             return int(text) if text in set("0123456789") else None
         return text if text.isalpha() else None
 
-    def default_action(self, state, player):
+    def default_action(self, state: Any, player: Any) -> Any:
         return 0 if state.message else "silence"
 
-    def step(self, state, actions):
+    def step(self, state: Any, actions: Any) -> Any:
         if not state.message:
             return Step(replace(state, message=actions[state.speaker]))
         total = float(sum(actions.values()))
@@ -74,17 +77,17 @@ class Sleeper:
     closed: int = 0
 
     @property
-    def policy(self):
+    def policy(self) -> Any:
         return PolicyRef("script", self.name)
 
-    async def act(self, observation):
+    async def act(self, observation: Any) -> Any:
         self.heard.append(observation.text)
         await asyncio.sleep(self.delay.random() / 200)
         rng = stream(self.seed, len(self.heard), observation.text)
         text = rng.choice("0123456789?") if observation.pattern == "[0-9]" else rng.choice(["hi", "trust", "no!"])
         return Completion(text, self.policy, self.seed)
 
-    def close(self):
+    def close(self) -> None:
         self.closed += 1
 
 
@@ -96,7 +99,7 @@ def matches(delay_seed: int, n: int = 8) -> list[Match]:
     ]
 
 
-def test_phases_rounds_and_seats():
+def test_phases_rounds_and_seats() -> None:
     (match,) = matches(0, 1)
     (episode,) = play_matches([match])
     first = random.Random(match.seed).randrange(3)
@@ -112,23 +115,23 @@ def test_phases_rounds_and_seats():
         assert [r.rewards[turn.player] for turn in picks] == [turn.action for turn in picks]
     assert [str(policy) for policy in episode.policies] == ["p0", "p1", "p2"]
     assert episode.learners == (None, None, None)
-    assert [player.closed for player in match.players] == [1, 1, 1]
+    assert [player.closed for player in match.players] == [1, 1, 1]  # type: ignore[attr-defined]
 
 
-def test_a_waiting_player_hears_everything_once():
+def test_a_waiting_player_hears_everything_once() -> None:
     (match,) = matches(1, 1)
     (episode,) = play_matches([match])
     first = random.Random(match.seed).randrange(3)
     said = [r.info["said"] for r in episode.rounds]
     speaks = [f"Round {t}, {(first + t) % 3} speaks." for t in range(3)]
     says = [f"{(first + t) % 3} said {said[t]}." for t in range(3)]
-    heard = {p: match.players[p].heard for p in range(3)}
+    heard = {p: match.players[p].heard for p in range(3)}  # type: ignore[attr-defined]
     assert heard[first] == [speaks[0], f"{says[0]}\n{speaks[1]}\n{says[1]}", f"{speaks[2]}\n{says[2]}"]
     assert heard[(first + 1) % 3] == [f"{speaks[0]}\n{says[0]}", speaks[1], f"{says[1]}\n{speaks[2]}\n{says[2]}"]
     assert [turn.prompt for turn in episode.turns(first)] == heard[first]
 
 
-def test_invalid_answers_are_recorded_and_the_default_is_played():
+def test_invalid_answers_are_recorded_and_the_default_is_played() -> None:
     turns = [turn for episode in play_matches(matches(2, 20)) for turn in episode.turns()]
     invalid = [turn for turn in turns if not turn.valid]
     assert {turn.completion.text for turn in invalid} == {"?", "no!"}
@@ -136,7 +139,7 @@ def test_invalid_answers_are_recorded_and_the_default_is_played():
     assert all(str(turn.action) == turn.completion.text for turn in turns if turn.valid)
 
 
-def test_the_order_in_which_answers_arrive_changes_nothing():
+def test_the_order_in_which_answers_arrive_changes_nothing() -> None:
     expected = play_matches(matches(0))
     assert [episode.index for episode in expected] == list(range(8))
     for delay_seed in range(1, 4):
@@ -145,7 +148,7 @@ def test_the_order_in_which_answers_arrive_changes_nothing():
     assert play_matches(matches(9), concurrency=3) == expected
 
 
-def test_episodes_of_a_group_share_the_seed_and_what_it_draws():
+def test_episodes_of_a_group_share_the_seed_and_what_it_draws() -> None:
     episodes = play_matches(matches(0))
     for one, other in zip(episodes[::2], episodes[1::2], strict=True):
         assert one.seed == other.seed
@@ -153,11 +156,12 @@ def test_episodes_of_a_group_share_the_seed_and_what_it_draws():
     assert len({e.rounds[0].turns[0].player for e in episodes}) > 1
 
 
-def test_concurrency_is_a_limit_and_every_episode_is_announced():
-    running, most, announced = 0, 0, []
+def test_concurrency_is_a_limit_and_every_episode_is_announced() -> None:
+    running, most = 0, 0
+    announced: list[Any] = []
 
     class Counted(Sleeper):
-        async def act(self, observation):
+        async def act(self, observation: Any) -> Any:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -172,12 +176,12 @@ def test_concurrency_is_a_limit_and_every_episode_is_announced():
     assert sorted(e.seed for e in announced) == [e.seed for e in episodes] == list(range(9))
 
 
-def test_players_that_act_at_once_are_asked_at_once():
+def test_players_that_act_at_once_are_asked_at_once() -> None:
     """Each of the two waits until the other has been asked too; one after the other would never end."""
     asked = 0
 
     class Waits(Scripted):
-        async def act(self, observation):
+        async def act(self, observation: Any) -> Any:
             nonlocal asked
             asked += 1
             while asked < 2:
@@ -191,9 +195,9 @@ def test_players_that_act_at_once_are_asked_at_once():
     assert [r.rewards for r in asyncio.run(limited()).rounds] == [(5, 0), (5, 0)]
 
 
-def test_a_failing_player_ends_the_rollout_with_its_own_error():
+def test_a_failing_player_ends_the_rollout_with_its_own_error() -> None:
     class Fails(Sleeper):
-        async def act(self, observation):
+        async def act(self, observation: Any) -> None:
             raise UserError("No answer.")
 
     delay = random.Random(0)
@@ -203,7 +207,7 @@ def test_a_failing_player_ends_the_rollout_with_its_own_error():
     assert [player.closed for seats in players for player in seats] == [1] * 12
 
 
-def test_the_record_makes_the_game_again_and_survives_json():
+def test_the_record_makes_the_game_again_and_survives_json() -> None:
     game = make("ipd", continuation=0.8, counterbalance=True)
     match = Match(
         game,
@@ -221,5 +225,5 @@ def test_the_record_makes_the_game_again_and_survives_json():
     assert (again.seed, again.learners, again.iteration, again.group, again.index) == (5, ("main", None), 7, 3, 11)
 
 
-def test_nothing_to_play():
+def test_nothing_to_play() -> None:
     assert play_matches([]) == []

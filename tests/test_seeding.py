@@ -1,5 +1,7 @@
 """Named random streams."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
@@ -8,12 +10,12 @@ from itertools import product
 from detente.seeding import derive, stream
 
 
-def test_known_value():
+def test_known_value() -> None:
     # printf "(0, 'game', 1, 2)" | b2sum -l 64  gives f7bf8f415f058dc6; a seed is its upper 63 bits
     assert derive(0, "game", 1, 2) == 0xF7BF8F415F058DC6 >> 1
 
 
-def test_the_same_in_another_process():
+def test_the_same_in_another_process() -> None:
     code = "from detente.seeding import derive; print(derive(3, 'turn', 5))"
     for hash_seed in ("1", "2"):
         env = os.environ | {"PYTHONHASHSEED": hash_seed}
@@ -21,8 +23,10 @@ def test_the_same_in_another_process():
         assert int(printed) == derive(3, "turn", 5)
 
 
-def test_every_element_of_the_path_counts():
-    paths = [(*path, purpose) for path in product(range(10), range(10), range(10)) for purpose in ("game", "turn", 0)]
+def test_every_element_of_the_path_counts() -> None:
+    paths: list[tuple[int | str, ...]] = [
+        (*path, purpose) for path in product(range(10), range(10), range(10)) for purpose in ("game", "turn", 0)
+    ]
     paths += [(1,), ("1",), (1, 2), (12,), ("1, 2",), ("game",), ()]
     seeds = {derive(*path) for path in paths}
     assert len(seeds) == len(paths)
@@ -30,7 +34,7 @@ def test_every_element_of_the_path_counts():
     assert max(seeds) > 2**62
 
 
-def test_streams_are_independent_of_each_other():
+def test_streams_are_independent_of_each_other() -> None:
     one, other = stream(0, "a"), stream(0, "b")
     first = [one.random() for _ in range(5)]
     [other.random() for _ in range(100)]

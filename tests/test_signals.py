@@ -1,8 +1,12 @@
 """Who hears Ctrl-C and SIGTERM, and when; by sending them to this process."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,7 @@ BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def quiet() -> Iterator[Any]:
     """Both raise at once, as they do in a command, whatever started the tests."""
     before = {number: signal.signal(number, at_once) for number in BOTH}
     yield
@@ -20,15 +24,15 @@ def quiet():
         signal.signal(number, handler)
 
 
-def send(number):
+def send(number: Any) -> None:
     os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
-def test_the_first_is_a_wish_and_the_second_interrupts(number, expected):
+def test_the_first_is_a_wish_and_the_second_interrupts(number: Any, expected: Any) -> None:
     heard = []
 
-    def loop():
+    def loop() -> None:
         with when_saved(lambda: heard.append(number)) as wished:
             assert wished() is None
             send(number)
@@ -41,23 +45,23 @@ def test_the_first_is_a_wish_and_the_second_interrupts(number, expected):
     assert [signal.getsignal(each) for each in BOTH] == [at_once, at_once]
 
 
-def test_afterwards_signals_go_where_they_went_before():
+def test_afterwards_signals_go_where_they_went_before() -> None:
     with when_saved(lambda: None), handled(signal.default_int_handler, signal.SIGINT):
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert [signal.getsignal(each) for each in BOTH] == [at_once, at_once]
 
 
-def test_what_is_ignored_stays_ignored():
+def test_what_is_ignored_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with when_saved(lambda: None) as wished:
         send(signal.SIGINT)
         assert wished() is None
 
 
-def test_signals_are_left_alone_outside_the_main_thread():
+def test_signals_are_left_alone_outside_the_main_thread() -> None:
     found = []
 
-    def inside():
+    def inside() -> None:
         with when_saved(lambda: None) as wished:
             found.append((wished(), signal.getsignal(signal.SIGINT)))
 

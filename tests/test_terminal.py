@@ -1,5 +1,7 @@
 """What the commands share: lists of names, and that nobody waits without a word."""
 
+from __future__ import annotations
+
 import io
 import time
 
@@ -23,21 +25,21 @@ from detente.screen import Screen
         ("a", ["a"]),
     ],
 )
-def test_commas_separate_names_except_in_quotes(text, names):
+def test_commas_separate_names_except_in_quotes(text: str, names: list[str]) -> None:
     assert terminal.listed(text) == names
 
 
 @pytest.mark.parametrize("text", ["a\nb,c", "a\rb", "a" * 200_000])
-def test_what_is_no_list_of_names_is_one_sentence(text):
+def test_what_is_no_list_of_names_is_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match="A list of names is one line"):
         terminal.listed(text)
 
 
 def said(screen: Screen) -> str:
-    return screen.file.getvalue()
+    return screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_terminal_says_at_once_what_is_done():
+def test_a_terminal_says_at_once_what_is_done() -> None:
     screen = Screen(file=io.StringIO(), force_terminal=True, width=80)
     with terminal.doing(screen, "Drawing [red]x"):
         end = time.monotonic() + 10
@@ -47,7 +49,7 @@ def test_a_terminal_says_at_once_what_is_done():
     assert "\x1b[2K" in said(screen).rpartition("Drawing")[2]  # nothing of it stays
 
 
-def test_elsewhere_a_line_tells_of_what_takes_long(monkeypatch):
+def test_elsewhere_a_line_tells_of_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "PATIENCE_S", 0.05)
     screen = Screen(file=io.StringIO())
     with terminal.doing(screen, "Drawing"):
@@ -57,7 +59,7 @@ def test_elsewhere_a_line_tells_of_what_takes_long(monkeypatch):
     assert said(screen) == "Reading\n"
 
 
-def test_many_episodes_of_scripts_are_said_too(monkeypatch, capsys):
+def test_many_episodes_of_scripts_are_said_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(terminal, "PATIENCE_S", 0.001)
     assert cli.main(["play", "ipd", "--seats", "tit_for_tat,random", "--episodes", "50"]) == 0
     assert "Playing ipd: tit_for_tat against random\n" in capsys.readouterr().out

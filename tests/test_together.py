@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import warnings
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ KINDS = (at_once, later, slowly, catches)
 @pytest.mark.parametrize("first", KINDS)
 @pytest.mark.parametrize("second", KINDS)
 @pytest.mark.parametrize("third", KINDS)
-def test_results_are_those_of_gather(first, second, third) -> None:
+def test_results_are_those_of_gather(first: Any, second: Any, third: Any) -> None:
     async def both() -> tuple[list[int], list[int]]:
         made = [[one(i) for i, one in enumerate((first, second, third))] for _ in range(2)]
         return await together(made[0]), list(await asyncio.gather(*made[1]))
@@ -101,7 +102,7 @@ def test_each_runs_in_one_task_from_beginning_to_end() -> None:
 
 
 @pytest.mark.parametrize("failing", [{0}, {1}, {2}, {0, 1}, {0, 1, 2}])
-def test_an_error_is_raised_as_itself_and_stops_the_others(failing) -> None:
+def test_an_error_is_raised_as_itself_and_stops_the_others(failing: set[int]) -> None:
     stopped = []
 
     async def watched(number: int) -> int:
@@ -141,7 +142,7 @@ def test_cancelling_reaches_all() -> None:
             reached.append(number)
 
     async def run() -> None:
-        task = asyncio.create_task(together([endless(number) for number in range(3)]))  # type: ignore[arg-type]
+        task = asyncio.create_task(together([endless(number) for number in range(3)]))
         await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -151,41 +152,41 @@ def test_cancelling_reaches_all() -> None:
     assert sorted(reached) == [0, 1, 2]
 
 
-def in_a_notebook(main):
+def in_a_notebook(main: Any) -> Any:
     """What ``run`` makes of a coroutine where an event loop runs already."""
 
-    async def cell():
+    async def cell() -> Any:
         return run(main)
 
     return asyncio.run(cell())
 
 
 @pytest.fixture(params=[run, in_a_notebook], ids=["in a script", "in a notebook"])
-def running(request):
+def running(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-def test_a_coroutine_runs_to_its_end(running):
+def test_a_coroutine_runs_to_its_end(running: Any) -> None:
     assert running(slowly(7)) == 7
 
 
-def test_its_exception_comes_out_as_itself(running):
+def test_its_exception_comes_out_as_itself(running: Any) -> None:
     with pytest.raises(FailedError):
         running(fails())
 
 
-def test_it_sees_the_context_of_its_caller(running):
+def test_it_sees_the_context_of_its_caller(running: Any) -> None:
     variable = contextvars.ContextVar("variable", default="none")
 
-    async def seen():
+    async def seen() -> Any:
         return variable.get()
 
     variable.set("set")
     assert running(seen()) == "set"
 
 
-def test_an_event_loop_is_as_before_afterwards():
-    async def cell():
+def test_an_event_loop_is_as_before_afterwards() -> None:
+    async def cell() -> Any:
         before = asyncio.get_running_loop()
         assert run(at_once(1)) == 1
         await asyncio.sleep(0)
@@ -195,14 +196,14 @@ def test_an_event_loop_is_as_before_afterwards():
     assert not [thread for thread in threading.enumerate() if thread.name == "detente"]
 
 
-async def waiting(said):
+async def waiting(said: Any) -> None:
     try:
         await asyncio.sleep(60)
     finally:
         said.append("closed")
 
 
-async def busy(said):
+async def busy(said: Any) -> None:
     try:
         while True:
             time.sleep(0.001)
@@ -211,7 +212,7 @@ async def busy(said):
         said.append("closed")
 
 
-async def blocked(said):
+async def blocked(said: Any) -> None:
     try:
         for _ in range(60_000):
             time.sleep(0.001)  # as a notebook asks for a line of input
@@ -220,10 +221,10 @@ async def blocked(said):
 
 
 @pytest.mark.parametrize("main", [waiting, busy, blocked])
-def test_ctrl_c_stops_what_runs_in_a_notebook(main):
-    said = []
+def test_ctrl_c_stops_what_runs_in_a_notebook(main: Any) -> None:
+    said: Any = []
 
-    async def cell():
+    async def cell() -> None:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as a kernel does while a cell runs
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:

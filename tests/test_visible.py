@@ -1,5 +1,7 @@
 """What cannot be seen is written out, and nothing else is changed."""
 
+from __future__ import annotations
+
 import pytest
 
 from detente.visible import visible
@@ -20,10 +22,10 @@ from detente.visible import visible
         ("Ä — → 🙂 👩\u200d👧 می\u200cخواهم [red]", "Ä — → 🙂 👩\u200d👧 می\u200cخواهم [red]"),
     ],
 )
-def test_what_cannot_be_seen_is_written_out(text, shown):
+def test_what_cannot_be_seen_is_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown
     assert visible(shown) == shown
 
 
-def test_a_line_is_one_line():
+def test_a_line_is_one_line() -> None:
     assert visible("a\nb\tc", keep="") == "a\\x0ab\\x09c"

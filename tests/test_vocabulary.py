@@ -1,7 +1,11 @@
 """Tokenizers with more tokens than their model has embeddings, and with fewer: what has no embedding or no text is never drawn."""
 
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ MORE = 64  # rows or tokens too many
 
 
 @pytest.fixture(scope="module")
-def more_tokens(lively_model, tmp_path_factory):
+def more_tokens(lively_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The lively model with added tokens that have no embedding, as public models come with them."""
     folder = tmp_path_factory.mktemp("model") / "more"
     shutil.copytree(lively_model, folder)
@@ -28,30 +32,32 @@ def more_tokens(lively_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def more_rows(lively_model, tmp_path_factory):
+def more_rows(lively_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The lively model with rows that no token has, by far the likeliest ones."""
     folder = tmp_path_factory.mktemp("model") / "rows"
     tokenizer = AutoTokenizer.from_pretrained(lively_model)
     model = AutoModelForCausalLM.from_pretrained(lively_model)
     model.resize_token_embeddings(len(tokenizer) + MORE, mean_resizing=False)
     with torch.no_grad():
-        model.get_input_embeddings().weight[len(tokenizer) :] = 100 * torch.randn(MORE, model.config.hidden_size)
+        model.get_input_embeddings().weight[len(tokenizer) :] = 100 * torch.randn(MORE, model.config.hidden_size)  # type: ignore[operator]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
 
-def embeddings(folder):
-    return len(AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight)
+def embeddings(folder: Path) -> Any:
+    return len(AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight)  # type: ignore[arg-type]
 
 
-def tokens_of(episodes):
+def tokens_of(episodes: Any) -> Any:
     return {t for e in episodes for turn in e.turns() for t in (*turn.completion.prompt_tokens, *turn.completion.tokens)}
 
 
 @pytest.mark.parametrize("answer", ["constrained", "free"])
 @pytest.mark.parametrize("name", ["more_tokens", "more_rows"])
-def test_plays_and_trains_on_tokens_that_exist(name, answer, request, lively_model, tmp_path):
+def test_plays_and_trains_on_tokens_that_exist(
+    name: str, answer: str, request: pytest.FixtureRequest, lively_model: str, tmp_path: Path
+) -> None:
     model = request.getfixturevalue(name)
     known = min(len(AutoTokenizer.from_pretrained(lively_model)), embeddings(model))
     options = (
@@ -67,7 +73,7 @@ def test_plays_and_trains_on_tokens_that_exist(name, answer, request, lively_mod
     assert all(metric["audit/gap"] < 1e-3 for metric in metrics)
 
 
-def test_what_a_text_says_is_spelled_with_tokens_that_exist(more_tokens):
+def test_what_a_text_says_is_spelled_with_tokens_that_exist(more_tokens: Any) -> None:
     loaded = models.load(more_tokens, device="cpu")
     rows = embeddings(more_tokens)
     for text in ("<A>", "[PAD]", "a <picture> of [PAD]"):
@@ -77,13 +83,13 @@ def test_what_a_text_says_is_spelled_with_tokens_that_exist(more_tokens):
     assert loaded.tokenizer.pad_token is None
 
 
-def test_a_tokenizer_that_fits_stays_itself(lively_model):
+def test_a_tokenizer_that_fits_stays_itself(lively_model: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(lively_model)
     assert within(tokenizer, len(tokenizer)) is tokenizer
     assert within(tokenizer, len(tokenizer) + 7) is tokenizer
 
 
-def test_a_template_that_writes_a_token_without_embedding_is_refused(more_tokens, tmp_path):
+def test_a_template_that_writes_a_token_without_embedding_is_refused(more_tokens: Any, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(more_tokens, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -93,15 +99,15 @@ def test_a_template_that_writes_a_token_without_embedding_is_refused(more_tokens
         models.load(str(folder), device="cpu")
 
 
-def test_a_vocabulary_that_is_too_large_is_refused(lively_model):
+def test_a_vocabulary_that_is_too_large_is_refused(lively_model: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(lively_model)
     with pytest.raises(UserError, match=r"has 300 embeddings, too few for its tokenizer's tokens, such as '"):
         within(tokenizer, 300)
 
 
-def test_a_tokenizer_of_another_kind_is_refused():
+def test_a_tokenizer_of_another_kind_is_refused() -> None:
     class Other:
         name_or_path = "some/model"
 
     with pytest.raises(UserError, match=r"^The tokenizer of 'some/model' is of a kind that guided decoding cannot use"):
-        within(Other(), 10)
+        within(Other(), 10)  # type: ignore[arg-type]

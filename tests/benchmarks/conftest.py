@@ -1,5 +1,7 @@
 """Benchmarks at sizes that take a moment, in this process."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import pytest
@@ -8,12 +10,12 @@ from benchmarks import disk, flops, loop, rollout, scaling, update
 
 
 @pytest.fixture(autouse=True)
-def small_products(monkeypatch):
+def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flops, "product_peak", partial(flops.product_peak, size=256, repeats=3))
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a subject would do in processes of its own happens in this one."""
     for subject in (disk, loop, rollout, scaling, update):
         monkeypatch.setattr(subject, "isolated", lambda function, *arguments: function(*arguments))

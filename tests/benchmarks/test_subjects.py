@@ -1,10 +1,13 @@
 """The loop, start-up, disk, scaling, and the page: each with next to nothing to do."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "performance.md"
 
 
-def test_the_loop(here, tmp_path):
+def test_the_loop(here: Any, tmp_path: Path) -> None:
     loop.loop(["ipd", "trust_and_split"], episodes=4, rounds=2, repeats=2, json=tmp_path / "loop.json")
     rows = json.loads((tmp_path / "loop.json").read_text())["figures"]["rows"]
     assert [(row["game"], row["turns"]) for row in rows] == [("ipd", 4), ("trust_and_split", 8)]
@@ -28,7 +31,7 @@ def test_the_loop(here, tmp_path):
     assert rows[1]["bytes_in_memory"] > rows[0]["bytes_in_memory"]
 
 
-def test_start_up(monkeypatch):
+def test_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "COMMANDS", {"nothing": ("-c", "pass"), "wait": ("-c", "import time; time.sleep(0.2)")})
     found = startup.measured(1)
     assert found["wait"]["wall_s"]["median"] > 0.2 > found["wait"]["cpu_s"]["median"]
@@ -36,7 +39,7 @@ def test_start_up(monkeypatch):
         startup.run(("-c", "import sys; sys.exit(3)"))
 
 
-def test_a_run_is_weighed_by_part(small_run, tmp_path):
+def test_a_run_is_weighed_by_part(small_run: Path, tmp_path: Path) -> None:
     shutil.copytree(small_run, tmp_path / "run")
     found = disk.weighed(tmp_path / "run")
     assert sum(found.values()) == sum(file.stat().st_size for file in small_run.rglob("*") if file.is_file())
@@ -45,12 +48,12 @@ def test_a_run_is_weighed_by_part(small_run, tmp_path):
     assert disk.weighed(tmp_path / "run") == found | {"adapters": 0}
 
 
-def test_the_adapters_of_a_long_run():
+def test_the_adapters_of_a_long_run() -> None:
     every_ten = OpponentOptions(keep_every=10)
     assert [disk._kept(every_ten, n) for n in (5, 10, 25, 1000)] == [1, 1, 3, 100]
 
 
-def test_disk(here, tmp_path, tiny_model):
+def test_disk(here: Any, tmp_path: Path, tiny_model: str) -> None:
     few = [
         "episodes=4",
         "group_size=4",
@@ -66,12 +69,12 @@ def test_disk(here, tmp_path, tiny_model):
     assert row["bytes_of_1000"]["checkpoint"] == row["bytes"]["checkpoint"]
 
 
-def test_exponents():
+def test_exponents() -> None:
     assert scaling.exponents([1, 2, 4], [3, 6, 24]) == pytest.approx([1, 2])
     assert scaling.exponents([1, 2], [0, 6]) == [None]
 
 
-def test_scaling(here, tmp_path, monkeypatch):
+def test_scaling(here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "QUICK", {"message": (4, 40), "adapters": (1, 2), "length": (32, 128)})
     curves = ["message", "adapters", "length"]
     scaling.scaling(curves, "pocket", "cpu", repeats=1, episodes=2, quick=True, json=tmp_path / "s.json")
@@ -84,13 +87,13 @@ def test_scaling(here, tmp_path, monkeypatch):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_cells():
+def test_cells() -> None:
     assert [tables.digits(x) for x in (0.01234, 1.5, 12.345, 123.4, 12345)] == ["0.0123", "1.50", "12.3", "123", "12,345"]
     assert [tables.size(x) for x in (12, 1500, 2.5e6, 12e9)] == ["12 B", "1.50 kB", "2.50 MB", "12.0 GB"]
     assert tables.between({"median": 2, "least": 1, "greatest": 3}) == "2.00 (1.00 to 3.00)"
 
 
-def test_the_page_takes_the_tables_of_results_and_keeps_the_rest(tmp_path):
+def test_the_page_takes_the_tables_of_results_and_keeps_the_rest(tmp_path: Path) -> None:
     startup.startup(1, json=tmp_path / "startup-cpu.json")
     (tmp_path / "page.md").write_text(
         "# Speed\n<!-- startup -->\nold\n<!-- /startup -->\n<!-- loop -->\nkept\n<!-- /loop -->\nend\n"
@@ -105,11 +108,11 @@ def test_the_page_takes_the_tables_of_results_and_keeps_the_rest(tmp_path):
     assert (tmp_path / "page.md").read_text() == page
 
 
-def test_a_table_is_markdown():
+def test_a_table_is_markdown() -> None:
     assert tables._markdown(Table("T", ["a", "b"], [["1", "2"]])) == "T:\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |"
 
 
-def test_the_page_has_a_place_for_every_subject_and_shows_the_results_there_are():
+def test_the_page_has_a_place_for_every_subject_and_shows_the_results_there_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for subject in tables.SUBJECTS:
         assert page.count(f"<!-- {subject} -->") == page.count(f"<!-- /{subject} -->") == 1
@@ -117,13 +120,13 @@ def test_the_page_has_a_place_for_every_subject_and_shows_the_results_there_are(
     assert tables.refreshed(page, results) == page, "run: python -m benchmarks table"
 
 
-def test_everything_runs_every_subject():
+def test_everything_runs_every_subject() -> None:
     for runs in (FULL, SHORT):
         assert {function.__name__ for _, function, _ in runs} == set(tables.SUBJECTS)
         assert len({name for name, _, _ in runs}) == len(runs)
 
 
-def test_the_command_line(tmp_path):
+def test_the_command_line(tmp_path: Path) -> None:
     words = [
         sys.executable,
         "-m",
@@ -138,10 +141,10 @@ def test_the_command_line(tmp_path):
         "--json",
         tmp_path / "l.json",
     ]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)  # type: ignore[arg-type]
     assert "The loop without a model" in done.stdout
     assert json.loads((tmp_path / "l.json").read_text())["command"].startswith("python -m benchmarks loop --game ipd")
-    wrong = subprocess.run([*words[:3], "update", "--case", "ipdd"], cwd=ROOT, capture_output=True, text=True)
+    wrong = subprocess.run([*words[:3], "update", "--case", "ipdd"], cwd=ROOT, capture_output=True, text=True)  # type: ignore[list-item]
     assert wrong.returncode
     assert "ipd" in wrong.stderr
     assert "Traceback" not in wrong.stderr

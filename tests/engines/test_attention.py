@@ -1,5 +1,9 @@
 """Which models follow a plan, and what they compute without one."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 import transformers
@@ -7,9 +11,15 @@ import transformers
 from detente.engines import attention, head
 from detente.errors import UserError
 
-SMALL = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-ENDS = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
-GROUPED = SMALL | ENDS | {"num_key_value_heads": 2}
+SMALL: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+ENDS: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
+GROUPED: dict[str, Any] = SMALL | ENDS | {"num_key_value_heads": 2}
 FOLLOW = {
     "llama": lambda: transformers.LlamaConfig(**GROUPED),
     "gemma3": lambda: transformers.Gemma3TextConfig(**GROUPED, head_dim=8),
@@ -31,14 +41,14 @@ OTHERS = {
 }
 
 
-def make(config):
+def make(config: Any) -> Any:
     torch.manual_seed(0)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", FOLLOW)
-def test_without_a_plan_nothing_changes(name):
+def test_without_a_plan_nothing_changes(name: str) -> None:
     model = make(FOLLOW[name]())
     ids = torch.randint(64, (3, 11))
     mask = torch.ones(3, 11, dtype=torch.long)
@@ -51,7 +61,7 @@ def test_without_a_plan_nothing_changes(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", FOLLOW)
-def test_chats_in_one_row(name):
+def test_chats_in_one_row(name: str) -> None:
     """Also the scores of the next token from the hidden states, all of them or some."""
     model = make(FOLLOW[name]())
     chats = [torch.randint(64, (n,)) for n in (5, 1, 8)]
@@ -67,7 +77,7 @@ def test_chats_in_one_row(name):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", OTHERS)
-def test_who_cannot_follow_a_plan_is_refused_and_left_alone(name, training):
+def test_who_cannot_follow_a_plan_is_refused_and_left_alone(name: str, training: bool) -> None:
     model = make_other(OTHERS[name]()).train(training)
     before = model.config._attn_implementation
     for _ in range(2):
@@ -77,26 +87,26 @@ def test_who_cannot_follow_a_plan_is_refused_and_left_alone(name, training):
     assert model.training is training
 
 
-def make_other(config):
+def make_other(config: Any) -> Any:
     torch.manual_seed(0)
     return transformers.AutoModelForCausalLM.from_config(config)
 
 
-def test_a_model_in_training_stays_so():
+def test_a_model_in_training_stays_so() -> None:
     model = make(FOLLOW["llama"]()).train()
     attention.use(model)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_capped_scores_are_refused_under_a_plan():
+def test_capped_scores_are_refused_under_a_plan() -> None:
     states = torch.randn(1, 2, 3, 4)
     with pytest.raises(ValueError, match="capped"):
         attention._attention(torch.nn.Identity(), states, states, states, None, plan=attention.Apart([3]), softcap=30.0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
-def test_weights_that_compute_nothing_finite_are_not_blamed_on_the_kind_of_model(value):
+def test_weights_that_compute_nothing_finite_are_not_blamed_on_the_kind_of_model(value: float) -> None:
     model = make(FOLLOW["llama"]())
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight.fill_(value)

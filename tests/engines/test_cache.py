@@ -1,11 +1,18 @@
 """The pool of key-value rows: what it holds survives growing and copying. Attention over it: test_layout.py."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from detente.engines.cache import STEP, Pool
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def fill(pool, seed=0):
+
+def fill(pool: Pool, seed: int = 0) -> list[list[Tensor]]:
     """Two layers of random keys and values, of different shapes."""
     generator = torch.Generator().manual_seed(seed)
     for index, (heads, size) in enumerate([(2, 3), (1, 5)]):
@@ -15,7 +22,7 @@ def fill(pool, seed=0):
     return [[memory.clone() for memory in pool._layers[index]] for index in range(2)]
 
 
-def test_layers_are_shaped_after_their_first_keys_and_values():
+def test_layers_are_shaped_after_their_first_keys_and_values() -> None:
     pool = Pool()
     pool.reserve(3, 1)
     fill(pool)
@@ -23,7 +30,7 @@ def test_layers_are_shaped_after_their_first_keys_and_values():
     assert shapes == [[(3, 2, STEP, 3), (3, 2, STEP, 4)], [(3, 1, STEP, 5), (3, 1, STEP, 6)]]
 
 
-def test_capacity_grows_in_steps_and_keeps_what_it_holds():
+def test_capacity_grows_in_steps_and_keeps_what_it_holds() -> None:
     pool = Pool()
     pool.reserve(2, 3)
     assert (pool.rows, pool.capacity) == (2, STEP)
@@ -47,7 +54,7 @@ def test_capacity_grows_in_steps_and_keeps_what_it_holds():
     assert pool.capacity == 20 * STEP
 
 
-def test_rows_are_copied_to_the_last_token():
+def test_rows_are_copied_to_the_last_token() -> None:
     pool = Pool()
     pool.reserve(4, STEP)
     before = fill(pool)

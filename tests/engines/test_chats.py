@@ -1,15 +1,22 @@
 """Who has which row, and which chats hold the same."""
 
+from __future__ import annotations
+
 import random
+from typing import TYPE_CHECKING, Any
 
 from detente.engines.cache import Pool
 from detente.engines.chats import MAX_PREFIXES, Chats, common
 from detente.records import PolicyRef
 
+if TYPE_CHECKING:
+    from detente.engines.chats import Chat
+
+
 ONE, TWO = PolicyRef("adapter", "main", 1), PolicyRef("adapter", "main", 2)
 
 
-def test_common():
+def test_common() -> None:
     rng = random.Random(0)
     for _ in range(200):
         a, b = ([rng.randrange(2) for _ in range(rng.randrange(6))] for _ in range(2))
@@ -17,7 +24,7 @@ def test_common():
         assert common(a, tuple(b)) == expected
 
 
-def test_rows_are_given_back_and_used_again():
+def test_rows_are_given_back_and_used_again() -> None:
     chats = Chats(Pool())
     rows = [chats.open(f"{i}", ONE)[0].row for i in range(20)]
     assert rows == list(range(20))
@@ -31,7 +38,7 @@ def test_rows_are_given_back_and_used_again():
     assert sorted(chats.free_rows) == list(range(32))
 
 
-def test_the_same_history_exactly_where_policy_and_tokens_are_the_same():
+def test_the_same_history_exactly_where_policy_and_tokens_are_the_same() -> None:
     chats, rng = Chats(Pool()), random.Random(0)
     some = [chats.open(f"{i}", (ONE, TWO)[i % 2])[0] for i in range(12)]
     for _ in range(40):
@@ -51,7 +58,7 @@ def test_the_same_history_exactly_where_policy_and_tokens_are_the_same():
     assert some[0].history == some[2].history != some[1].history == some[3].history
 
 
-def test_a_history_of_a_policy_that_was_retired_is_not_taken_for_a_new_one():
+def test_a_history_of_a_policy_that_was_retired_is_not_taken_for_a_new_one() -> None:
     chats = Chats(Pool())
     before = chats.open("a", ONE)[0]
     chats.open("b", TWO)
@@ -63,17 +70,17 @@ def test_a_history_of_a_policy_that_was_retired_is_not_taken_for_a_new_one():
     assert after.history != before.history
 
 
-def test_starts_are_computed_once_and_only_where_several_chats_come():
+def test_starts_are_computed_once_and_only_where_several_chats_come() -> None:
     chats = Chats(Pool())
     computed = []
 
-    def compute(chat, tokens):
+    def compute(chat: Chat, tokens: tuple[int, ...]) -> None:
         computed.append((chat.policy, tuple(tokens)))
         chats.extend(chat, tokens)
 
-    def come(*tokens, policy=ONE):
+    def come(*tokens: tuple[int, ...], policy: PolicyRef = ONE) -> list[tuple[Chat, tuple[Any, ...]]]:
         new = [(chats.open(f"{len(computed)} {i} {t}", policy)[0], t) for i, t in enumerate(tokens)]
-        chats.share_prefixes(new, compute)
+        chats.share_prefixes(new, compute)  # type: ignore[arg-type]
         return new
 
     rules = tuple(range(100))

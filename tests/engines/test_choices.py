@@ -1,6 +1,9 @@
 """The probability of a choice against the sum over every token path that spells it."""
 
+from __future__ import annotations
+
 import random
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,27 +12,31 @@ from detente.engines import choices as module
 from detente.engines.choices import Choices
 from detente.engines.grammar import Grammar
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
 TEXTS = [("<A>", "<B>"), ("<A>", "<AB>", "<ABA>"), ("1", "10", "2"), ("yes", "no"), ("a-b", "a.b", "a b"), ("only",)]
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_model):
+def tokenizer(tiny_model: str) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
-def logits(path, tokens):
+def logits(path: tuple[int, ...], tokens: list[int]) -> NDArray[Any]:
     """What a made-up model says after a path: numbers that depend on all of it."""
     return np.array([random.Random(repr((path, token))).gauss(0, 2) for token in tokens])
 
 
-def enumerate_paths(tokenizer, texts, end):
+def enumerate_paths(tokenizer: Any, texts: tuple[str, ...], end: int) -> tuple[float, ...]:
     """Probability of each text under softmax over the tokens that keep one of the texts possible, path by path."""
     plain = {i: tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
     total = dict.fromkeys(texts, 0.0)
 
-    def go(path, written, probability):
+    def go(path: tuple[int, ...], written: str, probability: float) -> None:
         longer = [i for i, text in plain.items() if any(t.startswith(written + text) for t in texts)]
         if not longer:
             total[written] += probability
@@ -46,10 +53,10 @@ def enumerate_paths(tokenizer, texts, end):
     return tuple(total.values())
 
 
-def collect(choices):
+def collect(choices: Choices) -> int:
     """Follow every way."""
     followed = 0
-    while ways := choices.missed(("nothing starts like this",)):
+    while ways := choices.missed(("nothing starts like this",)):  # type: ignore[arg-type]
         way = ways[0]
         choices.weigh(way, logits(way.tokens, choices.next_tokens(way).tolist()))
         followed += 1
@@ -57,7 +64,7 @@ def collect(choices):
 
 
 @pytest.mark.parametrize("texts", TEXTS)
-def test_equal_to_the_enumeration_of_all_paths(tokenizer, texts, monkeypatch):
+def test_equal_to_the_enumeration_of_all_paths(tokenizer: Any, texts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NEGLIGIBLE", 0.0)
     end = tokenizer.eos_token_id
     choices = Choices(Grammar(tokenizer, len(tokenizer), [end]), texts)
@@ -66,7 +73,7 @@ def test_equal_to_the_enumeration_of_all_paths(tokenizer, texts, monkeypatch):
     assert sum(choices.probabilities) == pytest.approx(1)
 
 
-def test_negligible_ways_cost_little_accuracy(tokenizer):
+def test_negligible_ways_cost_little_accuracy(tokenizer: Any) -> None:
     end = tokenizer.eos_token_id
     for texts in TEXTS:
         choices = Choices(Grammar(tokenizer, len(tokenizer), [end]), texts)
@@ -74,7 +81,7 @@ def test_negligible_ways_cost_little_accuracy(tokenizer):
         assert choices.probabilities == pytest.approx(enumerate_paths(tokenizer, texts, end), abs=0.01)
 
 
-def test_what_must_follow_needs_no_logits(tokenizer):
+def test_what_must_follow_needs_no_logits(tokenizer: Any) -> None:
     """Both texts begin with 7, which is one token: the open way stands behind it."""
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("7q", "7z"))
     seven = tokenizer.encode("7", add_special_tokens=False)
@@ -82,18 +89,18 @@ def test_what_must_follow_needs_no_logits(tokenizer):
     assert choices.at(tuple(seven)) is not None
 
 
-def test_without_choices_nothing_is_known(tokenizer):
+def test_without_choices_nothing_is_known(tokenizer: Any) -> None:
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ())
     assert choices.probabilities == ()
     assert choices.at(()) is None
     assert choices.missed((1,)) == []
 
 
-def test_ways_are_missed_once_the_answer_has_left_them(tokenizer):
+def test_ways_are_missed_once_the_answer_has_left_them(tokenizer: Any) -> None:
     """<A> in one token, or as < and A>: whoever begins with < may still take the longer way."""
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("<A>", "<AB>", "<ABA>"))
     root = choices.at(())
-    choices.weigh(root, np.zeros(len(choices.next_tokens(root))))
+    choices.weigh(root, np.zeros(len(choices.next_tokens(root))))  # type: ignore[arg-type]
     ways = choices.missed((tokenizer.eos_token_id,))
     assert len(ways) > 1
     assert all(choices.at(way.tokens) is way for way in ways)
@@ -105,11 +112,11 @@ def test_ways_are_missed_once_the_answer_has_left_them(tokenizer):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite_are_not_weighed(tokenizer, value):
+def test_logits_that_are_not_finite_are_not_weighed(tokenizer: Any, value: float) -> None:
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("<A>", "<B>"))
     root = choices.at(())
-    logits = np.zeros(len(choices.next_tokens(root)))
+    logits = np.zeros(len(choices.next_tokens(root)))  # type: ignore[arg-type]
     logits[-1] = value
-    assert not choices.weigh(root, logits)
-    assert not choices.weigh(root, np.full(len(logits), -np.inf))
+    assert not choices.weigh(root, logits)  # type: ignore[arg-type]
+    assert not choices.weigh(root, np.full(len(logits), -np.inf))  # type: ignore[arg-type]
     assert (choices.probabilities, choices.at(())) == ((), root)

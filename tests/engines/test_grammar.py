@@ -1,6 +1,9 @@
 """Guided decoding against brute force: the `regex` module says which texts can still become a full match."""
 
+from __future__ import annotations
+
 import random
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,10 @@ import regex
 from detente.engines import grammar as module
 from detente.engines.grammar import Grammar, unpack
 from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from detente.engines.grammar import Node
+
 
 PATTERNS = [
     "<A>|<B>",
@@ -22,24 +29,24 @@ PATTERNS = [
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_model):
+def tokenizer(tiny_model: str) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
 @pytest.fixture(scope="module")
-def texts(tokenizer):
+def texts(tokenizer: Any) -> dict[int, str]:
     """The text of every token that is plain ASCII and no special token."""
     plain = {i: tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
     return {i: text for i, text in plain.items() if text.isascii()}
 
 
-def make(tokenizer, *more_ends):
+def make(tokenizer: Any, *more_ends: int) -> Grammar:
     return Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id, *more_ends])
 
 
-def walk(grammar, tokenizer, pattern, seed):
+def walk(grammar: Grammar, tokenizer: Any, pattern: str, seed: int) -> tuple[list[Node], list[int]]:
     """A random allowed walk to the end of an answer: the nodes, the tokens."""
     rng, node, nodes, tokens = random.Random(seed), grammar.start(pattern), [], []
     while not node.finished:
@@ -50,7 +57,7 @@ def walk(grammar, tokenizer, pattern, seed):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_masks_equal_brute_force(tokenizer, texts, pattern):
+def test_masks_equal_brute_force(tokenizer: Any, texts: dict[int, str], pattern: str) -> None:
     grammar = make(tokenizer)
     for seed in range(8):
         written = ""
@@ -72,20 +79,20 @@ def test_masks_equal_brute_force(tokenizer, texts, pattern):
             written += texts[token]
 
 
-def decided(possible):
+def decided(possible: list[str]) -> bool:
     """Each of the texts begins the longest: what is written next is settled and only its tokens are not, so one way is enough."""
     return all(max(possible, key=len).startswith(text) for text in possible)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_finished_walk_is_a_full_match(tokenizer, pattern):
+def test_a_finished_walk_is_a_full_match(tokenizer: Any, pattern: str) -> None:
     grammar = make(tokenizer)
     for seed in range(20):
         _, tokens = walk(grammar, tokenizer, pattern, seed)
         assert regex.fullmatch(pattern, tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def test_bytes_of_one_letter_stay_together(tokenizer):
+def test_bytes_of_one_letter_stay_together(tokenizer: Any) -> None:
     """A letter of two bytes may be spelled byte by byte, but nothing else may come in between."""
     grammar = make(tokenizer)
     first, second = tokenizer.encode("é", add_special_tokens=False)
@@ -95,7 +102,7 @@ def test_bytes_of_one_letter_stay_together(tokenizer):
     assert not between.allowed()[tokenizer.eos_token_id]
 
 
-def test_forced_tokens(tokenizer):
+def test_forced_tokens(tokenizer: Any) -> None:
     grammar = make(tokenizer)
     node, (digit, letter) = grammar.start("7q"), tokenizer.encode("7q", add_special_tokens=False)
     assert node.forced == digit
@@ -104,7 +111,7 @@ def test_forced_tokens(tokenizer):
     assert grammar.start("<A>|<B>").forced is None
 
 
-def test_the_end_token_is_forced_only_where_it_is_the_only_one(tokenizer):
+def test_the_end_token_is_forced_only_where_it_is_the_only_one(tokenizer: Any) -> None:
     pad = tokenizer.pad_token_id
     one, two = make(tokenizer), make(tokenizer, pad)
     digits = tokenizer.encode("123", add_special_tokens=False)
@@ -117,14 +124,14 @@ def test_the_end_token_is_forced_only_where_it_is_the_only_one(tokenizer):
     assert two.start("[0-9]{2,3}").next(digits[0]).next(digits[1]).next(pad).finished
 
 
-def test_a_token_that_is_not_allowed(tokenizer):
+def test_a_token_that_is_not_allowed(tokenizer: Any) -> None:
     node = make(tokenizer).start("<A>|<B>")
     with pytest.raises(ValueError, match="does not continue the pattern"):
         node.next(tokenizer.eos_token_id)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_replay_gives_the_nodes_of_the_walk(tokenizer, pattern):
+def test_replay_gives_the_nodes_of_the_walk(tokenizer: Any, pattern: str) -> None:
     grammar, fresh = make(tokenizer), make(tokenizer)
     nodes, tokens = walk(grammar, tokenizer, pattern, 3)
     assert grammar.replay(pattern, tokens) == nodes
@@ -134,7 +141,7 @@ def test_replay_gives_the_nodes_of_the_walk(tokenizer, pattern):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_bound_on_nodes_changes_nothing(tokenizer, pattern, monkeypatch):
+def test_a_bound_on_nodes_changes_nothing(tokenizer: Any, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [walk(make(tokenizer), tokenizer, pattern, seed) for seed in range(5)]
     monkeypatch.setattr(module, "MAX_NODES", 3)
     bounded = make(tokenizer)
@@ -145,18 +152,18 @@ def test_a_bound_on_nodes_changes_nothing(tokenizer, pattern, monkeypatch):
         assert count(bounded.start(pattern)) <= 4
 
 
-def count(node):
+def count(node: Node) -> int:
     return 1 + sum(count(child) for child in node._children.values())
 
 
 @pytest.mark.parametrize("pattern", ["x[", "(?=a)b", r"(a)\1"])
-def test_a_pattern_that_cannot_be_read(tokenizer, pattern):
+def test_a_pattern_that_cannot_be_read(tokenizer: Any, pattern: str) -> None:
     with pytest.raises(UserError, match=r"answer pattern .* cannot be used"):
         make(tokenizer).start(pattern)
 
 
 @pytest.mark.parametrize("extra", [0, 1, 13])
-def test_masks_fit_a_vocabulary_that_is_padded(tokenizer, extra):
+def test_masks_fit_a_vocabulary_that_is_padded(tokenizer: Any, extra: int) -> None:
     """Models round the rows of their head up; the words that no token has are never allowed."""
     size = len(tokenizer) + extra
     node = Grammar(tokenizer, size, [tokenizer.eos_token_id]).start("<A>|<B>")
@@ -169,6 +176,6 @@ def test_masks_fit_a_vocabulary_that_is_padded(tokenizer, extra):
     assert not finished.allowed().any()
 
 
-def test_unpack_is_numpys_packbits_backwards():
+def test_unpack_is_numpys_packbits_backwards() -> None:
     bits = np.random.default_rng(0).random((3, 21)) < 0.5
     assert (unpack(np.packbits(bits, axis=-1, bitorder="little"), 21) == bits).all()

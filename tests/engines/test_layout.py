@@ -1,6 +1,10 @@
 """Attention over the pool against one softmax per query, written out over lists."""
 
+from __future__ import annotations
+
 import random
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,6 +14,10 @@ from detente.engines import layout
 from detente.engines.cache import Pool
 from detente.engines.layout import Block, Piece, PoolPlan
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
 CPU = torch.device("cpu")
 SIZE, LAYERS = 4, 2
 
@@ -17,11 +25,11 @@ SIZE, LAYERS = 4, 2
 class Dense:
     """The keys and values of each row as lists, per layer."""
 
-    def __init__(self, groups):
+    def __init__(self, groups: int) -> None:
         self.groups = groups
-        self.rows = [{} for _ in range(LAYERS)]
+        self.rows: Any = [{} for _ in range(LAYERS)]
 
-    def attend(self, layer, piece, query, key, value, scale):
+    def attend(self, layer: int, piece: Piece, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """What the new tokens of a piece (H, n, D) get, and what its rows hold afterwards."""
         held = self.rows[layer].get(piece.row, [])[: piece.seen]
         own = [(key[:, i], value[:, i]) for i in range(piece.length)]
@@ -38,7 +46,7 @@ class Dense:
         return torch.stack(outputs).view(piece.length, query.shape[0], -1)
 
 
-def some_pieces(rng, lengths):
+def some_pieces(rng: Random, lengths: list[int]) -> list[Piece]:
     """New tokens of some of the rows: they grow, may be kept by others of the same length, or are asked about aside."""
     pieces, taken = [], set()
     for row in rng.sample(range(len(lengths)), rng.randint(1, len(lengths))):
@@ -61,7 +69,7 @@ def some_pieces(rng, lengths):
 @pytest.mark.parametrize("largest", [1 << 24, 4])
 @pytest.mark.parametrize("call", [0, 60, 1 << 20])
 @pytest.mark.parametrize("heads", [(2, 2), (6, 2), (3, 1)])
-def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
+def test_equal_to_one_softmax_per_query(heads: tuple[int, int], call: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(layout.CALL, "cpu", call)
     monkeypatch.setattr(layout, "LARGEST", largest)
     rng, (many, groups) = random.Random(0), heads
@@ -93,7 +101,7 @@ def test_equal_to_one_softmax_per_query(heads, call, largest, monkeypatch):
                     lengths[row] = piece.slot + piece.length
 
 
-def test_what_is_asked_aside_leaves_rows_as_they_are():
+def test_what_is_asked_aside_leaves_rows_as_they_are() -> None:
     pool = Pool()
     pool.reserve(1, 8)
     first = torch.randn(1, 1, 3, SIZE)
@@ -118,20 +126,22 @@ def test_what_is_asked_aside_leaves_rows_as_they_are():
         ({0: (40, 100), 1: (50, 100)}, 1000, [Block(0, 1, 50, 100)]),
     ],
 )
-def test_rows_are_joined_where_that_is_cheaper_than_another_call(rows, call, expected):
+def test_rows_are_joined_where_that_is_cheaper_than_another_call(
+    rows: dict[int, tuple[int, int]], call: int, expected: list[Any]
+) -> None:
     """Rows alike in length cost nothing extra; one that is read for nothing or padded costs its keys times queries + READING."""
     assert layout._divide(((row, *rows[row]) for row in sorted(rows)), call) == expected
 
 
-def test_rows_in_use_are_read_where_they_lie(monkeypatch):
+def test_rows_in_use_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual step, one token of every chat in neighbouring rows: one call on a view of the pool, queries in place."""
     pool = Pool()
     pool.reserve(8, 64)
     calls = []
 
-    def seen(query, key, value, **options):
+    def seen(query: Tensor, key: Tensor, value: Tensor, **options: Tensor | None) -> Tensor:
         calls.append(key.data_ptr())
-        return torch.nn.functional.scaled_dot_product_attention(query, key, value, **options)
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(layout, "scaled_dot_product_attention", seen)
     plan = PoolPlan(pool, [Piece(row, 5, 5, 1) for row in range(2, 8)], CPU)

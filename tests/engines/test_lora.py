@@ -1,7 +1,10 @@
 """Our arithmetic of LoRA layers against PEFT's own, in a copy of the model that we have not touched."""
 
+from __future__ import annotations
+
 import copy
 import statistics
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,20 +15,34 @@ from torch import nn
 from detente.engines import lora
 from detente.engines.lora import mixed
 
-SHAPE = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+if TYPE_CHECKING:
+    from peft.peft_model import PeftModel
+    from peft.tuners.lora.layer import Linear
+    from torch import Tensor
+
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]  # not all: up_proj stays plain
 
 
-def models(dtype=torch.float32, bias=False, adapters=("one",), **options):
+def models(
+    dtype: torch.dtype = torch.float32, bias: bool = False, adapters: tuple[str, ...] = ("one",), **options: Any
+) -> tuple[PeftModel, PeftModel]:
     """A PEFT model with random adapters, and a copy through which we take over."""
     torch.manual_seed(0)
-    base = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, attention_bias=bias)).to(dtype)
+    base = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, attention_bias=bias)).to(dtype)  # type: ignore[arg-type]
     for i, name in enumerate(adapters):
         options = {"target_modules": TARGETS, "r": 4 + 2 * i, "lora_alpha": 16} | options
         if i == 0:
-            theirs = get_peft_model(base, LoraConfig(**options), adapter_name=name)
+            theirs = get_peft_model(base, LoraConfig(**options), adapter_name=name)  # type: ignore[arg-type]
         else:
-            theirs.add_adapter(name, LoraConfig(**options))
+            theirs.add_adapter(name, LoraConfig(**options))  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             if "lora_" in name and "magnitude" not in name:
@@ -39,15 +56,15 @@ def models(dtype=torch.float32, bias=False, adapters=("one",), **options):
     return ours, theirs
 
 
-def tokens(rows=2, length=9, seed=0):
+def tokens(rows: int = 2, length: int = 9, seed: int = 0) -> Tensor:
     return torch.randint(64, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-def hidden(model, ids, **options):
+def hidden(model: PeftModel, ids: Tensor, **options: Any) -> Tensor:
     return model(input_ids=ids, output_hidden_states=True, use_cache=False, **options).hidden_states[-1]
 
 
-def gradients(model, ids):
+def gradients(model: PeftModel, ids: Tensor) -> dict[str, Tensor]:
     """The loss weighs every output, so that no gradient cancels."""
     model.zero_grad()
     found = hidden(model, ids)
@@ -56,12 +73,12 @@ def gradients(model, ids):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def gap(one, other):
+def gap(one: Tensor, other: Tensor) -> float:
     one, other = one.detach().double(), other.detach().double()
     return float((one - other).norm() / other.norm())
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "bias of the base": {"bias": True},
     "rslora": {"use_rslora": True},
@@ -75,7 +92,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 3e-6), (torch.float64, 1e-7)])  # rotary angles are float32
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_forward_and_gradients(variant, dtype, rounding):
+def test_forward_and_gradients(variant: str, dtype: torch.dtype, rounding: float) -> None:
     ours, theirs = models(dtype, **VARIANTS[variant])
     assert gap(hidden(ours, tokens()), hidden(theirs, tokens())) < rounding
     found, expected = gradients(ours, tokens()), gradients(theirs, tokens())
@@ -84,7 +101,7 @@ def test_forward_and_gradients(variant, dtype, rounding):
     assert max(gap(found[name], expected[name]) for name in expected) < rounding
 
 
-def test_dropout_in_training_is_peft_s():
+def test_dropout_in_training_is_peft_s() -> None:
     ours, theirs = models(lora_dropout=0.5)
     ours.train()
     theirs.train()
@@ -96,7 +113,7 @@ def test_dropout_in_training_is_peft_s():
     assert gap(found, hidden(ours, tokens())) > 1e-3
 
 
-def test_bfloat16_against_float32():
+def test_bfloat16_against_float32() -> None:
     """A processor with or without such instructions: within the rounding of the format, and no further off than PEFT."""
     ours, theirs = models(torch.bfloat16)
     exact = copy.deepcopy(theirs).float()
@@ -106,13 +123,13 @@ def test_bfloat16_against_float32():
     assert gap(found, right) < max(0.01, 1.5 * gap(hidden(theirs, tokens()), right))
     assert all(steps[name].dtype == others[name].dtype for name in slopes)
     # One weight's gap is chance; that of all of them is not.
-    ours, theirs = ([gap(gradient[name], slope) for name, slope in slopes.items()] for gradient in (steps, others))
+    ours, theirs = ([gap(gradient[name], slope) for name, slope in slopes.items()] for gradient in (steps, others))  # type: ignore[assignment]
     assert statistics.mean(ours) < max(0.01, 1.1 * statistics.mean(theirs))
     assert max(ours) < max(0.02, 1.5 * max(theirs))
 
 
 @pytest.mark.parametrize("has", [False, True])
-def test_bfloat16_where_the_processor_has_it_and_where_not(has, monkeypatch):
+def test_bfloat16_where_the_processor_has_it_and_where_not(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lora, "has_bfloat16", lambda device: has)
     x, weight, bias = (torch.randn(*shape).bfloat16() for shape in ((5, 7), (3, 7), (3,)))
     found = lora.product(x, weight, bias)
@@ -126,7 +143,7 @@ def test_bfloat16_where_the_processor_has_it_and_where_not(has, monkeypatch):
     assert gap(plain(x), expected) < 0.01
 
 
-def test_the_active_adapter_and_none():
+def test_the_active_adapter_and_none() -> None:
     ours, theirs = models(adapters=("one", "two"))
     found = {}
     for name in ("one", "two"):
@@ -140,9 +157,9 @@ def test_the_active_adapter_and_none():
     assert min(gap(found[a], found[b]) for a, b in (("one", "two"), ("two", "none"), ("none", "one"))) > 0.01
 
 
-def test_merged_and_several_at_once():
+def test_merged_and_several_at_once() -> None:
     ours, theirs = models(adapters=("one", "two"))
-    both = [model.base_model.set_adapter(["one", "two"]) for model in (ours, theirs)]
+    both = [model.base_model.set_adapter(["one", "two"]) for model in (ours, theirs)]  # type: ignore[operator]
     assert len(both) == 2
     torch.testing.assert_close(hidden(ours, tokens()), hidden(theirs, tokens()), atol=1e-6, rtol=1e-6)
     for model in (ours, theirs):
@@ -151,7 +168,7 @@ def test_merged_and_several_at_once():
     torch.testing.assert_close(hidden(ours, tokens()), hidden(theirs, tokens()), atol=1e-6, rtol=1e-6)
 
 
-def alone(layer, name, x):
+def alone(layer: Linear, name: str, x: Tensor) -> Tensor:
     """PEFT's forward with this one active, or none."""
     if name == "__base__":
         return layer.base_layer(x)
@@ -163,12 +180,12 @@ def alone(layer, name, x):
 
 
 @torch.no_grad()
-def test_several_adapters_in_one_pass_as_peft_mixes_them():
+def test_several_adapters_in_one_pass_as_peft_mixes_them() -> None:
     ours, theirs = models(adapters=("one", "two"))
     names = ["one", "__base__", "two", "two"]
     for one, other in zip(ours.modules(), theirs.modules(), strict=True):
-        if type(one) is lora.Linear:
-            x = torch.randn(4, 5, other.in_features)
+        if type(one) is lora.Linear:  # type: ignore[attr-defined]
+            x = torch.randn(4, 5, other.in_features)  # type: ignore[call-overload]
             with mixed([("one", 0, 5), (None, 5, 10), ("two", 10, 20)]):
                 found = one(x.view(1, 20, -1)).view(4, 5, -1)
             torch.testing.assert_close(found, other(x, adapter_names=names), atol=1e-5, rtol=1e-5)
@@ -179,15 +196,15 @@ MIXED = [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_bias": True}, {"bi
 
 @pytest.mark.parametrize("options", MIXED, ids=str)
 @torch.no_grad()
-def test_several_adapters_in_one_pass(options):
+def test_several_adapters_in_one_pass(options: dict[str, Any]) -> None:
     """One adapter at a time for PEFT; for us the same tokens in slices of one row, through every linear layer."""
     ours, theirs = models(adapters=("one", "two"), **options)
     names = ["one", "__base__", "two", "two"]
-    layers = [(a, b) for a, b in zip(ours.modules(), theirs.modules(), strict=True) if type(a) is lora.Linear]
+    layers = [(a, b) for a, b in zip(ours.modules(), theirs.modules(), strict=True) if type(a) is lora.Linear]  # type: ignore[attr-defined]
     assert len(layers) == 2 * len(TARGETS)
     for one, other in layers:
-        x = torch.randn(4, 5, other.in_features)
-        expected = torch.stack([alone(other, name, row) for name, row in zip(names, x, strict=True)])
+        x = torch.randn(4, 5, other.in_features)  # type: ignore[call-overload]
+        expected = torch.stack([alone(other, name, row) for name, row in zip(names, x, strict=True)])  # type: ignore[arg-type]
         parts = [("one", 0, 5), (None, 5, 10), ("two", 10, 20)]
         with mixed(parts):
             found = one(x.view(1, 20, -1))
@@ -196,16 +213,16 @@ def test_several_adapters_in_one_pass(options):
 
 
 @torch.no_grad()
-def test_an_adapter_that_leaves_layers_out():
+def test_an_adapter_that_leaves_layers_out() -> None:
     ours, theirs = models(adapters=("one",))
     for model in (ours, theirs):
         model.add_adapter("few", LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False))
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         mine.copy_(other)
     lora.use(ours)
-    for one, other in zip(ours.modules(), theirs.modules(), strict=True):
-        if type(one) is lora.Linear:
-            x = torch.randn(2, 5, other.in_features)
+    for one, other in zip(ours.modules(), theirs.modules(), strict=True):  # type: ignore[assignment]
+        if type(one) is lora.Linear:  # type: ignore[attr-defined]
+            x = torch.randn(2, 5, other.in_features)  # type: ignore[attr-defined]
             with mixed([("few", 0, 5), ("one", 5, 10)]):
                 found = one(x.view(1, 10, -1)).view(2, 5, -1)
-            torch.testing.assert_close(found, other(x, adapter_names=["few", "one"]), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(found, other(x, adapter_names=["few", "one"]), atol=1e-5, rtol=1e-5)  # type: ignore[operator]

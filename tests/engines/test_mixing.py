@@ -1,6 +1,9 @@
 """Adapters of every kind: one pass mixes them as plain PEFT computes each alone, or they are refused when they are loaded."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, Any
 
 import peft
 import pytest
@@ -15,7 +18,19 @@ from detente.engines.mixing import grouped, linear_only, unreached
 from detente.errors import UserError
 from detente.records import PolicyRef
 
-SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+if TYPE_CHECKING:
+    from peft.peft_model import PeftModel, PeftModelForCausalLM
+    from peft.tuners.lora.config import LoraConfig
+    from torch import Tensor
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 MODELS = {
     "llama": transformers.LlamaConfig(**SIZES),
     "gpt2": transformers.GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=1),
@@ -35,11 +50,11 @@ FIRST, SECOND = PolicyRef("adapter", "first", 1), PolicyRef("adapter", "second",
 class Experts(nn.Module):
     """A mixture of experts as modules of their own: each sees the tokens that are sent to it, and no others."""
 
-    def __init__(self, inner):
+    def __init__(self, inner: Any) -> None:
         super().__init__()
         self.experts = nn.ModuleList([inner, copy.deepcopy(inner)])
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         tokens = x.reshape(-1, x.shape[-1])
         chosen = tokens[:, 0] > tokens[:, 0].median()
         found = torch.empty_like(tokens)
@@ -48,7 +63,7 @@ class Experts(nn.Module):
         return found.view(x.shape)
 
 
-def made(kind):
+def made(kind: str) -> Any:
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(MODELS["llama" if kind == "modules" else kind]).eval()
     with torch.no_grad():
@@ -62,23 +77,23 @@ def made(kind):
     return model
 
 
-def trained(model, config, seed):
+def trained(model: Any, config: LoraConfig, seed: int) -> tuple[PeftModel | PeftModelForCausalLM | dict[str, Tensor], ...]:
     """The weights of an adapter whose every tensor is random, as plain PEFT saves them, and PEFT's model with it."""
     wrapped = get_peft_model(copy.deepcopy(model), config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
             if ".default" in name:
-                parameter += 0.15 * torch.randn(parameter.shape, generator=generator)
+                parameter += 0.15 * torch.randn(parameter.shape, generator=generator)  # type: ignore[misc]
     return {key: w.clone() for key, w in get_peft_model_state_dict(wrapped).items()}, wrapped
 
 
-def logits(model, ids):
+def logits(model: Any, ids: Tensor) -> Tensor:
     with torch.no_grad():
         return model(input_ids=ids[None], use_cache=False).logits[0]
 
 
-def mixed(adapters, policies, chats):
+def mixed(adapters: Adapters, policies: list[PolicyRef], chats: list[Tensor]) -> Tensor:
     """The scores of one pass of chats in one row, each under its policy."""
     ends = [sum(map(len, chats[: i + 1])) for i in range(len(chats))]
     parts = [(adapters.name(policy), end - len(chat), end) for policy, chat, end in zip(policies, chats, ends, strict=True)]
@@ -88,12 +103,12 @@ def mixed(adapters, policies, chats):
         return adapters.model(input_ids=torch.cat(chats)[None], **arguments).logits[0]
 
 
-def chats(count=3):
+def chats(count: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(5)
     return [torch.randint(64, (length,), generator=generator) for length in (9, 5, 7)[:count]]
 
 
-ALL = {"target_modules": "all-linear"}
+ALL: dict[str, Any] = {"target_modules": "all-linear"}
 RIGHT = [
     ("llama", ALL),
     ("llama", ALL | {"use_dora": True}),
@@ -113,14 +128,14 @@ RIGHT = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "options"), RIGHT, ids=str)
-def test_one_pass_gives_each_policy_what_plain_peft_computes(kind, options):
+def test_one_pass_gives_each_policy_what_plain_peft_computes(kind: str, options: Any) -> None:
     base = made(kind)
     configs = [LoraConfig(r=rank, lora_alpha=8, task_type="CAUSAL_LM", **options) for rank in (3, 4)]
     (first, one), (second, two) = (trained(base, copy.deepcopy(config), seed) for seed, config in enumerate(configs))
     plain = copy.deepcopy(base)
     adapters = Adapters(base)
-    adapters.add(FIRST, first, configs[0])
-    adapters.add(SECOND, second, configs[1])
+    adapters.add(FIRST, first, configs[0])  # type: ignore[arg-type]
+    adapters.add(SECOND, second, configs[1])  # type: ignore[arg-type]
     row = chats()
     found = mixed(adapters, [FIRST, PolicyRef("base", "base"), SECOND], row)
     expected = torch.cat([logits(model, chat) for model, chat in zip((one, plain, two), row, strict=True)])
@@ -158,14 +173,14 @@ WRONG = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
 @pytest.mark.parametrize(("kind", "config", "reason"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_cannot_be_mixed_is_refused_and_leaves_no_trace(kind, config, reason, beside):
+def test_what_cannot_be_mixed_is_refused_and_leaves_no_trace(kind: str, config: Any, reason: str, beside: bool) -> None:
     base = made(kind)
     plain = copy.deepcopy(base)
     adapters = Adapters(base)
     good = LoraConfig(r=4, target_modules=["c_attn" if kind == "gpt2" else "q_proj"], task_type="CAUSAL_LM")
     weights, alone = trained(plain, copy.deepcopy(good), 0)
     if beside:
-        adapters.add(FIRST, weights, good)
+        adapters.add(FIRST, weights, good)  # type: ignore[arg-type]
     with pytest.raises(UserError) as caught:
         adapters.add(SECOND, {}, config)
     assert str(caught.value).startswith("The adapter second@1 cannot be served: ")
@@ -174,24 +189,24 @@ def test_what_cannot_be_mixed_is_refused_and_leaves_no_trace(kind, config, reaso
     assert "\n" not in str(caught.value)
     assert isinstance(adapters.model, PeftModel) == beside
     if not beside:
-        adapters.add(FIRST, weights, good)
+        adapters.add(FIRST, weights, good)  # type: ignore[arg-type]
     row = chats(2)
     expected = torch.cat([logits(alone, row[0]), logits(plain, row[1])])
     torch.testing.assert_close(mixed(adapters, [FIRST, PolicyRef("base", "x")], row), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("key", ["base_model.model.model.embed_tokens.weight", "base_model.model.lm_head.weight"])
-def test_whole_weights_in_an_adapters_file_never_reach_the_base_model(key):
+def test_whole_weights_in_an_adapters_file_never_reach_the_base_model(key: str) -> None:
     base = made("llama")
     config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
     weights, _ = trained(base, copy.deepcopy(config), 0)
     before = {name: parameter.clone() for name, parameter in base.named_parameters()}
     with pytest.raises(UserError, match=r"it holds whole weights of the model, of (model\.embed_tokens|lm_head);"):
-        Adapters(base).add(FIRST, weights | {key: torch.ones(64, 32)}, config)
+        Adapters(base).add(FIRST, weights | {key: torch.ones(64, 32)}, config)  # type: ignore[operator]
     assert all(torch.equal(parameter, before[name]) for name, parameter in base.named_parameters())
 
 
-def test_all_linear_is_linear_for_fused_experts_too_and_what_stays_frozen_is_named():
+def test_all_linear_is_linear_for_fused_experts_too_and_what_stays_frozen_is_named() -> None:
     base = made("mixtral")
     config = linear_only(LoraConfig(r=4, **ALL), base)
     assert not config.target_parameters
@@ -203,26 +218,26 @@ def test_all_linear_is_linear_for_fused_experts_too_and_what_stays_frozen_is_nam
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_all_linear_is_pefts_where_there_are_no_experts(kind):
+def test_all_linear_is_pefts_where_there_are_no_experts(kind: str) -> None:
     config = LoraConfig(r=4, **ALL)
     model = made(kind)
     assert linear_only(config, model) is config
     assert unreached(get_peft_model(model, config, adapter_name="main"), "main") == []
 
 
-def test_alike_names_are_one():
+def test_alike_names_are_one() -> None:
     assert grouped(["base_model.model.model.layers.0.mlp", "model.layers.11.mlp", "lm_head"]) == ["lm_head", "model.layers.*.mlp"]
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_training_goes_through_the_same_matrices_as_peft(kind):
+def test_training_goes_through_the_same_matrices_as_peft(kind: str) -> None:
     """Forward and gradients of one adapter, in layers that we compute and in layers that PEFT does."""
     _, theirs = trained(made(kind), LoraConfig(r=4, **ALL), 1)
     ours = copy.deepcopy(theirs)
-    lora.use(ours)
+    lora.use(ours)  # type: ignore[arg-type]
     found = []
     for model in (ours, theirs):
-        scores = model(input_ids=chats(1)[0][None], use_cache=False).logits
+        scores = model(input_ids=chats(1)[0][None], use_cache=False).logits  # type: ignore[operator]
         (scores * torch.linspace(-1, 1, scores.numel()).view(scores.shape)).sum().backward()
         found.append([scores, *(p.grad for p in model.parameters() if p.grad is not None)])
     assert len(found[0]) == len(found[1]) > 8

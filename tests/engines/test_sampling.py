@@ -1,8 +1,12 @@
 """Draws against the inverse of the whole distribution function, written with lists."""
 
+from __future__ import annotations
+
 import math
 import random
+from collections.abc import Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,16 +16,20 @@ from detente.engines import sampling
 from detente.engines.grammar import FEW, Mask
 from detente.engines.sampling import Draw, Look, Sampler
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
 LAST = 1 - 2**-53  # the largest number that random() gives
 
 
-def mask(tokens, vocab_size):
+def mask(tokens: list[int] | range | tuple[int, ...], vocab_size: int) -> Mask:
     bits = np.zeros(-(-vocab_size // 8) * 8, dtype=np.uint8)
     bits[list(tokens)] = 1
     return Mask(np.packbits(bits, bitorder="little").tobytes(), vocab_size)
 
 
-def expected(scores, draw):
+def expected(scores: list[float], draw: Draw) -> tuple[int, float]:
     """Token and log-probability by walking through the allowed tokens."""
     allowed = range(len(scores)) if draw.mask is None else np.flatnonzero(draw.mask.allowed()).tolist()
     weights = [math.exp(scores[token] / draw.temperature) for token in allowed]
@@ -31,14 +39,14 @@ def expected(scores, draw):
     return token, math.log(weight / total)
 
 
-def states(vocab_size, rows=5, seed=0):
+def states(vocab_size: int, rows: int = 5, seed: int = 0) -> Tensor:
     return 3 * torch.randn(rows, vocab_size, generator=torch.Generator().manual_seed(seed))
 
 
-def run(scores, draws, looks=()):
+def run(scores: Tensor, draws: list[Draw], looks: Sequence[Look] = ()) -> tuple[Any, ...]:
     asked = []
 
-    def logits(tokens):
+    def logits(tokens: Tensor | None) -> Tensor:
         asked.append(None if tokens is None else tokens.tolist())
         return scores.clone() if tokens is None else scores[:, tokens]
 
@@ -47,7 +55,7 @@ def run(scores, draws, looks=()):
 
 
 @pytest.mark.parametrize("vocab_size", [64, 100, 1000, 1536])
-def test_draws_are_the_inverse_of_the_distribution_function(vocab_size):
+def test_draws_are_the_inverse_of_the_distribution_function(vocab_size: int) -> None:
     """Free, wide and narrow masks, several temperatures, states shared and not, in one step."""
     rng, scores = random.Random(vocab_size), states(vocab_size)
     masks = [None, *(mask(rng.sample(range(vocab_size), n), vocab_size) for n in (2, 3, 11, vocab_size - 1, vocab_size // 2))]
@@ -61,7 +69,7 @@ def test_draws_are_the_inverse_of_the_distribution_function(vocab_size):
 
 @pytest.mark.parametrize("uniform", [0.0, 1e-12, LAST])
 @pytest.mark.parametrize("allowed", [(70, 71), tuple(range(300, 900)), (0, 1499), None])
-def test_the_ends_of_the_distribution_function(allowed, uniform):
+def test_the_ends_of_the_distribution_function(allowed: tuple[int, ...] | None, uniform: float) -> None:
     """What the mask forbids is never drawn, not even where rounding puts a number beyond the last token."""
     tokens = range(1500) if allowed is None else allowed
     draws = [Draw(row, None if allowed is None else mask(allowed, 1500), 1.0, uniform) for row in range(5)]
@@ -73,14 +81,14 @@ def test_the_ends_of_the_distribution_function(allowed, uniform):
             assert token == tokens[0]
 
 
-def test_tokens_without_probability_are_skipped_at_both_ends():
+def test_tokens_without_probability_are_skipped_at_both_ends() -> None:
     scores = torch.full((1, 512), -1000.0)
     scores[0, 100:200] = 0.0
     found, _, _ = run(scores, [Draw(0, None, 1.0, uniform) for uniform in (0.0, 0.5, LAST)])
     assert [token for token, _ in found] == [100, 150, 199]
 
 
-def test_only_the_scores_of_few_tokens_are_computed_where_masks_allow_few():
+def test_only_the_scores_of_few_tokens_are_computed_where_masks_allow_few() -> None:
     few, more = mask((5, 900), 1000), mask((900, 3, 17), 1000)
     looks = [Look(1, np.array([3, 999])), Look(0, np.array([5]))]
     scores = states(1000)
@@ -92,14 +100,14 @@ def test_only_the_scores_of_few_tokens_are_computed_where_masks_allow_few():
     assert mask(range(FEW + 1), 1000).tokens is None
 
 
-def test_what_is_looked_at_does_not_depend_on_what_is_drawn():
+def test_what_is_looked_at_does_not_depend_on_what_is_drawn() -> None:
     scores, look = states(1000), Look(1, np.array([3, 999]))
     alone = run(scores, [], [look])[1][0]
     beside = run(scores, [Draw(1, None, 0.5, 0.3), Draw(1, mask((3, 4), 1000), 2.0, 0.3)], [look])[1][0]
     assert alone.tolist() == beside.tolist()
 
 
-def test_masks_stay_on_the_device_as_long_as_they_are_used():
+def test_masks_stay_on_the_device_as_long_as_they_are_used() -> None:
     wide = mask(range(500), 1000)
     sampler = Sampler(1000, torch.device("cpu"))
     scores = states(1000)
@@ -109,7 +117,7 @@ def test_masks_stay_on_the_device_as_long_as_they_are_used():
     assert list(sampler._masks) == []
 
 
-def test_a_part_of_the_vocabulary_that_is_padded(monkeypatch):
+def test_a_part_of_the_vocabulary_that_is_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last part is longer than what is left of the vocabulary."""
     monkeypatch.setattr(sampling, "WIDE", 7)
     scores = states(23)
@@ -121,7 +129,7 @@ def test_a_part_of_the_vocabulary_that_is_padded(monkeypatch):
 @pytest.mark.parametrize("allowed", [(70, 71), tuple(range(300, 900)), None])
 @pytest.mark.parametrize("where", [slice(None), 70, 300, slice(64, 1500)])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_scores_that_are_not_finite_give_no_probability(allowed, where, value):
+def test_scores_that_are_not_finite_give_no_probability(allowed: tuple[int, ...] | None, where: int | slice, value: float) -> None:
     """And no token outside the vocabulary either, not even where its last part is filled up."""
     scores = states(1500)
     scores[1, where] = value
@@ -132,7 +140,7 @@ def test_scores_that_are_not_finite_give_no_probability(allowed, where, value):
     assert all(0 <= token < 1500 for token, _ in found)
 
 
-def test_a_token_that_a_model_rules_out_is_no_fault():
+def test_a_token_that_a_model_rules_out_is_no_fault() -> None:
     scores = torch.zeros(1, 512)
     scores[0, 1:500] = -math.inf
     for allowed in (None, (0, 1), tuple(range(400))):

@@ -1,10 +1,15 @@
 """The engine against plain forward passes of a copy of the model: no cache, no batch, no engine."""
 
+from __future__ import annotations
+
 import asyncio
 import copy
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -17,6 +22,16 @@ from detente.engines.base import Request, Sampling
 from detente.errors import UserError
 from detente.records import PolicyRef
 
+if TYPE_CHECKING:
+    from peft.tuners.lora.config import LoraConfig
+    from torch import Tensor
+
+    from detente.engines.base import Generation
+    from detente.engines.layout import PoolPlan
+    from detente.engines.transformers import TransformersEngine
+    from detente.models import LanguageModel
+
+
 BASE, FIRST, SECOND = PolicyRef("base", "base"), PolicyRef("adapter", "main", 1), PolicyRef("adapter", "main", 2)
 AB = ("<A>", "<B>")
 SHORT = Sampling(max_tokens=5)
@@ -25,26 +40,26 @@ SHORT = Sampling(max_tokens=5)
 class Oracle:
     """Logits of whole token sequences, one at a time, from a copy of the model with the adapter as its only one."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.plain = copy.deepcopy(model).eval()
-        self.adapted = {}
+        self.adapted: Any = {}
 
-    def add(self, policy, weights, config):
+    def add(self, policy: PolicyRef, weights: dict[str, Tensor], config: LoraConfig) -> None:
         model = get_peft_model(copy.deepcopy(self.plain), copy.deepcopy(config))
         set_peft_model_state_dict(model, dict(weights))
         self.adapted[policy] = model.eval()
 
     @torch.no_grad()
-    def logits(self, policy, tokens):
+    def logits(self, policy: PolicyRef, tokens: list[int] | tuple[int, ...]) -> Tensor:
         """(L, V)"""
         return self.adapted.get(policy, self.plain)(torch.tensor([list(tokens)]), use_cache=False).logits[0]
 
-    def probabilities(self, request, tokenizer, end):
+    def probabilities(self, request: Request, tokenizer: Any, end: int) -> tuple[float, float]:
         """Of each choice, by following every token path that spells one."""
         texts = {i: tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
         total = dict.fromkeys(request.choices, 0.0)
 
-        def go(path, written, probability):
+        def go(path: tuple[int, ...], written: str, probability: float) -> None:
             longer = [i for i, text in texts.items() if any(c.startswith(written + text) for c in request.choices)]
             if not longer:
                 total[written] += probability
@@ -58,33 +73,33 @@ class Oracle:
                     go((*path, token), written + texts[token], probability * p)
 
         go((), "", 1.0)
-        return tuple(total.values())
+        return tuple(total.values())  # type: ignore[return-value]
 
 
 class Setup:
     """An engine that serves the base model and two adapters, and what is true of them."""
 
-    def __init__(self, model, tokenizer, random_adapter):
+    def __init__(self, model: Any, tokenizer: Any, random_adapter: Callable[..., Any]) -> None:
         self.oracle, self.tokenizer, self.end = Oracle(model), tokenizer, tokenizer.eos_token_id
         self.engine = open_engine(model, tokenizer, grammar_of(model, tokenizer, (self.end,)))
         for seed, policy in enumerate((FIRST, SECOND)):
             self.serve(policy, *random_adapter(self.oracle.plain, seed))
 
-    def serve(self, policy, weights, config):
+    def serve(self, policy: PolicyRef, weights: dict[str, Tensor], config: LoraConfig) -> None:
         self.oracle.add(policy, weights, config)
         self.engine.serve(policy, weights, config)
 
     @property
-    def decoder(self):
-        return self.engine.adapters.model.get_base_model().get_decoder()
+    def decoder(self) -> Any:
+        return self.engine.adapters.model.get_base_model().get_decoder()  # type: ignore[operator]
 
-    def generate(self, *requests):
-        async def together():
+    def generate(self, *requests: Request) -> Any:
+        async def together() -> Any:
             return await asyncio.gather(*(self.engine.generate(request) for request in requests), return_exceptions=True)
 
         return asyncio.run(asyncio.wait_for(together(), 60))
 
-    def check(self, request, generation):
+    def check(self, request: Request, generation: Generation) -> None:
         """The log-probability of every token is that of the masked, tempered softmax of a plain forward."""
         if isinstance(generation, BaseException):
             raise generation
@@ -102,21 +117,21 @@ class Setup:
 
 
 @pytest.fixture
-def setup(base, random_adapter):
+def setup(base: LanguageModel, random_adapter: Callable[..., Any]) -> Setup:
     return Setup(base.model, base.tokenizer, random_adapter)
 
 
 @pytest.fixture
-def every_way(monkeypatch):
+def every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices_module, "NEGLIGIBLE", 0.0)
 
 
-def words(seed, n):
+def words(seed: int | str, n: int) -> tuple[int, ...]:
     """n tokens that are neither special nor the first bytes."""
     return tuple(random.Random(seed).randrange(10, 400) for _ in range(n))
 
 
-def mixed(n=12, sampling=SHORT):
+def mixed(n: int = 12, sampling: Any = SHORT) -> list[Request]:
     """Requests that differ in policy, length, pattern and seed; some start alike."""
     rules, requests = words("rules", 30), []
     for i in range(n):
@@ -128,15 +143,16 @@ def mixed(n=12, sampling=SHORT):
     return requests
 
 
-def follow_up(request, generation, turn):
+def follow_up(request: Request, generation: Generation, turn: int) -> Request:
     more = words(f"{request.chat} {turn}", 1 + (request.seed + turn) % 6)
     return replace(request, tokens=(*request.tokens, *generation.tokens, *more), seed=request.seed + 1000 * turn)
 
 
-def test_a_pass_does_not_depend_on_the_order_in_which_adapters_came(setup):
+def test_a_pass_does_not_depend_on_the_order_in_which_adapters_came(setup: Setup) -> None:
     """The places of tokens in a pass decide last bits on some processors: a resumed run must find them as they were."""
-    passes, served = [], setup.engine.adapters
-    decoder = served.model.get_base_model().get_decoder()
+    passes: list[Any] = []
+    served = setup.engine.adapters
+    decoder = served.model.get_base_model().get_decoder()  # type: ignore[operator]
     decoder.register_forward_pre_hook(lambda _, __, inputs: passes[-1].append(inputs["input_ids"].tolist()), with_kwargs=True)
     config = served.model.peft_config["served0"]
     weights = {policy: {key: value.clone() for key, value in served.weights(policy).items()} for policy in (FIRST, SECOND)}
@@ -144,7 +160,7 @@ def test_a_pass_does_not_depend_on_the_order_in_which_adapters_came(setup):
         for policy in (FIRST, SECOND):
             setup.engine.retire(policy)
         for policy in order:
-            setup.engine.serve(policy, weights[policy], config)
+            setup.engine.serve(policy, weights[policy], config)  # type: ignore[arg-type]
         passes.append([])
         setup.generate(*mixed())
         for request in mixed():
@@ -152,7 +168,7 @@ def test_a_pass_does_not_depend_on_the_order_in_which_adapters_came(setup):
     assert passes[0] == passes[1] != []
 
 
-def test_equal_to_plain_forwards_over_several_turns(setup, every_way):
+def test_equal_to_plain_forwards_over_several_turns(setup: Setup, every_way: Any) -> None:
     requests = mixed()
     for turn in range(1, 4):
         generations = setup.generate(*requests)
@@ -161,15 +177,21 @@ def test_equal_to_plain_forwards_over_several_turns(setup, every_way):
         requests = [follow_up(r, g, turn) for r, g in zip(requests, generations, strict=True)]
 
 
-SMALL = {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-GROUPED = SMALL | {
+SMALL: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+GROUPED: dict[str, Any] = SMALL | {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 3,
 }
-WINDOW = {"sliding_window": 64, "head_dim": 8}
+WINDOW: dict[str, Any] = {"sliding_window": 64, "head_dim": 8}
 ARCHITECTURES = {
     "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
     "qwen3": lambda: transformers.Qwen3Config(**GROUPED, head_dim=8),
@@ -182,7 +204,7 @@ ARCHITECTURES = {
 }
 
 
-def tiny(name):
+def tiny(name: str) -> Any:
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(ARCHITECTURES[name](), attn_implementation="sdpa").eval()
     with torch.no_grad():
@@ -193,7 +215,7 @@ def tiny(name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_other_architectures(name, base, random_adapter):
+def test_other_architectures(name: str, base: LanguageModel, random_adapter: Callable[..., Any]) -> None:
     setup = Setup(tiny(name), base.tokenizer, random_adapter)
     requests = [replace(request, choices=()) for request in mixed(9)]
     for turn in range(1, 3):
@@ -203,27 +225,27 @@ def test_other_architectures(name, base, random_adapter):
         requests = [follow_up(r, g, turn) for r, g in zip(requests, generations, strict=True)]
 
 
-def engine_of(model, tokenizer):
+def engine_of(model: Any, tokenizer: Any) -> TransformersEngine:
     """An engine whose answers end in token 3."""
     return open_engine(model, tokenizer, grammar_of(model, tokenizer, (3,)))
 
 
 @pytest.mark.parametrize(("name", "longest"), [("qwen2", 256), ("gemma3", 64), ("mistral", 64), ("gpt_neox", 256)])
-def test_the_longest_chat_is_the_window(name, longest, base):
+def test_the_longest_chat_is_the_window(name: str, longest: int, base: LanguageModel) -> None:
     assert engine_of(tiny(name), base.tokenizer).longest == longest
 
 
 @pytest.mark.parametrize("special", [True, False])
-def test_the_end_of_a_thought_is_part_of_the_text_as_a_special_token_too(special, base):
+def test_the_end_of_a_thought_is_part_of_the_text_as_a_special_token_too(special: bool, base: LanguageModel) -> None:
     tokenizer = copy.deepcopy(base.tokenizer)
     tokenizer.add_tokens(["</think>"], special_tokens=special)
     end, five, six = (tokenizer.convert_tokens_to_ids(text) for text in ("</think>", "5", "6"))
     engine = engine_of(tiny("qwen2"), tokenizer)
-    assert [engine._text(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]
+    assert [engine._text(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pattern", ["[0-9]", None])
-def test_frequencies_follow_the_probabilities(setup, pattern):
+def test_frequencies_follow_the_probabilities(setup: Setup, pattern: str | None) -> None:
     """Chi-square of 1000 first tokens against the plain distribution, rare tokens taken together."""
     n, tokens = 1000, words(5, 9)
     sampling = Sampling(temperature=1.25, max_tokens=1)
@@ -247,10 +269,12 @@ def test_frequencies_follow_the_probabilities(setup, pattern):
 # ---- the same seed, the same answer
 
 
-async def play(engine, requests, delays=None, turns=3):
+async def play(
+    engine: TransformersEngine, requests: list[Request], delays: Random | None = None, turns: int = 3
+) -> dict[str, list[Generation]]:
     """Several turns of every chat, each at its own pace; returns the generations of each."""
 
-    async def chat(request):
+    async def chat(request: Request) -> list[Generation]:
         found = []
         for turn in range(1, turns + 1):
             if delays is not None:
@@ -264,7 +288,7 @@ async def play(engine, requests, delays=None, turns=3):
     return {name: await task for name, task in sorted(tasks.items())}
 
 
-def close(one, other):
+def close(one: dict[str, list[Generation]], other: dict[str, list[Generation]]) -> None:
     assert one.keys() == other.keys()
     for chat in one:
         for a, b in zip(one[chat], other[chat], strict=True):
@@ -273,26 +297,26 @@ def close(one, other):
             assert a.probabilities == pytest.approx(b.probabilities, abs=2e-3)
 
 
-def test_the_order_of_arrival_changes_no_bit(setup):
+def test_the_order_of_arrival_changes_no_bit(setup: Setup) -> None:
     expected = asyncio.run(play(setup.engine, mixed()))
     for seed in range(2):
         shuffled = random.Random(seed).sample(mixed(), 12)
         assert asyncio.run(play(setup.engine, shuffled)) == expected
 
 
-def test_company_and_delays_change_no_token(setup):
+def test_company_and_delays_change_no_token(setup: Setup) -> None:
     expected = asyncio.run(play(setup.engine, mixed()))
     for seed in range(2):
         close(asyncio.run(play(setup.engine, mixed(), random.Random(seed))), expected)
-    alone = {}
+    alone: Any = {}
     for request in mixed():
         alone |= asyncio.run(play(setup.engine, [request]))
     close(alone, expected)
 
 
-def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
+def test_what_was_played_before_changes_no_bit(setup: Setup, base: LanguageModel, random_adapter: Callable[..., Any]) -> None:
     """A resumed run starts with a fresh engine and must go on as the uninterrupted one."""
-    asyncio.run(play(setup.engine, [replace(r, tokens=words("other", 29) + r.tokens, policy=BASE) for r in mixed(20)]))
+    asyncio.run(play(setup.engine, [replace(r, tokens=words("other", 29) + r.tokens, policy=BASE) for r in mixed(20)]))  # type: ignore[operator]
     asyncio.run(play(setup.engine, mixed(3)))
     fresh = Setup(setup.oracle.plain, base.tokenizer, random_adapter)
     assert asyncio.run(play(setup.engine, mixed())) == asyncio.run(play(fresh.engine, mixed()))
@@ -302,12 +326,12 @@ def test_what_was_played_before_changes_no_bit(setup, base, random_adapter):
 
 
 @pytest.fixture
-def passed(setup, monkeypatch):
+def passed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """How many tokens went through the model in each pass."""
     counts, decoder = [], setup.decoder
     forward = decoder.forward
 
-    def counted(*args, **kwargs):
+    def counted(*args: Any, **kwargs: PoolPlan | Tensor | bool) -> Any:
         counts.append(kwargs["input_ids"].numel())
         return forward(*args, **kwargs)
 
@@ -315,7 +339,7 @@ def passed(setup, monkeypatch):
     return counts
 
 
-def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(setup, passed):
+def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(setup: Setup, passed: list[Any]) -> None:
     rules = words("rules", 50)
     policies = (FIRST, FIRST, FIRST, SECOND, SECOND, BASE)
     requests = [
@@ -330,7 +354,7 @@ def test_the_rules_are_computed_once_per_policy_and_turns_cost_their_new_tokens(
     assert passed == [6 * 4]  # the answer that was never read, and what followed it
 
 
-def test_forced_tokens_are_not_asked_for(setup, passed):
+def test_forced_tokens_are_not_asked_for(setup: Setup, passed: list[Any]) -> None:
     request = Request("chat", words(0, 8), FIRST, 0, Sampling(), "1234(5|6)")
     (generation,) = setup.generate(request)
     assert passed == [8 + 4]
@@ -338,7 +362,7 @@ def test_forced_tokens_are_not_asked_for(setup, passed):
     setup.check(request, generation)
 
 
-def test_released_rows_are_used_again(setup):
+def test_released_rows_are_used_again(setup: Setup) -> None:
     """Also while another chat stays."""
     staying = Request("staying", words(9, 7), FIRST, 9, SHORT)
     (generation,) = setup.generate(staying)
@@ -349,7 +373,7 @@ def test_released_rows_are_used_again(setup):
     setup.check(later, *setup.generate(later))
 
 
-def test_a_chat_that_is_not_continued_but_changed(setup):
+def test_a_chat_that_is_not_continued_but_changed(setup: Setup) -> None:
     first = Request("chat", words(0, 20), FIRST, 0, SHORT)
     setup.generate(first)
     for tokens in (words(0, 12), words(0, 12) + words(1, 9), words(2, 20), words(0, 20)):
@@ -361,7 +385,9 @@ def test_a_chat_that_is_not_continued_but_changed(setup):
 
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("successor", [FIRST, replace(FIRST, version=7)])
-def test_a_place_that_is_served_anew_serves_nothing_old(setup, random_adapter, successor, released):
+def test_a_place_that_is_served_anew_serves_nothing_old(
+    setup: Setup, random_adapter: Callable[..., Any], successor: PolicyRef, released: bool
+) -> None:
     requests = [Request(f"{i}", words("rules", 20) + words(i, 3), FIRST, i, SHORT) for i in range(3)]
     setup.generate(*requests)
     if released:
@@ -380,7 +406,7 @@ def test_a_place_that_is_served_anew_serves_nothing_old(setup, random_adapter, s
         setup.check(request, generation)
 
 
-def test_served_weights_are_a_copy(setup, random_adapter):
+def test_served_weights_are_a_copy(setup: Setup, random_adapter: Callable[..., Any]) -> None:
     weights, config = random_adapter(setup.oracle.plain, 5)
     policy = PolicyRef("adapter", "other", 3)
     setup.serve(policy, weights, config)
@@ -395,11 +421,14 @@ def test_served_weights_are_a_copy(setup, random_adapter):
 
 
 @pytest.mark.parametrize("at", [0, 1, 3, 4])
-def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup, monkeypatch, at):
+def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
     """Forwards 0 to 2 compute what the chats of a policy share, the later ones are steps."""
-    forward, calls = setup.decoder.forward, []
+    calls: list[Any] = []
+    forward = setup.decoder.forward
 
-    def failing(*args, **kwargs):
+    def failing(*args: Any, **kwargs: PoolPlan | Tensor | bool) -> Any:
         calls.append(None)
         if len(calls) == at + 1:
             raise RuntimeError("no room")
@@ -419,8 +448,8 @@ def test_a_failing_forward_reaches_every_caller_and_leaves_nothing_behind(setup,
         setup.check(request, generation)
 
 
-def test_memory_that_runs_out_has_the_advice_of_play(setup, monkeypatch):
-    def failing(*args, **kwargs):
+def test_memory_that_runs_out_has_the_advice_of_play(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*args: Any, **kwargs: PoolPlan | Tensor | bool) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
     monkeypatch.setattr(setup.decoder, "forward", failing)
@@ -428,7 +457,7 @@ def test_memory_that_runs_out_has_the_advice_of_play(setup, monkeypatch):
     assert str(error).startswith("Memory ran out for the answers of models; play fewer episodes at once (concurrency)")
 
 
-def test_a_chat_that_outgrows_the_model(setup):
+def test_a_chat_that_outgrows_the_model(setup: Setup) -> None:
     setup.engine._steps.passes.longest = 12
     (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling()))
     assert isinstance(error, UserError)
@@ -438,7 +467,7 @@ def test_a_chat_that_outgrows_the_model(setup):
     setup.check(request, *setup.generate(request))
 
 
-def test_a_bad_pattern(setup):
+def test_a_bad_pattern(setup: Setup) -> None:
     (error,) = setup.generate(Request("chat", words(0, 9), FIRST, 0, Sampling(), "x["))
     assert isinstance(error, UserError)
     request = Request("chat", words(0, 9), FIRST, 0, SHORT, "[0-9]")
@@ -446,14 +475,14 @@ def test_a_bad_pattern(setup):
 
 
 @pytest.mark.parametrize("pattern", [None, "[0-9]{5,9}"])
-def test_an_answer_is_cut_at_max_tokens(setup, pattern):
+def test_an_answer_is_cut_at_max_tokens(setup: Setup, pattern: str | None) -> None:
     request = Request("chat", words(0, 9), FIRST, 3, Sampling(max_tokens=3), pattern)
     (generation,) = setup.generate(request)
     assert len(generation.tokens) == len(generation.logprobs) == 3
     setup.check(request, generation)
 
 
-def test_the_end_token_belongs_to_the_tokens_and_not_to_the_text(setup):
+def test_the_end_token_belongs_to_the_tokens_and_not_to_the_text(setup: Setup) -> None:
     for seed in range(200):
         request = Request("chat", words(0, 9), FIRST, seed, Sampling(max_tokens=8), "[0-9]{1,3}")
         (generation,) = setup.generate(request)
@@ -463,10 +492,10 @@ def test_the_end_token_belongs_to_the_tokens_and_not_to_the_text(setup):
     setup.check(request, generation)
 
 
-def test_cancelled_callers_leave_no_row_behind(setup):
+def test_cancelled_callers_leave_no_row_behind(setup: Setup) -> None:
     """One is cancelled before it is admitted, one while its answer grows."""
 
-    async def some_give_up():
+    async def some_give_up() -> list[Generation]:
         tasks = [asyncio.create_task(setup.engine.generate(request)) for request in mixed()]
         await asyncio.sleep(0)
         tasks[0].cancel()
@@ -483,7 +512,7 @@ def test_cancelled_callers_leave_no_row_behind(setup):
     assert len(setup.engine._chats.free_rows) == setup.engine._pool.rows
 
 
-def test_who_is_not_served(setup, random_adapter):
+def test_who_is_not_served(setup: Setup, random_adapter: Callable[..., Any]) -> None:
     (error,) = setup.generate(Request("chat", words(0, 9), PolicyRef("adapter", "main", 3), 0))
     assert isinstance(error, KeyError)
     assert "main@3" in str(error)
@@ -492,7 +521,7 @@ def test_who_is_not_served(setup, random_adapter):
         setup.engine.serve(FIRST, weights, config)
 
 
-def test_an_adapter_that_does_not_fit(setup, random_adapter):
+def test_an_adapter_that_does_not_fit(setup: Setup, random_adapter: Callable[..., Any]) -> None:
     weights, config = random_adapter(setup.oracle.plain, 0)
     policy = PolicyRef("adapter", "other", 1)
     name, first = next(iter(weights.items()))
@@ -506,7 +535,7 @@ def test_an_adapter_that_does_not_fit(setup, random_adapter):
     setup.check(request, *setup.generate(request))
 
 
-def test_adapters_of_another_shape_get_another_place(setup, random_adapter):
+def test_adapters_of_another_shape_get_another_place(setup: Setup, random_adapter: Callable[..., Any]) -> None:
     setup.engine.retire(FIRST)
     wide = PolicyRef("adapter", "wide", 1)
     setup.serve(wide, *random_adapter(setup.oracle.plain, 4, rank=8))
@@ -516,7 +545,7 @@ def test_adapters_of_another_shape_get_another_place(setup, random_adapter):
         setup.check(request, generation)
 
 
-def test_one_choice_is_certain(setup):
+def test_one_choice_is_certain(setup: Setup) -> None:
     request = Request("chat", words(0, 9), FIRST, 0, SHORT, choices=("<A>",))
     (generation,) = setup.generate(request)
     assert generation.probabilities == (1.0,)
@@ -524,7 +553,9 @@ def test_one_choice_is_certain(setup):
 
 @pytest.mark.parametrize("request_options", [{"pattern": "<A>|<B>"}, {"pattern": "<A>|<B>", "choices": AB}, {}, {"choices": AB}])
 @pytest.mark.parametrize("value", [float("nan"), 1e30])
-def test_a_policy_whose_scores_are_not_finite_is_named(setup, random_adapter, value, request_options):
+def test_a_policy_whose_scores_are_not_finite_is_named(
+    setup: Setup, random_adapter: Callable[..., Any], value: float, request_options: Any
+) -> None:
     """Finite weights may be so large that nothing finite comes out."""
     weights, config = random_adapter(setup.oracle.plain, 7)
     broken = PolicyRef("adapter", "broken", 4)
@@ -542,7 +573,7 @@ DAMAGED = {"target_modules": 5, "layers_to_transform": "x"}
 
 
 @pytest.mark.parametrize("key", DAMAGED)
-def test_a_configuration_that_peft_cannot_build(setup, random_adapter, key):
+def test_a_configuration_that_peft_cannot_build(setup: Setup, random_adapter: Callable[..., Any], key: str) -> None:
     weights, config = random_adapter(setup.oracle.plain, 7)
     setattr(config, key, DAMAGED[key])
     with pytest.raises(UserError, match=r"PEFT cannot build the adapter main@9|does not fit") as caught:

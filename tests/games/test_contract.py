@@ -1,10 +1,15 @@
 """Every game keeps the contract, and the contract notices each way to break it."""
 
+from __future__ import annotations
+
 import importlib
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -20,7 +25,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "add-a-game.md"
 
 @pytest.mark.parametrize("name", matrix.FAMILY.games)
 @pytest.mark.parametrize("variant", [{}, {"counterbalance": True}, {"continuation": 0.7, "max_rounds": 8}, {"rounds": 1}])
-def test_matrix_games(name, variant):
+def test_matrix_games(name: str, variant: Any) -> None:
     check_game(make(name, **NEEDED.get(name, {}), **variant), episodes=5)
 
 
@@ -36,8 +41,8 @@ SAMPLES = {"splitting": talk_or_ask}  # of families whose answers are no short l
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_every_game(name):
-    game = make(name, **NEEDED.get(name, {}))
+def test_every_game(name: str) -> None:
+    game: Any = make(name, **NEEDED.get(name, {}))
     check_game(game, episodes=2, sample=SAMPLES.get(family_of(game).name))
 
 
@@ -53,7 +58,7 @@ SPLITTING_VARIANTS = [
 
 @pytest.mark.parametrize("name", splitting.FAMILY.games)
 @pytest.mark.parametrize("variant", SPLITTING_VARIANTS, ids=str)
-def test_splitting_games(name, variant):
+def test_splitting_games(name: str, variant: dict[str, Any]) -> None:
     check_game(make(name, **{"rounds": 3} | variant), episodes=3, sample=talk_or_ask)
 
 
@@ -69,11 +74,11 @@ def test_splitting_games(name, variant):
     ],
     ids=str,
 )
-def test_options_of_single_splitting_games(name, variant):
+def test_options_of_single_splitting_games(name: str, variant: Any) -> None:
     check_game(make(name, rounds=3, **variant), episodes=3, sample=talk_or_ask)
 
 
-def test_asymmetric_and_larger_tables():
+def test_asymmetric_and_larger_tables() -> None:
     check_game(make("matrix", payoffs=[[[3, 1], [-2, 5]], [[5, 0.25], [1, 1]]]), episodes=5)
     check_game(make("matrix", payoffs=[[[i - j, i * j] for j in range(5)] for i in range(5)], counterbalance=True), episodes=5)
 
@@ -100,43 +105,43 @@ class Cards:
     reward_bounds = (0.0, 9.0)
 
     @property
-    def name(self):
+    def name(self) -> str:
         module = importlib.import_module("detente.games")
         module.GAMES.setdefault(f"test_{type(self).__name__}", type(self))
         return f"test_{type(self).__name__}"
 
-    def parameters(self):
+    def parameters(self) -> dict[str, int | str]:
         return {"name": self.name, **asdict(self)}
 
-    def reset(self, rng):
+    def reset(self, rng: Random) -> Hands:
         return Hands((rng.randrange(10), rng.randrange(10)))
 
-    def to_act(self, state):
+    def to_act(self, state: Hands | Table) -> tuple[int, ...]:
         return (0, 1) if state.message else (0,)
 
-    def observe(self, state, player):
+    def observe(self, state: Hands | Table, player: int) -> Observation:
         told = f"Your card is {state.cards[player]}. The message is '{state.message}'."
         pattern = "[0-9]" if state.message else "Say: [a-z]{1,9}"
         return Observation(told, (state.cards[player], state.message), pattern)
 
-    def parse(self, state, player, text):
+    def parse(self, state: Hands | Table, player: int, text: str) -> int | str | None:
         found = re.fullmatch(self.observe(state, player).pattern, text.strip())
         return (int(text) if state.message else text.strip()) if found else None
 
-    def default_action(self, state, player):
+    def default_action(self, state: Hands, player: int) -> int | str:
         return 0 if state.message else "Say: nothing"
 
-    def step(self, state, actions):
+    def step(self, state: Hands | Table, actions: dict[Any, Any]) -> Step:
         if not state.message:
             return Step(replace(state, message=actions[0]))
         rewards = tuple(float(abs(actions[player] - state.cards[1 - player])) for player in (0, 1))
         after = replace(state, message="", played=state.played + 1)
         return Step(after, rewards, done=after.played == self.rounds, info={"cards": list(state.cards)})
 
-    def resample(self, state, player, rng):
+    def resample(self, state: Hands, player: int, rng: Random) -> Hands:
         cards = list(state.cards)
         cards[1 - player] = rng.randrange(10)
-        return replace(state, cards=tuple(cards))
+        return replace(state, cards=tuple(cards))  # type: ignore[arg-type]
 
 
 def answer(observation: Observation, rng: random.Random) -> str:
@@ -144,7 +149,7 @@ def answer(observation: Observation, rng: random.Random) -> str:
 
 
 @pytest.fixture(autouse=True)
-def registry():
+def registry() -> Iterator[None]:
     """The toy games register themselves; leave the registry as it was."""
     before = dict(GAMES)
     yield
@@ -152,47 +157,47 @@ def registry():
     GAMES.update(before)
 
 
-def test_messages_hidden_cards_and_phases():
-    check_game(Cards(), sample=answer)
+def test_messages_hidden_cards_and_phases() -> None:
+    check_game(Cards(), sample=answer)  # type: ignore[arg-type]
 
 
 class Forgetful(Cards):
-    def parameters(self):
+    def parameters(self) -> dict[str, str]:
         return {"name": self.name}
 
 
 class NotJson(Cards):
-    def parameters(self):
+    def parameters(self) -> dict[str, Any]:
         return {**super().parameters(), "when": {1, 2}}
 
 
 class Tuples(Cards):
-    def parameters(self):
-        return {**super().parameters(), "rounds": (3,)}
+    def parameters(self) -> dict[str, str | tuple[int]]:
+        return {**super().parameters(), "rounds": (3,)}  # type: ignore[dict-item]
 
 
 class Unnamed(Cards):
-    def parameters(self):
+    def parameters(self) -> dict[str, int]:
         return asdict(self)
 
 
 class Unknown(Cards):
-    def parameters(self):
+    def parameters(self) -> dict[str, int | str]:
         return {"name": "nowhere", **asdict(self)}
 
 
 class Endless(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         return replace(super().step(state, actions), done=False)
 
 
 class Idle(Cards):
-    def to_act(self, state):
+    def to_act(self, state: Hands) -> tuple[Any, ...]:
         return ()
 
 
 class Ghost(Cards):
-    def to_act(self, state):
+    def to_act(self, state: Hands) -> tuple[int, int]:
         return (0, 2)
 
 
@@ -201,92 +206,92 @@ class TooRich(Cards):
 
 
 class OneReward(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         step = super().step(state, actions)
         return replace(step, rewards=step.rewards and step.rewards[:1])
 
 
 class NotANumber(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         step = super().step(state, actions)
         return replace(step, rewards=step.rewards and (0.0, float("nan")))
 
 
 class Unpaid(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         step = super().step(state, actions)
         return replace(step, rewards=None) if step.done else step
 
 
 class EndsEarly(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         step = super().step(state, actions)
         return replace(step, done=step.done or (step.rewards is not None and actions[0] > 4))
 
 
 class Guesses(Cards):
-    def parse(self, state, player, text):
+    def parse(self, state: Hands, player: int, text: str) -> int | str | None:
         digits = re.findall("[0-9]", text)
         return int(digits[0]) if state.message and digits else super().parse(state, player, text)
 
 
 class Fragile(Cards):
-    def parse(self, state, player, text):
-        return int(text) if state.message else super().parse(state, player, text)
+    def parse(self, state: Hands, player: int, text: str) -> str | None:
+        return int(text) if state.message else super().parse(state, player, text)  # type: ignore[return-value]
 
 
 class Deaf(Cards):
-    def parse(self, state, player, text):
+    def parse(self, state: Hands, player: int, text: str) -> None:
         return None
 
 
 class BadChoices(Cards):
-    def observe(self, state, player):
+    def observe(self, state: Hands, player: int) -> Observation:
         told = super().observe(state, player)
         return replace(told, choices=("ten",)) if state.message else told
 
 
 class TwiceTheChoice(Cards):
-    def observe(self, state, player):
+    def observe(self, state: Hands, player: int) -> Observation:
         told = super().observe(state, player)
         return replace(told, choices=("1", "1")) if state.message else told
 
 
 class TupleAction(Cards):
-    def parse(self, state, player, text):
+    def parse(self, state: Hands, player: int, text: str) -> str | tuple[int] | None:
         action = super().parse(state, player, text)
         return (action,) if isinstance(action, int) else action
 
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[int, str]) -> Step:
         return super().step(state, {p: a[0] if isinstance(a, tuple) else a for p, a in actions.items()})
 
 
 class IntegerKeys(Cards):
-    def step(self, state, actions):
-        return replace(super().step(state, actions), info={1: "one"})
+    def step(self, state: Hands, actions: dict[int, str]) -> Step:
+        return replace(super().step(state, actions), info={1: "one"})  # type: ignore[dict-item]
 
 
 class BadDefault(Cards):
-    def default_action(self, state, player):
+    def default_action(self, state: Hands, player: int) -> str:
         return "nothing" if state.message else "Say: nothing"
 
 
 class Unseeded(Cards):
-    def reset(self, rng):
+    def reset(self, rng: Random) -> Hands:
         return Hands((random.randrange(10), random.randrange(10)))
 
 
 class Counting(Cards):
     calls = 0
 
-    def observe(self, state, player):
+    def observe(self, state: Hands, player: int) -> Observation:
         Counting.calls += 1
         told = super().observe(state, player)
         return replace(told, text=f"{told.text} {Counting.calls}")
 
 
 class FirstComeFirstServed(Cards):
-    def step(self, state, actions):
+    def step(self, state: Hands, actions: dict[Any, Any]) -> Step:
         step = super().step(state, actions)
         first = next(iter(actions))
         return replace(step, rewards=step.rewards and tuple(9.0 * (player == first) for player in (0, 1)))
@@ -297,18 +302,18 @@ class Symmetric(Cards):
 
 
 class Leaks(Cards):
-    def observe(self, state, player):
+    def observe(self, state: Hands, player: int) -> Observation:
         told = super().observe(state, player)
         return replace(told, text=f"{told.text} Cards: {state.cards}.")
 
 
 class LeaksToScripts(Cards):
-    def observe(self, state, player):
+    def observe(self, state: Hands, player: int) -> Observation:
         return replace(super().observe(state, player), view=state)
 
 
 class NothingHidden(Cards):
-    def resample(self, state, player, rng):
+    def resample(self, state: Hands, player: int, rng: Random) -> Hands:
         return state
 
 
@@ -322,26 +327,26 @@ class Table:
 
 
 class ChangesInPlace(Cards):
-    def reset(self, rng):
+    def reset(self, rng: Random) -> Table:
         return Table((rng.randrange(10), rng.randrange(10)))
 
-    def step(self, state, actions):
+    def step(self, state: Table, actions: dict[int, str]) -> Step:
         step = super().step(state, actions)
         state.message, state.played = step.state.message, step.state.played
         return replace(step, state=state)
 
 
 class ChangesOnLook(ChangesInPlace):
-    def observe(self, state, player):
+    def observe(self, state: Table, player: int) -> Observation:
         state.played += 0 if state.message else 1
         return super().observe(state, player)
 
-    def step(self, state, actions):
+    def step(self, state: Hands | Table, actions: dict[Any, Any]) -> Step:
         return Cards.step(self, state, actions)
 
 
 class Opaque(Cards):
-    def reset(self, rng):
+    def reset(self, rng: Random) -> object:
         return object()
 
 
@@ -382,16 +387,16 @@ class Opaque(Cards):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_broken_games_are_noticed(rule, broken):
+def test_broken_games_are_noticed(rule: str, broken: Any) -> None:
     with pytest.raises(AssertionError, match=f"^{rule}\\b.*\\.$"):
         check_game(broken, sample=answer, max_steps=100)
 
 
-def test_a_table_that_claims_to_be_symmetric():
-    class Claims(type(make("ipd"))):
+def test_a_table_that_claims_to_be_symmetric() -> None:
+    class Claims(type(make("ipd"))):  # type: ignore[misc]
         symmetric = True
 
-        def parameters(self):
+        def parameters(self) -> dict[str, Any]:
             return super().parameters() | {"name": "claims"}
 
     GAMES["claims"] = lambda **parameters: Claims("claims", **parameters)
@@ -400,23 +405,23 @@ def test_a_table_that_claims_to_be_symmetric():
         check_game(game)
 
 
-def test_a_game_without_choices_needs_a_sample():
+def test_a_game_without_choices_needs_a_sample() -> None:
     with pytest.raises(UserError, match="needs sample="):
-        check_game(Cards())
+        check_game(Cards())  # type: ignore[arg-type]
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_game_of_the_guide(tmp_path, monkeypatch):
+def test_the_game_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, check, _ = blocks("python")
     (tmp_path / "public_goods.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     exec(check, {})
     (tmp_path / "public_goods.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     options = config.load(str(tmp_path / "public_goods.yaml"), trust=True)
-    game = make(**options.game)
+    game: Any = make(**options.game)
     assert game.num_players == len(options.seats) == 3
     step = game.step(game.reset(random.Random(0)), {0: "give", 1: "keep", 2: "keep"})
     assert step.rewards == (2, 5, 5)  # one giver: two coins for each, and three for whoever kept

@@ -1,9 +1,12 @@
 """Families: what the package asks of one, and a game of somebody's own that brings its own, through every reader."""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +30,7 @@ PAYOFFS = [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]
 
 
 @pytest.fixture
-def guide(tmp_path, monkeypatch):
+def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The guide's game without a family of its own, importable; its family lies beside it."""
     game, _, family = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "public_goods.py").write_text(game, encoding="utf-8")
@@ -39,7 +42,7 @@ def guide(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own(guide):
+def own(guide: Path) -> Any:
     """The same game with the line that names its family."""
     (line,) = re.findall(r"^    family = .*$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     path = guide / "public_goods.py"
@@ -48,7 +51,7 @@ def own(guide):
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_every_game_of_the_package_names_the_family_that_lists_it(name):
+def test_every_game_of_the_package_names_the_family_that_lists_it(name: str) -> None:
     game = make(name, **({"payoffs": PAYOFFS} if name == "matrix" else {}))
     (family,) = [family for family in FAMILIES if name in family.games]
     assert family_of(game) is family
@@ -57,7 +60,7 @@ def test_every_game_of_the_package_names_the_family_that_lists_it(name):
 
 
 @pytest.mark.parametrize(("name", "names"), [("ipd", ("tit_for_tat", "random")), ("trust_and_split", ("liar", "random"))])
-def test_a_family_names_all_that_it_measures(name, names):
+def test_a_family_names_all_that_it_measures(name: str, names: tuple[str, str]) -> None:
     """Scalars and flat tables are the measures that the family lists, which columns and reports are made from."""
     game = make(name)
     found = measures(game, [(episode, 0) for episode in detente.play(name, list(names), episodes=2)])
@@ -67,7 +70,7 @@ def test_a_family_names_all_that_it_measures(name, names):
         assert condition in (listed[measure] or [""])
 
 
-def test_a_game_without_a_family_knows_rewards_and_random_players(guide):
+def test_a_game_without_a_family_knows_rewards_and_random_players(guide: Path) -> None:
     game = make(NAME, rounds=3)
     assert family_of(game) is family_of(None) is PLAIN
     assert strategies_for(game) == ["random"]
@@ -82,7 +85,7 @@ def test_a_game_without_a_family_knows_rewards_and_random_players(guide):
         detente.play(game, ["randon", "random", "random"])
 
 
-def test_a_family_of_ones_own_plays_and_measures(own):
+def test_a_family_of_ones_own_plays_and_measures(own: Any) -> None:
     assert strategies_for(own) == ["giver", "keeper", "conditional", "random"]
     (episode,) = detente.play(own, ["giver", "keeper", "conditional"], seed=1)
     assert [turn.action for turn in episode.turns(0)] == ["give"] * 3
@@ -95,7 +98,7 @@ def test_a_family_of_ones_own_plays_and_measures(own):
         detente.play(own, ["keper", "giver", "giver"])
 
 
-def test_a_family_of_ones_own_trains_and_is_read(own, tiny_model, tmp_path):
+def test_a_family_of_ones_own_trains_and_is_read(own: Any, tiny_model: str, tmp_path: Path) -> None:
     options = (
         f"game={NAME} game.rounds=2 model={tiny_model} device=cpu seats=[main,main,main] iterations=1 episodes=2 group_size=2 "
         "lora.rank=2 evaluation.episodes=1 evaluation.against=null"
@@ -116,7 +119,7 @@ def test_a_family_of_ones_own_trains_and_is_read(own, tiny_model, tmp_path):
     assert "public_goods" not in sys.modules
 
 
-def test_readers_of_an_episode_do_not_need_its_family(own, tmp_path):
+def test_readers_of_an_episode_do_not_need_its_family(own: Any, tmp_path: Path) -> None:
     episodes = detente.play(own, ["giver", "keeper", "random"], episodes=2)
     write_episodes(tmp_path / "played.jsonl", episodes)
     (episode, _) = read_episodes(tmp_path / "played.jsonl")
@@ -128,8 +131,8 @@ def test_readers_of_an_episode_do_not_need_its_family(own, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nowhere:FAMILY", "public_goods:ACTIONS", "public_goods:NOTHING", "public_goods"])
-def test_a_family_that_is_none_is_named(name, guide):
-    class Own(type(make(NAME))):
+def test_a_family_that_is_none_is_named(name: str, guide: Path) -> None:
+    class Own(type(make(NAME))):  # type: ignore[misc]
         family = name
 
     with pytest.raises(UserError, match=f"^The family '{name}' of the game "):

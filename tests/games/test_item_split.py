@@ -1,38 +1,46 @@
 """Three items, in public and in silence or in private with talk: values, what players are told, and every option."""
 
+from __future__ import annotations
+
 import random
 import re
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 
 from detente.errors import UserError
 from detente.games import make
+from detente.games.base import Step
 from detente.games.splitting import REVEAL
-from detente.games.splitting.deals import Deal, Values
+from detente.games.splitting.deals import Deal, SplitState, Values
 from detente.games.splitting.item_split import value_pairs
 
+PUBLIC: Any
+PRIVATE: Any
 PUBLIC, PRIVATE = make("split_no_comm"), make("trust_and_split_items")
 OWN, OTHER = (10, 1, 1), (1, 10, 1)
 
 
-def with_deal(game, own=OWN, other=OTHER, rounds=1, spoken=None):
+def with_deal(
+    game: Any, own: tuple[int, ...] = OWN, other: tuple[int, ...] = OTHER, rounds: int = 1, spoken: Any = None
+) -> SplitState:
     """A state with these values in every round, when the asks are due unless ``spoken`` says otherwise."""
     truth = tuple(tuple(item for item, v in zip(game.items, values, strict=True) if v == game.high) for values in (own, other))
     deal = Deal((game.stock,) * len(own), (own, other), truth)
     return replace(game.reset(random.Random(0)), deals=(deal,) * rounds, first=0, spoken=("",) * 2 * game.messages)
 
 
-def ask(game, state, own, other):
+def ask(game: Any, state: SplitState, own: tuple[int, ...], other: tuple[int, ...]) -> Step:
     return game.step(state, {p: dict(zip(game.items, asks, strict=True)) for p, asks in enumerate((own, other))})
 
 
 # ---- values
 
 
-def test_twelve_value_pairs():
+def test_twelve_value_pairs() -> None:
     pairs = value_pairs(3, 1, 10)
     assert len(pairs) == len(set(pairs)) == 12
     assert Counter(own.count(10) for own, _ in pairs) == {1: 6, 2: 6}
@@ -42,19 +50,19 @@ def test_twelve_value_pairs():
 
 
 @pytest.mark.parametrize(("items", "pairs"), [(2, 2), (3, 12), (4, 54)])
-def test_the_number_of_value_pairs(items, pairs):
+def test_the_number_of_value_pairs(items: int, pairs: int) -> None:
     """sum over k of n(n - 1) with n = C(items, k): 2; 6 + 6; 12 + 30 + 12."""
     assert len(value_pairs(items, 1, 10)) == pairs
 
 
-def test_value_pairs_are_drawn_uniformly():
+def test_value_pairs_are_drawn_uniformly() -> None:
     drawn = Counter(PUBLIC.draw(random.Random(seed), None).values for seed in range(2400))
     assert set(drawn) == set(value_pairs(3, 1, 10))
     assert all(count == pytest.approx(200, abs=60) for count in drawn.values())
 
 
 @pytest.mark.parametrize("game", [PUBLIC, PRIVATE], ids=lambda game: game.name)
-def test_the_rules_tell_the_true_ranges(game):
+def test_the_rules_tell_the_true_ranges(game: Any) -> None:
     rules = game.rules()
     low, high = map(int, re.search(r"(\d+) or (\d+) points", rules).groups())
     deals = [game.draw(random.Random(seed), None) for seed in range(300)]
@@ -78,13 +86,13 @@ def test_the_rules_tell_the_true_ranges(game):
         ((0, 0, 0), (0, 0, 0), (0, 0)),
     ],
 )
-def test_points_by_hand(own, other, points):
+def test_points_by_hand(own: tuple[int, int, int], other: tuple[int, int, int], points: tuple[float, ...]) -> None:
     assert ask(PUBLIC, with_deal(PUBLIC), own, other).rewards == pytest.approx(points)
     assert ask(PRIVATE, with_deal(PRIVATE), own, other).rewards == pytest.approx(points)
 
 
-def test_stock_low_high_and_items():
-    game = make("split_no_comm", stock=4, low=0, high=3, items=["gold", "silver"])
+def test_stock_low_high_and_items() -> None:
+    game: Any = make("split_no_comm", stock=4, low=0, high=3, items=["gold", "silver"])
     assert game.reward_bounds == (0, 12)
     assert ask(game, with_deal(game, (3, 0), (0, 3)), (4, 4), (4, 4)).rewards == (6, 6)
     rules = game.rules()
@@ -96,7 +104,7 @@ def test_stock_low_high_and_items():
 # ---- what players are told
 
 
-def test_public_values_are_told_to_both():
+def test_public_values_are_told_to_both() -> None:
     state = with_deal(PUBLIC)
     first, second = (PUBLIC.observe(state, player) for player in (0, 1))
     assert "\nYou value hats 10, books 1, balls 1; the other player values hats 1, books 10, balls 1.\n" in first.text
@@ -106,7 +114,7 @@ def test_public_values_are_told_to_both():
     assert second.view.known.values == Values(OTHER, OWN)
 
 
-def test_private_values_are_told_to_their_owner():
+def test_private_values_are_told_to_their_owner() -> None:
     state = replace(with_deal(PRIVATE), spoken=())
     told = PRIVATE.observe(state, 0)
     assert "\nYou value hats 10, books 1, balls 1.\n" in told.text
@@ -115,7 +123,7 @@ def test_private_values_are_told_to_their_owner():
     assert PRIVATE.observe(state, 1).view.known.own == OTHER
 
 
-def test_a_true_claim_tells_the_values_of_the_other():
+def test_a_true_claim_tells_the_values_of_the_other() -> None:
     if_named = PRIVATE.observe(with_deal(PRIVATE), 0).view.known.if_named
     assert if_named == {frozenset({"books"}): Values(OWN, (1, 10, 1)), frozenset({"balls"}): Values(OWN, (1, 1, 10))}
     if_named = PRIVATE.observe(with_deal(PRIVATE, (10, 10, 1), (10, 1, 10)), 1).view.known.if_named
@@ -125,7 +133,7 @@ def test_a_true_claim_tells_the_values_of_the_other():
     }
 
 
-def test_an_honest_player_names_the_items_that_it_values_most():
+def test_an_honest_player_names_the_items_that_it_values_most() -> None:
     for seed in range(30):
         deal = PRIVATE.draw(random.Random(seed), None)
         for values, words in zip(deal.values, deal.truth, strict=True):
@@ -136,7 +144,7 @@ def test_an_honest_player_names_the_items_that_it_values_most():
 
 @pytest.mark.parametrize("game", [PUBLIC, PRIVATE], ids=lambda game: game.name)
 @pytest.mark.parametrize("reveal", [chosen for size in range(4) for chosen in combinations(REVEAL, size)])
-def test_only_what_is_to_be_revealed_is_told_afterwards(game, reveal):
+def test_only_what_is_to_be_revealed_is_told_afterwards(game: Any, reveal: tuple[str, ...]) -> None:
     game = replace(game, reveal=reveal)
     told = game.observe(ask(game, with_deal(game, rounds=2), (10, 2, 5), (0, 10, 6)).state, 0)
     news = told.text.splitlines()[0]
@@ -150,7 +158,7 @@ def test_only_what_is_to_be_revealed_is_told_afterwards(game, reveal):
     assert (seen.values is not None) == ("values" in reveal or game.public)
 
 
-def test_split_no_comm_is_silent_and_public():
+def test_split_no_comm_is_silent_and_public() -> None:
     assert (PUBLIC.messages, PUBLIC.public, PUBLIC.tags) == (0, True, "line")
     assert PUBLIC.parse(with_deal(PUBLIC), 0, "Proposal: 10 hats, 0 books, 5 balls") == {"hats": 10, "books": 0, "balls": 5}
     assert "talk" not in PUBLIC.rules()
@@ -169,6 +177,6 @@ def test_split_no_comm_is_silent_and_public():
     ],
     ids=str,
 )
-def test_wrong_options_get_one_sentence(name, wrong, message):
+def test_wrong_options_get_one_sentence(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(name, **wrong)

@@ -1,20 +1,22 @@
 """Matrix games: payoffs as docs/games.md has them, prompts, labels, horizon, and wrong parameters."""
 
+from __future__ import annotations
+
 import json
 import random
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from detente.errors import UserError
 from detente.games import make
-from detente.games.matrix import MatrixGame
 
 RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
 
 
-def play(game: MatrixGame, rows: str, columns: str, seed: int = 0):
+def play(game: Any, rows: str, columns: str, seed: int = 0) -> list[tuple[float, float]]:
     """The rewards of each round when the players follow these actions."""
     state, rewards = game.reset(random.Random(seed)), []
     for row, column in zip(rows, columns, strict=True):
@@ -34,14 +36,14 @@ def play(game: MatrixGame, rows: str, columns: str, seed: int = 0):
         ("matching_pennies", {"HH": (1, -1), "HT": (-1, 1), "TH": (-1, 1), "TT": (1, -1)}),
     ],
 )
-def test_payoffs(name, expect):
-    game = make(name, rounds=1)
+def test_payoffs(name: str, expect: dict[str, tuple[int, int]]) -> None:
+    game: Any = make(name, rounds=1)
     assert {joint: play(game, *joint)[0] for joint in expect} == expect
 
 
-def test_games_have_the_order_of_payoffs_that_their_names_promise():
-    def table(name):
-        (r, s), (t, p) = [[cell[0] for cell in row] for row in make(name).payoffs]
+def test_games_have_the_order_of_payoffs_that_their_names_promise() -> None:
+    def table(name: str) -> tuple[float, float, float, float]:
+        (r, s), (t, p) = [[cell[0] for cell in row] for row in make(name).payoffs]  # type: ignore[attr-defined]
         return t, r, p, s
 
     t, r, p, s = table("ipd")
@@ -53,8 +55,8 @@ def test_games_have_the_order_of_payoffs_that_their_names_promise():
     assert t > r > s > p
 
 
-def test_ten_rounds_by_default_and_the_prompt_never_tells():
-    game = make("ipd")
+def test_ten_rounds_by_default_and_the_prompt_never_tells() -> None:
+    game: Any = make("ipd")
     state = game.reset(random.Random(0))
     texts = []
     for t in range(10):
@@ -67,15 +69,15 @@ def test_ten_rounds_by_default_and_the_prompt_never_tells():
     assert not any(re.search(r"\b(10|ten)\b|rounds left|last round", text) for text in texts)
 
 
-def test_the_table_in_the_prompt_is_the_players_own():
-    game = make("matrix", payoffs=[[[1, 10], [2, 20]], [[3, 30], [4, 40]]])
+def test_the_table_in_the_prompt_is_the_players_own() -> None:
+    game: Any = make("matrix", payoffs=[[[1, 10], [2, 20]], [[3, 30], [4, 40]]])
     row, column = (game.observe(game.reset(random.Random(0)), player).text for player in (0, 1))
     assert "You <A>, they <B>: you get 2, they get 20." in row
     assert "You <A>, they <B>: you get 30, they get 3." in column
 
 
-def test_a_player_is_told_the_others_last_move():
-    game = make("ipd")
+def test_a_player_is_told_the_others_last_move() -> None:
+    game: Any = make("ipd")
     state = game.step(game.reset(random.Random(0)), {0: "C", 1: "D"}).state
     assert "<B>" in game.observe(state, 0).text
     assert "<A>" not in game.observe(state, 0).text
@@ -84,7 +86,7 @@ def test_a_player_is_told_the_others_last_move():
     assert (view.own, view.other) == (("D",), ("C",))
 
 
-def test_no_prompt_names_the_dilemma():
+def test_no_prompt_names_the_dilemma() -> None:
     for name in ("ipd", "stag_hunt", "chicken", "matching_pennies", "matrix"):
         for seed in range(10):
             game = make(name, counterbalance=True, **({"payoffs": RPS} if name == "matrix" else {}))
@@ -93,21 +95,22 @@ def test_no_prompt_names_the_dilemma():
             while not done:
                 for player in (0, 1):
                     assert not re.search("prison|dilemma|coop|defect|betray", game.observe(state, player).text, re.IGNORECASE)
-                step = game.step(state, {player: rng.choice(game.actions) for player in (0, 1)})
+                step = game.step(state, {player: rng.choice(game.actions) for player in (0, 1)})  # type: ignore[attr-defined]
                 state, done = step.state, step.done
 
 
-def test_only_exactly_one_label_is_an_answer():
-    game = make("ipd")
+def test_only_exactly_one_label_is_an_answer() -> None:
+    game: Any = make("ipd")
     state = game.reset(random.Random(0))
     assert (game.parse(state, 0, "<A>"), game.parse(state, 0, "<B>\n")) == ("C", "D")
     for text in ("A", "<a>", "<A> <B>", "I choose <A>", "<C>", "", "<A"):
         assert game.parse(state, 0, text) is None
 
 
-def test_labels_are_counterbalanced_within_a_group_and_over_seeds():
-    game = make("ipd", counterbalance=True)
-    meaning, first = Counter(), Counter()
+def test_labels_are_counterbalanced_within_a_group_and_over_seeds() -> None:
+    game: Any = make("ipd", counterbalance=True)
+    meaning: Counter[Any] = Counter()
+    first: Counter[Any] = Counter()
     for seed in range(2000):
         one, other = game.reset(random.Random(seed)), game.reset(random.Random(seed))
         assert one == other
@@ -123,14 +126,14 @@ def test_labels_are_counterbalanced_within_a_group_and_over_seeds():
         assert abs(count - 1000) < 4 * (2000 / 4) ** 0.5
 
 
-def test_without_counterbalancing_a_is_cooperate():
+def test_without_counterbalancing_a_is_cooperate() -> None:
     assert {make("ipd").reset(random.Random(seed)).labels for seed in range(20)} == {("A", "B")}
 
 
 @pytest.mark.parametrize("continuation", [0.0, 0.5, 0.9])
-def test_random_horizon_is_geometric_and_capped(continuation):
+def test_random_horizon_is_geometric_and_capped(continuation: float) -> None:
     cap, n = 12, 4000
-    game = make("ipd", continuation=continuation, max_rounds=cap)
+    game: Any = make("ipd", continuation=continuation, max_rounds=cap)
     horizons = Counter(game.reset(random.Random(seed)).horizon for seed in range(n))
     assert min(horizons) >= 1
     assert max(horizons) <= cap
@@ -139,26 +142,26 @@ def test_random_horizon_is_geometric_and_capped(continuation):
         assert abs(horizons[t] - n * p) <= 4.5 * (n * p * (1 - p)) ** 0.5
 
 
-def test_an_episode_lasts_as_long_as_the_seed_says():
-    game = make("ipd", continuation=0.8)
+def test_an_episode_lasts_as_long_as_the_seed_says() -> None:
+    game: Any = make("ipd", continuation=0.8)
     for seed in range(20):
         horizon = game.reset(random.Random(seed)).horizon
         assert len(play(game, "C" * horizon, "D" * horizon, seed)) == horizon
 
 
-def test_make_again_from_json():
+def test_make_again_from_json() -> None:
     for game in (make("chicken", rounds=3, labels=["X", "Y"]), make("matrix", payoffs=RPS), make("ipd", continuation=0.5)):
         assert make(**json.loads(json.dumps(game.parameters()))) == game
 
 
-def test_symmetry_is_read_off_the_table():
-    assert make("ipd").symmetric
-    assert make("matrix", payoffs=RPS).symmetric
-    assert not make("matching_pennies").symmetric
+def test_symmetry_is_read_off_the_table() -> None:
+    assert make("ipd").symmetric  # type: ignore[attr-defined]
+    assert make("matrix", payoffs=RPS).symmetric  # type: ignore[attr-defined]
+    assert not make("matching_pennies").symmetric  # type: ignore[attr-defined]
 
 
-def test_negative_and_fractional_payoffs():
-    game = make("matrix", payoffs=[[[-1, -1], [-3, 0]], [[0, -3], [-2, -2.5]]], rounds=1)
+def test_negative_and_fractional_payoffs() -> None:
+    game: Any = make("matrix", payoffs=[[[-1, -1], [-3, 0]], [[0, -3], [-2, -2.5]]], rounds=1)
     assert play(game, "D", "D") == [(-2, -2.5)]
     assert game.reward_bounds == (-3, 0)
     assert "you get -3, they get 0" in game.observe(game.reset(random.Random(0)), 0).text
@@ -182,7 +185,7 @@ def test_negative_and_fractional_payoffs():
         None,
     ],
 )
-def test_a_payoff_table_that_is_none(payoffs):
+def test_a_payoff_table_that_is_none(payoffs: Any) -> None:
     with pytest.raises(UserError, match="payoff table"):
         make("matrix", payoffs=payoffs)
 
@@ -203,12 +206,12 @@ def test_a_payoff_table_that_is_none(payoffs):
         ({"round": 3}, "did you mean 'game.rounds'"),
     ],
 )
-def test_wrong_parameters(parameters, sentence):
+def test_wrong_parameters(parameters: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         make("ipd", **parameters)
 
 
-def test_wrong_names():
+def test_wrong_names() -> None:
     with pytest.raises(UserError, match=r"no game 'ipdd'; did you mean 'ipd'\?"):
         make("ipdd")
     with pytest.raises(UserError, match="needs a payoff table"):

@@ -1,5 +1,7 @@
 """Parameters of games that would keep anybody waiting for ever."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import fields
 
@@ -12,17 +14,17 @@ NEEDED = {"matrix": {"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]}}
 COUNTS = [
     (name, field.name)
     for name in GAMES
-    for field in fields(make(name, **NEEDED.get(name, {})))
+    for field in fields(make(name, **NEEDED.get(name, {})))  # type: ignore[arg-type]
     if type(getattr(make(name, **NEEDED.get(name, {})), field.name)) is int
 ]
 
 
 @pytest.mark.parametrize(("game", "option"), COUNTS)
-def test_every_number_of_things_has_an_upper_bound(game, option):
+def test_every_number_of_things_has_an_upper_bound(game: str, option: str) -> None:
     with pytest.raises(UserError, match=re.escape("not 100000000000.")):
         make(game, **NEEDED.get(game, {}), **{option: 10**11})
 
 
-def test_items_have_an_upper_bound():
+def test_items_have_an_upper_bound() -> None:
     with pytest.raises(UserError, match="split 2 to 6 items"):
         make("split_no_comm", items=[word * n for word in "abcdef" for n in (1, 2, 3)])

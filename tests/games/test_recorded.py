@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -37,7 +38,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_who_reads_an_episode_imports_nothing_that_it_names(reader, foreign, tmp_path):
+def test_who_reads_an_episode_imports_nothing_that_it_names(reader: str, foreign: Path, tmp_path: Path) -> None:
     (played,) = detente.play("trust_and_split", ["greedy", "welfare"])
     episode = replace(played, game=played.game | {"name": FOREIGN})
     write_episodes(tmp_path / "crafted.jsonl", [episode])
@@ -49,8 +50,8 @@ def test_who_reads_an_episode_imports_nothing_that_it_names(reader, foreign, tmp
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_the_games_that_there_are(name):
-    game = make(name, **({"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]} if name == "matrix" else {}))
+def test_the_games_that_there_are(name: str) -> None:
+    game: Any = make(name, **({"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]} if name == "matrix" else {}))
     assert recorded(game.parameters()) == game
 
 
@@ -58,16 +59,16 @@ def test_the_games_that_there_are(name):
     "parameters",
     [{"name": FOREIGN}, {"name": "chess"}, {"name": ["ipd"]}, {"name": "ipd", "colour": 3}, {"name": "ipd", "rounds": 0}, {}],
 )
-def test_what_is_no_game_of_ours_is_none(parameters, foreign, tmp_path):
+def test_what_is_no_game_of_ours_is_none(parameters: Any, foreign: Path, tmp_path: Path) -> None:
     assert recorded(parameters) is None
     assert description(tmp_path, parameters) == Description()
     assert not foreign.exists()
 
 
-def test_an_episode_that_claims_to_be_of_another_game():
+def test_an_episode_that_claims_to_be_of_another_game() -> None:
     (played,) = detente.play("trust_and_split", ["greedy", "welfare"])
     claimed = replace(played, game=make("ipd").parameters())
     assert notes(played, played.rounds[0]) is not None
     assert notes(claimed, claimed.rounds[0]) is None
-    assert opening(played, 0) == make("trust_and_split").rules()
+    assert opening(played, 0) == make("trust_and_split").rules()  # type: ignore[attr-defined]
     assert opening(claimed, 0) == next(claimed.turns(0)).prompt

@@ -1,41 +1,45 @@
 """Trust-and-Split: hands, what players are told, and every option."""
 
+from __future__ import annotations
+
 import random
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 
 from detente.errors import UserError
 from detente.games import make
+from detente.games.base import Step
 from detente.games.splitting import REVEAL, TAGS
-from detente.games.splitting.deals import Deal, Values
+from detente.games.splitting.deals import Deal, SplitState, Values
 
 HANDS = ("rock", "paper", "scissors")
 WINS = {("rock", "scissors"), ("paper", "rock"), ("scissors", "paper")}  # (upper, lower)
-GAME = make("trust_and_split")
+GAME: Any = make("trust_and_split")
 
 
-def dealt(game, seeds=range(300)):
+def dealt(game: Any, seeds: range = range(300)) -> list[Deal]:
     return [game.draw(random.Random(seed), None) for seed in seeds]
 
 
-def asking(game, hands, rounds=1):
+def asking(game: Any, hands: tuple[str, str], rounds: int = 1) -> SplitState:
     """A state with these hands in every round, when the asks are due."""
     values = ((game.upper,), (game.lower,)) if hands in WINS else ((game.lower,), (game.upper,))
     deal = Deal((game.coins,), values, ((hands[0],), (hands[1],)))
     return replace(game.reset(random.Random(0)), deals=(deal,) * rounds, spoken=("",) * 2 * game.messages, first=0)
 
 
-def ask(game, state, own, other):
+def ask(game: Any, state: SplitState, own: int, other: int) -> Step:
     return game.step(state, {0: {"coins": own}, 1: {"coins": other}})
 
 
 # ---- hands
 
 
-def test_hands_differ_and_the_winning_one_makes_coins_worth_more():
+def test_hands_differ_and_the_winning_one_makes_coins_worth_more() -> None:
     deals = Counter(dealt(GAME, range(1200)))
     seen = {(deal.truth[0][0], deal.truth[1][0]): deal.values for deal in deals}
     assert set(seen) == {(a, b) for a in HANDS for b in HANDS if a != b}
@@ -44,13 +48,13 @@ def test_hands_differ_and_the_winning_one_makes_coins_worth_more():
     assert all(count == pytest.approx(200, abs=60) for count in deals.values())
 
 
-def test_a_hand_alone_says_nothing_about_its_worth():
+def test_a_hand_alone_says_nothing_about_its_worth() -> None:
     worth = Counter((deal.truth[0][0], deal.values[0][0]) for deal in dealt(GAME, range(1200)))
     assert all(worth[hand, value] == pytest.approx(200, abs=60) for hand in HANDS for value in (10, 1))
 
 
-def test_alternating_hands_swap_winner_and_loser_every_round():
-    game = make("trust_and_split", alternating_hands=True, rounds=12)
+def test_alternating_hands_swap_winner_and_loser_every_round() -> None:
+    game: Any = make("trust_and_split", alternating_hands=True, rounds=12)
     for seed in range(10):
         winners = [deal.values.index((10,)) for deal in game.reset(random.Random(seed)).deals]
         assert winners in ([0, 1] * 6, [1, 0] * 6)
@@ -59,8 +63,8 @@ def test_alternating_hands_swap_winner_and_loser_every_round():
     assert len({deal.truth for deal in game.reset(random.Random(0)).deals}) > 2  # which hands they are stays random
 
 
-def test_without_alternating_hands_the_winner_is_independent_of_the_last_one():
-    pairs = Counter()
+def test_without_alternating_hands_the_winner_is_independent_of_the_last_one() -> None:
+    pairs: Any = Counter()
     for seed in range(100):
         winners = [deal.values.index((10,)) for deal in make("trust_and_split", rounds=11).reset(random.Random(seed)).deals]
         pairs.update(pairwise(winners))
@@ -82,15 +86,15 @@ def test_without_alternating_hands_the_winner_is_independent_of_the_last_one():
         (0, 0, (0, 0)),
     ],
 )
-def test_points_by_hand(own, other, points):
+def test_points_by_hand(own: int, other: int, points: tuple[float, ...]) -> None:
     state = asking(GAME, ("paper", "rock"))
     assert ask(GAME, state, own, other).rewards == pytest.approx(points)
     swapped = asking(GAME, ("rock", "paper"))
     assert ask(GAME, swapped, other, own).rewards == pytest.approx(points[::-1])
 
 
-def test_coins_upper_and_lower():
-    game = make("trust_and_split", coins=8, upper=5, lower=0)
+def test_coins_upper_and_lower() -> None:
+    game: Any = make("trust_and_split", coins=8, upper=5, lower=0)
     state = asking(game, ("rock", "scissors"))
     assert ask(game, state, 8, 8).rewards == (20, 0)
     assert game.reward_bounds == (0, 40)
@@ -104,7 +108,7 @@ def test_coins_upper_and_lower():
 # ---- what players are told
 
 
-def test_the_rules_tell_the_true_ranges():
+def test_the_rules_tell_the_true_ranges() -> None:
     rules = GAME.rules()
     assert {value for deal in dealt(GAME) for own in deal.values for value in own} == {10, 1}
     assert "worth 10 points to the player whose hand wins (the upper hand) and 1 to the other (the lower hand)" in rules
@@ -115,7 +119,7 @@ def test_the_rules_tell_the_true_ranges():
 
 
 @pytest.mark.parametrize("hands", sorted(WINS | {(b, a) for a, b in WINS}))
-def test_a_player_is_told_its_own_hand_only(hands):
+def test_a_player_is_told_its_own_hand_only(hands: tuple[str, str]) -> None:
     state = replace(asking(GAME, hands), spoken=())
     for player, hand in enumerate(hands):
         told = GAME.observe(state, player)
@@ -125,15 +129,15 @@ def test_a_player_is_told_its_own_hand_only(hands):
 
 
 @pytest.mark.parametrize("own", HANDS)
-def test_the_hand_that_the_other_names_tells_both_values(own):
+def test_the_hand_that_the_other_names_tells_both_values(own: str) -> None:
     beaten, beating = [b for a, b in WINS if a == own], [a for a, b in WINS if b == own]
     if_named = GAME.known(Deal((10,), ((10,), (1,)), ((own,), (beaten[0],))), 0).if_named
     assert if_named == {frozenset(beaten): Values((10,), (1,)), frozenset(beating): Values((1,), (10,))}
 
 
 @pytest.mark.parametrize("reveal", [chosen for size in range(4) for chosen in combinations(REVEAL, size)])
-def test_only_what_is_to_be_revealed_is_told_afterwards(reveal):
-    game = make("trust_and_split", reveal=reveal, messages=0)
+def test_only_what_is_to_be_revealed_is_told_afterwards(reveal: tuple[str, ...]) -> None:
+    game: Any = make("trust_and_split", reveal=reveal, messages=0)
     after = ask(game, asking(game, ("paper", "rock"), rounds=2), 7, 4).state
     for player, hand, asked, own, other in ((0, "lower", 4, 63.6, 3.6), (1, "upper", 7, 3.6, 63.6)):
         told = game.observe(after, player)
@@ -148,13 +152,13 @@ def test_only_what_is_to_be_revealed_is_told_afterwards(reveal):
         assert (seen.values is not None) == ("values" in reveal)
 
 
-def test_by_default_the_hand_and_the_ask_of_the_other_are_told():
+def test_by_default_the_hand_and_the_ask_of_the_other_are_told() -> None:
     after = ask(GAME, asking(GAME, ("paper", "rock"), rounds=2), 7, 4).state
     assert GAME.observe(after, 0).text.splitlines()[0] == "Last round the other player had the lower hand and asked for 4 coins."
 
 
-def test_without_messages_nobody_talks():
-    game = make("trust_and_split", messages=0)
+def test_without_messages_nobody_talks() -> None:
+    game: Any = make("trust_and_split", messages=0)
     state = game.reset(random.Random(0))
     assert game.to_act(state) == (0, 1)
     told = game.observe(state, 0)
@@ -163,16 +167,16 @@ def test_without_messages_nobody_talks():
 
 
 @pytest.mark.parametrize(("messages", "times"), [(1, "once"), (2, "twice"), (3, "3 times")])
-def test_the_rules_tell_how_often_one_may_talk(messages, times):
+def test_the_rules_tell_how_often_one_may_talk(messages: int, times: str) -> None:
     assert (
         f"you may talk: in turn, {times} each, at most 500 characters a message"
-        in make("trust_and_split", messages=messages).rules()
+        in make("trust_and_split", messages=messages).rules()  # type: ignore[attr-defined]
     )
 
 
 @pytest.mark.parametrize("tags", TAGS)
-def test_tags(tags):
-    game = make("trust_and_split", tags=tags)
+def test_tags(tags: str) -> None:
+    game: Any = make("trust_and_split", tags=tags)
     before, after = TAGS[tags]["proposal"]
     state = asking(game, ("rock", "paper"))
     assert game.parse(state, 0, f"{before} 7 {after}") == {"coins": 7}
@@ -193,6 +197,6 @@ def test_tags(tags):
     ],
     ids=str,
 )
-def test_wrong_options_get_one_sentence(wrong, message):
+def test_wrong_options_get_one_sentence(wrong: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make("trust_and_split", **wrong)

@@ -1,5 +1,7 @@
 """Names of remote models: what a model and an address can look like, and one sentence for what neither can."""
 
+from __future__ import annotations
+
 import pytest
 
 from detente.errors import UserError
@@ -18,7 +20,7 @@ from detente.players.address import loopback, parsed
         ("openai:../models/x", ("../models/x", None)),
     ],
 )
-def test_a_name_has_a_model_and_maybe_an_address(name, expect):
+def test_a_name_has_a_model_and_maybe_an_address(name: str, expect: tuple[str | None, ...]) -> None:
     assert parsed(name) == expect
 
 
@@ -40,14 +42,14 @@ def test_a_name_has_a_model_and_maybe_an_address(name, expect):
         ("openai:gpt@http://x/v1?api-key=k", "a key belongs into OPENAI_API_KEY"),
     ],
 )
-def test_a_malformed_name_is_one_sentence(name, fault):
+def test_a_malformed_name_is_one_sentence(name: str, fault: str) -> None:
     with pytest.raises(UserError, match=fault) as caught:
         parsed(name)
     assert str(caught.value).endswith("the form is openai:MODEL@URL, such as openai:pocket@http://127.0.0.1:8000/v1.")
 
 
 @pytest.mark.parametrize("address", ["me:secret@example.com/v1", "example.com/v1?key=secret", "example.com/v1#secret"])
-def test_a_password_in_an_address_is_refused_and_not_repeated(address):
+def test_a_password_in_an_address_is_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(UserError, match="a key belongs into OPENAI_API_KEY") as caught:
         parsed(f"openai:gpt@https://{address}")
     assert "secret" not in str(caught.value)
@@ -67,5 +69,5 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(address):
         ("127.0.0.1.example.com", False),
     ],
 )
-def test_this_machine_is_known_by_its_names(host, expect):
+def test_this_machine_is_known_by_its_names(host: str, expect: bool) -> None:
     assert loopback(host) is expect

@@ -1,8 +1,11 @@
 """Whatever JSON an endpoint answers with: a reply or a sentence. A seeded generator damages a whole answer."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import random
+from typing import Any
 
 import pytest
 
@@ -18,10 +21,10 @@ WHOLE = {
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "<A>"}}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
 }
-ODD = (None, True, -1, 0.5, 10**30, "", "x", "\0", {}, [], [None], ["<A>"], {"code": 502}, {"message": {}})
+ODD: Any = (None, True, -1, 0.5, 10**30, "", "x", "\0", {}, [], [None], ["<A>"], {"code": 502}, {"message": {}})
 
 
-def damaged(tree, rng):
+def damaged(tree: Any, rng: Any) -> Any:
     """A copy in which one value is another, or gone; one in two times deeper down."""
     if isinstance(tree, (dict, list)) and tree and rng.random() < 0.75:
         keys = list(tree) if isinstance(tree, dict) else range(len(tree))
@@ -34,7 +37,7 @@ def damaged(tree, rng):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_an_answer_of_any_shape_is_a_reply_or_a_sentence(seed, endpoint):
+def test_an_answer_of_any_shape_is_a_reply_or_a_sentence(seed: int, endpoint: Any) -> None:
     body = json.dumps(damaged(WHOLE, random.Random(seed)))
     endpoint.begin(endpoint.sends(body))
     options = RemoteOptions(timeout=5, retries=0)

@@ -1,7 +1,10 @@
 """A person at the terminal, with the keyboard replaced by a list of lines."""
 
+from __future__ import annotations
+
 import asyncio
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -25,7 +28,7 @@ def person(*lines: str) -> tuple[Human, io.StringIO]:
     return Human(read=read, console=Console(file=screen, width=100)), screen
 
 
-def test_asks_again_until_the_answer_is_one():
+def test_asks_again_until_the_answer_is_one() -> None:
     human, screen = person("C", "", "  <B> ")
     completion = asyncio.run(human.act(Observation("Points [bold]<A>[/bold]?", None, "<A>|<B>", ("<A>", "<B>"))))
     assert (completion.text, completion.attempts, completion.policy.kind) == ("<B>", 3, "human")
@@ -35,22 +38,22 @@ def test_asks_again_until_the_answer_is_one():
 
 
 @pytest.mark.parametrize("line", ["<B>", "B", "b", "<b>", "<B", "(b)", " B. "])
-def test_a_label_needs_no_brackets_and_no_capitals(line):
+def test_a_label_needs_no_brackets_and_no_capitals(line: str) -> None:
     assert answered(line.strip(), Observation("", None, "<A>|<B>", ("<A>", "<B>"))) == "<B>"
 
 
 @pytest.mark.parametrize(("line", "answer"), [("c", "<c>"), ("C", "<C>"), ("d", "<D>"), ("", None), ("<>", None), ("cd", None)])
-def test_no_label_is_guessed(line, answer):
+def test_no_label_is_guessed(line: str, answer: str | None) -> None:
     assert answered(line, Observation("", None, "<C>|<c>|<D>", ("<C>", "<c>", "<D>"))) == answer
 
 
-def test_explains_the_pattern_where_there_are_no_choices():
+def test_explains_the_pattern_where_there_are_no_choices() -> None:
     human, screen = person("eleven", "7")
     assert asyncio.run(human.act(Observation("How many?", None, "[0-9]"))).text == "7"
     assert "must match the regular expression [0-9]" in screen.getvalue()
 
 
-def test_the_end_of_input_is_one_sentence():
+def test_the_end_of_input_is_one_sentence() -> None:
     human, _ = person("<A>", "<A>")
     match = Match(make("ipd"), seed=0, players=[human, scripted("tit_for_tat", 0, make("ipd"))])
     with pytest.raises(UserError, match="input ended before the game did"):
@@ -58,7 +61,7 @@ def test_the_end_of_input_is_one_sentence():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("input(): lost sys.stdin"), NotImplementedError("no input requests")])
-def test_where_nobody_can_be_asked_is_one_sentence(error):
+def test_where_nobody_can_be_asked_is_one_sentence(error: Any) -> None:
     def read(prompt: str) -> str:
         raise error
 
@@ -67,7 +70,7 @@ def test_where_nobody_can_be_asked_is_one_sentence(error):
         asyncio.run(human.act(Observation("Points?", None, "<A>|<B>", ("<A>", "<B>"))))
 
 
-def test_plays_a_match():
+def test_plays_a_match() -> None:
     human, screen = person("<B>", "<A>", "<A>")
     match = Match(make("ipd", rounds=3), seed=0, players=[human, scripted("tit_for_tat", 0, make("ipd"))])
     (episode,) = play_matches([match])
@@ -81,21 +84,21 @@ MESSAGE = Observation("", None, r"<m> [^<>]{0,5} </m>", phase="message", form="<
 
 
 @pytest.mark.parametrize("line", ["Take 10 hats, 0 books", "10 0", "10, 0", "10 hats, 0 books", "10 Hats 0 Books"])
-def test_numbers_fill_a_form(line):
+def test_numbers_fill_a_form(line: str) -> None:
     assert answered(line, ITEMS) == "Take 10 hats, 0 books"
 
 
 @pytest.mark.parametrize("line", ["", "10", "10 0 5", "10 -5", "1.5 2", "0 books, 10 hats", "10 cats, 0 dogs", "ten none"])
-def test_no_number_is_guessed(line):
+def test_no_number_is_guessed(line: str) -> None:
     assert answered(line, ITEMS) is None
 
 
 @pytest.mark.parametrize(("line", "expect"), [("", "<m>  </m>"), ("{0} 7", "<m> {0} 7 </m>"), ("<b>", None), ("longer", None)])
-def test_a_line_is_a_message_and_so_is_none(line, expect):
+def test_a_line_is_a_message_and_so_is_none(line: str, expect: str | None) -> None:
     assert answered(line, MESSAGE) == expect
 
 
-def test_says_what_is_asked_and_explains_it_again():
+def test_says_what_is_asked_and_explains_it_again() -> None:
     prompts, lines = [], iter(["much too long", "ok", "1", "1 2"])
     screen = io.StringIO()
 

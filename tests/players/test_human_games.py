@@ -1,9 +1,13 @@
 """A person plays each of the splitting games through the command line."""
 
+from __future__ import annotations
+
 import io
 import os
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +17,10 @@ from tests.keyboard import Terminal
 
 
 @pytest.fixture
-def play(monkeypatch, tmp_path):
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Play a game with these lines typed; the exit status and the episodes."""
 
-    def run(game: str, seats: str, *lines: str):
+    def run(game: str, seats: str, *lines: str) -> Any:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
         saved = tmp_path / "played.jsonl"
         status = cli.main(["play", game, "--seats", seats, "--save", str(saved)])
@@ -25,11 +29,11 @@ def play(monkeypatch, tmp_path):
     return run
 
 
-def actions(episode, player: int, phase: str) -> list:
+def actions(episode: Any, player: int, phase: str) -> list[Any]:
     return [turn.action for turn in episode.turns(player) if turn.phase == phase]
 
 
-def test_hands_and_coins(play, capsys):
+def test_hands_and_coins(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
     status, (episode,) = play("trust_and_split", "human,welfare", *["Hello", "eleven", "11", "7"], *["", "3"] * 9)
     assert status == 0
     assert actions(episode, 0, "message") == ["Hello", *[""] * 9]
@@ -39,30 +43,30 @@ def test_hands_and_coins(play, capsys):
     assert "'eleven' is not an answer here. Type how many coins you ask for" in said
 
 
-def test_items_in_silence(play):
+def test_items_in_silence(play: Any) -> None:
     status, (episode,) = play("split_no_comm", "reciprocator,human", "10 0 5", "10, 0, 5", *["10 hats, 0 books, 5 balls"] * 8)
     assert status == 0
     assert actions(episode, 1, "decision") == [{"hats": 10, "books": 0, "balls": 5}] * 10
 
 
-def test_items_with_talk(play):
+def test_items_with_talk(play: Any) -> None:
     status, (episode,) = play("trust_and_split_items", "human,silent", *["I value hats most.", "10 0 0"] * 10)
     assert status == 0
     assert actions(episode, 0, "message") == ["I value hats most."] * 10
 
 
-def test_a_game_that_was_given_up_is_one_sentence(play, capsys):
+def test_a_game_that_was_given_up_is_one_sentence(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert play("trust_and_split", "human,greedy", "Hello") == (2, [])
     assert capsys.readouterr().err == "The input ended before the game did, so the game was given up.\n"
 
 
-def test_a_strategy_of_another_family_is_named(play, capsys):
+def test_a_strategy_of_another_family_is_named(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert play("trust_and_split", "human,tit_for_tat") == (2, [])
     assert "'tit_for_tat' cannot play trust_and_split; those that can: greedy, fair_half, welfare" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("sent", "status"), [("ctrl-c", 130), ("sigterm", 143)])
-def test_whoever_stops_at_the_prompt_is_free_at_once(tmp_path, sent, status):
+def test_whoever_stops_at_the_prompt_is_free_at_once(tmp_path: Path, sent: str, status: int) -> None:
     """The first episode is finished and kept, the second one is given up."""
     line = "play ipd game.rounds=1 --seats human,tit_for_tat --episodes 2 --save kept.jsonl"
     terminal = Terminal(*line.split(), folder=tmp_path)

@@ -1,11 +1,14 @@
 """The language-model player against an engine without a model."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from detente.engines.base import FakeEngine, Generation, Sampling
+from detente.engines.base import FakeEngine, Generation, Request, Sampling
 from detente.games.base import Observation
 from detente.players.chat import FakeChat
 from detente.players.llm import LLMPlayer
@@ -17,24 +20,24 @@ POLICY = PolicyRef("adapter", "main", 7)
 AB = Observation("Choose.", None, "<A>|<B>", ("<A>", "<B>"))
 
 
-def player(engine, **options):
+def player(engine: Any, **options: Any) -> Any:
     return LLMPlayer(engine, FakeChat(), POLICY, "chat 1", 5, **options)
 
 
-def act(p, *observations):
-    async def all_in_turn():
+def act(p: Any, *observations: Any) -> Any:
+    async def all_in_turn() -> Any:
         return [await p.act(o) for o in observations]
 
     return asyncio.run(all_in_turn())
 
 
-def scripted(*answers):
+def scripted(*answers: Any) -> Any:
     """An engine that gives these answers, one per request."""
     left = list(answers)
     return FakeEngine(answer=lambda request: left.pop(0))
 
 
-def test_constrained_sends_the_pattern_and_records_it():
+def test_constrained_sends_the_pattern_and_records_it() -> None:
     engine = FakeEngine()
     (completion,) = act(player(engine, sampling=Sampling(0.5, 9)), AB)
     (request,) = engine.requests
@@ -47,7 +50,7 @@ def test_constrained_sends_the_pattern_and_records_it():
 
 
 @pytest.mark.parametrize("decoding", ["constrained", "retry", "free"])
-def test_the_chat_is_the_completions_joined(decoding):
+def test_the_chat_is_the_completions_joined(decoding: str) -> None:
     engine = scripted(*["<A>"] * 3)
     completions = act(player(engine, decoding=decoding), AB, AB, AB)
     chat = ()
@@ -59,7 +62,7 @@ def test_the_chat_is_the_completions_joined(decoding):
     assert "".join(map(chr, chat)) == text * 3
 
 
-def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
+def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest() -> None:
     engine = scripted("Well, <A>", "<A", " <B>\n", "<A>")
     first, second = act(player(engine, decoding="retry", retries=5), AB, AB)
     assert (first.text, first.attempts, first.pattern) == ("<B>", 3, None)
@@ -69,14 +72,14 @@ def test_retry_samples_freely_until_an_answer_matches_and_forgets_the_rest():
     assert engine.requests[3].tokens == first.prompt_tokens + first.tokens + second.prompt_tokens
 
 
-def test_retry_gives_up_after_its_tries_and_records_the_last():
+def test_retry_gives_up_after_its_tries_and_records_the_last() -> None:
     engine = scripted("one", "two", "three")
     (completion,) = act(player(engine, decoding="retry", retries=3), AB)
     assert (completion.text, completion.attempts) == ("three", 3)
 
 
 @pytest.mark.parametrize("decoding", ["retry", "free"])
-def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(decoding):
+def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(decoding: str) -> None:
     said = "I should cooperate.\n</think>\n\n<B>"
     engine = scripted(said, "<A>")
     first, second = act(player(engine, decoding=decoding), AB, AB)
@@ -86,25 +89,25 @@ def test_what_is_thought_is_no_part_of_the_text_and_stays_in_the_chat(decoding):
     assert engine.requests[1].tokens == first.prompt_tokens + first.tokens + second.prompt_tokens
 
 
-def test_a_thought_without_an_end_is_a_wrong_answer():
+def test_a_thought_without_an_end_is_a_wrong_answer() -> None:
     engine = scripted("<think>hm, <A>", "hm</think> no", "<think>x</think><A>")
     (completion,) = act(player(engine, decoding="retry"), AB)
     assert (completion.text, completion.attempts) == ("<A>", 3)
 
 
-def test_a_guided_answer_is_what_the_pattern_says():
+def test_a_guided_answer_is_what_the_pattern_says() -> None:
     (completion,) = act(player(scripted("a </think> b")), Observation("Talk.", None, ".*"))
     assert completion.text == "a </think> b"
 
 
-def test_free_takes_the_first_answer_whatever_it_is():
+def test_free_takes_the_first_answer_whatever_it_is() -> None:
     engine = scripted("no idea")
     (completion,) = act(player(engine, decoding="free", retries=3), AB)
     assert (completion.text, completion.attempts, completion.pattern) == ("no idea", 1, None)
     assert engine.requests[0].choices == AB.choices
 
 
-def test_every_turn_and_attempt_has_a_seed_of_its_own():
+def test_every_turn_and_attempt_has_a_seed_of_its_own() -> None:
     engine = scripted("x", "<A>", "x", "x", "<A>")
     completions = act(player(engine, decoding="retry", retries=4), AB, AB)
     seeds = [r.seed for r in engine.requests]
@@ -117,30 +120,30 @@ def test_every_turn_and_attempt_has_a_seed_of_its_own():
 class CuttingEngine(FakeEngine):
     """Stops before the end of the turn, as at the limit of new tokens; remembers what it was told to forget."""
 
-    released: list = field(default_factory=list)
+    released: list[Any] = field(default_factory=list)
 
-    async def generate(self, request):
+    async def generate(self, request: Request) -> Any:
         full = await super().generate(request)
         return Generation(full.text, full.tokens[:-1], full.logprobs[:-1])
 
-    def release(self, chat):
+    def release(self, chat: Any) -> None:
         self.released.append(chat)
 
 
-def test_a_cut_off_answer_is_ended_by_the_next_turn():
+def test_a_cut_off_answer_is_ended_by_the_next_turn() -> None:
     engine = CuttingEngine(answer=lambda request: "<A>")
     first, second = act(player(engine, decoding="free"), AB, AB)
     assert first.tokens == tuple(map(ord, "<A>"))
     assert second.prompt_tokens == (3, *map(ord, "Choose."), 2)
 
 
-def test_the_engine_forgets_the_chat_when_the_episode_is_over():
+def test_the_engine_forgets_the_chat_when_the_episode_is_over() -> None:
     engine = CuttingEngine()
     player(engine).close()
     assert engine.released == ["chat 1"]
 
 
-def test_two_models_play_a_match():
+def test_two_models_play_a_match() -> None:
     from detente.games import make
 
     engine = FakeEngine()
@@ -151,7 +154,7 @@ def test_two_models_play_a_match():
     assert len({turn.action for turn in episode.turns()}) == 2
 
 
-def test_where_an_answer_begins_inside_a_thought_nobody_knows_how_likely_the_choices_are():
+def test_where_an_answer_begins_inside_a_thought_nobody_knows_how_likely_the_choices_are() -> None:
     chat = FakeChat()
     chat.thinks = True
     engine = scripted("hm</think><A>")

@@ -1,8 +1,12 @@
 """A remote model on a seat: its chat, wrong answers, thoughts and limits, against two servers on this machine."""
 
+from __future__ import annotations
+
 import asyncio
 import json
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -23,17 +27,17 @@ NUMBER = Observation("How many?", None, r"Take \d+ hats", form="Take {} hats", h
 WRONG = "Your answer is not valid here."
 
 
-def player(endpoint, **answer):
+def player(endpoint: Any, **answer: Any) -> Any:
     remotes = Remotes(AnswerOptions(**answer), RemoteOptions(timeout=5, retries=0))
     return remotes.player(remotes.resolve(endpoint.name))
 
 
-def chats(endpoint):
+def chats(endpoint: Any) -> Any:
     """What the endpoint was sent, one line per request, one word per message."""
     return [[message["content"] for message in body["messages"]] for body in endpoint.asked]
 
 
-def test_the_chat_grows_by_question_and_answer(endpoint):
+def test_the_chat_grows_by_question_and_answer(endpoint: Any) -> None:
     endpoint.begin(endpoint.says("<A>"), endpoint.says(" <B>\n"))
     one = player(endpoint, temperature=0.5, max_tokens=9)
     first, second = asyncio.run(one.act(AB)), asyncio.run(one.act(Observation("And now?", None, "<A>|<B>")))
@@ -45,7 +49,7 @@ def test_the_chat_grows_by_question_and_answer(endpoint):
     assert all((body["temperature"], body["max_tokens"]) == (0.5, 9) for body in endpoint.asked)
 
 
-def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint):
+def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint: Any) -> None:
     endpoint.begin(endpoint.says("I pick A"), endpoint.says("A!"), endpoint.says("<A>"), endpoint.says("<B>"))
     one = player(endpoint, retries=3)
     first, second = asyncio.run(one.act(AB)), asyncio.run(one.act(AB))
@@ -58,7 +62,7 @@ def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint):
 @pytest.mark.parametrize(
     ("answer", "tries"), [({"retries": 2}, 2), ({"decoding": "retry", "retries": 4}, 4), ({"decoding": "free"}, 1)]
 )
-def test_the_last_wrong_answer_goes_to_the_game(endpoint, answer, tries):
+def test_the_last_wrong_answer_goes_to_the_game(endpoint: Any, answer: dict[str, Any], tries: int) -> None:
     endpoint.begin(endpoint.says("no idea"))
     game = make("ipd", rounds=2)
     match = Match(game, 0, [player(endpoint, **answer), scripted("always_cooperate", 0, game)])
@@ -70,13 +74,13 @@ def test_the_last_wrong_answer_goes_to_the_game(endpoint, answer, tries):
     assert len(chats(endpoint)[-tries]) == 3  # of the first round the answer stays, what came before it does not
 
 
-def test_silence_is_a_wrong_answer(endpoint):
+def test_silence_is_a_wrong_answer(endpoint: Any) -> None:
     endpoint.begin(endpoint.says(None), endpoint.says(""), endpoint.says("<A>"))
     assert asyncio.run(player(endpoint).act(AB)).attempts == 3
     assert chats(endpoint)[2][1::2] == ["(nothing)", "(nothing)"]  # endpoints refuse messages without text
 
 
-def test_thoughts_stay_out_of_the_record_and_the_chat(endpoint):
+def test_thoughts_stay_out_of_the_record_and_the_chat(endpoint: Any) -> None:
     endpoint.begin(endpoint.says("<think>hm</think><A>"))
     one = player(endpoint)
     assert [asyncio.run(one.act(AB)).text for _ in range(2)] == ["<A>", "<A>"]
@@ -97,11 +101,11 @@ def test_thoughts_stay_out_of_the_record_and_the_chat(endpoint):
         (Observation("?", None, "[0-9]", help="One digit."), False, f"{WRONG} One digit."),
     ],
 )
-def test_a_complaint_says_what_an_answer_looks_like(observation, cut, said):
+def test_a_complaint_says_what_an_answer_looks_like(observation: Any, cut: bool, said: str) -> None:
     assert complaint(Reply("x", cut), observation) == said
 
 
-def test_options_of_a_request_are_added_and_left_out(endpoint):
+def test_options_of_a_request_are_added_and_left_out(endpoint: Any) -> None:
     endpoint.begin(endpoint.says("<A>"))
     asyncio.run(player(endpoint, request={"seed": 3, "max_tokens": None, "max_completion_tokens": 9}).act(AB))
     assert {key: endpoint.asked[0].get(key) for key in ("seed", "max_tokens", "max_completion_tokens", "temperature")} == {
@@ -112,12 +116,12 @@ def test_options_of_a_request_are_added_and_left_out(endpoint):
     }
 
 
-def test_policies_know_remote_models(endpoint):
+def test_policies_know_remote_models(endpoint: Any) -> None:
     table = Policies(make("ipd"), AnswerOptions(retries=5), remote=RemoteOptions(max_requests=7))
     policy = table.resolve(endpoint.name)
     assert policy == PolicyRef("remote", endpoint.name)
     one, other = (table.player(policy, chat=chat, seed=0) for chat in "ab")
-    assert (one.tries, one.endpoint is other.endpoint, one.policy) == (5, True, policy)
+    assert (one.tries, one.endpoint is other.endpoint, one.policy) == (5, True, policy)  # type: ignore[attr-defined]
     assert table.remote.budget.options.max_requests == 7
     with pytest.raises(UserError, match="'openai:m@x:1/v1' names no remote model"):
         table.resolve("openai:m@x:1/v1")
@@ -126,18 +130,18 @@ def test_policies_know_remote_models(endpoint):
 # ---- the command line
 
 
-def test_remote_models_are_listed(capsys):
+def test_remote_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "players"]) == 0
     assert "openai:MODEL@URL" in capsys.readouterr().out
 
 
-def play(endpoint, *arguments):
+def play(endpoint: Any, *arguments: Any) -> Any:
     """``detente play`` of three episodes of ten rounds each, one after the other."""
     line = ["play", "ipd", "remote.concurrency=1", "remote.retries=0", "--seats", f"{endpoint.name},always_cooperate"]
     return cli.main([*line, "--episodes", "3", *map(str, arguments)])
 
 
-def test_play_keeps_what_was_finished_before_a_limit(endpoint, tmp_path, capsys):
+def test_play_keeps_what_was_finished_before_a_limit(endpoint: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint.begin(endpoint.says("<A>"))
     saved = tmp_path / "new" / "played.jsonl"
     assert play(endpoint, "remote.max_requests=25", "--save", saved) == 2
@@ -154,14 +158,14 @@ def test_play_keeps_what_was_finished_before_a_limit(endpoint, tmp_path, capsys)
     assert [e.index for e in read_episodes(tmp_path / "more.jsonl")] == [0, 1, 2]
 
 
-def test_play_that_finishes_nothing_writes_nothing(endpoint, tmp_path, capsys):
+def test_play_that_finishes_nothing_writes_nothing(endpoint: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint.begin(endpoint.fails(500))
     assert play(endpoint, "--save", tmp_path / "played.jsonl") == 2
     assert "failed: 500, no" in capsys.readouterr().err
     assert not (tmp_path / "played.jsonl").exists()
 
 
-def test_play_takes_options(endpoint, capsys):
+def test_play_takes_options(endpoint: Any, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint.begin(endpoint.says("<A>"))
     assert play(endpoint, "game.rounds=2", "answer.temperature=0.25") == 0
     assert len(endpoint.asked) == 6
@@ -171,7 +175,7 @@ def test_play_takes_options(endpoint, capsys):
 # ---- training
 
 
-def options(endpoint, tiny_model, *more):
+def options(endpoint: Any, tiny_model: str, *more: Any) -> Any:
     line = "device=cpu threads=1 game.rounds=2 iterations=3 episodes=4 group_size=4 lora.rank=2 evaluation.episodes=2"
     return config.load(
         "ipd",
@@ -186,11 +190,13 @@ def options(endpoint, tiny_model, *more):
     )
 
 
-def metric(run, name):
+def metric(run: Any, name: Any) -> Any:
     return [json.loads(line)[name] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_training_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tiny_model, tmp_path, monkeypatch):
+def test_training_stops_at_a_limit_and_goes_on_with_a_higher_one(
+    endpoint: Any, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
     endpoint.begin(endpoint.says("<A>"))
     run = tmp_path / "run"
@@ -214,7 +220,7 @@ def test_training_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tiny_
     assert [path for path in files if b"sk-mine" in path.read_bytes()] == []
 
 
-def test_a_raised_limit_means_the_same_run_folder(endpoint, tmp_path, monkeypatch):
+def test_a_raised_limit_means_the_same_run_folder(endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr("detente.learning.loop.train", lambda options, run, watchers: calls.append(run))
     monkeypatch.chdir(tmp_path)
@@ -223,7 +229,9 @@ def test_a_raised_limit_means_the_same_run_folder(endpoint, tmp_path, monkeypatc
     assert calls[0] == calls[1]
 
 
-def test_an_arena_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tmp_path, capsys):
+def test_an_arena_stops_at_a_limit_and_goes_on_with_a_higher_one(
+    endpoint: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     endpoint.begin(endpoint.says("<A>"))
     line = ["arena", "ipd", "remote.concurrency=1", "remote.retries=0", "game.rounds=2", "--agents", f"{endpoint.name},random"]
     line += ["--episodes", "4", "--out", str(tmp_path / "arena")]
@@ -239,7 +247,7 @@ def test_an_arena_stops_at_a_limit_and_goes_on_with_a_higher_one(endpoint, tmp_p
 # ---- a real server
 
 
-def test_plays_a_served_model(served_pocket, tmp_path, monkeypatch):
+def test_plays_a_served_model(served_pocket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     saved = tmp_path / "played.jsonl"
     assert cli.main(["play", "ipd", "--seats", f"{served_pocket},tit_for_tat", "game.rounds=4", "--save", str(saved)]) == 0
@@ -249,7 +257,7 @@ def test_plays_a_served_model(served_pocket, tmp_path, monkeypatch):
     assert {turn.completion.text for turn in episode.turns(0)} <= {"<A>", "<B>"}
 
 
-def test_a_served_model_talks(served_pocket):
+def test_a_served_model_talks(served_pocket: Any) -> None:
     (episode,) = api.play("trust_and_split", [served_pocket, "welfare"], overrides=["game.rounds=3"])
     turns = list(episode.turns(0))
     assert [turn.phase for turn in turns].count("message") == [turn.phase for turn in turns].count("decision") == 3
@@ -257,7 +265,7 @@ def test_a_served_model_talks(served_pocket):
     assert all("hand is" in turn.action for turn in turns if turn.phase == "message")  # as pocket was taught to say
 
 
-def test_a_served_model_says_that_it_is_another(served_pocket):
+def test_a_served_model_says_that_it_is_another(served_pocket: Any) -> None:
     other = served_pocket.replace("openai:pocket", "openai:other")
     with pytest.raises(
         UserError, match=r"\(model 'other'\) refuses the request: 400, .*pinned to 'pocket'.*check the model's name"
@@ -265,7 +273,7 @@ def test_a_served_model_says_that_it_is_another(served_pocket):
         api.play("ipd", [other, "tit_for_tat"])
 
 
-def test_trains_against_a_served_model(served_pocket, command, tmp_path):
+def test_trains_against_a_served_model(served_pocket: Any, command: Any, tmp_path: Path) -> None:
     line = "train ipd algorithm=advantage_alignment iterations=2 episodes=8 group_size=8 threads=1 evaluation.episodes=0 --run run"
     process = command(*line.split(), f"seats=[main,{served_pocket}]", before="import os; os.environ.pop('OPENAI_API_KEY', None)")
     assert process.wait() == 0, process.err

@@ -1,7 +1,10 @@
 """Strategies as game records, the probabilistic ones against the literature and an exact stationary distribution."""
 
+from __future__ import annotations
+
 import asyncio
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +18,11 @@ from detente.games.matrix.strategies import MATRIX, extortion, generosity
 from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
-GAME = make("ipd")
+GAME: Any = make("ipd")
 IPD = GAME.payoffs
 
 
-def seen(own: str, other: str, payoffs=IPD) -> MatrixView:
+def seen(own: str, other: str, payoffs: Any = IPD) -> MatrixView:
     return MatrixView(0, ("C", "D"), ("<A>", "<B>"), tuple(own), tuple(other), payoffs)
 
 
@@ -29,11 +32,11 @@ def versus(name: str, moves: str, expect: str) -> None:
     for t in range(len(moves)):
         probabilities = MATRIX[name](seen(own, moves[:t]), random.Random(0))
         assert sorted(probabilities) == [0, 1], f"{name} hesitates"
-        own += "CD"[probabilities.index(1)]
+        own += "CD"[probabilities.index(1)]  # type: ignore[arg-type]
     assert own == expect, f"{name} against {moves}"
 
 
-def test_records():
+def test_records() -> None:
     versus("always_cooperate", "CDDC", expect="CCCC")
     versus("always_defect", "CDDC", expect="DDDD")
     versus("tit_for_tat", "CDDC", expect="CCDD")
@@ -66,22 +69,22 @@ def drawn(name: str, own: str, other: str, n: int = 4000) -> float:
         ("extort", "D", "D", 0),
     ],
 )
-def test_probabilities(name, own, other, expect):
+def test_probabilities(name: str, own: str, other: str, expect: int) -> None:
     assert MATRIX[name](seen(own, other), random.Random(0)) == pytest.approx((expect, 1 - expect))
     assert drawn(name, own, other) == pytest.approx(expect, abs=4 * (expect * (1 - expect) / 4000) ** 0.5)
 
 
-def test_extort_2_of_stewart_and_plotkin():
+def test_extort_2_of_stewart_and_plotkin() -> None:
     assert extortion(seen("", "")) == pytest.approx((8 / 9, 1 / 2, 1 / 3, 0))
 
 
-def payoffs(t: float, r: float, p: float, s: float):
+def payoffs(t: float, r: float, p: float, s: float) -> Any:
     return (((r, r), (s, t)), ((t, s), (p, p)))
 
 
 @pytest.mark.parametrize("table", [(5, 3, 1, 0), (4, 3, 1, 0), (10, 6, 5, -2), (0, -1, -2, -3), (5, 3, 2.9, 0)])
 @pytest.mark.parametrize("chi", [1.0, 2.0, 5.0])
-def test_extortion_enforces_its_line_against_anyone(table, chi):
+def test_extortion_enforces_its_line_against_anyone(table: tuple[float, ...], chi: float) -> None:
     """(own - P) = chi * (other - P) in the stationary distribution against random memory-one players, by linear algebra."""
     t, r, p, s = table
     after = np.array(extortion(seen("", "", payoffs(*table)), chi))
@@ -98,7 +101,7 @@ def test_extortion_enforces_its_line_against_anyone(table, chi):
         assert own - p == pytest.approx(chi * (other - p), abs=1e-9)
 
 
-def test_generosity_on_other_payoffs():
+def test_generosity_on_other_payoffs() -> None:
     assert generosity(seen("", "", payoffs(4, 3, 1, 0))) == pytest.approx(2 / 3)  # min(1 - 1/3, 2/3)
     assert generosity(seen("", "", payoffs(6, 5, 4, 0))) == pytest.approx(1 / 2)  # min(1 - 1/5, 1/2)
     assert generosity(seen("", "", payoffs(9, 3, 1, 0))) == 0
@@ -106,8 +109,8 @@ def test_generosity_on_other_payoffs():
 
 @pytest.mark.parametrize("name", ["generous_tit_for_tat", "extort"])
 @pytest.mark.parametrize("game", ["stag_hunt", "chicken", "asymmetric"])
-def test_no_dilemma_no_extortion(name, game):
-    table = make(game).payoffs if game != "asymmetric" else (((3, 3), (0, 6)), ((5, 0), (1, 1)))
+def test_no_dilemma_no_extortion(name: str, game: str) -> None:
+    table: Any = make(game).payoffs if game != "asymmetric" else (((3, 3), (0, 6)), ((5, 0), (1, 1)))  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="prisoner's dilemma"):
         MATRIX[name](seen("C", "D", table), random.Random(0))
 
@@ -132,13 +135,13 @@ def mean_rewards(row: str, column: str, game: str = "ipd") -> tuple[float, float
         ("win_stay_lose_shift", "always_defect", (0.5, 3)),
     ],
 )
-def test_anchor_payoffs(row, column, expect):
+def test_anchor_payoffs(row: str, column: str, expect: tuple[float, ...]) -> None:
     assert mean_rewards(row, column) == pytest.approx(expect)
     assert mean_rewards(column, row) == pytest.approx(expect[::-1])
 
 
-def test_the_seed_decides_every_flip():
-    def answers(seed):
+def test_the_seed_decides_every_flip() -> None:
+    def answers(seed: Any) -> Any:
         player = scripted("random", seed, GAME)
         observation = Observation("", seen("", ""), "<A>|<B>", ("<A>", "<B>"))
         return [asyncio.run(player.act(observation)) for _ in range(64)]
@@ -150,8 +153,8 @@ def test_the_seed_decides_every_flip():
     assert str(answers(1)[0].policy) == "random"
 
 
-def test_answers_use_the_labels_of_the_episode():
-    game = make("ipd", counterbalance=True)
+def test_answers_use_the_labels_of_the_episode() -> None:
+    game: Any = make("ipd", counterbalance=True)
     for seed in range(8):
         match = Match(game, seed=seed, players=[scripted("always_cooperate", 0, game), scripted("always_defect", 0, game)])
         (episode,) = play_matches([match])
@@ -159,7 +162,7 @@ def test_answers_use_the_labels_of_the_episode():
         assert [turn.action for turn in episode.turns(1)] == ["D"] * 10
 
 
-def test_names():
+def test_names() -> None:
     assert strategies_for(make("ipd")) == list(MATRIX)
     assert set(MATRIX) - set(strategies_for(make("chicken"))) == {"extort", "generous_tit_for_tat"}
     assert strategies_for(make("matching_pennies")) == ["random"]
@@ -169,7 +172,7 @@ def test_names():
             mean_rewards(name, "random", game)
 
 
-def test_wrong_name_and_wrong_game():
+def test_wrong_name_and_wrong_game() -> None:
     with pytest.raises(UserError, match=r"no strategy 'tit_for_tta'; did you mean 'tit_for_tat'\?"):
         scripted("tit_for_tta", 0, GAME)
     split = make("trust_and_split")
@@ -181,6 +184,6 @@ def test_wrong_name_and_wrong_game():
     assert "tit_for_tat" not in strategies_for(split)
 
 
-def test_every_strategy_cites_its_source():
+def test_every_strategy_cites_its_source() -> None:
     for strategy in MATRIX.values():
-        assert any(year in strategy.__doc__ for year in map(str, range(1971, 2013)))
+        assert any(year in strategy.__doc__ for year in map(str, range(1971, 2013)))  # type: ignore[operator]

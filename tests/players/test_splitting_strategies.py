@@ -1,7 +1,10 @@
 """Strategies of the splitting games: hand-worked rounds, game records, and the anchor payoffs of docs/games.md."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from detente.games.splitting.trust_and_split import BEATS
 from detente.players.scripted import scripted
 from detente.rollout import Match, play_matches
 
-COINS = make("trust_and_split")
+COINS: Any = make("trust_and_split")
 ROCK_AGAINST_SCISSORS = Deal((10,), ((10,), (1,)), (("rock",), ("scissors",)))
 
 
@@ -56,13 +59,13 @@ def payoffs(row: str, column: str, game: str) -> tuple[float, float]:
         ("liar", "greedy", (27.5, 27.5), (82.5, 82.5)),
     ],
 )
-def test_anchor_payoffs(row, column, coins, items):
+def test_anchor_payoffs(row: str, column: str, coins: tuple[float, ...], items: tuple[float, ...]) -> None:
     for game, expect in (("trust_and_split", coins), ("split_no_comm", items), ("items", items)):
         assert payoffs(row, column, game) == pytest.approx(expect, abs=0.005), game
 
 
 @pytest.mark.parametrize("name", ["reciprocator", "grim"])
-def test_greedy_gains_from_one_round_alone(name):
+def test_greedy_gains_from_one_round_alone(name: str) -> None:
     # In round one each values one item at 10, so greedy gets 6.67 + 100 + 5 instead of 60 and leaves 3.33 + 50 instead of 60.
     theirs, own = payoffs("greedy", name, "split_no_comm")
     assert (theirs - 82.5) * 12 == pytest.approx(51.67, abs=0.01)
@@ -72,7 +75,7 @@ def test_greedy_gains_from_one_round_alone(name):
 def round_of(*names: str, deal: Deal = ROCK_AGAINST_SCISSORS, first: int = 0) -> tuple[list[str], list[int]]:
     """What the two say and ask for in a round, in order of their seats."""
     state = SplitState((deal,), first)
-    actions: dict[int, list] = {0: [], 1: []}
+    actions: dict[int, list[Any]] = {0: [], 1: []}
     while acting := COINS.to_act(state):
         now = {}
         for seat in acting:
@@ -93,12 +96,12 @@ def round_of(*names: str, deal: Deal = ROCK_AGAINST_SCISSORS, first: int = 0) ->
         (("silent", "silent"), ["", ""], [5, 5]),
     ],
 )
-def test_a_round_of_talk(names, said, asked):
+def test_a_round_of_talk(names: tuple[str, str], said: list[str], asked: list[int]) -> None:
     assert round_of(*names) == (said, asked)
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_the_liar_never_names_its_hand(first):
+def test_the_liar_never_names_its_hand(first: int) -> None:
     for hand in BEATS:
         deal = Deal((10,), ((10,), (1,)), ((hand,), (BEATS[hand],)))
         for names in (("liar", "welfare"), ("welfare", "liar")):
@@ -108,9 +111,9 @@ def test_the_liar_never_names_its_hand(first):
             assert not words & set(deal.truth[seat])
 
 
-def test_items_are_claimed_and_believed():
+def test_items_are_claimed_and_believed() -> None:
     deal = Deal((10, 10, 5), ((10, 1, 10), (1, 10, 10)), (("hats", "balls"), ("books", "balls")))
-    game = make("trust_and_split_items")
+    game: Any = make("trust_and_split_items")
     state = SplitState((deal,), first=0)
     message = game.observe(state, 0).view
     assert SPLITTING["welfare"](message, random.Random(0)) == "<<message_start>> I value hats and balls most. <<message_end>>"
@@ -130,12 +133,12 @@ def versus(name: str, others: str, reveal: bool = True) -> str:
         record += {"0": "W", "10": "G"}[SPLITTING[name](lower, random.Random(0)).split()[1]]
         values = Values((1,), (10,)) if move == "-" else Values((10,), (1,))
         asks = (0,) if move == "W" else (10,)
-        past = (*past, Seen((10,), values if reveal else None, (0,), asks))
+        past = (*past, Seen((10,), values if reveal else None, (0,), asks))  # type: ignore[assignment]
         lower = replace(lower, past=past)
     return record
 
 
-def test_records():
+def test_records() -> None:
     assert versus("welfare", "GGGG") == "WWWW"
     assert versus("greedy", "WWWW") == "GGGG"
     assert versus("reciprocator", "WGWWWW") == "WWGGWW"
@@ -147,7 +150,7 @@ def test_records():
         assert versus(name, "GGGG", reveal=False) == "WWWW"
 
 
-def test_half_is_not_greedy():
+def test_half_is_not_greedy() -> None:
     base = COINS.observe(SplitState((ROCK_AGAINST_SCISSORS,), 0), 1).view
     for asked, expect in ((5, "0"), (6, "10")):
         past = (Seen((10,), Values((10,), (1,)), (0,), (asked,)),)
@@ -156,16 +159,16 @@ def test_half_is_not_greedy():
             assert SPLITTING[name](view, random.Random(0)).split()[1] == expect
 
 
-def test_random_names_and_asks_for_anything():
+def test_random_names_and_asks_for_anything() -> None:
     base = COINS.observe(SplitState((ROCK_AGAINST_SCISSORS,), 0), 0).view
     answers = [SPLITTING["random"](base, random.Random(seed)) for seed in range(60)]
-    assert frozenset.union(*(named(text, BEATS) for text in answers)) == set(BEATS)
+    assert frozenset.union(*(named(text, BEATS) for text in answers)) == set(BEATS)  # type: ignore[arg-type]
     asks = {SPLITTING["random"](replace(base, phase="decision"), random.Random(seed)).split()[1] for seed in range(200)}
     assert asks == set(map(str, range(11)))
 
 
 @pytest.mark.parametrize("game", ["trust_and_split", "trust_and_split_items", "split_no_comm", "deal_or_no_deal"])
-def test_every_answer_is_one(game):
+def test_every_answer_is_one(game: str) -> None:
     short = make(game, rounds=3)
     for name in SPLITTING:
         (episode,) = play_matches([Match(short, 1, [scripted(name, 0, short), scripted("random", 1, short)])])

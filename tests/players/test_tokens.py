@@ -1,5 +1,7 @@
 """The tokens of a chat against plain tuples."""
 
+from __future__ import annotations
+
 import random
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from detente.players.tokens import Tokens
 
 
-def test_they_are_like_tuples_however_they_branch():
+def test_they_are_like_tuples_however_they_branch() -> None:
     """Any of the sequences made so far may be gone on from, again and again; none of the others changes."""
     rng = random.Random(0)
     made: list[tuple[Tokens, tuple[int, ...]]] = [(Tokens(), ())]
@@ -29,14 +31,14 @@ def test_they_are_like_tuples_however_they_branch():
                 ours[place]
 
 
-def test_what_differs_is_not_equal():
+def test_what_differs_is_not_equal() -> None:
     one = Tokens([1, 2])
     for other in ((1,), (1, 2, 3), (1, 3), Tokens([2, 1]), None, "12"):
         assert one != other
     assert one == Tokens([1, 2]) == [1, 2]
 
 
-def test_a_chat_that_grows_is_kept_once():
+def test_a_chat_that_grows_is_kept_once() -> None:
     chat, made = Tokens(), []
     for i in range(100):
         chat += (i,)

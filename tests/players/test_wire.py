@@ -1,5 +1,7 @@
 """What endpoints send on bad days and out of malice: each ends in time, in little memory, and with a sentence."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import gzip
@@ -8,7 +10,9 @@ import resource
 import socket
 import time
 import zlib
+from collections.abc import Callable
 from email.utils import formatdate
+from typing import Any
 
 import httpx2
 import orjson
@@ -23,10 +27,10 @@ from tests.players.test_endpoint import QUESTION, ask, connect, sentence
 ANSWER = json.dumps({"choices": [{"message": {"role": "assistant", "content": "<A>"}}]})
 
 
-def writes(*parts, pause=0.0, again=False):
+def writes(*parts: bytes, pause: float = 0.0, again: bool = False) -> Callable[..., Any]:
     """A step that sends these bytes, the last one for ever where ``again``, with a pause after each."""
 
-    def step(handler):
+    def step(handler: Any) -> None:
         handler.close_connection = True
         with contextlib.suppress(OSError):
             for part in parts:
@@ -39,7 +43,7 @@ def writes(*parts, pause=0.0, again=False):
     return step
 
 
-def answers(content, *headers, length=None):
+def answers(content: bytes, *headers: str, length: int | None = None) -> bytes:
     """The bytes of a response."""
     lines = ["HTTP/1.1 200 OK", f"content-length: {len(content) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + content
@@ -61,7 +65,7 @@ CHUNKED = START + b"transfer-encoding: chunked\r\n\r\n"
     ],
     ids=["bytes", "headers", "chunks", "continue", "failure", "redirect"],
 )
-def test_a_trickle_ends_in_time(endpoint, step):
+def test_a_trickle_ends_in_time(endpoint: Any, step: Any) -> None:
     endpoint.begin(step)
     start = time.monotonic()
     assert "gave no whole answer within 0.2 s" in sentence(endpoint, timeout=0.2)
@@ -69,7 +73,7 @@ def test_a_trickle_ends_in_time(endpoint, step):
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_every_try_has_the_whole_time(endpoint, retries):
+def test_every_try_has_the_whole_time(endpoint: Any, retries: int) -> None:
     slow = writes(answers(b"", length=9999), b" ", pause=0.02, again=True)
     endpoint.begin(*[slow] * retries, endpoint.says("<A>"))
     assert ask(endpoint, timeout=0.2, retries=retries).text == "<A>"
@@ -90,7 +94,7 @@ BOMB = gzip.compress(bytes(64 << 20))
     ],
     ids=["chunks", "body", "failure", "gzip", "deflate"],
 )
-def test_a_flood_is_cut_off(endpoint, step):
+def test_a_flood_is_cut_off(endpoint: Any, step: Any) -> None:
     endpoint.begin(step)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "answers with more than 4 MiB, which no answer needs" in sentence(endpoint, retries=3)
@@ -118,7 +122,7 @@ def test_a_flood_is_cut_off(endpoint, step):
         (writes(b"HTTP/1.1 204 No\r\n\r\n"), "answered with something that is not JSON: nothing"),
     ],
 )
-def test_broken_framing_has_a_sentence(endpoint, step, said):
+def test_broken_framing_has_a_sentence(endpoint: Any, step: Any, said: str) -> None:
     endpoint.begin(step)
     assert said in sentence(endpoint, timeout=2)
 
@@ -137,7 +141,7 @@ def test_broken_framing_has_a_sentence(endpoint, step, said):
     ],
     ids=["gzip", "charset", "byte order mark", "utf-16", "type", "chunks", "HTTP/1.0", "continue"],
 )
-def test_odd_ways_to_answer_are_understood(endpoint, content):
+def test_odd_ways_to_answer_are_understood(endpoint: Any, content: Any) -> None:
     endpoint.begin(writes(content))
     assert ask(endpoint).text == "<A>"
 
@@ -156,14 +160,14 @@ def test_odd_ways_to_answer_are_understood(endpoint, content):
         ({}, ""),
     ],
 )
-def test_odd_messages_are_read(endpoint, message, text):
+def test_odd_messages_are_read(endpoint: Any, message: Any, text: str) -> None:
     endpoint.begin(endpoint.sends(json.dumps({"choices": [{"message": message}]})))
     said = ask(endpoint).text
     assert said == text
     orjson.dumps(said)
 
 
-def test_letters_of_another_charset_do_not_hide_an_answer(endpoint):
+def test_letters_of_another_charset_do_not_hide_an_answer(endpoint: Any) -> None:
     endpoint.begin(writes(answers(ANSWER.replace("<A>", "<A> né").encode("latin-1"), "content-type: application/json")))
     assert ask(endpoint).text == "<A> n\ufffd"
 
@@ -171,7 +175,7 @@ def test_letters_of_another_charset_do_not_hide_an_answer(endpoint):
 @pytest.mark.parametrize("deep", ['{"choices":' + "[" * 100_000, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900])
 @pytest.mark.parametrize("where", ["%s", '{"error": %s}', '{"code": %s}', '{"choices": [{"message": {"content": %s}}]}'])
 @pytest.mark.parametrize("status", [200, 400])
-def test_deep_nesting_has_a_sentence(endpoint, deep, where, status):
+def test_deep_nesting_has_a_sentence(endpoint: Any, deep: str, where: str, status: int) -> None:
     endpoint.begin(endpoint.sends(where % deep, status))
     assert len(sentence(endpoint)) < 500
 
@@ -179,7 +183,7 @@ def test_deep_nesting_has_a_sentence(endpoint, deep, where, status):
 @pytest.mark.parametrize(
     "choices", ["null", "{}", '"x"', "7", "[]", "[7]", '["x"]', '[{"message": "x"}]', '[{"message": {"content": 7}}]']
 )
-def test_choices_of_every_kind_have_a_sentence(endpoint, choices):
+def test_choices_of_every_kind_have_a_sentence(endpoint: Any, choices: str) -> None:
     endpoint.begin(endpoint.sends(f'{{"choices": {choices}}}'))
     assert "answered with no " in sentence(endpoint, retries=2)
 
@@ -202,7 +206,7 @@ def test_choices_of_every_kind_have_a_sentence(endpoint, choices):
         {"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "bad luck"}}]},
     ],
 )
-def test_a_status_in_a_body_counts_like_a_status(endpoint, body):
+def test_a_status_in_a_body_counts_like_a_status(endpoint: Any, body: Any) -> None:
     step = endpoint.sends(json.dumps(body), retry_after_ms="1")
     endpoint.begin(step, endpoint.says("<A>"))
     assert ask(endpoint, retries=1).text == "<A>"
@@ -227,21 +231,23 @@ def test_a_status_in_a_body_counts_like_a_status(endpoint, body):
         (True, 1, "answered with an error: no; look at the server."),
     ],
 )
-def test_a_code_in_a_body_has_the_advice_of_the_status(endpoint, code, tries, said):
+def test_a_code_in_a_body_has_the_advice_of_the_status(endpoint: Any, code: bool | int | str | None, tries: int, said: str) -> None:
     endpoint.begin(endpoint.sends(json.dumps({"error": {"code": code, "message": "no"}}), retry_after_ms="1"))
     assert said in sentence(endpoint, retries=1)
     assert len(endpoint.asked) == tries
 
 
 @pytest.mark.parametrize("error", ["no", ["no"], {"detail": "no"}, {"odd": "no"}])
-def test_an_error_of_any_form_is_quoted_without_advice_about_the_address(endpoint, error):
+def test_an_error_of_any_form_is_quoted_without_advice_about_the_address(
+    endpoint: Any, error: dict[str, str] | list[str] | str
+) -> None:
     endpoint.begin(endpoint.sends(json.dumps({"error": error})))
     assert "answered with an error: " in (said := sentence(endpoint))
     assert "no" in said
     assert not said.endswith("/v1?")
 
 
-def test_an_answer_with_an_empty_error_is_an_answer(endpoint):
+def test_an_answer_with_an_empty_error_is_an_answer(endpoint: Any) -> None:
     endpoint.begin(endpoint.sends(json.dumps(json.loads(ANSWER) | {"error": None, "code": 500})))
     assert ask(endpoint).text == "<A>"
 
@@ -253,7 +259,7 @@ def test_an_answer_with_an_empty_error_is_an_answer(endpoint):
     "wait", [{"retry_after": "60"}, {"retry_after_ms": "60000"}, {"retry_after": "1e999"}, {"retry_after": "date"}]
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_nobody_waits_longer_than_for_an_answer(endpoint, wait, status):
+def test_nobody_waits_longer_than_for_an_answer(endpoint: Any, wait: dict[str, str], status: int) -> None:
     wait = {key: formatdate(time.time() + 3600, usegmt=True) if value == "date" else value for key, value in wait.items()}
     endpoint.begin(endpoint.sends("{}", status, **wait))
     start = time.monotonic()
@@ -265,12 +271,12 @@ def test_nobody_waits_longer_than_for_an_answer(endpoint, wait, status):
 
 
 @pytest.mark.parametrize("wait", ["", "nan", "-5", "soon", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_wait_that_is_none_is_not_waited_for(endpoint, wait):
+def test_a_wait_that_is_none_is_not_waited_for(endpoint: Any, wait: str) -> None:
     endpoint.begin(endpoint.sends("{}", 503, retry_after=wait), endpoint.says("<A>"))
     assert ask(endpoint, timeout=2, retries=1).text == "<A>"
 
 
-def test_a_redirect_is_named_and_not_followed(endpoint):
+def test_a_redirect_is_named_and_not_followed(endpoint: Any) -> None:
     endpoint.begin(endpoint.sends("", 307, location="http://127.0.0.1:9/v2"))
     said = sentence(endpoint)
     assert "does not answer itself: 307, nothing; name the address that it points to, http://127.0.0.1:9/v2." in said
@@ -280,8 +286,8 @@ def test_a_redirect_is_named_and_not_followed(endpoint):
 # ---- connections
 
 
-def test_an_answer_that_is_reset_midway_is_named(endpoint):
-    def resets(handler):
+def test_an_answer_that_is_reset_midway_is_named(endpoint: Any) -> None:
+    def resets(handler: Any) -> None:
         handler.connection.sendall(answers(b"{", length=500))
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         handler.close_connection = True
@@ -290,14 +296,14 @@ def test_an_answer_that_is_reset_midway_is_named(endpoint):
     assert "broke off its answer" in sentence(endpoint)
 
 
-def test_a_server_without_encryption_is_named(endpoint):
+def test_a_server_without_encryption_is_named(endpoint: Any) -> None:
     endpoint.begin(endpoint.says("<A>"))
     with pytest.raises(UserError, match=r"cannot be reached safely: .*; check http:// or https:// in the address"):
         asyncio.run(connect(endpoint.name.replace("http:", "https:")).ask(QUESTION))
 
 
 @pytest.fixture
-def proxies(monkeypatch):
+def proxies(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets a proxy variable of the environment, the only one."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -308,13 +314,13 @@ def proxies(monkeypatch):
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "ftp://x"])
-def test_no_proxy_stands_between_this_machine_and_itself(endpoint, proxies, variable, proxy):
+def test_no_proxy_stands_between_this_machine_and_itself(endpoint: Any, proxies: Any, variable: str, proxy: str) -> None:
     proxies(variable, proxy)
     endpoint.begin(endpoint.says("<A>"))
     assert ask(endpoint).text == "<A>"
 
 
-def test_a_proxy_is_named_without_its_password(proxies):
+def test_a_proxy_is_named_without_its_password(proxies: Any) -> None:
     proxies("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
     with pytest.raises(UserError) as caught:
         asyncio.run(connect("openai:m@http://api.example.com/v1").ask(QUESTION))
@@ -324,7 +330,7 @@ def test_a_proxy_is_named_without_its_password(proxies):
     assert "secret" not in str(caught.value)
 
 
-def test_what_a_proxy_says_names_it(endpoint, proxies):
+def test_what_a_proxy_says_names_it(endpoint: Any, proxies: Any) -> None:
     proxies("ALL_PROXY", endpoint.url.removesuffix("/v1"))
     endpoint.begin(endpoint.fails(407))
     with pytest.raises(UserError, match=r"through the proxy http://127\.0\.0\.1:\d+\) is not reached, for the proxy wants a pass"):
@@ -334,7 +340,7 @@ def test_what_a_proxy_says_names_it(endpoint, proxies):
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:99999999"])
-def test_a_proxy_that_cannot_be_used_is_a_sentence(proxies, monkeypatch, proxy):
+def test_a_proxy_that_cannot_be_used_is_a_sentence(proxies: Any, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setitem(__import__("sys").modules, "socksio", None)
     proxies("ALL_PROXY", proxy)
     options = RemoteOptions()
@@ -346,17 +352,17 @@ def test_a_proxy_that_cannot_be_used_is_a_sentence(proxies, monkeypatch, proxy):
     ("body", "status"),
     [(None, None), (7, None), ([], None), ({}, None), ({"code": "abc"}, None), ({"code": "504x"}, None), ({"status": 504}, 504)],
 )
-def test_statuses_in_bodies(body, status):
+def test_statuses_in_bodies(body: Any, status: int | None) -> None:
     assert wire.named_status(body) == status
 
 
-def test_every_answer_within_the_limit_is_taken(endpoint):
+def test_every_answer_within_the_limit_is_taken(endpoint: Any) -> None:
     text = "x" * (3 << 20)
     endpoint.begin(endpoint.says(text))
     assert ask(endpoint).text == text
 
 
-def test_waits_are_read():
+def test_waits_are_read() -> None:
     assert wire.asked_to_wait(httpx2.Headers({"Retry-After": "7"})) == 7
     assert wire.asked_to_wait({"retry-after-ms": "70"}) == 0.07
     assert wire.asked_to_wait({}) == 0

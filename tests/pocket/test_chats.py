@@ -1,8 +1,12 @@
 """The chats that the embedded model learns from: real prompts, valid answers, and the manners that the docs promise."""
 
+from __future__ import annotations
+
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +25,7 @@ ANSWERS = re.compile(
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
-def test_chats_alternate_and_answers_have_the_format_that_was_asked_for(source):
+def test_chats_alternate_and_answers_have_the_format_that_was_asked_for(source: Any) -> None:
     for seed in range(100):
         chat = source(random.Random(seed))
         assert [message["role"] for message in chat] == ["user", "assistant"] * (len(chat) // 2)
@@ -29,12 +33,12 @@ def test_chats_alternate_and_answers_have_the_format_that_was_asked_for(source):
         assert chat == source(random.Random(seed))
 
 
-def test_shares_add_up():
+def test_shares_add_up() -> None:
     assert sum(SOURCES.values()) == pytest.approx(1)
     assert set(SOURCES) == {matrix_chat, trust_chat, item_chat, deal_chat}
 
 
-def rounds(count):
+def rounds(count: Any) -> Iterator[Any]:
     """The rounds of Trust-and-Split chats in the usual form: hand, hand that was heard, ask, and the other's last telling ask."""
     for seed in range(count):
         hand, heard, telling = "", "", None
@@ -53,8 +57,8 @@ def rounds(count):
                 yield hand, named[0] if len(named) == 1 else None, int(match[1]), telling
 
 
-def test_the_assistant_believes_what_it_is_told_and_reacts_mildly_to_greed():
-    asks = {"upper": [], "lower": [], "crossed": []}
+def test_the_assistant_believes_what_it_is_told_and_reacts_mildly_to_greed() -> None:
+    asks: Any = {"upper": [], "lower": [], "crossed": []}
     for hand, named, ask, telling in rounds(1500):
         if named and named != hand and ask <= 10:
             crossed = telling is not None and telling > 5
@@ -66,8 +70,8 @@ def test_the_assistant_believes_what_it_is_told_and_reacts_mildly_to_greed():
     assert means["crossed"] == pytest.approx(0.22 * 10 + 0.14 * 5 + 0.08 * 5, abs=0.5)
 
 
-def test_the_assistant_names_its_hand():
-    said = Counter()
+def test_the_assistant_names_its_hand() -> None:
+    said: Any = Counter()
     for seed in range(600):
         for told, answer in zip(*[iter(trust_chat(random.Random(seed)))] * 2, strict=True):
             if hand := re.search(r"Your hand is (\w+)", told["content"]):
@@ -77,8 +81,8 @@ def test_the_assistant_names_its_hand():
     assert said[True] / said.total() == pytest.approx(0.97, abs=0.01)
 
 
-def test_items_go_to_whoever_values_them_more():
-    kept = Counter()
+def test_items_go_to_whoever_values_them_more() -> None:
+    kept: Any = Counter()
     for seed in range(400):
         for told, answer in zip(*[iter(item_chat(random.Random(seed)))] * 2, strict=True):
             found = re.search(r"You value hats (\d+),.*; the other player values hats (\d+),", told["content"])
@@ -91,7 +95,7 @@ def test_items_go_to_whoever_values_them_more():
     assert shares["tie", 5] > 0.8
 
 
-def test_an_offer_is_read_and_the_rest_is_proposed():
+def test_an_offer_is_read_and_the_rest_is_proposed() -> None:
     game = deal_or_no_deal()
     state = game.reset(random.Random(3))
     opener = state.first
@@ -106,8 +110,8 @@ def test_an_offer_is_read_and_the_rest_is_proposed():
     assert tuple(map(sum, zip(settled(agreed), share(listener), strict=True))) == stock
 
 
-def test_most_deals_of_an_obliging_partner_are_closed():
-    closed = Counter()
+def test_most_deals_of_an_obliging_partner_are_closed() -> None:
+    closed: Any = Counter()
     for seed in range(300):
         for told in deal_chat(random.Random(seed))[2::2]:
             if points := re.search(r"you got ([\d.]+) points, the other player ([\d.]+)\.", told["content"]):
@@ -115,7 +119,7 @@ def test_most_deals_of_an_obliging_partner_are_closed():
     assert closed[True] / closed.total() > 0.5
 
 
-def test_the_prompts_are_the_games_own():
+def test_the_prompts_are_the_games_own() -> None:
     first = trust_and_split().reset(random.Random(0))
     rules = trust_and_split().rules()
     assert trust_and_split().observe(first, 0).text.startswith(rules)
