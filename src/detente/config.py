@@ -64,6 +64,7 @@ class Config(Options):
         default_factory=dict,
         description="options that differ (model, lora, answer, algorithm, credit, loss, optimizer, update_every, collect)",
     )
+    measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
     iterations: int = Field(
         100,
         ge=1,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from detente.errors import UserError
 from detente.files import read_text, reason, replace_text
 from detente.games.base import Game
 from detente.games.family import Measure, family_of, strategies_for
+from detente.games.own_measures import NAME, TAKEN
 from detente.games.reading import PARTS, Reading, Result
 from detente.matches import play_scripts
 from detente.records import STRICT
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 FILE = "family.json"
 FORMAT = 1
 SIZE, LONGEST, MOST = 1 << 20, 10_000, 200  # bytes of a file; characters of a text and things in a list in it
-NAME = r"\w{1,80}"  # of what names metrics, columns and files
-TAKEN = ("reward", "opponent_reward", "invalid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +72,18 @@ def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> 
     played = None
     if games.recorded(game.parameters()) is None:
         played = family.references(game, play_scripts, strategies_for(game) if strategies is None else strategies)
-    known = Description(measures=family.measures, reading=family.reading(game, play_scripts), references=played)
+    measures = tuple(_as_value(measure) for measure in family.measures)
+    known = Description(measures=measures, reading=family.reading(game, play_scripts), references=played)
     try:
         content = orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         _checked(orjson.loads(content))
     except (TypeError, ValueError) as error:
         raise UserError(f"What the family '{family.name}' says of {game.name} cannot be written down: {reason(error)}.") from error
     replace_text(folder / FILE, content.decode())
+
+
+def _as_value(measure: Any) -> Any:
+    return replace(measure, function=None) if isinstance(measure, Measure) else measure
 
 
 def description(folder: Path, options: Mapping[str, Any]) -> Description:

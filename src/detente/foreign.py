@@ -32,8 +32,14 @@ OPTIONS = {
     "seats.*": "strategy",
     "opponents.scripts.*": "strategy",
     "evaluation.against.*": "strategy",
+    "measures.*": "measure",
 }
-EXAMPLES = {"game": "my_games:Chess", "algorithm": "my_algorithms:inequity", "strategy": "my_rules:grudger"}
+EXAMPLES = {
+    "game": "my_games:Chess",
+    "algorithm": "my_algorithms:inequity",
+    "strategy": "my_rules:grudger",
+    "measure": "my_measures:gini",
+}
 PLAYERS = ("model:", "axelrod:", "openai:")  # names of players that are no code
 
 
@@ -97,19 +103,25 @@ def whereabouts(module: str) -> str:
 
 
 def imported(name: str, noun: str) -> Callable[..., Any]:
-    """What the name stands for, a ``noun``. This runs the module's code; UserError where there is no such thing to call."""
+    """The function or class that the name stands for, a ``noun``. This runs the module's code; UserError where there is none."""
+    value = attribute(name, noun)
+    if not callable(value):
+        wrong = f"{name.partition(':')[2]} is no class or function, but {type(value).__name__}"
+        raise UserError(f"'{name}' does not name {a(noun)}: {wrong}.")
+    return value  # type: ignore[no-any-return]
+
+
+def attribute(name: str, noun: str) -> Any:
+    """What the name stands for, a ``noun``. This runs the module's code; UserError where there is nothing of that name."""
     wrong = f"'{name}' does not name {a(noun)}"
     if not FORM.fullmatch(name):
         raise UserError(f"{wrong}: {a(noun)} of your own is module:attribute, such as {EXAMPLES[noun]}.")
-    module, _, attribute = name.partition(":")
+    module, _, inner = name.partition(":")
     _look_here()
     try:
-        value = getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module), inner)
     except Exception as error:  # the module may raise anything
         raise UserError(f"{wrong} that can be imported: {said(error)}.") from error
-    if not callable(value):
-        raise UserError(f"{wrong}: {attribute} is no class or function, but {type(value).__name__}.")
-    return value  # type: ignore[no-any-return]
 
 
 def called(name: str, factory: Callable[..., Any], parameters: dict[str, Any], members: tuple[str, ...]) -> Any:

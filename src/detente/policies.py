@@ -19,7 +19,7 @@ from detente import foreign, models
 from detente.config import Config, read
 from detente.engines.base import Sampling
 from detente.errors import UserError
-from detente.games import make
+from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
 from detente.games.roles import seat_name
@@ -74,7 +74,7 @@ def check(config: Config) -> Game:
     """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong."""
     from detente.learning.opponents import check_updates
 
-    game = make(**config.game)
+    game = configured(config.game, config.measures)
     check_seats(game, config.seats, config.learner_names)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
@@ -174,7 +174,7 @@ class Policies:
     @staticmethod
     def of(config: Config) -> Policies:
         """Everybody who can play a run's game, as its options say."""
-        game = make(**config.game)
+        game = configured(config.game, config.measures)
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
     def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:

@@ -61,7 +61,7 @@ class Progress(Watcher):
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
         """Training begins (or goes on) after ``first_iteration`` finished iterations."""
         self.config, self.run = config, run
-        game = games.make(**config.game)
+        game = games.configured(config.game, config.measures)
         self.bounds, self.measures = game.reward_bounds, games.family_of(game).measures
         self.columns = columns(self.measures)
         self.done, self.episodes = first_iteration, 0

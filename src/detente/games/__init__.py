@@ -6,7 +6,7 @@ A family of games is a folder and a line in ``FAMILIES``; ``"module:attribute"``
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from detente.errors import UserError, unknown
 from detente.games import matrix, splitting
 from detente.games.base import Action, Game, Observation, State, Step
 from detente.games.family import Family, Measure, family_of
+from detente.games.own_measures import with_measures
 
 __all__ = [
     "FAMILIES",
@@ -26,6 +27,7 @@ __all__ = [
     "Observation",
     "State",
     "Step",
+    "configured",
     "family_of",
     "make",
     "recorded",
@@ -54,6 +56,11 @@ def make(name: str, **parameters: Any) -> Game:
         return factory(**parameters)
     except TypeError as error:
         raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+
+
+def configured(options: Mapping[str, Any], measures: Sequence[str] = ()) -> Game:
+    """The game of a run: its name and parameters, with the measures of somebody's own (``module:attribute``)."""
+    return with_measures(make(**options), measures)
 
 
 def words(measure: str) -> str:

@@ -35,6 +35,9 @@ class Measure:
     ``name`` stands in metrics and in columns of data, ``meaning`` says what it is. ``words`` are for a reader, by default the name.
     ``head`` is its column while a run trains, "" for none. ``bounds`` None: they depend on the game. ``table``: condition -> the
     head of its column, "" for none.
+
+    ``function(game, sides)`` gives the number, or the table's numbers by condition, where no family does: of a measure that the
+    option ``measures`` names.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Measure:
     head: str = ""
     bounds: tuple[float, float] | None = None
     table: Mapping[str, str] = field(default_factory=dict)
+    function: Callable[[Any, Sequence[Side]], Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

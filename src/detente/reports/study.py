@@ -79,7 +79,8 @@ class Study:
         first, *others = self.runs
         if all(run.options["game"] == first.options["game"] for run in others):
             return first.known
-        return Description(measures=tuple(dict.fromkeys(measure for run in self.runs for measure in run.known.measures)))
+        measures = {measure.name: measure for run in self.runs for measure in run.known.measures}
+        return Description(measures=tuple(measures.values()))
 
     @property
     def reading(self) -> Reading:

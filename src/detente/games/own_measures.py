@@ -1,0 +1,96 @@
+"""Measures of somebody's own, beside those of a game's family: ``module:attribute``, a function or a ``Measure`` with one.
+
+    game, names ── with_measures ──> the same game, in which these are measured too
+
+Must not import anything above games.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from detente import foreign
+from detente.errors import UserError
+from detente.games.family import Family, Measure, family_of
+from detente.games.guard import brief, is_number, watched
+from detente.games.sides import Scalars, Side, Tables
+
+G = TypeVar("G")
+NAME = r"\w{1,80}"  # of what names metrics, columns and files
+TAKEN = ("reward", "opponent_reward", "invalid")  # what is known of every game
+
+
+def with_measures(game: G, names: Sequence[str]) -> G:
+    """The game with more to measure; UserError for what is no measure, and for two of one name."""
+    if not names:
+        return game
+    family: Family = family_of(game)  # type: ignore[arg-type]
+    own = tuple(_measure(name) for name in names)
+    known = [measure.name for measure in family.measures]
+    for measure in own:
+        if measure.name in (*known, *TAKEN):
+            raise UserError(f"There is a measure '{measure.name}' already; give the one of your own another name.")
+        known.append(measure.name)
+    twin = copy.copy(game)
+    try:
+        object.__setattr__(twin, "family", extended(family, own))  # of this one object, which may be frozen
+    except AttributeError:
+        raise UserError(f"The game {game.name} cannot have more measures, as its class has __slots__.") from None  # type: ignore[attr-defined]
+    return twin
+
+
+def extended(family: Family, own: Sequence[Measure]) -> Family:
+    """A family that measures these too."""
+
+    def measure(game: Any, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
+        scalars, tables = family.measure(game, sides)
+        seen = own if sides else ()
+        numbers = {known.name: _value(known, game, sides) for known in seen if not known.table}
+        rows = {known.name: _value(known, game, sides) for known in seen if known.table}
+        empty = {known.name: dict.fromkeys(known.table) for known in own if known.table}
+        return {**scalars, **numbers}, {**tables, **empty, **rows}
+
+    return replace(family, measures=(*family.measures, *own), measure=measure)
+
+
+def _measure(name: str) -> Measure:
+    if not foreign.is_foreign(name):
+        raise UserError(f"'{name}' does not name a measure: a measure of your own is module:attribute, such as my_measures:gini.")
+    value = foreign.attribute(name, "measure")
+    if isinstance(value, Measure) and value.function is not None:
+        measure = value
+    elif callable(value) and not isinstance(value, type):
+        meaning = (inspect.getdoc(value) or "").partition("\n")[0]
+        short = name.partition(":")[2]
+        measure = Measure(short, meaning, head=short.replace("_", " "), function=value)
+    else:
+        raise UserError(f"'{name}' does not name a measure: it is no function and no Measure with a function, but {brief(value)}.")
+    if wrong := [condition for condition in measure.table if not condition or "/" in condition]:
+        raise UserError(f"A condition of the measure '{name}' is a few words without a slash, not '{wrong[0]}'.")
+    if not re.fullmatch(NAME, measure.name):
+        raise UserError(f"A measure's name is made of letters, digits and underscores, not '{measure.name}'.")
+    return replace(measure, function=watched(measure.function, f"The measure '{name}'", ""))  # type: ignore[arg-type]
+
+
+def _value(measure: Measure, game: Any, sides: Sequence[Side]) -> Any:
+    """What the measure's function says of these sides; UserError for what is no number, and no table of a table."""
+    value = measure.function(game, sides)  # type: ignore[misc]
+    right = "a finite number, or None where nothing was seen"
+    if measure.table:
+        right = f"such a number for each of {', '.join(measure.table)}"
+        whole = isinstance(value, Mapping) and {*value} == {*measure.table} and all(map(is_number, value.values()))
+    else:
+        whole = is_number(value)
+    if not whole:
+        raise UserError(f"The measure '{measure.name}' returned {brief(value)}; it should be {right}.")
+    return {key: _plain(cell) for key, cell in value.items()} if measure.table else _plain(value)
+
+
+def _plain(value: Any) -> float | None:
+    """As JSON has it: NumPy's numbers and others become floats."""
+    return value if value is None or type(value) in (int, float) else float(value)
