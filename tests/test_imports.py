@@ -65,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
+    "learning.shaping": {"errors", "foreign", "games.guard", "records"},
     "learning.watchers": {"config"},
     "learning.state": {"config", "records"},
     "evaluation": PLAY | {"family_file", "files", "former", "config", "policies"},

@@ -64,6 +64,9 @@ class Config(Options):
         default_factory=dict,
         description="options that differ (model, lora, answer, algorithm, credit, loss, optimizer, update_every, collect)",
     )
+    reward: str | None = Field(
+        None, description="a function of your own, as module:attribute, whose rewards training uses in place of the game's points"
+    )
     measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
     iterations: int = Field(
         100,
@@ -117,7 +120,8 @@ class Config(Options):
     def learner(self, name: str) -> LearnerConfig:
         """The options of one learner: the run's own, with what ``learners.NAME`` changes."""
         shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
-        shared |= {"model": self.model, "algorithm": self.algorithm, "answer": self.answer.model_dump(exclude={"request"})}
+        shared |= {"model": self.model, "algorithm": self.algorithm, "reward": self.reward}
+        shared["answer"] = self.answer.model_dump(exclude={"request"})
         return LearnerConfig(**_merged(shared, self.learners.get(name, {})))
 
     @property
@@ -136,6 +140,7 @@ class LearnerConfig(Options):
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions
+    reward: str | None = None
     update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
     collect: Literal["last", "all"] = Field(
         "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"

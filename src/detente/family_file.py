@@ -83,7 +83,7 @@ def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> 
 
 
 def _as_value(measure: Any) -> Any:
-    return replace(measure, function=None) if isinstance(measure, Measure) else measure
+    return measure if getattr(measure, "function", None) is None else replace(measure, function=None)
 
 
 def description(folder: Path, options: Mapping[str, Any]) -> Description:

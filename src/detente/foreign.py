@@ -33,12 +33,15 @@ OPTIONS = {
     "opponents.scripts.*": "strategy",
     "evaluation.against.*": "strategy",
     "measures.*": "measure",
+    "reward": "reward",
+    "learners.*.reward": "reward",
 }
 EXAMPLES = {
     "game": "my_games:Chess",
     "algorithm": "my_algorithms:inequity",
     "strategy": "my_rules:grudger",
     "measure": "my_measures:gini",
+    "reward": "my_rewards:generous",
 }
 PLAYERS = ("model:", "axelrod:", "openai:")  # names of players that are no code
 

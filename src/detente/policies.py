@@ -96,6 +96,9 @@ def check(config: Config) -> Game:
         models.check_name(model)
     if config.device not in ("auto", "cpu"):  # these there are everywhere, so torch need not be asked
         models.device_named(config.device)
+    for name in config.learner_names:
+        if reward := config.learner(name).reward:
+            foreign.imported(reward, "reward")
     check_updates(config)
     return game
 

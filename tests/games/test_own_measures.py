@@ -17,6 +17,7 @@ from detente.export import export
 from detente.family_file import FILE
 from detente.games import configured, make
 from detente.games.family import family_of, measured, measures
+from detente.games.own_measures import TAKEN
 from detente.progress import Progress
 from detente.reports import report
 
@@ -77,6 +78,8 @@ def test_they_reach_everything_that_is_written(module: str, tiny_model: str, tmp
     row = json.loads((run / "metrics.jsonl").read_text())
     expected = {"gap/main", "self_play/gap/main", "points_by_seat/main/first", "eval/main/self_play/gap", "eval/main/vs/random/gap"}
     assert expected <= row.keys()
+    ours = {key.partition("/")[0] for key in row} - {"gap", "points_by_seat", "cooperation_rate", "cooperate_given"}
+    assert ours <= {*TAKEN}  # no measure can be called like another metric
     learner = json.loads((run / "summary.json").read_text())["learners"]["main"]
     assert learner["self_play"]["gap"] >= 0
     assert {*learner["points_by_seat"]} == {"first", "second"}
@@ -95,8 +98,8 @@ def test_they_reach_everything_that_is_written(module: str, tiny_model: str, tmp
         ("number", "'own_measure:number' does not name a measure: it is no function and no Measure with a function, but 3"),
         ("EMPTY", "'own_measure:EMPTY' does not name a measure: it is no function and no Measure with a function"),
         ("absent", "'own_measure:absent' does not name a measure that can be imported"),
-        ("NAMED", "There is a measure 'reward' already"),
-        ("cooperation_rate", "There is a measure 'cooperation_rate' already"),
+        ("NAMED", "There is a number 'reward' already"),
+        ("cooperation_rate", "There is a number 'cooperation_rate' already"),
         ("SLASH", "A condition of the measure 'own_measure:SLASH' is a few words without a slash, not 'a/b'"),
         ("fails", "The measure 'own_measure:fails' raised KeyError 'x'; --debug"),
         ("words", "The measure 'words' returned 'many'; it should be a finite number"),
@@ -113,7 +116,7 @@ def test_a_measure_that_is_wrong(name: str, sentence: str, module: str) -> None:
 def test_a_measure_is_named_as_code_is(module: str) -> None:
     with pytest.raises(UserError, match=r"a measure of your own is module:attribute, such as my_measures:gini"):
         configured({"name": "ipd"}, ["gini"])
-    with pytest.raises(UserError, match="There is a measure 'gap' already"):
+    with pytest.raises(UserError, match="There is a number 'gap' already"):
         configured({"name": "ipd"}, [f"{module}:gap", f"{module}:gap"])
 
 

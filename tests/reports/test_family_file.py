@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from make_run import CONDITIONS, STRATEGIES, make_run
 
 import detente
 from detente.errors import UserError
@@ -21,6 +20,7 @@ from detente.games.reading import Anchor, Chapter, Column, Condition, Plot, Read
 from detente.reports.run import read_runs
 from detente.reports.sections import sections
 from detente.reports.study import Study
+from tests.reports.make_run import CONDITIONS, STRATEGIES, make_run
 
 OWN = """
 from dataclasses import replace

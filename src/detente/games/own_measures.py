@@ -22,7 +22,12 @@ from detente.games.sides import Scalars, Side, Tables
 
 G = TypeVar("G")
 NAME = r"\w{1,80}"  # of what names metrics, columns and files
-TAKEN = ("reward", "opponent_reward", "invalid")  # what is known of every game
+OF_EVERY_GAME = ("reward", "opponent_reward", "invalid")
+OF_TRAINING = (  # what the other metrics of a run begin with
+    *("audit", "capped", "credit", "critic_loss", "entropy", "eval", "grad_norm", "iteration", "kl", "loss", "mismatch", "ratio"),
+    *("remote", "role", "self_play", "shaped_reward", "steps", "time", "tokens", "vs"),
+)
+TAKEN = (*OF_EVERY_GAME, *OF_TRAINING)
 
 
 def with_measures(game: G, names: Sequence[str]) -> G:
@@ -34,7 +39,7 @@ def with_measures(game: G, names: Sequence[str]) -> G:
     known = [measure.name for measure in family.measures]
     for measure in own:
         if measure.name in (*known, *TAKEN):
-            raise UserError(f"There is a measure '{measure.name}' already; give the one of your own another name.")
+            raise UserError(f"There is a number '{measure.name}' already; give the measure of your own another name.")
         known.append(measure.name)
     twin = copy.copy(game)
     try:

@@ -27,6 +27,7 @@ from detente.learning.pool import joined
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, check_served, open_session, with_versions
+from detente.learning.shaping import mean_reward, shaped
 from detente.learning.state import RunState, left_over, to_train_on
 from detente.learning.watchers import Watcher, Watchers
 from detente.policies import check
@@ -115,6 +116,9 @@ def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> di
     metrics: dict[str, float] = {}
     for name, learner in session.learners.items():
         if batch := to_train_on(learner.options, state.backlog, episodes, state.iteration + 1):
+            if reward := learner.options.reward:
+                batch = shaped(batch, reward)
+                metrics[f"shaped_reward/{name}"] = mean_reward(batch, name)
             found = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(found, state.iteration / max(1, session.config.iterations - 1))

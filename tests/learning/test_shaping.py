@@ -1,0 +1,93 @@
+"""Rewards of somebody's own train, and everything else keeps the game's points."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import detente
+from detente import config
+from detente.errors import UserError
+from detente.learning.shaping import mean_reward, shaped
+from detente.policies import check
+from detente.records import read_episodes
+
+REWARDS = """
+import numpy as np
+
+def generous(episode):
+    return [[sum(played.rewards)] * episode.num_players for played in episode.rounds]
+
+def array(episode):
+    return np.ones((len(episode.rounds), episode.num_players))
+
+def fails(episode): raise KeyError("x")
+def nothing(episode): return None
+def flat(episode): return [1.0] * len(episode.rounds)
+def long(episode): return [[1.0, 1.0]] * (len(episode.rounds) + 1)
+def broken(episode): return [[float("nan"), 1.0]] * len(episode.rounds)
+def wide(episode): return [[1.0, 1.0, 1.0]] * len(episode.rounds)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "own_reward.py").write_text(REWARDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_reward", raising=False)
+    return "own_reward"
+
+
+def test_rewards_in_place_of_points(module: str) -> None:
+    (episode,) = detente.play("ipd", ["always_defect", "always_cooperate"], overrides=["game.rounds=2"])
+    (made,) = shaped([episode], f"{module}:generous")
+    assert [played.rewards for played in episode.rounds] == [(5, 0)] * 2
+    assert [played.rewards for played in made.rounds] == [(5, 5)] * 2
+    assert [r.rewards for r in shaped([episode], f"{module}:array")[0].rounds] == [(1, 1)] * 2
+    assert made.rounds[0].turns == episode.rounds[0].turns
+    assert (made.policies, made.seed) == (episode.policies, episode.seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("fails", "raised KeyError 'x'; --debug shows where"),
+        ("nothing", "returned None; it should be 2 rows of 2 finite numbers"),
+        *((name, "returned .*; it should be 2 rows of 2 finite numbers") for name in ("flat", "long", "broken", "wide")),
+    ],
+)
+def test_rewards_that_are_none(name: str, sentence: str, module: str) -> None:
+    episodes = detente.play("ipd", ["random", "random"], overrides=["game.rounds=2"])
+    with pytest.raises(UserError, match=f"^The reward 'own_reward:{name}' {sentence}"):
+        shaped(episodes, f"{module}:{name}")
+
+
+def test_training_uses_them_and_says_both(module: str, tiny_model: str, tmp_path: Path) -> None:
+    options = f"game.rounds=2 model={tiny_model} device=cpu iterations=1 episodes=4 group_size=2 lora.rank=2 evaluation.episodes=0"
+    changes = [*options.split(), "credit.beta=0.0"]
+    run = detente.train(config.load("ipd", [*changes, f"reward={module}:generous"]), tmp_path / "own")
+    row = json.loads((run / "metrics.jsonl").read_text())
+    episodes = read_episodes(run / "episodes" / "000001.jsonl.gz")
+    assert row["reward/main"] == pytest.approx(mean_reward(episodes, "main"))
+    assert row["shaped_reward/main"] == pytest.approx(2 * row["reward/main"])
+    together = detente.train(config.load("ipd", [*changes, "algorithm=sum_of_rewards"]), tmp_path / "sum")
+    same = json.loads((together / "metrics.jsonl").read_text())
+    assert row["loss/main"] == pytest.approx(same["loss/main"], rel=1e-4)  # the sum of rewards, by another way
+    assert "shaped_reward/main" not in same
+
+
+def test_a_reward_is_checked_before_anything_is_loaded(module: str) -> None:
+    with pytest.raises(UserError, match=r"'generous' does not name a reward: a reward of your own is module:attribute"):
+        check(config.load("ipd", ["reward=generous"]))
+    with pytest.raises(UserError, match="does not name a reward that can be imported"):
+        check(config.load("ipd", ["seats=[main,other]", f"learners.other.reward={module}:absent"]))
+
+
+def test_no_file_brings_a_reward_untold(module: str, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(f"game: ipd\nreward: '{module}:generous'\n")
+    with pytest.raises(UserError, match=r"one.yaml names the reward 'own_reward:generous', .*--trust"):
+        config.load(str(tmp_path / "one.yaml"))
+    assert module not in sys.modules
