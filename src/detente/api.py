@@ -95,15 +95,18 @@ def best_response(
     watchers: Sequence[Watcher] = (),
     progress: Watcher | None = None,
     trust: bool = False,
+    role: str | None = None,
 ) -> dict[str, Any]:
     """Train a fresh learner against a frozen agent and say what it gains; see ``detente.evaluation.best_response``.
 
-    Writes best_response.json and report/best_response.html into the run folder. Returns what the former holds.
+    Where the seats of a game differ, the agent sits where it was trained and the responder on the other seats; ``role`` is the
+    responder's where the agent leaves it a choice. Writes best_response.json and report/best_response.html into the run folder.
+    Returns what the former holds.
     """
     from detente.evaluation import best_response as exploiting
     from detente.reports.best_response import best_response_page
 
-    config = exploiting.responder_config(preset, against, overrides, trust=trust)
+    config = exploiting.responder_config(preset, against, overrides, trust=trust, role=role)
     found = exploiting.best_response(config, Path(run), watchers=_all_watchers(watchers, progress), memory=memory)
     best_response_page(Path(run))
     return found

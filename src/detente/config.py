@@ -8,7 +8,7 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -157,8 +157,10 @@ def is_preset(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or name in former.PRESETS or name in preset_names()
 
 
-def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
+def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, without: Collection[str] = ()) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
+
+    What the preset says of the options named ``without`` does not count.
 
     Whoever uses an option of module:attribute runs that code, and whoever seats a remote model sends it one's key, so a file may
     name these only with ``trust``; an override may.
@@ -172,7 +174,8 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False) -> 
     for name in (chosen, *by_algorithm):
         if name not in ALGORITHMS:
             raise unknown("algorithm", name, ALGORITHMS)
-    layers = (data, _options(preset, by_algorithm.get(chosen) or {}), dotted)
+    own = [data, _options(preset, by_algorithm.get(chosen) or {})]
+    layers = [*({key: value for key, value in layer.items() if key not in without} for layer in own), dotted]
     merged = _merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)

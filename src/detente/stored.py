@@ -187,6 +187,12 @@ class _Trained(_Stored):
 
 class _Alone(_Stored):
     reward: _Estimate
+    agent_reward: _Estimate | None = None
+
+
+class _Roles(_Stored):
+    responder: Text
+    agent: Text
 
 
 class _Exact(_Stored):
@@ -204,7 +210,8 @@ class _BestResponse(_Stored):
     label: Text
     curve: list[_Point]
     responder: _Trained
-    self_play: _Alone
+    self_play: _Alone | None = None
+    roles: _Roles | None = None
     exact: _Exact | None
 
 

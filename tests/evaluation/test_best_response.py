@@ -5,8 +5,11 @@ import json
 import pytest
 
 from detente import best_response, config
+from detente.cli.evaluating import default_run
+from detente.config import load_game
 from detente.errors import UserError
-from detente.evaluation.best_response import differences, outcome, responder_config, units
+from detente.evaluation.agents import labels
+from detente.evaluation.best_response import differences, outcome, responder_config, sitting, units
 from detente.family_file import Description
 from detente.games import family_of, make
 from detente.options import AnswerOptions
@@ -75,10 +78,72 @@ def test_the_agent_is_the_version_that_it_was_when_the_run_began(small_run):
 def test_where_seats_differ_the_trained_one_is_measured():
     """The row cooperator gets 3 from a column that cooperates, the column cooperator 1: only the row was trained."""
     table = [[[3, 1], [0, 0]], [[9, 0], [1, 1]]]
-    options = config.load("ipd", ["game.name=matrix", f"game.payoffs={table}", "evaluation.episodes=4"])
+    options = config.load(
+        "ipd", ["game.name=matrix", f"game.payoffs={table}", "seats=[main,always_cooperate]", "evaluation.episodes=4"]
+    )
     policies = Policies.of(options)
     found = outcome(options, policies, PolicyRef("script", "always_defect"), PolicyRef("script", "always_cooperate"))
     assert (found["responder"]["reward"]["mean"], found["cooperator"]["reward"]["mean"]) == (9, 3)
+
+
+def test_a_preset_with_learners_of_its_own_is_answered_by_one(tmp_path):
+    preset = tmp_path / "two.yaml"
+    preset.write_text("extends: ipd\nseats: [alice, bob]\nlearners: {alice: {update_every: 2}, bob: {algorithm: sum_of_rewards}}\n")
+    found = responder_config(str(preset), "tit_for_tat")
+    assert (found.seats, found.learners, found.algorithm) == (("main", "tit_for_tat"), {}, "reinforce")
+    with pytest.raises(UserError, match=r"leave out 'learners\.alice\.update_every=3'"):
+        responder_config(str(preset), "tit_for_tat", ["learners.alice.update_every=3"])
+
+
+@pytest.mark.parametrize(
+    ("against", "role", "seats"),
+    [
+        ("kind", None, ["main", "kind"]),
+        ("kind", "investor", ["main", "kind"]),
+        ("kind", "trustee", ["kind", "main"]),
+        ("taker", None, ["main", "taker"]),
+        ("keeper", None, ["keeper", "main"]),
+        ("keeper", "trustee", ["keeper", "main"]),
+    ],
+)
+def test_where_seats_differ_the_responder_takes_what_the_agent_leaves(against, role, seats):
+    assert sitting(make("example_games:Trust"), against, role) == seats
+
+
+@pytest.mark.parametrize(
+    ("game", "against", "role", "sentence"),
+    [
+        (
+            "example_games:Trust",
+            "taker",
+            "trustee",
+            "'taker' plays trustee of example_games:Trust and nothing else, so the responder",
+        ),
+        ("example_games:Trust", "kind", "banker", "example_games:Trust has no role 'banker'; its roles are investor, trustee."),
+        ("ipd", "tit_for_tat", "seat 1", "ipd has no role 'seat 1', for its seats do not differ."),
+    ],
+)
+def test_roles_that_cannot_be(game, against, role, sentence):
+    with pytest.raises(UserError) as caught:
+        sitting(make(game), against, role)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_of_three_players_the_agent_takes_all_seats_but_one():
+    game = make("example_games:Punishment", players=3)
+    assert sitting(game, "saint") == ["main", "saint", "saint"]
+
+
+def test_a_best_response_to_the_trustee_and_to_the_investor():
+    options = load_game("example_games:Trust", ["evaluation.episodes=4", "seats=[main,taker]"])
+    policies = Policies.of(options)
+    found = outcome(options, policies, PolicyRef("script", "keeper"), PolicyRef("script", "taker"))
+    assert (found["responder"]["reward"]["mean"], found["cooperator"]["reward"]["mean"], found["gain"]["mean"]) == (2, 0, 2)
+    assert "self_play" not in found  # it cannot be the investor
+    options = options.model_copy(update={"seats": ("mean", "main")})
+    found = outcome(options, policies, PolicyRef("script", "sharer"), PolicyRef("script", "mean"))
+    assert found["self_play"]["reward"]["mean"] == 0  # as trustee of one who keeps
+    assert found["self_play"]["agent_reward"]["mean"] == 2
 
 
 def test_gain_and_loss_of_a_defector_against_a_cooperator():
@@ -141,3 +206,11 @@ def test_the_command(command, tmp_path, tiny_model):
     refused = command("best-response", "ipd", "--against", "runs/none", *TINY, f"model={tiny_model}")
     assert (refused.wait(), refused.err.strip()) == (2, "There is no run or adapter folder 'runs/none'.")
     assert not (tmp_path / "runs" / "best-response" / "ipd" / "none-seed0").exists()
+
+
+def test_an_adapter_folder_is_called_by_its_learner(small_run):
+    folder = f"{small_run}/adapters/main/000002"
+    assert labels([folder], [PolicyRef("adapter", folder, 2)]) == ["main/000002"]
+    options = config.load("ipd")
+    assert default_run(options, folder, []).name == "main-000002-seed0"
+    assert default_run(options, str(small_run), []).name == f"{small_run.name}-seed0"

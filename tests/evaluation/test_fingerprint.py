@@ -140,3 +140,17 @@ def test_the_command(command, tmp_path):
     assert process.wait() == 0, process.err
     assert "grim_trigger" in process.out
     assert (tmp_path / "runs" / "fingerprint" / "ipd" / "index.html").exists()
+
+
+def test_where_seats_differ_there_is_one_for_each_role(tmp_path):
+    """In a battle of the sexes either player's own move comes first."""
+    table = "game.payoffs=[[[3,2],[0,0]],[[0,0],[2,3]]]"
+    found = of(tmp_path, ["tit_for_tat", "always_defect"], "ipd", "game.name=matrix", table)
+    assert [agent["label"] for agent in found] == [
+        "tit_for_tat as seat 1",
+        "tit_for_tat as seat 2",
+        "always_defect as seat 1",
+        "always_defect as seat 2",
+    ]
+    assert found[0]["memory_one"] == found[1]["memory_one"] == {"start": 1, "CC": 1, "CD": 0, "DC": 1, "DD": 0}
+    assert "tit_for_tat as seat 2" in (tmp_path / "index.html").read_text().replace("<wbr>", "")

@@ -62,6 +62,10 @@ def best_response(
     memory: Annotated[
         int | None, typer.Option(min=0, max=100, help="Exact: the last so many joint moves in place of histories.")
     ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="Where seats differ: the responder's role (unset: what the agent leaves).", show_default=False),
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
@@ -69,25 +73,26 @@ def best_response(
 
     screen = console()
     with doing(screen, f"Getting ready to measure {against}"):
-        from detente.evaluation.best_response import responder_config
+        from detente.evaluation.best_response import frozen, responder_config
         from detente.progress import Progress
         from detente.reports import best_response as pages
 
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-        config = responder_config(preset, against, changes, trust=trust)
+        config = responder_config(preset, against, changes, trust=trust, role=role)
     if exact:
         from detente.evaluation.exploitability import exploitability
         from detente.policies import Policies
 
         with doing(screen, f"Computing the best response to {against}"):
             policies = Policies.of(config)
-            found = exploitability(policies, policies.resolve(against), memory=memory).to_json()
+            agent = policies.resolve(frozen(config))
+            found = exploitability(policies, agent, memory=memory, seat=config.seats.index(frozen(config))).to_json()
         screen.print(pages.exact_table(found, against))
         return
-    folder = run or default_run(config, against, changes)
+    folder = run or default_run(config, against, [*changes, *([] if role is None else [f"as-{role}"])])
     say(screen, f"Training a best response to {against} in {folder}")
     with Progress(screen, afterwards="Measuring what was gained") as progress:
-        found = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust)
+        found = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust, role=role)
     screen.print(pages.table(found))
     for sentence in pages.sentences(found, pages.known(folder, found)):
         say(screen, sentence)
@@ -122,7 +127,9 @@ def fingerprint(
 def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
     """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides."""
     others = [item for item in overrides if not item.startswith(("seed=", "remote."))]
-    parts = [Path(against).name if Path(against).is_dir() else against, f"seed{config.seed}", *others]
+    folder = Path(against)
+    name = "-".join(folder.parts[-2:]) if folder.name.isdecimal() else folder.name  # a version says too little
+    parts = [name if folder.is_dir() else against, f"seed{config.seed}", *others]
     return Path("runs", "best-response", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
 
 

@@ -91,5 +91,6 @@ def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
     found = [name.partition("@http")[0] for name in names]
     folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
     for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
+        short = "/".join(Path(policies[i].name).parts[-2:]) if short.isdecimal() else short  # a version says too little
         found[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
     return found if len(set(found)) == len(found) else list(names)

@@ -9,6 +9,7 @@ differences within a game seed. For matrix games the exact best response stands 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +18,7 @@ from typing import Any
 from detente import jsonl
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.agents import labels
+from detente.evaluation.agents import labels, seats_of
 from detente.evaluation.cells import seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
@@ -26,12 +27,13 @@ from detente.evaluation.statistics import Estimate, estimate
 from detente.files import replace_text
 from detente.games import make
 from detente.games.base import Game
-from detente.games.family import family_of
+from detente.games.family import family_of, seats_for
+from detente.games.roles import roles, seat_name
 from detente.games.sides import by_group
 from detente.learning.loop import train
 from detente.learning.watchers import Watcher
 from detente.matches import Named, in_turn, play_sync
-from detente.policies import Policies, pinned
+from detente.policies import Policies, located, pinned
 from detente.records import Episode, PolicyRef, read_episodes
 
 RESPONDER = (  # what a best responder changes in a preset: it learns for itself, against the frozen agent alone
@@ -45,14 +47,19 @@ RESPONDER = (  # what a best responder changes in a preset: it learns for itself
 )
 
 
-def responder_config(preset: str, against: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
-    """The preset with a fresh ``reinforce`` learner on the first seat and the frozen agent on all others."""
+REPLACED = ("seats", "algorithm", "learners")
+
+
+def responder_config(
+    preset: str, against: str, overrides: Sequence[str] = (), *, trust: bool = False, role: str | None = None
+) -> Config:
+    """The preset with a fresh ``reinforce`` learner in the place of all its learners, on the seats that ``sitting`` says."""
     for item in overrides:
-        if item.partition("=")[0] in ("seats", "algorithm", "learners"):
+        if re.split(r"[.=]", item)[0] in REPLACED:
             raise UserError(f"A best response decides by itself who sits where and learns how; leave out '{item}'.")
-    game = make(**load(preset, overrides, trust=trust).game)
-    seats = json.dumps(["main", *[pinned(against)] * (game.num_players - 1)])
-    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides], trust=trust)
+    game = make(**load(preset, overrides, trust=trust, without=REPLACED).game)
+    seats = json.dumps(sitting(game, pinned(against), role))
+    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides], trust=trust, without=REPLACED)
     if against in config.learner_names:
         raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
     if against == "human":
@@ -62,28 +69,59 @@ def responder_config(preset: str, against: str, overrides: Sequence[str] = (), *
     return config
 
 
+def sitting(game: Game, against: str, role: str | None = None) -> list[str]:
+    """Who sits where: the responder on one seat and the agent on all others. Where seats differ the responder takes the one of its
+    ``role`` and those that the agent does not take. UserError for a role that the game does not have, or that leaves no seat."""
+    named, seats = roles(game), range(game.num_players)
+    if role is not None and role not in named:
+        have = f"; its roles are {', '.join(named)}" if named else ", for its seats do not differ"
+        raise UserError(f"{game.name} has no role '{role}'{have}.")
+    able = seats_of(game, *located(against, game)) if named and against != "human" else tuple(seats)
+    left = [seat for seat in seats if seat not in able]
+    own = {named.index(role) if role is not None else [*left, 0][0], *left}
+    if len(own) == game.num_players:
+        plays = " and ".join(seat_name(game, seat) for seat in able) or "nothing"
+        raise UserError(f"'{against}' plays {plays} of {game.name} and nothing else, so the responder cannot; name another role.")
+    return ["main" if seat in own else against for seat in seats]
+
+
 def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = (), memory: int | None = None) -> dict[str, Any]:
     """Train the responder in a run folder (which resumes) and write best_response.json there, which is returned."""
-    against = config.seats[-1]
+    against = frozen(config)
     train(config, run, watchers=watchers)
     policies = Policies.of(config)
     game = policies.game
+    named = roles(game)
     responder, agent = policies.resolve(str(run)), policies.resolve(against)
     result = {
         "game": game.name,
         "preset": config.preset,
         "against": against,
         "label": labels([against], [agent])[0],
+        **(
+            {"roles": {key: " and ".join(named[seat] for seat in seats) for key, seats in _places(config).items()}} if named else {}
+        ),
         "algorithm": config.algorithm,
         "seed": config.seed,
         "iterations": json.loads((run / "summary.json").read_text(encoding="utf-8"))["iterations"],
         "unit": "points per round",
         "curve": curve(game, run),
         **outcome(config, policies, responder, agent),
-        "exact": exact(policies, agent, memory),
+        "exact": exact(policies, agent, memory, _places(config)["agent"][0]),
     }
     replace_text(run / "best_response.json", json.dumps(result, indent=2) + "\n")
     return result
+
+
+def frozen(config: Config) -> str:
+    """The name of the agent in the options of a responder."""
+    return next(name for name in config.seats if name not in config.learner_names)
+
+
+def _places(config: Config) -> dict[str, list[int]]:
+    """The seats of the responder and of the agent."""
+    learning = [name in config.learner_names for name in config.seats]
+    return {who: [seat for seat, learns in enumerate(learning) if learns == (who == "responder")] for who in ("responder", "agent")}
 
 
 def curve(game: Game, run: Path) -> list[dict[str, Any]]:
@@ -114,14 +152,17 @@ def units(sides: Sequence[Side]) -> Estimate:
 def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: PolicyRef) -> dict[str, Any]:
     """The trained responder, a cooperator and the agent itself against the agent, and the differences."""
     own, theirs = _meeting(config, policies, responder, agent)
-    alone, _ = _meeting(config, policies, agent, agent)
     scalars = {name: value for name, value in measured(policies.game, own)[0].items() if name != "reward"}
     found: dict[str, Any] = {
         "responder": {"reward": units(own).to_json(), "agent_reward": units(theirs).to_json(), "measures": scalars},
-        "self_play": {"reward": units(alone).to_json()},
     }
+    place = _places(config)["responder"]
+    named = roles(policies.game)
+    if not named or {*place} <= {*seats_of(policies.game, agent, policies.folders.get(agent))}:
+        alone, others = _meeting(config, policies, agent, agent)
+        found["self_play"] = {"reward": units(alone).to_json()} | ({"agent_reward": units(others).to_json()} if named else {})
     script = family_of(policies.game).cooperator(policies.game)
-    if script is not None:
+    if script is not None and {*place} <= {*seats_for(policies.game, script)}:
         kind, with_it = _meeting(config, policies, PolicyRef("script", script), agent)
         found["cooperator"] = {"name": script, "reward": units(kind).to_json(), "agent_reward": units(with_it).to_json()}
         for name, more, less in (("gain", own, kind), ("loss", with_it, theirs)):
@@ -135,22 +176,24 @@ def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[floa
     return [[fmean(a) - fmean(b)] for a, b in zip(by_group(first), by_group(second), strict=True)]
 
 
-def exact(policies: Policies, agent: PolicyRef, memory: int | None = None) -> dict[str, Any] | None:
-    """The exact best response where there is one: in matrix games, against agents whose probabilities are known."""
+def exact(policies: Policies, agent: PolicyRef, memory: int | None = None, seat: int = 1) -> dict[str, Any] | None:
+    """The exact best response where there is one: in matrix games, against agents on ``seat`` whose probabilities are
+    known."""
     if family_of(policies.game).normal_form(policies.game) is None or agent.kind == "remote":
         return None
     try:
-        return exploitability(policies, agent, memory=memory).to_json()
+        return exploitability(policies, agent, memory=memory, seat=seat).to_json()
     except UnknownProbabilitiesError:
         return None
 
 
 def _meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:
-    """The sides of the first policy, on every seat in turn where seats are alike, and those of the second."""
+    """The sides of the first policy, on every seat in turn where seats are alike, else on those of the responder, and those of the
+    second."""
     own: list[Side] = []
     others: list[Side] = []
-    symmetric = getattr(policies.game, "symmetric", True)
-    for table in seatings(policies.game, 0, 1)[: None if symmetric else 1]:  # else the seat that was trained alone
+    trained = tuple(int(name not in config.learner_names) for name in config.seats)
+    for table in [trained] if roles(policies.game) else seatings(policies.game, 0, 1):
         episodes = _table(config, policies, [(first, second)[i] for i in table], "-".join(map(str, table)))
         own += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 0]
         others += [(episode, seat) for episode in episodes for seat, i in enumerate(table) if i == 1]

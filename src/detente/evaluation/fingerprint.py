@@ -23,6 +23,7 @@ from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.games.family import family_of
 from detente.games.matrix import MatrixGame
+from detente.games.roles import in_role, roles
 from detente.games.sides import Side
 from detente.matches import Named, play_sync
 from detente.policies import Policies
@@ -34,22 +35,38 @@ EVERY = -1.0  # follow moves of any probability, impossible ones too: a table ha
 
 
 def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, episodes: int = 128) -> dict[str, Any]:
-    """The fingerprints of agents given by name."""
-    agents = participants(policies, names)
+    """The fingerprints of agents given by name, where seats differ of each in every role that it takes."""
+    game, agents = policies.game, participants(policies, names)
+    named = roles(game)
+    prints = [(agent, seats) for agent in agents for seats in (((seat,) for seat in agent.seats) if named else (agent.seats,))]
     return {
-        "game": policies.game.name,
+        "game": game.name,
         "preset": config.preset,
         "seed": config.seed,
-        "episodes": 0 if _dilemma(policies.game) else episodes,
-        "agents": [{**agent.to_json(), **fingerprint(policies, agent.policy, config, episodes=episodes)} for agent in agents],
+        "episodes": 0 if _dilemma(game) else episodes,
+        "agents": [
+            {
+                **agent.to_json(),
+                **({"label": in_role(agent.label, named[seats[0]]), "role": named[seats[0]]} if named else {}),
+                **fingerprint(policies, agent.policy, config, episodes=episodes, seats=seats),
+            }
+            for agent, seats in prints
+        ],
     }
 
 
-def fingerprint(policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128) -> dict[str, Any]:
-    """What the policy does, as plain values; ``episodes`` are played in splitting games. UserError for other games."""
+def fingerprint(
+    policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128, seats: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """What the policy does on these seats (None: on any), as plain values; ``episodes`` are played in splitting games.
+
+    UserError for other games.
+    """
+    places = range(policies.game.num_players) if seats is None else seats
     if _dilemma(policies.game):
-        return {**memory_tables(policies, policy), "forgiveness": forgiveness(policies, policy)}
-    return response_curves(policies, policy, config, episodes)
+        seat = places[-1]
+        return {**memory_tables(policies, policy, seat), "forgiveness": forgiveness(policies, policy, seat)}
+    return response_curves(policies, policy, config, episodes, places)
 
 
 def _dilemma(game: Game) -> bool:
@@ -61,7 +78,7 @@ def _dilemma(game: Game) -> bool:
 # ---- matrix games
 
 
-def memory_tables(policies: Policies, policy: PolicyRef) -> dict[str, dict[str, float]]:
+def memory_tables(policies: Policies, policy: PolicyRef, seat: int) -> dict[str, dict[str, float]]:
     """P(cooperate) after every history: ``memory_one`` [start, CC, CD, DC, DD] and ``memory_two`` [CC CC, CC CD, ...].
 
     One's own move first, older moves first. Where labels are counterbalanced: the mean over what they can mean.
@@ -69,7 +86,7 @@ def memory_tables(policies: Policies, policy: PolicyRef) -> dict[str, dict[str, 
     game: MatrixGame = policies.game  # type: ignore[assignment]
     found: dict[History, list[float]] = defaultdict(list)
     for start in starts(game):
-        for history, probabilities in read(policies, policy, start, 3, least=EVERY).probabilities.items():
+        for history, probabilities in read(policies, policy, start, 3, seat=seat, least=EVERY).probabilities.items():
             found[history].append(probabilities[0])
     joint = [(own, other) for own in game.actions for other in game.actions]
     one: list[History] = [(), *((move,) for move in joint)]
@@ -84,7 +101,7 @@ def _letters(game: MatrixGame, joint: tuple[str, str]) -> str:
     return "".join("C" if action == game.cooperative else "D" for action in joint)
 
 
-def forgiveness(policies: Policies, policy: PolicyRef) -> list[dict[str, Any]]:
+def forgiveness(policies: Policies, policy: PolicyRef, seat: int) -> list[dict[str, Any]]:
     """Round by round the policy's P(cooperate) against a player that cooperates, defects once and cooperates again.
 
     Expected over the policy's own moves: each round sums over the histories that they can have led to.
@@ -94,7 +111,7 @@ def forgiveness(policies: Policies, policy: PolicyRef) -> list[dict[str, Any]]:
     script = [kind] * BEFORE + [unkind] + [kind] * AFTER
     rounds: list[list[float]] = [[] for _ in script]
     for start in starts(game):
-        agent = read(policies, policy, start, len(script), others=lambda history: (script[len(history)],), least=LEAST)
+        agent = read(policies, policy, start, len(script), seat=seat, others=lambda history: (script[len(history)],), least=LEAST)
         for length, values in enumerate(rounds):
             here = [(agent.reach[history], p[0]) for history, p in agent.probabilities.items() if len(history) == length]
             values.append(sum(reach * p for reach, p in here) / sum(reach for reach, _ in here))
@@ -107,7 +124,7 @@ def forgiveness(policies: Policies, policy: PolicyRef) -> list[dict[str, Any]]:
 # ---- splitting games
 
 
-def response_curves(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> dict[str, Any]:
+def response_curves(policies: Policies, policy: PolicyRef, config: Config, episodes: int, seats: Sequence[int]) -> dict[str, Any]:
     """``responses``: the share of the stock that the policy asks for, by what it was told and what the other asked for last.
 
     ``told``: whose value is the higher one as the other's message, or what is public, has it: upper (one's own), lower, nothing
@@ -121,7 +138,7 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
             f"not for {game.name}."
         )
     found: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for side in _against_random(policies, policy, config, episodes):
+    for side in _against_random(policies, policy, config, episodes, seats):
         for told_it, last, share in responses(game, side):
             found[told_it, last][side[0].group].append(share)
     return {
@@ -134,13 +151,14 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
     }
 
 
-def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int) -> list[Side]:
-    players = policies.game.num_players
-    random = PolicyRef("script", "random")
+def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int, own: Sequence[int]) -> list[Side]:
+    """The policy's sides of so many episodes, on its ``own`` seats in turn."""
+    random, seats = PolicyRef("script", "random"), range(policies.game.num_players)
+    taken = [own[index % len(own)] for index in range(episodes)]
     seatings = [
-        Seating(tuple(policy if seat == index % players else random for seat in range(players)), group=index, index=index)
-        for index in range(episodes)
+        Seating(tuple(policy if seat == mine else random for seat in seats), group=index, index=index)
+        for index, mine in enumerate(taken)
     ]
     stream = Named((config.seed, "fingerprint"), (config.seed, "fingerprint"))
     played = play_sync(policies, policies.game, seatings, stream=stream, concurrency=config.concurrency)
-    return [(episode, episode.index % players) for episode in played]
+    return list(zip(played, taken, strict=True))

@@ -18,6 +18,7 @@ from rich.text import Text
 from detente import stored
 from detente.family_file import Description, description
 from detente.games.reading import Anchor
+from detente.games.roles import in_role
 from detente.reports.page import environment
 from detente.reports.run import Series
 
@@ -42,6 +43,7 @@ def best_response_page(run: Path) -> Path:
         .render(
             found=found,
             names=_names(found),
+            agent=_agent(found),
             drawing=svg(picture(found, named=False), "best-response"),
             rows=rows(found),
             sentences=sentences(found, known(run, found)),
@@ -74,7 +76,17 @@ def picture(found: Found, named: bool = True) -> Figure:
 
 
 def _names(found: Found) -> dict[str, str]:
-    return {"responder": "best responder (learns)", "agent": f"{found['label']} (frozen)"}
+    return {"responder": in_role("best responder (learns)", _role(found, "responder")), "agent": f"{_agent(found)} (frozen)"}
+
+
+def _role(found: Found, who: str) -> str:
+    """What the responder, or the agent, plays where seats differ; else ""."""
+    return str((found.get("roles") or {}).get(who, ""))
+
+
+def _agent(found: Found) -> str:
+    """The agent by its name and role."""
+    return in_role(found["label"], _role(found, "agent"))
 
 
 def _series(found: Found, key: str) -> Series:
@@ -93,7 +105,8 @@ def rows(found: Found) -> list[tuple[str, str, str]]:
     if "cooperator" in found:
         kind = found["cooperator"]
         table.append((kind["name"], estimate(kind["reward"]), estimate(kind["agent_reward"])))
-    table.append(("the agent itself", estimate(found["self_play"]["reward"]), estimate(found["self_play"]["reward"])))
+    if alone := found.get("self_play"):
+        table.append(("the agent itself", estimate(alone["reward"]), estimate(alone.get("agent_reward") or alone["reward"])))
     if exact := _comparable(found):
         value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
         table.append(("exact best response", value, other))
@@ -103,9 +116,10 @@ def rows(found: Found) -> list[tuple[str, str, str]]:
 def sentences(found: Found, game: Description) -> list[str]:
     """What the numbers say."""
     told = []
+    place = f"as {role} " if (role := _role(found, "responder")) else ""
     if "gain" in found:
         told.append(
-            f"Trained against {found['label']}, the best responder gains {estimate(found['gain'])} points per round over "
+            f"Trained {place}against {_agent(found)}, the best responder gains {estimate(found['gain'])} points per round over "
             f"cooperating with it; the agent loses {estimate(found['loss'])} against what it gets from a cooperator."
         )
     measured = found["responder"]["measures"].items()
@@ -125,7 +139,7 @@ def sentences(found: Found, game: Description) -> list[str]:
 
 def table(found: Found) -> Table:
     """The same for the terminal."""
-    drawn = Table(title=f"against {found['label']}, points per round", title_justify="left")
+    drawn = Table(title=f"against {_agent(found)}, points per round", title_justify="left")
     for head in ("responder", "gets", "the agent gets"):
         drawn.add_column(head, justify="left" if head == "responder" else "right")
     for name, own, theirs in rows(found):
