@@ -37,7 +37,8 @@ def play(
 ) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
-    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), an adapter
+    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), a
+    learner of a run (``runs/x/adapters/rival``), an adapter
     folder or ``openai:MODEL@URL``. A preset brings its game and the way models answer; ``overrides`` are options over it, such as
     ``"game.rounds=3"``. Episode i has the game seed ``seed + i``. ``on_episode`` is told of each episode when it finishes, in any
     order. UserError for names that nobody answers to, and for a preset file that names code as its game, unless ``trust`` is given.

@@ -1,6 +1,6 @@
 """From a name to somebody who plays: scripts, people, base models, trained adapters and remote models.
 
-    "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/main/000040"   ──> PolicyRef ──> Player
+    "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/rival@40"   ──> PolicyRef ──> Player
     "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"
 
 ``Policies`` loads a model only when the first name needs one.
@@ -62,11 +62,14 @@ def check_seat(game: Game, name: str, seat: int) -> None:
 
 
 def pinned(name: str) -> str:
-    """The name of a run's newest version, ``runs/x@40`` for ``runs/x``: what stays the same when the run trains on."""
-    if not (os.path.isdir(name) and (Path(name) / "config.yaml").exists()):
+    """The name of the newest version of a run or of a learner in it, ``runs/x@40`` for ``runs/x``: what stays the same when the run
+    trains on."""
+    if not os.path.isdir(name):
         return name
     from detente.learning import adapters
 
+    if not adapters.named_by(Path(name)):
+        return name
     return f"{name}@{int(adapters.newest(Path(name)).name)}"
 
 
@@ -139,15 +142,17 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
 
 
 def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
-    """The folder of an adapter that is named by it, or by its run."""
+    """The folder of an adapter that is named by it, by its run, or by its learner's folder in the run."""
     from detente.learning import adapters
 
-    if (path / "config.yaml").exists():
+    if adapters.named_by(path):
         if version is not None and not version.isdecimal():
             raise UserError(f"'{name}' should end in a version number, such as {path}@40.")
         return adapters.newest(path, version=None if version is None else int(version))
     if not (path / "adapter_config.json").exists():
-        raise UserError(f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json).")
+        raise UserError(
+            f"The folder {path} is neither a run (config.yaml) nor an adapter (adapter_config.json), and holds no versions of one."
+        )
     if version is not None:
         raise UserError(f"{path} is an adapter folder, one version; name it without '@{version}'.")
     return path
@@ -253,8 +258,9 @@ class Policies:
         """Have the adapter of a folder served, on a base model in the number format of its run."""
         from detente.learning import adapters
 
-        run = Path(policy.name) / "config.yaml"
-        host = self.homes[policy] = self._host_of(folder, read(run).dtype if run.exists() else self.dtype)
+        place = Path(policy.name)
+        options = (place.parent.parent if place.parent.name == "adapters" else place) / "config.yaml"
+        host = self.homes[policy] = self._host_of(folder, read(options).dtype if options.exists() else self.dtype)
         self.folders[policy] = folder
         if not host.engine.serves(policy):
             weights, config = adapters.load(folder, host.base)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from detente import cli, config, models
+from detente import cli, config, models, policies
 from detente.errors import UserError
+from detente.games import make
 from detente.learning import checkpoint, loop
 from detente.learning.session import open_session
 from detente.records import read_episodes
@@ -137,3 +138,43 @@ def test_a_wrong_option_of_a_learner_is_one_sentence_and_leaves_nothing(
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
     assert not Path("run").exists()
+
+
+def test_both_meet_in_the_arena_each_on_its_own_base_model(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
+    agents = "run/adapters/main,run/adapters/rival@1,run/adapters/rival"
+    words = ["arena", "ipd", "game.rounds=2", "--agents", agents, "--episodes", "2", "--out", str(tmp_path / "arena")]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    found = json.loads((tmp_path / "arena" / "arena.json").read_text())
+    assert [agent["version"] for agent in found["agents"]] == [3, 1, 3]
+    tokens = {
+        completion.policy.name.rpartition("/")[2]: len(completion.prompt_tokens)
+        for path in (tmp_path / "arena" / "episodes").iterdir()
+        for episode in read_episodes(path)
+        for turn in episode.turns()
+        for completion in [turn.completion]
+    }
+    assert tokens["main"] != tokens["rival"]  # two tokenizers
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("{run}", r"has several learners, main, rival; name one of them, such as .*/adapters/main\."),
+        ("{run}@1", r"has several learners, main, rival; name one of them, such as .*/adapters/main\."),
+        ("{run}/adapters/rival@9", r"run kept no version 9 of \'rival\'; it has 1, 2, 3\."),
+        ("{run}/adapters/rival@x", r"should end in a version number, such as .*rival@40\."),
+        ("{run}/adapters/other", "There is no run or adapter folder"),
+        ("{run}/checkpoint", "is neither a run"),
+    ],
+)
+def test_a_learner_that_a_name_does_not_single_out(name: str, sentence: str, run: Path) -> None:
+    with pytest.raises(UserError, match=sentence):
+        policies.located(name.format(run=run), make("ipd"))
+
+
+def test_a_learner_of_a_run_stays_the_same_version_as_an_opponent(run: Path) -> None:
+    assert policies.pinned(f"{run}/adapters/rival") == f"{run}/adapters/rival@3"
+    assert policies.pinned(f"{run}/adapters/rival/000001") == f"{run}/adapters/rival/000001"

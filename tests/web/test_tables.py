@@ -293,8 +293,12 @@ def test_the_choices_are_the_scripts_of_each_game_and_the_versions_of_each_run(t
     for version in (10, 20):
         (run / "adapters" / "main" / f"{version:06d}").mkdir(parents=True)
     make_run(tmp_path / "untrained", iterations=5)
+    for learner in ("main", "rival"):
+        (make_run(tmp_path / "b", iterations=5) / "adapters" / learner / "000010").mkdir(parents=True)
     found = offers(overview(tmp_path))
-    assert [(each["name"], each["versions"]) for each in found["runs"]] == [("a", ["10", "20"])]
+    offered = [(agent["name"], agent["versions"]) for agent in found["runs"]]
+    assert offered == [("a", ["10", "20"]), ("b/adapters/main", ["10"]), ("b/adapters/rival", ["10"])]
+    assert opponent_name(tmp_path, "b/adapters/rival@10") == f"{tmp_path}/b/adapters/rival@10"
     assert "tit_for_tat" in found["games"]["ipd"]["scripts"]
     assert "greedy" in found["games"]["trust_and_split"]["scripts"]
     assert {"stag_hunt", "matching_pennies"} <= found["games"].keys()

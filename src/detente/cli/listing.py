@@ -42,6 +42,7 @@ def _players() -> Mapping[str, str]:
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
         "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder; in a list, quote one with a comma.",
+        "RUN/adapters/LEARNER": "One of several learners of a run (runs/x/adapters/rival, or runs/x/adapters/rival@40).",
         "MODULE:NAME": "A strategy of your own, e.g. my_rules:grudger; see docs/use-your-own.md.",
         "openai:MODEL@URL": "A model behind an OpenAI-compatible endpoint, e.g. openai:pocket@http://127.0.0.1:8000/v1.",
     }

@@ -85,21 +85,32 @@ def load(folder: Path, base: LanguageModel) -> tuple[dict[str, Tensor], PeftConf
     return weights, config
 
 
-def newest(run: Path, version: int | None = None) -> Path:
-    """The adapter folder of a run's only learner: the newest version or the one asked for."""
-    names = sorted(p.name for p in (run / "adapters").iterdir() if p.is_dir()) if (run / "adapters").is_dir() else []
-    if len(names) > 1:
-        raise UserError(
-            f"The run {run} has several learners, {', '.join(names)}; name an adapter folder such as {run}/adapters/{names[0]}."
-        )
-    versions = versions_in(run / "adapters" / names[0]) if names else []
-    if not versions:
+def named_by(path: Path) -> bool:
+    """Whether a folder names an adapter but no version: a run, or RUN/adapters/NAME, where those of one learner lie."""
+    return (path / "config.yaml").exists() or any((path / f"{v:06d}" / "adapter_config.json").exists() for v in versions_in(path))
+
+
+def newest(path: Path, version: int | None = None) -> Path:
+    """The adapter folder of a run's only learner, or of RUN/adapters/NAME: the newest version or the one asked for."""
+    learner = path if versions_in(path) else _only_learner(path)
+    versions = versions_in(learner)
+    if version is not None and version not in versions:
+        run = path if learner != path else path.parent.parent
+        raise UserError(f"The run {run} kept no version {version} of '{learner.name}'; it has {', '.join(map(str, versions))}.")
+    return version_folder(learner.parent, learner.name, versions[-1] if version is None else version)
+
+
+def _only_learner(run: Path) -> Path:
+    """Where the versions of a run's only learner lie; UserError where there are several or none is written yet."""
+    learners = sorted(p for p in (run / "adapters").iterdir() if p.is_dir()) if (run / "adapters").is_dir() else []
+    if len(learners) > 1:
+        names = ", ".join(p.name for p in learners)
+        raise UserError(f"The run {run} has several learners, {names}; name one of them, such as {learners[0]}.")
+    if not learners or not versions_in(learners[0]):
         raise UserError(
             f"The run {run} has no adapter yet; its first is written after opponents.keep_every iterations or at the end."
         )
-    if version is not None and version not in versions:
-        raise UserError(f"The run {run} kept no version {version} of '{names[0]}'; it has {', '.join(map(str, versions))}.")
-    return version_folder(run / "adapters", names[0], versions[-1] if version is None else version)
+    return learners[0]
 
 
 def versions_in(folder: Path) -> list[int]:

@@ -55,9 +55,9 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
 def offers(overview: Overview) -> dict[str, Any]:
     """What the page lets a person choose from: {"games": {name: {"preset", "about", "scripts", "game"}}, "runs", "models"}."""
     runs = [
-        {"name": run.name, "game": run.game, "algorithm": run.algorithm, "versions": [str(version) for version in run.versions]}
+        {"name": name, "game": run.game, "algorithm": run.algorithm, "versions": [str(version) for version in versions]}
         for run in overview.runs
-        if run.versions
+        for name, versions in run.agents
     ]
     return {"games": dict(_games()), "runs": runs, "models": [f"model:{name}" for name in MODELS]}
 

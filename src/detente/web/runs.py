@@ -38,7 +38,7 @@ class Run:
     iterations: int = 0
     state: str = ""
     rewards: tuple[tuple[str, float], ...] = ()
-    versions: tuple[int, ...] = ()
+    agents: tuple[tuple[str, tuple[int, ...]], ...] = ()  # names of who can play, and their kept versions
     problem: str = ""
 
 
@@ -121,7 +121,7 @@ def run(root: Path, folder: Path) -> Run:
             iterations=options.get("iterations", 0),
             state=state(folder),
             rewards=tuple((in_role(name, role), value) for role, name, value in rewards if bool(role) == in_roles),
-            versions=_versions(folder),
+            agents=tuple(_agents(name, folder)),
         )
     except UserError as error:
         return Run(name, problem=str(error).replace(f"{root}/", ""))
@@ -139,11 +139,13 @@ def state(folder: Path) -> str:
     return "finished" if os.path.isfile(folder / "summary.json") else "running" if in_use(folder) else "stopped"
 
 
-def _versions(folder: Path) -> tuple[int, ...]:
-    """The kept versions of the only learner; of several learners none, as a name must say which."""
-    learners = [path for path in (folder / "adapters").glob("*") if path.is_dir()]
-    inner = learners[0].iterdir() if len(learners) == 1 else iter(())
-    return tuple(sorted(number for path in inner if (number := whole(path.name)) is not None))
+def _agents(name: str, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The run by its name if it has one learner, else each of them by its folder; those of which a version is kept."""
+    learners = sorted(path for path in (folder / "adapters").glob("*") if path.is_dir())
+    for learner in learners:
+        versions = tuple(sorted(number for path in learner.iterdir() if (number := whole(path.name)) is not None))
+        if versions:
+            yield (name if len(learners) == 1 else f"{name}/adapters/{learner.name}"), versions
 
 
 @lru_cache(maxsize=1024)
