@@ -88,7 +88,7 @@ def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run, tmp_path):
         ("ipd", "{run}@", r"should end in a version number, such as .*run@40\."),
         ("ipd", "{run}/adapters/main/000002@1", r"is an adapter folder, one version; name it without '@1'\."),
         ("ipd", "{run}/" + "x" * 5000, r"There is no run or adapter folder '.*'\."),
-        ("ipd", "{run}/adapters", r"is neither a run \(config\.yaml\) nor an adapter \(adapter_config\.json\), and holds no versions of one\."),
+        ("ipd", "{run}/adapters", r"neither a run \(config\.yaml\) nor an adapter .*, and holds no versions of one\."),
         ("ipd", "model:/nowhere/at/all", r"The model '/nowhere/at/all' cannot be loaded .*\."),
     ],
 )
