@@ -50,8 +50,7 @@ def _trajectory(rng: np.random.Generator, tokens: np.ndarray, drawn: np.ndarray,
     return Trajectory(
         group=0,
         seat=0,
-        own=torch.from_numpy(rng.normal(size=count)),
-        others=torch.from_numpy(rng.normal(size=count)),
+        rewards=torch.from_numpy(rng.normal(size=(2, count)).T.copy()),
         tokens=tokens.astype(np.int64),
         drawn=drawn.astype(np.int64),
         rounds=rounds.astype(np.int64),
@@ -70,7 +69,7 @@ def with_logprobs(found: Sequence[Trajectory], logprobs: Sequence[Any]) -> list[
 
 def credited(found: Sequence[Trajectory]) -> list[Trajectory]:
     """With the credit that a learner with OPTIONS computes."""
-    return with_credit(found, lambda own, others, values: leave_one_out(discounted_returns(own, GAMMA)), None, baseline="group")
+    return with_credit(found, lambda group: leave_one_out(discounted_returns(group.own, GAMMA)), None, baseline="group")
 
 
 def open_on(preset: str, model: str, dtype: str, device: str, *, rank: int = 16, more: Sequence[str] = ()) -> Session:

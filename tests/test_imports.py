@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "former": {"errors"},
     "plain_yaml": set(),
     "stored": {"errors", "files", "plain_yaml"},
-    "options": {"errors"},
+    "options": {"errors", "foreign"},
     "validation": {"errors", "options"},
     "config": {"errors", "files", "foreign", "former", "options", "plain_yaml", "players.address", "validation", "visible"},
     "games": BASE | {"games"},
@@ -57,9 +57,10 @@ ALLOWED: dict[str, set[str]] = {
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
     | {"room", "config", "hosts", "options", "models", "engines"}
-    | {f"learning.{name}" for name in ("adapters", "audit", "opponents")},
+    | {f"learning.{name}" for name in ("adapters", "algorithms", "audit", "opponents")},
     "learning": TRAIN,
-    "learning.credit": {"errors"},
+    "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
+    "learning.credit": {"options"},
     "learning.loss": set(),
     "learning.session": TRAIN | {"games", "hosts", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},

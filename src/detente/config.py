@@ -20,9 +20,8 @@ from detente import foreign, former
 from detente.errors import UserError, unknown
 from detente.files import read_text, reason
 from detente.options import (
-    ALGORITHMS,
     COUNT,
-    Algorithm,
+    AlgorithmName,
     AnswerOptions,
     CreditOptions,
     DecodingOptions,
@@ -34,6 +33,8 @@ from detente.options import (
     Options,
     RecordOptions,
     RemoteOptions,
+    algorithms_in_words,
+    check_algorithm,
 )
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere
@@ -56,7 +57,7 @@ class Config(Options):
     device: str = Field("auto", description="cpu, cuda, cuda:1 ... (auto: cuda where there is one)")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch (unset: torch decides)")
     seed: int = Field(0, ge=0, lt=2**63, description="every random number of the run follows from it")
-    algorithm: Algorithm = Field("reinforce", description="how rewards become credit")
+    algorithm: AlgorithmName = Field("reinforce", description="how rewards become credit")
     seats: tuple[str, ...] = Field(
         ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder, remote model)"
     )
@@ -117,12 +118,23 @@ class Config(Options):
         """The seats' learners, each once: ``main`` and every name under ``learners``; other seats hold frozen policies."""
         return tuple(dict.fromkeys(seat for seat in self.seats if seat == "main" or seat in self.learners))
 
+    @property
+    def algorithms(self) -> str:
+        """What the learners train with, in words."""
+        return algorithms_in_words({name: self.learner(name).algorithm for name in self.learner_names}) or self.algorithm
+
     def learner(self, name: str) -> LearnerConfig:
-        """The options of one learner: the run's own, with what ``learners.NAME`` changes."""
+        """The options of one learner: the run's own, with what ``learners.NAME`` changes.
+
+        A learner with another algorithm than the run's does not inherit ``credit.options``.
+        """
+        own = self.learners.get(name, {})
         shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
         shared |= {"model": self.model, "algorithm": self.algorithm, "reward": self.reward}
         shared["answer"] = self.answer.model_dump(exclude={"request"})
-        return LearnerConfig(**_merged(shared, self.learners.get(name, {})))
+        if own.get("algorithm", self.algorithm) != self.algorithm:
+            shared["credit"]["options"] = {}
+        return LearnerConfig(**_merged(shared, own))
 
     @property
     def models(self) -> dict[str, str]:
@@ -136,7 +148,7 @@ class LearnerConfig(Options):
     model: str
     lora: LoraOptions
     answer: DecodingOptions
-    algorithm: Algorithm
+    algorithm: AlgorithmName
     credit: CreditOptions
     loss: LossOptions
     optimizer: OptimizerOptions
@@ -170,11 +182,11 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     by_algorithm = data.pop("algorithms", None) or {}
     if not isinstance(by_algorithm, dict):
         raise UserError(f"The preset {preset} has algorithms that are no mapping from names to options.")
-    chosen = str(dotted.get("algorithm", data.get("algorithm", "reinforce")))
+    chosen = dotted.get("algorithm", data.get("algorithm", "reinforce"))
     for name in (chosen, *by_algorithm):
-        if name not in ALGORITHMS:
-            raise unknown("algorithm", name, ALGORITHMS)
-    own = [data, _options(preset, by_algorithm.get(chosen) or {})]
+        if isinstance(name, str):
+            check_algorithm(name)
+    own = [data, _options(preset, by_algorithm.get(str(chosen)) or {})]
     layers = [*({key: value for key, value in layer.items() if key not in without} for layer in own), dotted]
     merged = _merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)

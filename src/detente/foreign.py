@@ -105,6 +105,12 @@ def whereabouts(module: str) -> str:
     return spec.origin if spec.has_location else "a part of Python itself"
 
 
+def check_form(name: str, noun: str) -> None:
+    """UserError unless the name has the form of one for code."""
+    if not FORM.fullmatch(name):
+        raise UserError(f"'{name}' does not name {a(noun)}: {a(noun)} of your own is module:attribute, such as {EXAMPLES[noun]}.")
+
+
 def imported(name: str, noun: str) -> Callable[..., Any]:
     """The function or class that the name stands for, a ``noun``. This runs the module's code; UserError where there is none."""
     value = attribute(name, noun)
@@ -116,9 +122,8 @@ def imported(name: str, noun: str) -> Callable[..., Any]:
 
 def attribute(name: str, noun: str) -> Any:
     """What the name stands for, a ``noun``. This runs the module's code; UserError where there is nothing of that name."""
+    check_form(name, noun)
     wrong = f"'{name}' does not name {a(noun)}"
-    if not FORM.fullmatch(name):
-        raise UserError(f"{wrong}: {a(noun)} of your own is module:attribute, such as {EXAMPLES[noun]}.")
     module, _, inner = name.partition(":")
     _look_here()
     try:

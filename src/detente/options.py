@@ -7,11 +7,13 @@ Unknown keys are errors; everything is frozen. Must not import torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from detente.errors import unknown
+from detente.errors import UserError, unknown
+from detente.foreign import check_form, is_foreign
 
 COUNT = 10**9  # the most of what only runs longer the more there is of it
 LARGE = 1e30  # what is multiplied with float32 numbers stays below, so that the products are such numbers
@@ -23,13 +25,29 @@ ALGORITHMS: dict[str, str] = {
 }
 
 
-def _known_algorithm(name: str) -> str:
-    if name not in ALGORITHMS:
-        raise ValueError(str(unknown("algorithm", name, ALGORITHMS)).rstrip("."))
+def check_algorithm(name: str) -> None:
+    """UserError unless this names an algorithm of the package, or one's own; nothing is imported."""
+    if is_foreign(name):
+        check_form(name, "algorithm")
+    elif name not in ALGORITHMS:
+        raise unknown("algorithm", name, ALGORITHMS)
+
+
+def algorithms_in_words(by_learner: Mapping[str, str]) -> str:
+    """``reinforce``, or ``alice: reinforce, bob: sum_of_rewards`` where learners have different algorithms."""
+    names = set(by_learner.values())
+    return names.pop() if len(names) == 1 else ", ".join(f"{learner}: {name}" for learner, name in by_learner.items())
+
+
+def _algorithm(name: str) -> str:
+    try:
+        check_algorithm(name)
+    except UserError as error:
+        raise ValueError(str(error).rstrip(".")) from error
     return name
 
 
-Algorithm = Annotated[str, AfterValidator(_known_algorithm)]
+AlgorithmName = Annotated[str, AfterValidator(_algorithm)]
 
 
 class Options(BaseModel):
@@ -38,14 +56,22 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class CreditOptions(Options):
-    """How rewards become the credit of each round; docs/algorithms.md has the equations."""
+class AlgorithmOptions(Options):
+    """What every algorithm is told. The options of an algorithm of your own derive from this class and stand under
+    ``credit.options``; of a pair ``x``, ``x_final`` it is told the value between them, linearly over the run."""
 
     gamma: float = Field(0.9, ge=0, le=1, description="discount of rewards in the return")
     reward_divisor: float = Field(1.0, gt=0, description="rewards are divided by this for training")
     baseline: Literal["group", "batch", "none", "critic"] = Field(
         "group", description="group: leave-one-out over the episodes that share the game seed; batch: over the whole batch"
     )
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="baseline critic: lambda of generalized advantage estimation")
+    whiten: bool = Field(False, description="shift and scale the credit of the batch to mean 0 and deviation 1")
+
+
+class AlignmentOptions(AlgorithmOptions):
+    """The options of ``advantage_alignment``; docs/algorithms.md has the equations."""
+
     beta: float = Field(1.0, description="advantage_alignment: weight of the alignment term")
     beta_final: float | None = Field(None, description="advantage_alignment: beta at the last iteration, reached linearly")
     gamma_shaping: float | None = Field(None, ge=0, le=1, description="gamma_a, the discount of past advantages (unset: gamma)")
@@ -58,14 +84,20 @@ class CreditOptions(Options):
     divide_by_time: bool = Field(False, description="divide the shaping weight at round t (from 0) by t + 1")
     first_round_bonus: float = Field(0.0, description="b in W_t += b * d^t; without it the first move is selfish")
     first_round_decay: float = Field(0.7, ge=0, le=1, description="d in W_t += b * d^t")
-    whiten: bool = Field(False, description="shift and scale the credit of the batch to mean 0 and deviation 1")
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="baseline critic: lambda of generalized advantage estimation")
 
     @model_validator(mode="after")
-    def _compatible(self) -> CreditOptions:
+    def _compatible(self) -> AlignmentOptions:
         if self.just_in_time and self.shaping == "causal":
             raise ValueError("just_in_time belongs to shaping returns; causal uses only what came before the round")
         return self
+
+
+class CreditOptions(AlignmentOptions):
+    """How rewards become the credit of each round: the options of the package's algorithms, and those of one's own."""
+
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="an algorithm of your own: the options that it brings, e.g. credit.options.envy=2"
+    )
 
 
 class LossOptions(Options):

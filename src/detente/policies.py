@@ -75,6 +75,7 @@ def pinned(name: str) -> str:
 
 def check(config: Config) -> Game:
     """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong."""
+    from detente.learning import algorithms
     from detente.learning.opponents import check_updates
 
     game = configured(config.game, config.measures)
@@ -103,6 +104,7 @@ def check(config: Config) -> Game:
         if reward := config.learner(name).reward:
             foreign.imported(reward, "reward")
     check_updates(config)
+    algorithms.check(config)
     return game
 
 

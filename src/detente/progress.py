@@ -192,7 +192,7 @@ class Progress(Watcher):
             cells = (self._cell(head, label) for head in self._columns())
             table.add_row(Text(label), *cells, sparkline(values, *self.bounds))
         return Group(
-            Text(f"{config.preset}, {config.algorithm}, {_models(config)}, seed {config.seed}: {self.run}", style="bold"),
+            Text(f"{config.preset}, {config.algorithms}, {_models(config)}, seed {config.seed}: {self.run}", style="bold"),
             bars,
             table,
             Text(self._mismatch(), style="dim"),

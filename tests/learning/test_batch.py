@@ -9,6 +9,7 @@ import torch
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
 from detente.learning.batch import micro_batches, single_turn, trajectories, trajectory, with_credit
+from detente.learning.credit import Group, leave_one_out
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 MAIN, SCRIPT = PolicyRef("adapter", "main", 3), PolicyRef("script", "tit_for_tat")
@@ -64,7 +65,8 @@ def test_a_trajectory_by_hand(tokenizer, grammar):
     assert one.spoken == 2
     assert one.starts.tolist() == [2, 10, 12]  # the position before the first answer; in round 1 that of the last token so far
     assert one.own.tolist() == [0.0, 0.5, 1.0]
-    assert one.others.tolist() == [5.0, 5.5, 6.0]
+    assert one.rewards.tolist() == [[0.0, 5.0], [0.5, 5.5], [1.0, 6.0]]
+    assert one.actions == (("C", "C"), (None, "C"), ("C", "C"))  # a message is no decision
     (micro,) = micro_batches([one], 1000, CPU)
     size = len(tokenizer) + 3
     allowed = micro.allowed(size)
@@ -82,8 +84,8 @@ def test_groups_of_different_iterations_are_not_compared(grammar):
     ]
     found = trajectories(chats, "main", 1.0, grammar)
 
-    def less_the_mean(own, others, values):
-        return own - own.mean(1, keepdim=True)
+    def less_the_mean(group):
+        return group.own - group.own.mean(1, keepdim=True)
 
     assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="group")] == [-0.5, -2.0, 0.5, 2.0]
     assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="batch")] == [-3.25, 0.75, -2.25, 4.75]
@@ -136,16 +138,17 @@ def test_single_turn_is_the_chat_up_to_a_turn(tokenizer, grammar):
 def lone(group, seat, own, others=None, tokens=2):
     own = torch.tensor(own, dtype=torch.float64)
     made = trajectory(episode([[turn(0, (5,), (6,) * tokens)]] * len(own)), 0, 1.0, Plain())
-    return replace(made, group=group, seat=seat, own=own, others=own if others is None else torch.tensor(others))
+    others = own if others is None else torch.tensor(others)
+    return replace(made, group=group, seat=seat, rewards=torch.stack([own, others] if seat == 0 else [others, own], 1))
 
 
 class Plain:
     vocab_size, unguided = 16, None
 
 
-def minus_mean_of_others(own, others, values):
-    assert values is None
-    return own - (own.sum(1, keepdim=True) - own) / (own.shape[1] - 1)
+def minus_mean_of_others(group):
+    assert group.values is None
+    return leave_one_out(group.own)
 
 
 def test_groups_are_seats_that_share_a_game_seed():
@@ -162,6 +165,35 @@ def test_groups_are_seats_that_share_a_game_seed():
     assert [(one.group, one.seat) for one in credited] == [(one.group, one.seat) for one in found]
 
 
+def test_an_algorithm_sees_the_rewards_and_actions_of_all_players() -> None:
+    """Three players; in round 1 the second decides twice and the third not at all."""
+
+    def act(player: int, action: object, phase: str = "decision") -> Turn:
+        return replace(turn(player, (5,), (6, 7), phase=phase), action=action)
+
+    def match(first: str) -> Episode:
+        rounds = (
+            Round((act(0, "hello", "message"), act(0, first), act(1, {"give": 2}), act(2, 3)), (1.0, 2.0, 4.0), {}),
+            Round((act(1, "C"), act(0, "D"), act(1, [1, 0])), (8.0, 16.0, 32.0), {}),
+        )
+        return Episode({"name": "x"}, 0, (MAIN, SCRIPT, MAIN), rounds, ("main", None, "main"))
+
+    seen: list[Group] = []
+
+    def assign(group: Group) -> torch.Tensor:
+        seen.append(group)
+        return group.own
+
+    found = trajectories([match("C"), match("D")], "main", 2.0, Plain())
+    with_credit(found, assign, None, baseline="group")
+    assert [group.seat for group in seen] == [0, 2]
+    for group in seen:
+        assert group.rewards.tolist() == [[[[0.5, 1.0, 2.0], [4.0, 8.0, 16.0]]] * 2]
+        assert group.actions == (tuple(((first, {"give": 2}, 3), ("D", ("C", [1, 0]), None)) for first in "CD"),)
+    assert seen[1].own.tolist() == [[[2.0, 16.0]] * 2]
+    assert seen[1].others.tolist() == [[[1.5, 12.0]] * 2]
+
+
 def test_the_whole_batch_as_one_group():
     found = [lone(0, 0, [1.0]), lone(1, 0, [2.0]), lone(2, 0, [6.0]), lone(0, 1, [1.0]), lone(1, 1, [4.0])]
     credited = with_credit(found, minus_mean_of_others, None, baseline="batch")
@@ -173,14 +205,14 @@ def test_the_whole_batch_as_one_group():
 def test_who_is_alone_is_left_out_unless_nothing_is_compared():
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 1, [4.0])]
     assert [one.seat for one in with_credit(found, minus_mean_of_others, None, baseline="group")] == [1, 1]
-    plain = with_credit(found, lambda own, others, values: own, None, baseline="none")
+    plain = with_credit(found, lambda group: group.own, None, baseline="none")
     assert [one.credit.item() for one in plain] == [1, 2, 4]
 
 
 def test_values_go_with_their_trajectories():
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 0, [4.0]), lone(0, 1, [8.0])]
     values = [torch.tensor([10.0 * i]) for i in range(4)]
-    credited = with_credit(found, lambda own, others, known: own + known, values, baseline="critic")
+    credited = with_credit(found, lambda group: group.own + group.values, values, baseline="critic")
     assert [one.credit.item() for one in credited] == [1, 12, 24, 38]
 
 

@@ -3,17 +3,12 @@
 tests/learning/test_mutations.py runs every test here that takes no argument on altered copies of the module, as ``credit``.
 """
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from detente import config
-from detente.errors import UserError
 from detente.learning import credit
-from detente.options import CreditOptions
+from detente.options import ALGORITHMS, AlgorithmOptions, CreditOptions
 
 torch.set_num_threads(1)
 
@@ -284,55 +279,71 @@ def test_annealed_is_linear_between_its_ends():
     assert credit.annealed(2.0, None, 0.5) == 2.0
 
 
-def test_assign_hands_each_algorithm_the_options_that_it_names():
-    own, others = rewards()
-    options = {"gamma": 0.9, "beta": 2.0, "shaping": "causal", "reward_divisor": 5.0}
-    close(credit.assign("reinforce", own, others, **options), credit.reinforce(own, others, gamma=0.9))
-    expected = credit.advantage_alignment(own, others, beta=2.0, gamma=0.9, shaping="causal")
-    close(credit.assign("advantage_alignment", own, others, **options), expected)
+def test_options_are_those_of_their_point_of_the_run():
+    options = CreditOptions(beta=2.0, beta_final=6.0, gamma=0.7)
+    assert credit.options_at(options, 0.25) == options.model_copy(update={"beta": 3.0})
+    assert credit.options_at(AlgorithmOptions(gamma=0.7), 0.25) == AlgorithmOptions(gamma=0.7)
 
 
-@pytest.mark.parametrize(("given", "nearest"), [("betta", "beta"), ("gama", "gamma"), ("first_round_bonnus", "first_round_bonus")])
-@pytest.mark.parametrize("algorithm", credit.ALGORITHMS)
-def test_a_misspelt_option_is_not_ignored(algorithm, given, nearest):
-    with pytest.raises(UserError, match=f"'{given}'; did you mean '{nearest}'"):
-        credit.assign(algorithm, *rewards(), gamma=0.9, beta=1.0, **{given: 1.0})
+# --- algorithms of a group ---------------------------------------------------------------------------------------------------
+
+THREE = torch.tensor([[[[1.0, 2.0, 4.0], [3.0, 5.0, 1.0]], [[0.0, 1.0, 2.0], [7.0, 0.0, 2.0]]]], dtype=torch.float64)
 
 
-def test_a_misspelt_keyword_of_an_algorithm_is_refused_when_it_is_chosen(monkeypatch):
-    def mine(own, others, *, gamma, betta=1.0):
-        return own + betta * others
-
-    def anything(mine, theirs, gamma, *, advantages=None, **options):
-        return mine + gamma * theirs + options["beta"]
-
-    monkeypatch.setattr(credit, "ALGORITHMS", credit.ALGORITHMS | {"mine": mine, "anything": anything})
-    run_options = CreditOptions.model_fields
-    for algorithm in (*config.ALGORITHMS, "anything"):
-        credit.check_algorithm(algorithm, run_options)
-    with pytest.raises(UserError, match=r"'mine' cannot be used.*'betta'; did you mean 'beta'"):
-        credit.check_algorithm("mine", run_options)
-    with pytest.raises(UserError, match="'other' has no function"):
-        credit.check_algorithm("other", run_options)
-    own, others = rewards()
-    close(credit.assign("anything", own, others, gamma=0.5, beta=2.0), own + 0.5 * others + 2.0)
+def test_a_group_by_hand():
+    group = credit.Group(THREE, 2)
+    assert group.own.tolist() == [[[4.0, 1.0], [2.0, 2.0]]]
+    assert group.others.tolist() == [[[3.0, 8.0], [1.0, 7.0]]]
+    assert (group.values, group.actions) == (None, ())
 
 
-def test_every_option_of_credit_is_an_algorithms_or_known_to_be_used_elsewhere():
-    taken = set().union(*map(credit.option_names, credit.ALGORITHMS)) - {"advantages"}
-    assert taken | credit.ELSEWHERE == set(CreditOptions.model_fields)
-    assert not taken & credit.ELSEWHERE
+def test_advantages_by_hand():
+    # returns 4 + 1/2, 1 and 2 + 2/2, 2: each less the other's
+    own = credit.Group(THREE, 2).own
+    close(credit.advantages_of(own, AlgorithmOptions(gamma=0.5)), [[[1.5, -1.0], [-1.5, 1.0]]])
+    close(credit.advantages_of(own, AlgorithmOptions(gamma=0.5, baseline="batch")), [[[1.5, -1.0], [-1.5, 1.0]]])
+    close(credit.advantages_of(own, AlgorithmOptions(gamma=0.5, baseline="none")), [[[4.5, 1.0], [3.0, 2.0]]])
+    # with a critic: delta = 4 + 6/2 - 5, 1 - 6 and 2 + 0 - 1, 2 - 0; A_0 = delta_0 + 3/8 delta_1
+    values = torch.tensor([[[5.0, 6.0], [1.0, 0.0]]], dtype=torch.float64)
+    options = AlgorithmOptions(gamma=0.5, gae_lambda=0.75, baseline="critic")
+    close(credit.advantages_of(own, options, values), [[[0.125, -5.0], [1.75, 2.0]]])
+    close(credit.advantages_of(own, options), [[[1.5, -1.0], [-1.5, 1.0]]])
+
+
+def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards():
+    """Bit by bit, whatever the number of players, the baseline and the options."""
+    chosen = [
+        {},
+        {"shaping": "causal", "gamma_shaping": 0.7, "first_round_bonus": 0.1, "first_round_decay": 0.4, "clip": 0.3},
+        {"just_in_time": True, "sign": True, "divide_by_time": True},
+    ]
+    generator = torch.Generator().manual_seed(2)
+    for players, baseline in ((2, "group"), (3, "none"), (9, "batch"), (4, "critic")):
+        rounds = [torch.rand(6, players, generator=generator, dtype=torch.float64) / 3 for _ in range(5)]  # one per episode
+        own = torch.stack([rewards[:, 1] for rewards in rounds])[None]
+        others = torch.stack([rewards.sum(1) - rewards[:, 1] for rewards in rounds])[None]
+        values = torch.rand(1, 5, 6, generator=generator, dtype=torch.float64) if baseline == "critic" else None
+        group = credit.Group(torch.stack(rounds)[None], 1, values)
+        given = {"gamma": 0.8, "baseline": credit.no_baseline if baseline == "none" else credit.leave_one_out}
+        if values is not None:
+            learned = credit.generalized_advantages(own, torch.cat([values, torch.zeros(1, 5, 1)], -1), 0.8, 0.6)
+            given["advantages"] = learned, credit.leave_one_out(credit.discounted_returns(others, 0.8))
+        for options in chosen:
+            told = CreditOptions(gamma=0.8, gae_lambda=0.6, baseline=baseline, beta=2.0, **options)
+            results = {name: algorithm(group, told) for name, algorithm in credit.ALGORITHMS.items()}
+            assert torch.equal(results["reinforce"], credit.reinforce(own, others, **given))
+            assert torch.equal(results["sum_of_rewards"], credit.sum_of_rewards(own, others, **given))
+            aligned = credit.advantage_alignment(own, others, beta=2.0, **given, **options)
+            assert torch.equal(results["advantage_alignment"], aligned)
+
+
+def test_a_decorator_gives_an_algorithm_its_options():
+    def plain(group, options):
+        return group.own
+
+    assert credit.with_options(AlgorithmOptions)(plain) is plain
+    assert plain.options is AlgorithmOptions
 
 
 def test_every_algorithm_of_the_options_is_in_the_table():
-    assert set(credit.ALGORITHMS) == set(config.ALGORITHMS)
-
-
-def test_the_worked_example_of_the_docs_runs(monkeypatch):
-    monkeypatch.setattr(credit, "ALGORITHMS", dict(credit.ALGORITHMS))
-    page = Path(__file__).parents[2] / "docs" / "add-an-algorithm.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    exec("\n".join(blocks), {})
-    own, others = rewards()
-    close(credit.assign("prosocial", own, others, gamma=0.9, beta=0.0), credit.reinforce(own, others, gamma=0.9))
-    close(credit.assign("prosocial", own, others, gamma=0.9, beta=1.0), credit.sum_of_rewards(own, others, gamma=0.9))
+    assert set(credit.ALGORITHMS) == set(ALGORITHMS)

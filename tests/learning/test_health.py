@@ -112,7 +112,7 @@ def test_an_update_stops_at_what_is_not_finite(what, open_run, monkeypatch):
     learner.update(found, 0.0)
     before = [p.detach().clone() for p in learner.parameters]
     if what == "credit":
-        spoiled(found[0].own)
+        found[0].rewards[-1, found[0].seat] = float("nan")
     elif what == "loss":
         found[0].logprobs[:] = float("nan")
     elif what == "gradient":

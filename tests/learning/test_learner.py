@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from detente.learning import forward
+from detente.learning import credit, forward
 from detente.learning import learner as module
 from detente.learning.batch import micro_batches
 from detente.learning.forward import active, adapter_parameters
@@ -414,22 +414,18 @@ def test_the_learning_rate_is_annealed(open_run):
 
 def test_beta_is_annealed_and_the_options_reach_the_algorithm(open_run, monkeypatch):
     seen = []
-    assign = module.credits.assign
-    monkeypatch.setattr(
-        module.credits, "assign", lambda name, *a, **options: seen.append((name, options)) or assign(name, *a, **options)
-    )
-    credit = {"beta": 4.0, "beta_final": 2.0, "shaping": "causal", "first_round_bonus": 0.3, "gamma": 0.7, "gamma_shaping": 0.6}
-    run = open_run(algorithm="advantage_alignment", credit=credit)
+    algorithm = credit.ALGORITHMS["advantage_alignment"]
+    spy = {"advantage_alignment": lambda group, options: seen.append(options) or algorithm(group, options)}
+    monkeypatch.setattr(credit, "ALGORITHMS", spy)
+    chosen = {"beta": 4.0, "beta_final": 2.0, "shaping": "causal", "first_round_bonus": 0.3, "gamma": 0.7, "gamma_shaping": 0.6}
+    run = open_run(algorithm="advantage_alignment", credit=chosen)
     found = run.trajectories(run.play())
     for progress in (0.0, 0.5, 1.0):
         run.learners["main"].update(found, progress)
-    assert {name for name, _ in seen} == {"advantage_alignment"}
-    assert [options["beta"] for _, options in seen] == [4, 4, 3, 3, 2, 2]  # two seats, so two groups
-    assert all(
-        {k: o[k] for k in ("shaping", "first_round_bonus", "gamma", "gamma_shaping")}
-        == {k: credit[k] for k in ("shaping", "first_round_bonus", "gamma", "gamma_shaping")}
-        for _, o in seen
-    )
+    assert [options.beta for options in seen] == [4, 4, 3, 3, 2, 2]  # two seats, so two groups
+    for options in seen:
+        assert options == run.learners["main"].options.credit.model_copy(update={"beta": options.beta})
+        assert (options.shaping, options.gamma_shaping) == ("causal", 0.6)
 
 
 def test_the_entropy_bonus_is_annealed(open_run):

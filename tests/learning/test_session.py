@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from detente import options
 from detente.errors import UserError
-from detente.learning import adapters, credit
+from detente.learning import adapters
 from detente.records import PolicyRef
 
 
@@ -105,15 +104,3 @@ def test_a_frozen_seat_may_be_on_another_base_model(open_run, tiny_model, tmp_pa
 def test_a_learner_that_would_never_be_updated_is_refused(open_run):
     with pytest.raises(UserError, match=r"'main' would never be updated: with iterations=3, update_every=4"):
         open_run(iterations=3, learners={"main": {"update_every": 4}})
-
-
-def test_a_misspelt_keyword_of_an_algorithm_is_refused_before_anything_is_played(open_run, monkeypatch):
-    def mine(own, others, *, gamma, betta=1.0):
-        return own + betta * others
-
-    monkeypatch.setitem(options.ALGORITHMS, "mine", "my own")
-    with pytest.raises(UserError, match="'mine' has no function"):
-        open_run(algorithm="mine")
-    monkeypatch.setitem(credit.ALGORITHMS, "mine", mine)
-    with pytest.raises(UserError, match=r"'mine' cannot be used.*'betta'; did you mean 'beta'"):
-        open_run(algorithm="mine")

@@ -57,7 +57,7 @@ def _axelrod() -> Mapping[str, str]:
 def _algorithms() -> Mapping[str, str]:
     from detente.options import ALGORITHMS
 
-    return ALGORITHMS
+    return {**ALGORITHMS, "MODULE:FUNCTION": "your own, e.g. algorithm=my_algorithms:inequity (see docs/add-an-algorithm.md)"}
 
 
 def _presets() -> Mapping[str, str]:

@@ -40,7 +40,7 @@ def train(
     from detente.progress import Progress
 
     screen = console()
-    say(screen, f"Training {config.preset} with {config.algorithm} in {folder}")
+    say(screen, f"Training {config.preset} with {config.algorithms} in {folder}")
     with Progress(screen) as progress:
         from detente.learning import loop  # takes seconds, as loading the model does
 
@@ -81,5 +81,5 @@ def _default_run(config: Config, overrides: Iterable[str]) -> Path:
     The options of remote models are left out, so that a command with a raised limit goes on where it stopped.
     """
     others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote."))]
-    parts = [config.algorithm, f"seed{config.seed}", *(re.sub(r"[^\w.=+-]+", "_", item) for item in others)]
-    return Path("runs", config.preset, "-".join(parts))
+    parts = [config.algorithm, f"seed{config.seed}", *others]
+    return Path("runs", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
+from detente.learning.credit import Group
 from detente.learning.packing import Tree, TreeAttention, bundles, tree
 from detente.records import Completion, Episode, Round, Turn
 
@@ -31,8 +33,7 @@ class Trajectory:
 
     group: int
     seat: int
-    own: Tensor  # (T,) the seat's rewards, divided
-    others: Tensor  # (T,) the sum of the other seats' rewards, divided
+    rewards: Tensor  # (T, P) of all players, divided
     tokens: NDArray[np.int64]  # (L,)
     drawn: NDArray[np.int64]  # (N,) positions of the drawn tokens
     rounds: NDArray[np.int64]  # (N,) the round of each
@@ -43,6 +44,12 @@ class Trajectory:
     spoken: int  # those of messages
     credit: Tensor | None = None  # (T,)
     iteration: int = 0  # in which it was played
+    actions: tuple[tuple[Any, ...], ...] = ()  # [round][player] what each decided, as for credit.Group
+
+    @property
+    def own(self) -> Tensor:
+        """(T,) the seat's rewards."""
+        return self.rewards[:, self.seat]
 
 
 def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) -> Trajectory:
@@ -69,12 +76,10 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
             tokens += answer.tokens
             generated += len(answer.tokens)
             spoken += len(answer.tokens) if turn.phase == "message" else 0
-    rewards = torch.tensor([r.rewards for r in episode.rounds], dtype=torch.float64) / divisor  # (T, players)
     return Trajectory(
         group=episode.group,
         seat=seat,
-        own=rewards[:, seat],
-        others=rewards.sum(1) - rewards[:, seat],
+        rewards=torch.tensor([r.rewards for r in episode.rounds], dtype=torch.float64) / divisor,
         tokens=np.array(tokens, dtype=np.int64),
         drawn=np.array(drawn, dtype=np.int64),
         rounds=np.array(rounds, dtype=np.int64),
@@ -84,7 +89,17 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         generated=generated,
         spoken=spoken,
         iteration=episode.iteration,
+        actions=tuple(_decisions(played) for played in episode.rounds),
     )
+
+
+def _decisions(played: Round) -> tuple[Any, ...]:
+    """What each player decided in a round: None for nothing, a tuple for several decisions."""
+    made: list[list[Any]] = [[] for _ in played.rewards]
+    for turn in played.turns:
+        if turn.phase == "decision":
+            made[turn.player].append(turn.action)
+    return tuple(tuple(actions) if len(actions) > 1 else actions[0] if actions else None for actions in made)
 
 
 def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, grammar: Grammar) -> list[Trajectory]:
@@ -100,11 +115,11 @@ def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, gram
 def opening(one: Trajectory, length: int) -> Trajectory:
     """The first tokens of a chat with the one after them as the only one drawn: the first drawn one, or that after ``length``."""
     at = min(int(one.drawn[0]), length)
-    first = {key: getattr(one, key)[:1] for key in ("rounds", "logprobs", "own", "others")}
+    first = {key: getattr(one, key)[:1] for key in ("rounds", "logprobs", "rewards", "actions")}
     return replace(one, **first, drawn=np.array([at]), starts=np.array([at - 1]), allowed=None, credit=None)
 
 
-Assign = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # own, others (G, K, T), values (G, K, T) -> credit (G, K, T)
+Assign = Callable[[Group], Tensor]  # -> credit (G, K, T)
 
 
 def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, baseline: str) -> list[Trajectory]:
@@ -124,10 +139,13 @@ def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Te
             )
         if len(members) < 2 and baseline != "none":
             continue
-        own = torch.stack([found[i].own for i in members])[None]  # (1, K, T)
-        others = torch.stack([found[i].others for i in members])[None]
-        known = None if values is None else torch.stack([values[i] for i in members])[None]
-        for i, credit in zip(members, assign(own, others, known)[0], strict=True):
+        group = Group(
+            rewards=torch.stack([found[i].rewards for i in members])[None],  # (1, K, T, P)
+            seat=found[members[0]].seat,
+            values=None if values is None else torch.stack([values[i] for i in members])[None],
+            actions=(tuple(found[i].actions for i in members),),
+        )
+        for i, credit in zip(members, assign(group)[0], strict=True):
             credited[i] = replace(found[i], credit=credit)
     return [credited[i] for i in sorted(credited)]
 

@@ -2,23 +2,54 @@
 
     rewards (G, K, T) ── discounted_returns ── leave_one_out ──> advantages (G, K, T) ── an algorithm ──> credit (G, K, T)
 
-G groups (same game seed, so the same T), K episodes in a group, T rounds; rewards are divided by the game's constant already.
-``own`` belongs to the seat that trains, ``others`` is the sum over the other seats. Pure functions of any float dtype and
-device, without state or gradient. docs/algorithms.md has the equations and where they come from. Imports torch and errors.py.
+G groups (same game seed, so the same T), K episodes in a group, T rounds, P players; rewards are divided by the game's constant
+already. ``own`` belongs to the seat that trains, ``others`` is the sum over the other seats. Pure functions of any float dtype and
+device, without state or gradient. docs/algorithms.md has the equations and where they come from.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from detente.errors import UserError, unknown
+from detente.options import AlgorithmOptions, AlignmentOptions
 
 Baseline = Callable[[Tensor], Tensor]
+Actions = tuple[tuple[tuple[tuple[Any, ...], ...], ...], ...]  # [group][episode][round][player]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What an algorithm sees: episodes that share a game seed (G times K of them), as one seat lived them.
+
+    ``rewards`` (G, K, T, P) of all players, divided by ``credit.reward_divisor``; ``seat`` is the player that trains; ``values``
+    (G, K, T) what a critic expects at the start of each round, None without one (``credit.baseline=critic``).
+    ``actions[g][k][t][p]`` is what player p decided in round t, a value such as JSON has; None where it decided nothing, a tuple
+    where it decided several times.
+    """
+
+    rewards: Tensor
+    seat: int
+    values: Tensor | None = None
+    actions: Actions = ()
+
+    @property
+    def own(self) -> Tensor:
+        """(G, K, T) the seat's rewards, contiguous: the order in memory decides the last bits of sums."""
+        return self.rewards[..., self.seat].contiguous()
+
+    @property
+    def others(self) -> Tensor:
+        """(G, K, T) the sum of the other players' rewards."""
+        return self.rewards.sum(-1) - self.own
+
+
+_Own = TypeVar("_Own", bound=AlgorithmOptions)
+Algorithm = Callable[[Group, _Own], Tensor]  # the credit (G, K, T) of a group
 
 
 def decayed_sums(values: Tensor, decay: float) -> Tensor:
@@ -157,44 +188,71 @@ def advantage_alignment(
     return own_advantages + beta * weights * others_advantages
 
 
-ELSEWHERE = {"reward_divisor", "beta_final", "whiten", "gae_lambda"}  # options of credit that are used before or after an algorithm
+def advantages_of(rewards: Tensor, options: AlgorithmOptions, values: Tensor | None = None) -> Tensor:
+    """Discounted returns less the baseline that the options name: (G, K, T) -> (G, K, T).
 
-ALGORITHMS: dict[str, Callable[..., Tensor]] = {
-    "reinforce": reinforce,
-    "sum_of_rewards": sum_of_rewards,
-    "advantage_alignment": advantage_alignment,
-}
-
-
-def assign(algorithm: str, own: Tensor, others: Tensor, **options: object) -> Tensor:
-    """The algorithm's credit; of the options, those that its signature names (all with ``**``): (G, K, T), (G, K, T) -> (G, K, T).
-
-    So a new algorithm is one function and one line of ``ALGORITHMS``, and the caller hands over all options of a run. UserError
-    for an option that neither an algorithm nor anything else about credit has.
+    With a critic's ``values`` (G, K, T) of these rewards, their generalized advantages, nothing following the last round.
     """
-    known = ELSEWHERE.union(*map(option_names, ALGORITHMS))
-    for key in options.keys() - known:
-        raise unknown("option of an algorithm", key, known)
-    function = ALGORITHMS[algorithm]
-    takes_any = inspect.Parameter.VAR_KEYWORD in {parameter.kind for parameter in inspect.signature(function).parameters.values()}
-    named = options.keys() if takes_any else option_names(algorithm)
-    return function(own, others, **{key: value for key, value in options.items() if key in named})
+    if values is None:
+        return _baseline(options)(discounted_returns(rewards, options.gamma))
+    end = torch.zeros_like(values[..., :1])
+    return generalized_advantages(rewards, torch.cat([values, end], -1), options.gamma, options.gae_lambda)
 
 
-def check_algorithm(algorithm: str, options: Iterable[str]) -> None:
-    """UserError unless there is such an algorithm and every keyword of its signature is one of the ``options`` of a run."""
-    if algorithm not in ALGORITHMS:
-        raise UserError(f"The algorithm '{algorithm}' has no function in detente.learning.credit.ALGORITHMS.")
-    known = {*options, "advantages"}
-    for key in sorted(option_names(algorithm).difference(known)):
-        raise UserError(f"The algorithm '{algorithm}' cannot be used. {unknown('option for its argument', key, known)}")
+def with_options(options: type[_Own]) -> Callable[[Algorithm[_Own]], Algorithm[_Own]]:
+    """A decorator that gives an algorithm options of its own, ``@with_options(Inequity)``; others are told the ``credit``."""
+
+    def mark(algorithm: Algorithm[_Own]) -> Algorithm[_Own]:
+        setattr(algorithm, OPTIONS, options)
+        return algorithm
+
+    return mark
 
 
-def option_names(algorithm: str) -> set[str]:
-    """The options that an algorithm's signature names, after the two tensors of rewards."""
-    kinds = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = list(inspect.signature(ALGORITHMS[algorithm]).parameters.values())
-    return {parameter.name for parameter in parameters[2:] if parameter.kind in kinds}
+OPTIONS = "options"  # the attribute of an algorithm that holds the class of its options
+
+
+def _baseline(options: AlgorithmOptions) -> Baseline:
+    return no_baseline if options.baseline == "none" else leave_one_out
+
+
+def _both_advantages(group: Group, options: AlgorithmOptions) -> dict[str, Any]:
+    """The arguments that every algorithm takes."""
+    own = advantages_of(group.own, options, group.values)
+    others = advantages_of(group.others, options)
+    return {"gamma": options.gamma, "baseline": _baseline(options), "advantages": (own, others)}
+
+
+def _reinforce(group: Group, options: AlgorithmOptions) -> Tensor:
+    return reinforce(group.own, group.others, **_both_advantages(group, options))
+
+
+def _sum_of_rewards(group: Group, options: AlgorithmOptions) -> Tensor:
+    return sum_of_rewards(group.own, group.others, **_both_advantages(group, options))
+
+
+def _advantage_alignment(group: Group, options: AlignmentOptions) -> Tensor:
+    return advantage_alignment(
+        group.own,
+        group.others,
+        beta=options.beta,
+        gamma_shaping=options.gamma_shaping,
+        shaping=options.shaping,
+        just_in_time=options.just_in_time,
+        sign=options.sign,
+        clip=options.clip,
+        divide_by_time=options.divide_by_time,
+        first_round_bonus=options.first_round_bonus,
+        first_round_decay=options.first_round_decay,
+        **_both_advantages(group, options),
+    )
+
+
+ALGORITHMS: dict[str, Algorithm[Any]] = {
+    "reinforce": _reinforce,
+    "sum_of_rewards": _sum_of_rewards,
+    "advantage_alignment": _advantage_alignment,
+}
 
 
 def whiten(credit: Tensor) -> Tensor:
@@ -208,6 +266,13 @@ def whiten(credit: Tensor) -> Tensor:
 def annealed(start: float, final: float | None, progress: float) -> float:
     """Linear interpolation, ``progress`` from 0 (start) to 1 (final); final None: constant."""
     return start if final is None else start + (final - start) * progress
+
+
+def options_at(options: _Own, progress: float) -> _Own:
+    """The options at a point of the run, from 0 to 1: where there are ``x`` and ``x_final``, x is the value between them."""
+    ends = {name: getattr(options, f"{name}_final", None) for name in type(options).model_fields}
+    present = {name: annealed(getattr(options, name), end, progress) for name, end in ends.items() if end is not None}
+    return options.model_copy(update=present)
 
 
 def _advantages(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from detente.engines import head
 from detente.finite import all_finite
 from detente.learning import credit as credits
 from detente.learning import health
-from detente.learning.batch import Assign, Trajectory, micro_batches, opening, with_credit
+from detente.learning.algorithms import algorithm_of
+from detente.learning.batch import Trajectory, micro_batches, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
 from detente.learning.loss import k3, mismatch, token_loss
@@ -50,7 +52,7 @@ class Learner:
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig) -> None:
         self.name, self.model, self.options = name, model, options
         self.version = 0
-        credits.check_algorithm(options.algorithm, type(options.credit).model_fields)
+        self.algorithm = algorithm_of(options)
         prepare(model)
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
@@ -128,7 +130,8 @@ class Learner:
 
     def _credited(self, found: Sequence[Trajectory], progress: float) -> list[Trajectory]:
         values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
-        batch = with_credit(found, self._assigner(progress), values, baseline=self.options.credit.baseline)
+        assign = partial(self.algorithm.credit, progress=progress)
+        batch = with_credit(found, assign, values, baseline=self.options.credit.baseline)
         return _whitened(batch) if self.options.credit.whiten and batch else batch
 
     def _require(self, finite: bool, what: str) -> None:
@@ -150,21 +153,6 @@ class Learner:
     def max_tokens(self) -> int:
         """Of one micro-batch."""
         return self.options.optimizer.micro_batch_tokens or fitting_tokens(self.model)
-
-    def _assigner(self, progress: float) -> Assign:
-        options = self.options.credit.model_dump()
-        options["beta"] = credits.annealed(options["beta"], options["beta_final"], progress)
-        options["baseline"] = credits.no_baseline if options["baseline"] == "none" else credits.leave_one_out
-
-        def assign(own: Tensor, others: Tensor, values: Tensor | None) -> Tensor:
-            if values is not None:
-                end = torch.zeros_like(values[..., :1])  # nothing follows the last round
-                learned = credits.generalized_advantages(own, torch.cat([values, end], -1), options["gamma"], options["gae_lambda"])
-                theirs = credits.leave_one_out(credits.discounted_returns(others, options["gamma"]))
-                return credits.assign(self.options.algorithm, own, others, **options, advantages=(learned, theirs))
-            return credits.assign(self.options.algorithm, own, others, **options)
-
-        return assign
 
     def _accumulate(
         self, batch: Sequence[Trajectory], progress: float, old: Sequence[Tensor] | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from detente import jsonl, stored
 from detente.errors import UserError
 from detente.files import in_use, reason
 from detente.games.roles import in_role
+from detente.options import algorithms_in_words
 from detente.web.safety import shown, whole
 
 PLAYED = "played"  # where the games lie that a person played here
@@ -98,6 +99,13 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def _algorithms(options: Mapping[str, Any], learners: Iterable[str]) -> str:
+    """What the learners train with, in words."""
+    shared, own = options.get("algorithm", ""), options.get("learners") or {}
+    names = [*learners] or [*own]
+    return algorithms_in_words({name: str((own.get(name) or {}).get("algorithm", shared)) for name in names}) or shared
+
+
 def run(root: Path, folder: Path) -> Run:
     """One run as far as it got."""
     name = relative(root, folder)
@@ -115,7 +123,7 @@ def run(root: Path, folder: Path) -> Run:
             name=name,
             preset=options.get("preset", ""),
             game=options["game"]["name"],
-            algorithm=options.get("algorithm", ""),
+            algorithm=_algorithms(options, [learner for _, learner, _ in rewards]),
             seed=options.get("seed", 0),
             done=last.get("iteration", 0),
             iterations=options.get("iterations", 0),
