@@ -46,6 +46,8 @@ def check_seats(game: Game, names: Sequence[str], learners: Collection[str] = ()
     """UserError unless there is one name per player, and every strategy among them can take its seat; no learner is a strategy."""
     if len(names) != game.num_players:
         raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
+    if "" in names:
+        raise UserError("A player has no name; separate names by single commas, e.g. tit_for_tat,random.")
     for seat, name in enumerate(names):
         if name not in learners:
             check_seat(game, name, seat)

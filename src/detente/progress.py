@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -248,12 +248,18 @@ def _scores(result: dict[str, Any], learner: str, measures: Iterable[Measure]) -
     for role, scores in (in_roles or {"": result}).items():
         own = scores["self_play"]
         partners = {
-            "itself" if name == learner else name: own | {"opponent_reward": reward} for name, reward in scores["partners"].items()
+            _partner(name, learner, scores["against"]): own | {"opponent_reward": reward}
+            for name, reward in scores["partners"].items()
         }
         for opponent, score in [*partners.items(), *scores["against"].items()]:
             numbers = (_number(score.get(name)) for name in ("reward", "opponent_reward", *measured.values()))
             table.add_row(*([Text(role)] if in_roles else []), Text(opponent), *numbers)
     return table
+
+
+def _partner(name: str, learner: str, strategies: Collection[str]) -> str:
+    """Whom a learner shares its game with, told from a strategy of that name in the place of all others."""
+    return "itself" if name == learner else f"{name} on its seat" if name in strategies else name
 
 
 def _number(value: float | None) -> str:

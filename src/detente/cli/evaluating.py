@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console, doing, listed, say
+from detente.cli.terminal import Trust, console, doing, listed, say, sitting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -167,7 +167,7 @@ class Tables:
     def table(self, names: Sequence[str]) -> None:
         """A table begins."""
         self.at += 1
-        line = f"table {self.at} of {self.tables}: {' against '.join(names)}"
+        line = f"table {self.at} of {self.tables}: {sitting(names)}"
         self.bar.update(self.task, description=line)
         if not self.screen.is_terminal:
             say(self.screen, line)

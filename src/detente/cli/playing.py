@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console, doing, listed, say
+from detente.cli.terminal import Trust, console, doing, listed, say, sitting
 from detente.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[Non
     from detente.foreign import is_strategy
     from detente.players.scripted import NAMES
 
-    line = f"Playing {preset}: {' against '.join(names)}"
+    line = f"Playing {preset}: {sitting(names)}"
     if "human" in names:
         if not all(name in NAMES or name == "human" or is_strategy(name) for name in names):
             say(screen, line)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +38,11 @@ def console() -> Console:
 def say(screen: Console, line: str) -> None:
     """Print one line, however long it is."""
     screen.print(visible(line, keep=""), soft_wrap=True)
+
+
+def sitting(names: Sequence[str]) -> str:
+    """Who sits at a table, seat by seat: two against each other, more of them in a row."""
+    return (" against " if len(names) == 2 else ", ").join(names)
 
 
 @contextmanager

@@ -65,6 +65,12 @@ def participants(policies: Policies, names: Sequence[str], *, anywhere: bool = F
     ]
 
 
+def check_others(game: Game) -> None:
+    """UserError for a game in which nobody is met."""
+    if game.num_players < 2:
+        raise UserError(f"The game {game.name} has one player, who meets nobody.")
+
+
 def seats_of(game: Game, policy: PolicyRef, folder: Path | None) -> tuple[int, ...]:
     """The seats that an agent takes, from 0 on: a strategy those that it can play, where seats differ an adapter those of its
     learner in a run of this game, everybody else all of them."""

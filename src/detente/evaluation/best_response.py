@@ -18,7 +18,7 @@ from typing import Any
 from detente import jsonl
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.agents import labels, seats_of
+from detente.evaluation.agents import check_others, labels, seats_of
 from detente.evaluation.cells import seatings
 from detente.evaluation.exploitability import exploitability
 from detente.evaluation.histories import UnknownProbabilitiesError
@@ -72,6 +72,7 @@ def responder_config(
 def sitting(game: Game, against: str, role: str | None = None) -> list[str]:
     """Who sits where: the responder on one seat and the agent on all others. Where seats differ the responder takes the one of its
     ``role`` and those that the agent does not take. UserError for a role that the game does not have, or that leaves no seat."""
+    check_others(game)
     named, seats = roles(game), range(game.num_players)
     if role is not None and role not in named:
         have = f"; its roles are {', '.join(named)}" if named else ", for its seats do not differ"

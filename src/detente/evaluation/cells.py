@@ -18,7 +18,7 @@ from typing import Any
 from detente import jsonl
 from detente.errors import UserError
 from detente.evaluation import axelrod_ranking
-from detente.evaluation.agents import Agent
+from detente.evaluation.agents import Agent, check_others
 from detente.evaluation.measures import Side, measured
 from detente.evaluation.statistics import Estimate, estimate
 from detente.games.base import Game
@@ -67,6 +67,7 @@ def seatings(game: Game, row: int, column: int, own: Sequence[int] | None = None
 
 def tables(game: Game, agents: Sequence[Agent]) -> list[Table]:
     """Every table of an arena. UserError for an agent that would meet nobody."""
+    check_others(game)
     pairs = itertools.product(range(len(agents)), repeat=2)
     every = list(dict.fromkeys(table for row, column in pairs for table in _possible(game, agents, row, column)))
     sitting = {number for table in every for number in table}

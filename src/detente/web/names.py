@@ -17,6 +17,7 @@ from detente.config import load, preset_names
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.games.family import strategies_for
+from detente.games.roles import roles
 from detente.models import MODELS
 from detente.players.scripted import NAMES
 from detente.web.runs import Overview
@@ -53,7 +54,10 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
 
 
 def offers(overview: Overview) -> dict[str, Any]:
-    """What the page lets a person choose from: {"games": {name: {"preset", "about", "scripts", "game"}}, "runs", "models"}."""
+    """What the page lets a person choose from.
+
+    {"games": {name: {"preset", "about", "scripts", "game", "seats", "roles"}}, "runs", "models"}
+    """
     runs = [
         {"name": name, "game": run.game, "algorithm": run.algorithm, "versions": [str(version) for version in versions]}
         for run in overview.runs
@@ -77,7 +81,14 @@ def _games() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _offer(game: Game, about: str, preset: bool) -> dict[str, Any]:
-    return {"preset": preset, "about": about, "game": game.name, "scripts": strategies_for(game), "seats": game.num_players}
+    return {
+        "preset": preset,
+        "about": about,
+        "game": game.name,
+        "scripts": strategies_for(game),
+        "seats": game.num_players,
+        "roles": roles(game),
+    }
 
 
 def _model(root: Path, name: str) -> str:

@@ -46,6 +46,8 @@ class Table:
     title: str
     opponent: str
     seat: int
+    players: int = 2
+    role: str = ""  # what the person plays, where seats differ
     stage: Stage = "opening"
     problem: str = ""
     rules: str = ""

@@ -23,9 +23,10 @@ from detente.config import load, preset_names
 from detente.errors import UserError, unknown
 from detente.games import family_of
 from detente.games.base import Game
+from detente.games.roles import roles
 from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
-from detente.policies import Policies
+from detente.policies import Policies, check_seat
 from detente.records import Round, write_episodes
 from detente.web.names import opponent_name
 from detente.web.runs import PLAYED
@@ -66,7 +67,12 @@ class Tables:
         if sum(seen.table.stage in ("opening", "playing") for seen in list(self._tables.values())) >= MOST:
             raise UserError(f"{MOST} games are being played here already; finish one of them first.")
         name = opponent_name(self.root, opponent, self.given)
-        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, public=family_of(made).tells_points(made))
+        for other in range(made.num_players):
+            if other != seat:
+                check_seat(made, name, other)
+        role = roles(made)[seat] if roles(made) else ""
+        public = family_of(made).tells_points(made)
+        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, made.num_players, role, public=public)
         self._tables[table.id] = Seen(table, self.clock())
         asyncio.run_coroutine_threadsafe(self._play(table, policies, name), self._running())
         return table

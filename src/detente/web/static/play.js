@@ -17,7 +17,7 @@
   function fill() {
     const offer = offers.games[game.value];
     const before = pick.value;
-    const seats = Array.from({ length: offer.seats }, (_, i) => option(i, `player ${i + 1}`));
+    const seats = Array.from({ length: offer.seats }, (_, i) => option(i, offer.roles[i] ?? `player ${i + 1}`));
     const runs = [...offers.runs].sort((a, b) => (b.game === offer.game) - (a.game === offer.game));
     get("about").textContent = offer.about;
     seat.replaceChildren(...seats);

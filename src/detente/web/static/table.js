@@ -1,8 +1,12 @@
 "use strict";
 (() => {
-  const { id, seat } = get("table").dataset;
+  const { id, players } = get("table").dataset;
+  const alone = Number(players) <= 2; // against one other player
   const number = (value) => String(Math.round(value * 100) / 100).replace("-", "−");
   const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const list = (values) => values.map(number).join(", ");
+  // What each of the others has in all, in the order of their seats.
+  const totals = (rounds) => rounds.reduce((so, round) => round.map((points, i) => points + (so[i] ?? 0)), []);
   let shown = 0; // the number of the question on the page
   let drawn = ""; // what the history on the page was made from
 
@@ -72,7 +76,7 @@
         .map(([, who, text]) => element("p", who, who === "said" ? element("span", "said", text || "(nothing)") : text));
       const made = element("section", "round", element("h3", "", `Round ${i + 1}`), element("div", "talk", ...said));
       if (i < state.points.length) {
-        const others = state.others ? `, the other ${state.others[i].map(number).join(", ")}` : "";
+        const others = state.others ? `, the other${alone ? "" : "s"} ${list(state.others[i])}` : "";
         made.lastChild.append(element("p", "points", element("b", "", `you get ${number(state.points[i])}`), others));
       }
       return made;
@@ -81,11 +85,11 @@
 
   function score(state) {
     const own = `Your points so far: ${number(sum(state.points))}`;
-    const others = state.others ? `, the other player's: ${number(sum(state.others.flat()))}` : "";
+    const others = state.others ? `, the other player${alone ? "'s" : "s'"}: ${list(totals(state.others))}` : "";
     const rounds = state.points.length;
     const over = `The game is over after ${rounds} rounds. You got ${number(sum(state.points))} points, ${number(sum(state.points) / rounds)} per round`;
     return state.stage === "over" && rounds
-      ? `${over}; the other player ${number(sum(state.others.flat()))}, ${number(sum(state.others.flat()) / rounds)} per round.`
+      ? `${over}; the other player${alone ? "" : "s"} ${list(totals(state.others))}, ${list(totals(state.others).map((all) => all / rounds))} per round.`
       : `${own}${others}.`;
   }
 
@@ -104,7 +108,7 @@
       show(state.question);
     }
     if (!state.question) get("question").hidden = true;
-    const waiting = { opening: "The opponent is being set up …", playing: "The other player is thinking …" }[state.stage] ?? "";
+    const waiting = { opening: "The opponent is being set up …", playing: alone ? "The other player is thinking …" : "The other players are thinking …" }[state.stage] ?? "";
     get("doing").textContent = state.question ? "" : waiting;
     if (state.problem) {
       get("problem").textContent = state.problem;
