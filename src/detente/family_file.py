@@ -75,11 +75,13 @@ def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> 
     measures = tuple(_as_value(measure) for measure in family.measures)
     known = Description(measures=measures, reading=family.reading(game, play_scripts), references=played)
     try:
-        content = orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-        _checked(orjson.loads(content))
+        content = orjson.loads(orjson.dumps(known, option=orjson.OPT_SERIALIZE_NUMPY))
+        _checked(content)
     except (TypeError, ValueError) as error:
         raise UserError(f"What the family '{family.name}' says of {game.name} cannot be written down: {reason(error)}.") from error
-    replace_text(folder / FILE, content.decode())
+    for measure in content["measures"]:
+        del measure["function"]
+    replace_text(folder / FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
 
 
 def _as_value(measure: Any) -> Any:

@@ -23,7 +23,7 @@ from detente.files import LARGEST, read_text, reason
 from detente.plain_yaml import SIZE, parse
 
 TAIL = 1 << 18  # bytes at the end of metrics.jsonl that surely hold a line
-PRINTS = ("memory_one", "memory_two", "forgiveness", "responses")
+PRINTS = ("memory_one", "memory_two", "forgiveness", "responses", "measures")
 CELL = (int, float, dict, type(None))  # of a table
 BIG = 1e100  # beyond it sums and drawings come to no end or to infinity
 
@@ -167,6 +167,7 @@ class _Print(_Stored):
     memory_two: Numbers | None = None
     forgiveness: list[_Step] | None = None
     responses: list[_Response] | None = None
+    measures: Numbers | None = None
 
 
 class _Fingerprint(_Stored):
@@ -270,12 +271,12 @@ def arena(path: Path) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What agents do after what: all of them in a matrix game, or all of them in a splitting game."""
+    """What agents do after what: all of them in a matrix game, all in a splitting game, or all in one of another family."""
     found = _json(path, "a fingerprint", _Fingerprint)
     with _readable(path, "a fingerprint"):
         kinds = {tuple(key for key in PRINTS if agent.get(key) is not None) for agent in found["agents"]}
-        if kinds not in ({PRINTS[:3]}, {PRINTS[3:]}):
-            raise ValueError("its agents do not all have the tables of a matrix game, or all the responses of a splitting game")
+        if kinds not in ({PRINTS[:3]}, {PRINTS[3:4]}, {PRINTS[4:]}):
+            raise ValueError("its agents do not all have the tables of a matrix game, all responses, or all measures")
         if len({tuple(tuple(agent[key]) for key in PRINTS[:2] if key in agent) for agent in found["agents"]}) > 1:
             raise ValueError("its agents have different tables")
     return found

@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -121,10 +122,19 @@ def test_what_is_written(tmp_path):
     assert (len(two.ticks), [line.values[0] for line in course.lines]) == (16, [1, 0])
 
 
+def test_other_games_show_what_their_families_measure(tmp_path: Path) -> None:
+    found = of(tmp_path, ["random"], "ipd", "game.name=matching_pennies", episodes=4)
+    assert {*found[0]["measures"]} == {"reward", "invalid"}
+    written = json.loads((tmp_path / "fingerprint.json").read_text())
+    (table,) = tables(written)
+    assert (table.title, table.heads) == ("Against players at random", ("reward", "invalid"))
+    assert [panel.limits for panel in curves(written)] == [None]
+    assert "4 episodes of each agent with players at random" in (tmp_path / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("preset", "overrides", "names", "sentence"),
     [
-        ("ipd", ["game.name=matching_pennies"], ["random"], "Fingerprints are for splitting games and matrix games in which"),
         ("ipd", [], ["tit_for_tat", "tit_for_tat"], "The agent tit_for_tat is named twice"),
         ("ipd", [], ["greedy"], "The strategy 'greedy' cannot play ipd"),
     ],

@@ -3,6 +3,7 @@
     matrix games      its own P(cooperate) after every history of one and of two moves; how it comes back after one defection
     splitting games   its asks, given the hand or value that was named to it and what the other asked for last, in play with a
                       player that names and asks at random
+    other games       whatever their families measure, what it does after what among it, in play with players at random
 
 Matrix games are read from the policy's own probabilities (see ``histories``); nothing is counted there.
 """
@@ -21,7 +22,7 @@ from detente.evaluation.exploitability import starts
 from detente.evaluation.histories import History, read
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
-from detente.games.family import family_of
+from detente.games.family import family_of, measures, strategies_for
 from detente.games.matrix import MatrixGame
 from detente.games.roles import in_role, roles
 from detente.games.sides import Side
@@ -58,15 +59,17 @@ def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, ep
 def fingerprint(
     policies: Policies, policy: PolicyRef, config: Config, *, episodes: int = 128, seats: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """What the policy does on these seats (None: on any), as plain values; ``episodes`` are played in splitting games.
+    """What the policy does on these seats (None: on any), as plain values; ``episodes`` are played but in matrix games.
 
-    UserError for other games.
+    UserError for a game that nobody can play at random.
     """
     places = range(policies.game.num_players) if seats is None else seats
     if _dilemma(policies.game):
         seat = places[-1]
         return {**memory_tables(policies, policy, seat), "forgiveness": forgiveness(policies, policy, seat)}
-    return response_curves(policies, policy, config, episodes, places)
+    if family_of(policies.game).responses is not None:
+        return response_curves(policies, policy, config, episodes, places)
+    return {"measures": measures(policies.game, _against_random(policies, policy, config, episodes, places))}
 
 
 def _dilemma(game: Game) -> bool:
@@ -132,11 +135,7 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
     last round that showed it; None before any did. Intervals are over episodes' game seeds.
     """
     game, responses = policies.game, family_of(policies.game).responses
-    if responses is None:
-        raise UserError(
-            "Fingerprints are for splitting games and matrix games in which one of two actions is cooperation: "
-            f"not for {game.name}."
-        )
+    assert responses is not None
     found: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for side in _against_random(policies, policy, config, episodes, seats):
         for told_it, last, share in responses(game, side):
@@ -153,6 +152,8 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
 
 def _against_random(policies: Policies, policy: PolicyRef, config: Config, episodes: int, own: Sequence[int]) -> list[Side]:
     """The policy's sides of so many episodes, on its ``own`` seats in turn."""
+    if "random" not in strategies_for(policies.game):
+        raise UserError(f"A fingerprint needs players at random, and the game {policies.game.name} lists no choices to draw from.")
     random, seats = PolicyRef("script", "random"), range(policies.game.num_players)
     taken = [own[index % len(own)] for index in range(episodes)]
     seatings = [

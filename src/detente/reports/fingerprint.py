@@ -28,10 +28,12 @@ TOLD = {
     "nothing": "told nothing usable",
 }
 
+UNIT = (-0.06, 1.06)  # limits of an axis for numbers in [0, 1]
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Numbers in [0, 1], one row per agent."""
+    """Numbers, one row per agent; the page shades those in [0, 1]."""
 
     title: str
     heads: tuple[str, ...]
@@ -59,6 +61,7 @@ class Curves:
     lines: tuple[Curve, ...]
     ticks: tuple[str, ...] = ()
     joined: bool = True  # whether the places follow on each other
+    limits: tuple[float, float] | None = UNIT  # None: the values decide
 
 
 def fingerprint_page(folder: Path) -> Path:
@@ -79,8 +82,10 @@ def fingerprint_page(folder: Path) -> Path:
 
 
 def tables(found: Mapping[str, Any]) -> list[Table]:
-    """Memory one and two in matrix games, what was told in splitting games."""
+    """Memory one and two in matrix games, what was told in splitting games, what was measured in others."""
     agents = found["agents"]
+    if "measures" in agents[0]:
+        return [_measured(agents, name, keys) for name, keys in _by_table(agents).items()]
     if "memory_one" in agents[0]:
         titles = {"memory_one": "P(cooperate | last joint move)", "memory_two": "P(cooperate | last two joint moves)"}
         return [
@@ -91,6 +96,21 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     heads = tuple(f"{told}, other {'greedy' if greedy else 'fair'}" for told, greedy in kinds)
     rows = tuple((agent["label"], tuple(_mean(agent, told, greedy) for told, greedy in kinds)) for agent in agents)
     return [Table("Share asked for, by what was told and by the other's last ask", heads, rows)]
+
+
+def _by_table(agents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The measures that no table holds under "", and those of each table under its name."""
+    keys = dict.fromkeys(key for agent in agents for key, value in agent["measures"].items() if value is not None)
+    grouped: dict[str, list[str]] = {}
+    for key in keys:
+        grouped.setdefault(key.rpartition("/")[0], []).append(key)
+    return grouped
+
+
+def _measured(agents: Sequence[Mapping[str, Any]], name: str, keys: Sequence[str]) -> Table:
+    title = f"{name.replace('_', ' ').capitalize()}, against players at random" if name else "Against players at random"
+    heads = tuple(key.rpartition("/")[2].replace("_", " ") for key in keys)
+    return Table(title, heads, tuple((agent["label"], tuple(agent["measures"].get(key) for key in keys)) for agent in agents))
 
 
 def _responses(agents: Sequence[Mapping[str, Any]], told: str) -> bool:
@@ -105,8 +125,11 @@ def _mean(agent: Mapping[str, Any], told: str, greedy: bool) -> float | None:
 
 
 def curves(found: Mapping[str, Any]) -> list[Curves]:
-    """Both tables and the course of forgiveness in matrix games, the response curves in splitting games."""
+    """Both tables and the course of forgiveness in matrix games, the response curves in splitting games, tables in others."""
     agents = found["agents"]
+    if "measures" in agents[0]:
+        every = tables(found)
+        return [_points(table, "", "", None) for table in every[1:] or every]
     if "forgiveness" in agents[0]:
         rounds = agents[0]["forgiveness"]
         ticks = tuple(f"{one['round']}\nafter {rounds[i - 1]['other']}" if i else "1" for i, one in enumerate(rounds))
@@ -129,7 +152,12 @@ def curves(found: Mapping[str, Any]) -> list[Curves]:
     ]
 
 
-def _points(table: Table) -> Curves:
+def _points(
+    table: Table,
+    across: str = "joint moves, one's own first, older ones above",
+    up: str = "P(cooperate)",
+    limits: tuple[float, float] | None = UNIT,
+) -> Curves:
     """A table as points: one place for every head."""
     places = tuple(float(i) for i in range(1, len(table.heads) + 1))
     lines = []
@@ -137,7 +165,7 @@ def _points(table: Table) -> Curves:
         values = tuple(0.0 if value is None else value for value in row)
         lines.append(Curve(label, places, values, values, values))
     ticks = tuple(head.replace(" ", "\n") for head in table.heads)
-    return Curves(table.title, "joint moves, one's own first, older ones above", "P(cooperate)", tuple(lines), ticks, joined=False)
+    return Curves(table.title, across, up, tuple(lines), ticks, joined=False, limits=limits)
 
 
 def _response(agent: Mapping[str, Any], told: str) -> Curve:
@@ -201,7 +229,8 @@ def _draw(axes: Axes, panel: Curves) -> None:
             axes.fill_between(line.places, line.low, line.high, color=colour, alpha=0.15, lw=0)
     if panel.ticks:
         axes.set_xticks(range(1, len(panel.ticks) + 1), panel.ticks)
-    axes.set_ylim(-0.06, 1.06)
+    if panel.limits is not None:
+        axes.set_ylim(*panel.limits)
     axes.set_xlabel(panel.across)
     axes.set_ylabel(panel.up)
 
