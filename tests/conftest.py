@@ -1,5 +1,7 @@
 """One torch thread in every test, without loading torch for tests that do not need it."""
 
+from __future__ import annotations
+
 import itertools
 import json
 import os
@@ -7,21 +9,29 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from detente.models import LanguageModel
+
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))  # games of tests are named "example_games:Trust"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow tests first, so that at the end no process waits for another."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
     """What a test says of text that is no UTF-8 must itself be UTF-8: pytest-xdist sends it to another process."""
     report = yield
     if report.failed:
@@ -30,18 +40,18 @@ def pytest_runtest_makereport():
     return report
 
 
-def _sendable(text):
+def _sendable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a model shaped like pocket that never was trained, and a tokenizer from a few chats about matrix games."""
     import random
 
@@ -59,16 +69,16 @@ def tiny_model(tmp_path_factory):
 class Process:
     """A piece of code that runs in a process of its own; see zygote.py."""
 
-    def __init__(self, ask, code, folder, log):
+    def __init__(self, ask: Callable[..., Any], code: str, folder: Path, log: Path) -> None:
         self._ask, self._log = ask, log
         log.with_suffix(".out").touch()
         log.with_suffix(".err").touch()
         self.pid = ask({"start": code, "folder": str(folder), "log": str(log.with_suffix(""))})
 
-    def kill(self, number=signal.SIGKILL):
+    def kill(self, number: Any = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds=180.0):
+    def wait(self, seconds: float = 180.0) -> int:
         """The exit status; minus the signal's number where one ended it."""
         end = time.monotonic() + seconds
         while (status := self._ask({"status": self.pid})) is None:
@@ -79,23 +89,23 @@ class Process:
         return status
 
     @property
-    def out(self):
+    def out(self) -> str:
         return self._log.with_suffix(".out").read_text()
 
     @property
-    def err(self):
+    def err(self) -> str:
         return self._log.with_suffix(".err").read_text()
 
 
 @pytest.fixture(scope="session")
-def processes(tmp_path_factory):
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Starts code in a new process that has torch loaded already: ``processes(code, folder) -> Process``."""
     zygote = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("zygote.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     logs, count = tmp_path_factory.mktemp("processes"), itertools.count()
 
-    def ask(order):
+    def ask(order: dict[str, Any]) -> int | None:
         zygote.stdin.write(json.dumps(order) + "\n")
         zygote.stdin.flush()
         return json.loads(zygote.stdout.readline())
@@ -106,10 +116,10 @@ def processes(tmp_path_factory):
 
 
 @pytest.fixture
-def command(processes, tmp_path):
+def command(processes: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Starts the command line in a process of its own: ``command("train", "ipd") -> Process``."""
 
-    def start(*arguments, folder=tmp_path, before=""):
+    def start(*arguments: Path | int | str, folder: Path = tmp_path, before: str = "") -> Process:
         words = [str(argument) for argument in arguments]
         return processes(f"{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))", folder)
 
@@ -120,7 +130,7 @@ def command(processes, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def lively_model(tiny_model, tmp_path_factory):
+def lively_model(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with the tiny model, its logits five times as large, so that a wrong token or weight shows."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -128,7 +138,7 @@ def lively_model(tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "lively"
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     with torch.no_grad():
-        model.get_input_embeddings().weight *= 5
+        model.get_input_embeddings().weight *= 5  # type: ignore[assignment, operator]
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     return str(folder)
@@ -147,7 +157,13 @@ def qwen_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder, rng = tmp_path_factory.mktemp("model") / "qwen", random.Random(1)
     tokenizer = build_tokenizer(400, (matrix_chat(rng) for _ in range(100)))
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(Qwen2Config(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -155,7 +171,7 @@ def qwen_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def base(lively_model):
+def base(lively_model: str) -> LanguageModel:
     """The lively model, loaded afresh."""
     from detente import models
 
@@ -163,14 +179,14 @@ def base(lively_model):
 
 
 @pytest.fixture(scope="session")
-def random_adapter():
+def random_adapter() -> Callable[..., Any]:
     """``random_adapter(model, seed)`` gives the weights and the configuration of a LoRA whose matrices are all random."""
     import copy
 
     import torch
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
-    def make(model, seed, rank=4, scale=0.1):
+    def make(model: Any, seed: int, rank: int = 4, scale: float = 0.1) -> tuple[dict[str, Tensor], Any]:
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
         wrapped = get_peft_model(copy.deepcopy(model), config)
         generator = torch.Generator().manual_seed(seed)
@@ -185,7 +201,7 @@ def random_adapter():
 class Run:
     """A session of the prisoner's dilemma and the rollout of an iteration."""
 
-    def __init__(self, options):
+    def __init__(self, options: dict[str, str]) -> None:
         from detente.config import build
         from detente.learning.session import open_session
 
@@ -204,7 +220,7 @@ class Run:
         self.host = self.session.hosts[self.config.learner_names[0]]
         self.base, self.engine, self.model = self.host.base, self.host.engine, self.session.models[self.host]
 
-    def shake(self, seed=1, size=0.05):
+    def shake(self, seed: int = 1, size: float = 0.05) -> Run:
         """Give every adapter random matrices, as if it had been trained."""
         import torch
 
@@ -212,10 +228,10 @@ class Run:
         with torch.no_grad():
             for learner in self.learners.values():
                 for parameter in learner.parameters:
-                    parameter += size * torch.randn(parameter.shape, generator=generator)
+                    parameter += size * torch.randn(parameter.shape, generator=generator)  # type: ignore[misc]
         return self
 
-    def play(self, iteration=0, tables=None, publish=True):
+    def play(self, iteration: int = 0, tables: Any = None, publish: bool = True) -> Any:
         """Serve the present weights and play; by default everybody on their own seat."""
         from detente.learning.opponents import seatings
         from detente.rollout import Match, play_matches
@@ -242,20 +258,20 @@ class Run:
         ]
         return play_matches(matches)
 
-    def trajectories(self, episodes, name="main"):
+    def trajectories(self, episodes: Any, name: str = "main") -> Any:
         from detente.learning.batch import trajectories
 
-        return trajectories(episodes, name, self.learners[name].options.credit.reward_divisor, self.engine.grammar)
+        return trajectories(episodes, name, self.learners[name].options.credit.reward_divisor, self.engine.grammar)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-def open_run(lively_model):
+def open_run(lively_model: str) -> Callable[..., Any]:
     """``open_run(key=value)`` opens a session on the lively model with these options."""
     return lambda **options: Run({"model": lively_model} | options)
 
 
 @pytest.fixture(scope="session")
-def small_run(tiny_model, tmp_path_factory):
+def small_run(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the tiny model, with the adapter versions 1 and 2."""
     from detente import config
     from detente.learning import loop

@@ -1,8 +1,12 @@
 """The two calls of the library."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +17,7 @@ from detente.games import make
 from detente.records import PolicyRef
 
 
-def test_playing_scripts_loads_no_model_library():
+def test_playing_scripts_loads_no_model_library() -> None:
     code = (
         "import sys, detente; [e] = detente.play('ipd', ['tit_for_tat', 'always_defect']); "
         "print(e.mean_reward(0), e.mean_reward(1), sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
@@ -21,7 +25,7 @@ def test_playing_scripts_loads_no_model_library():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0.9 1.4 []\n"
 
 
-def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time():
+def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time() -> None:
     played = api.play("ipd", ["random", "random"], seed=5, episodes=3)
     assert [episode.seed for episode in played] == [5, 6, 7]
     assert api.play("ipd", ["random", "random"], seed=5, episodes=3) == played
@@ -31,12 +35,12 @@ def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time():
     assert moves[0][::2] != moves[0][1::2]  # two randoms at one table flip their own coins
 
 
-def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path):
+def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path: Path) -> None:
     (tmp_path / "short.yaml").write_text("game: {name: ipd, rounds: 4}\n")
     custom = make("ipd", rounds=3)
     rounds = {"ipd": 10, "stag_hunt": 10, str(tmp_path / "short.yaml"): 4, "detente.games.matrix:chicken": 10, custom: 3}
     for game, expected in rounds.items():
-        (episode,) = detente.play(game, ["tit_for_tat", "always_cooperate"])
+        (episode,) = detente.play(game, ["tit_for_tat", "always_cooperate"])  # type: ignore[arg-type]
         assert len(episode.rounds) == expected
     assert api.play(custom, ["always_defect", "always_cooperate"])[0].rounds[2].rewards == (5, 0)
 
@@ -51,13 +55,13 @@ def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path):
         ("missing.yaml", ["random", "random"], r"The preset file missing\.yaml cannot be read"),
     ],
 )
-def test_what_cannot_be_played(game, players, sentence):
+def test_what_cannot_be_played(game: str, players: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         api.play(game, players)
 
 
-def test_a_model_plays_the_same_for_the_same_seed(tiny_model):
-    def moves(**options):
+def test_a_model_plays_the_same_for_the_same_seed(tiny_model: str) -> None:
+    def moves(**options: Any) -> Any:
         played = api.play("ipd", [f"model:{tiny_model}", "tit_for_tat"], **options)
         return [[turn.action for turn in episode.turns(0)] for episode in played]
 
@@ -67,7 +71,7 @@ def test_a_model_plays_the_same_for_the_same_seed(tiny_model):
     assert len({tuple(one) for one in first}) > 1
 
 
-def test_runs_and_adapter_folders_play(small_run):
+def test_runs_and_adapter_folders_play(small_run: Path) -> None:
     folder = small_run / "adapters" / "main" / "000002"
     (episode,) = api.play("ipd", [f"{small_run}@1", str(folder)], seed=1)
     assert episode.policies == (PolicyRef("adapter", str(small_run), 1), PolicyRef("adapter", str(folder), 2))
@@ -80,7 +84,7 @@ def test_runs_and_adapter_folders_play(small_run):
     assert [t.action for t in again.turns()] == [t.action for t in episode.turns()]
 
 
-def test_options_over_a_preset_a_game_and_a_game_by_value():
+def test_options_over_a_preset_a_game_and_a_game_by_value() -> None:
     assert len(api.play("ipd", ["random", "random"], overrides=["game.rounds=3"])[0].rounds) == 3
     assert len(api.play("stag_hunt", ["random", "random"], overrides=["game.rounds=4"])[0].rounds) == 4
     assert len(api.play(make("ipd", rounds=2), ["random", "random"], overrides=["answer.retries=4"])[0].rounds) == 2
@@ -88,31 +92,31 @@ def test_options_over_a_preset_a_game_and_a_game_by_value():
         api.play(make("ipd", rounds=2), ["random", "random"], overrides=["game.rounds=4"])
 
 
-def test_finished_episodes_are_told_of():
-    told = []
+def test_finished_episodes_are_told_of() -> None:
+    told: Any = []
     played = api.play("ipd", ["random", "random"], episodes=3, on_episode=told.append)
     assert sorted(told, key=lambda episode: episode.index) == played
 
 
-def test_a_preset_brings_the_way_models_answer(tiny_model, tmp_path):
+def test_a_preset_brings_the_way_models_answer(tiny_model: str, tmp_path: Path) -> None:
     (tmp_path / "free.yaml").write_text("game: {name: ipd, rounds: 2}\nanswer: {decoding: free, max_tokens: 2}\n")
     (episode,) = api.play(str(tmp_path / "free.yaml"), [f"model:{tiny_model}", "always_defect"])
     answers = [turn.completion for turn in episode.turns(0)]
     assert all(answer.pattern is None and len(answer.tokens) <= 2 for answer in answers)
 
 
-def test_train_is_the_loop(tiny_model, tmp_path):
+def test_train_is_the_loop(tiny_model: str, tmp_path: Path) -> None:
     options = "device=cpu game.rounds=1 iterations=1 episodes=2 group_size=2 lora.rank=2 evaluation.episodes=0"
     run = api.train(config.load("ipd", [*options.split(), f"model={tiny_model}"]), tmp_path / "run")
     assert run == tmp_path / "run"
     assert json.loads((run / "summary.json").read_text())["iterations"] == 1
 
 
-def test_whoever_watches_is_told_how_training_goes(tiny_model, tmp_path):
+def test_whoever_watches_is_told_how_training_goes(tiny_model: str, tmp_path: Path) -> None:
     class Watcher(detente.Watcher):
-        told = ()
+        told: tuple[int, ...] = ()
 
-        def iteration(self, metrics):
+        def iteration(self, metrics: Any) -> None:
             self.told += (metrics["iteration"],)
 
     options = "device=cpu game.rounds=1 iterations=2 episodes=2 group_size=2 lora.rank=1 evaluation.episodes=0"

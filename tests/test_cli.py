@@ -1,11 +1,14 @@
 """The commands: what they pass on, and that every error is one sentence."""
 
+from __future__ import annotations
+
 import errno
 import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +23,7 @@ HEAVY = {"torch", "transformers", "peft", "matplotlib"}
 DETENTE = Path(sys.executable).with_name("detente")
 
 
-def detente(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+def detente(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the installed console script, as a person does."""
     return subprocess.run([DETENTE, *arguments], text=True, stderr=subprocess.PIPE, timeout=120, **options)
 
@@ -153,7 +156,7 @@ def test_dry_run_prints_options_that_make_the_same_run(preset: str, tmp_path: Pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_train_names_a_folder_after_what_was_asked(preset: str, trained, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_names_a_folder_after_what_was_asked(preset: str, trained: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", preset, "algorithm=sum_of_rewards", "model=a/b", "--seed", "3"]) == 0
     assert cli.main(["train", preset, "--run", "here"]) == 0
     (first, folder), (_, here) = trained
@@ -163,7 +166,7 @@ def test_train_names_a_folder_after_what_was_asked(preset: str, trained, capsys:
     assert str(folder) in capsys.readouterr().out
 
 
-def test_a_run_folder_goes_on_with_its_own_options(preset: str, trained) -> None:
+def test_a_run_folder_goes_on_with_its_own_options(preset: str, trained: Any) -> None:
     stored = config.load(preset, ["iterations=5", "seed=9"])
     run = Path("runs/x")
     run.mkdir(parents=True)
@@ -178,8 +181,10 @@ def test_a_run_folder_goes_on_with_its_own_options(preset: str, trained) -> None
     ]
 
 
-def test_ctrl_c_says_how_to_go_on(preset: str, trained, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop(*_, **__) -> None:
+def test_ctrl_c_says_how_to_go_on(
+    preset: str, trained: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("detente.learning.loop.train", stop)
@@ -237,7 +242,7 @@ def test_a_preset_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=lambda line: " ".join(line)[:24].encode("ascii", "replace").decode(),
 )
-def test_a_character_that_cannot_be_shown_ends_no_command(encoding, line, monkeypatch):
+def test_a_character_that_cannot_be_shown_ends_no_command(encoding: str, line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
@@ -251,6 +256,6 @@ def test_a_character_that_cannot_be_shown_ends_no_command(encoding, line, monkey
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_a_stream_that_is_closed_ends_no_command(closed, tmp_path):
+def test_a_stream_that_is_closed_ends_no_command(closed: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m detente.cli play ipd --seats tit_for_tat,random game.rounds=1 {closed}"
     assert subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60).returncode == 0

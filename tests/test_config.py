@@ -1,7 +1,11 @@
 """Options: presets, overrides, what each algorithm and learner changes, and one clear sentence for what is wrong."""
 
+from __future__ import annotations
+
 import json
-from typing import get_args
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from annotated_types import Le, Lt
@@ -24,13 +28,13 @@ algorithms:
 
 
 @pytest.fixture
-def preset(tmp_path):
+def preset(tmp_path: Path) -> Any:
     path = tmp_path / "mine.yaml"
     path.write_text(PRESET, encoding="utf-8")
     return str(path)
 
 
-def test_presets_of_the_package_load():
+def test_presets_of_the_package_load() -> None:
     for name in config.preset_names():
         options = config.load(name)
         assert options.preset == name
@@ -40,15 +44,15 @@ def test_presets_of_the_package_load():
             assert config.load(name, [f"algorithm={algorithm}"]).algorithm == algorithm
 
 
-def test_a_preset_is_the_defaults_with_changes(preset):
+def test_a_preset_is_the_defaults_with_changes(preset: str) -> None:
     options = config.load(preset)
     assert (options.preset, options.description, options.algorithm) == ("mine", "A test.", "reinforce")
     assert options.game == {"name": "ipd", "rounds": 5}
-    assert options.credit == config.CreditOptions(gamma=0.8)
-    assert options.optimizer == config.OptimizerOptions()
+    assert options.credit == config.CreditOptions(gamma=0.8)  # type: ignore[attr-defined]
+    assert options.optimizer == config.OptimizerOptions()  # type: ignore[attr-defined]
 
 
-def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset):
+def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset: str) -> None:
     assert config.load(preset).loss.entropy == 0.1
     assert config.load(preset, ["algorithm=sum_of_rewards"]).loss.entropy == 0.05
     aligned = config.load(preset, ["algorithm=advantage_alignment"])
@@ -57,7 +61,7 @@ def test_the_chosen_algorithm_brings_its_block_and_overrides_win(preset):
     assert config.load(preset, ["loss.entropy=0.3", "algorithm=advantage_alignment"]).loss.entropy == 0.3
 
 
-def test_a_preset_extends_another_one(preset, tmp_path):
+def test_a_preset_extends_another_one(preset: str, tmp_path: Path) -> None:
     longer = tmp_path / "longer.yaml"
     changes = "game: {rounds: 9}\nalgorithms: {reinforce: {loss: {kl: 0.5}}}\n"
     longer.write_text(f"extends: {preset}\n{changes}", encoding="utf-8")
@@ -67,7 +71,7 @@ def test_a_preset_extends_another_one(preset, tmp_path):
     assert (options.loss.entropy, options.loss.kl, options.credit.gamma) == (0.1, 0.5, 0.8)
 
 
-def test_a_preset_cannot_extend_itself(tmp_path):
+def test_a_preset_cannot_extend_itself(tmp_path: Path) -> None:
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text(f"extends: {two}\ngame: ipd\n", encoding="utf-8")
     two.write_text(f"extends: {one}\ngame: ipd\n", encoding="utf-8")
@@ -81,7 +85,7 @@ def test_a_preset_cannot_extend_itself(tmp_path):
         config.load(str(one))
 
 
-def test_overrides(preset):
+def test_overrides(preset: str) -> None:
     options = config.load(
         preset,
         ["seed=42", "optimizer.lr=1e-4", "game.rounds=7", "seats=[main,tit_for_tat]", "credit.clip=null", "record.audit_turns=0"],
@@ -91,7 +95,7 @@ def test_overrides(preset):
     assert config.load(preset, ["game=stag_hunt"]).game == {"name": "stag_hunt"}
 
 
-def test_learners_differ_where_they_say_so(preset):
+def test_learners_differ_where_they_say_so(preset: str) -> None:
     options = config.load(
         preset,
         [
@@ -110,12 +114,12 @@ def test_learners_differ_where_they_say_so(preset):
     assert a.credit.gamma == b.credit.gamma == 0.8
 
 
-def test_a_frozen_policy_on_a_seat_is_no_learner(preset):
+def test_a_frozen_policy_on_a_seat_is_no_learner(preset: str) -> None:
     assert config.load(preset, ["seats=[main,tit_for_tat]"]).learner_names == ("main",)
     assert config.load(preset).learner_names == ("main",)
 
 
-def test_written_options_read_back(preset, tmp_path):
+def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
     options = config.load(preset, ["algorithm=advantage_alignment", "opponents.scripted=0.25", "opponents.scripts=[random]"])
     (tmp_path / "config.yaml").write_text(config.to_yaml(options), encoding="utf-8")
     assert config.read(tmp_path / "config.yaml") == options
@@ -142,14 +146,14 @@ def test_written_options_read_back(preset, tmp_path):
         (["model=[a"], r"The option model is wrong: .*did not find expected"),
     ],
 )
-def test_wrong_options(preset, overrides, sentence):
+def test_wrong_options(preset: str, overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
         config.load(preset, overrides)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith((".", "?"))
 
 
-def test_a_preset_that_does_not_exist(tmp_path):
+def test_a_preset_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no preset 'no_such_preset'"):
         config.load("no_such_preset")
     with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
@@ -169,21 +173,21 @@ def test_a_preset_that_does_not_exist(tmp_path):
         ),
     ],
 )
-def test_a_preset_that_is_wrong(tmp_path, text, sentence):
+def test_a_preset_that_is_wrong(tmp_path: Path, text: Any, sentence: Any) -> None:
     (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
         config.load(str(tmp_path / "bad.yaml"))
 
 
-def test_an_unreadable_run_folder(tmp_path):
+def test_an_unreadable_run_folder(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("game: [", encoding="utf-8")
     for path in (tmp_path / "config.yaml", tmp_path / "missing.yaml"):
         with pytest.raises(UserError, match="cannot be read as a run's options"):
             config.read(path)
 
 
-def test_every_option_says_what_it_means():
-    models = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, config.Options)]
+def test_every_option_says_what_it_means() -> None:
+    models = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, config.Options)]  # type: ignore[attr-defined]
     assert len(models) > 5
     repeated = set(config.Config.model_fields)  # a learner's options mean what the run's options of that name mean
     for model in models:
@@ -193,9 +197,9 @@ def test_every_option_says_what_it_means():
             assert nested or inherited or info.description, f"{model.__name__}.{name}"
 
 
-def test_options_are_frozen(preset):
+def test_options_are_frozen(preset: str) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.load(preset).seed = 3
+        config.load(preset).seed = 3  # type: ignore[misc]
 
 
 HUGE = ("threads=20000", "iterations=1000000000000000000", "episodes=1000000000", "group_size=1000000000", "concurrency=1000000000",
@@ -203,15 +207,15 @@ HUGE = ("threads=20000", "iterations=1000000000000000000", "episodes=1000000000"
 
 
 @pytest.mark.parametrize("item", HUGE)
-def test_what_would_never_end_is_refused(item):
+def test_what_would_never_end_is_refused(item: Any) -> None:
     with pytest.raises(UserError, match=rf"The option {item.partition('=')[0]} is wrong: .* less than or equal to \d+"):
         config.load("ipd", [item])
 
 
-def test_every_whole_number_has_an_upper_bound():
+def test_every_whole_number_has_an_upper_bound() -> None:
     """A field that somebody adds without one would let a slip of the finger run for ever."""
 
-    def fields(model, prefix=""):
+    def fields(model: Any, prefix: str = "") -> Iterator[Any]:
         for name, field in model.model_fields.items():
             kinds = {field.annotation, *get_args(field.annotation)}
             for kind in kinds:

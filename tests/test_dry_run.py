@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("words", "sentence"), FAULTS)
-def test_a_dry_run_refuses_what_the_run_refuses(words, sentence, folder, capsys):
+def test_a_dry_run_refuses_what_the_run_refuses(
+    words: Any, sentence: Any, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = sorted(folder.rglob("*"))
     said = []
     for more in (["--dry-run"], []):
@@ -83,18 +86,18 @@ def test_a_dry_run_refuses_what_the_run_refuses(words, sentence, folder, capsys)
     assert sorted(folder.rglob("*")) == before
 
 
-def test_from_python_too(folder):
+def test_from_python_too(folder: Path) -> None:
     with pytest.raises(UserError, match="No seat learns"):
         loop.train(config.load("ipd", ["seats=[random,random]"]), folder / "new")
     assert not (folder / "new").exists()
 
 
 @pytest.mark.parametrize("preset", config.preset_names())
-def test_presets_pass(preset):
+def test_presets_pass(preset: str) -> None:
     assert policies.check(config.load(preset)).num_players == 2
 
 
-def test_a_dry_run_loads_no_model_library(tmp_path):
+def test_a_dry_run_loads_no_model_library(tmp_path: Path) -> None:
     code = (
         "import sys; from detente.cli import main; main(['train', 'ipd', '--dry-run']); "
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"

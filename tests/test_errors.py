@@ -1,6 +1,8 @@
 """Everything that a person can get wrong, through the command line in a process of its own: one sentence, no traceback, and nothing
 left behind."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -8,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,7 @@ from detente import config
 TINY = ("device=cpu", "game.rounds=2", "iterations=2", "episodes=4", "group_size=4", "lora.rank=2")
 
 
-def assert_refused(process, sentence, status=2):
+def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
     assert process.wait() == status, process.err
     assert sentence in process.err
     said = [line for line in process.err.splitlines() if not line.startswith("Loading the base model ")]
@@ -76,18 +80,20 @@ def assert_refused(process, sentence, status=2):
         (["ipd", "device=cuda:99"], "There is no device 'cuda:99' here"),
     ],
 )
-def test_a_run_that_cannot_start_says_why_and_leaves_nothing(words, sentence, command, tiny_model, tmp_path):
+def test_a_run_that_cannot_start_says_why_and_leaves_nothing(
+    words: list[str], sentence: str, command: Callable[..., Any], tiny_model: str, tmp_path: Path
+) -> None:
     process = command("train", *words, f"model={tiny_model}", "--run", "runs/x/y")
     assert_refused(process, sentence)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_preset_file_with_a_misspelt_algorithm(command, tmp_path):
+def test_a_preset_file_with_a_misspelt_algorithm(command: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("game: ipd\nalgorithms: {reinforcee: {seed: 3}}\n")
     assert_refused(command("train", "mine.yaml"), "There is no algorithm 'reinforcee'; did you mean 'reinforce'?")
 
 
-def test_negative_payoffs_are_payoffs(command):
+def test_negative_payoffs_are_payoffs(command: Callable[..., Any]) -> None:
     process = command("train", "ipd", "game.payoffs=[[[-1,-1],[-3,0]],[[0,-3],[-2,-2]]]", "--dry-run")
     assert process.wait() == 0
     assert process.err == ""
@@ -103,7 +109,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_that_cannot_be_used(model, command, tiny_model, tmp_path):
+def test_a_model_that_cannot_be_used(model: Any, command: Callable[..., Any], tiny_model: str, tmp_path: Path) -> None:
     spoil, sentence = MODELS[model]
     shutil.copytree(tiny_model, tmp_path / "my_model")
     spoil(tmp_path / "my_model")
@@ -113,7 +119,9 @@ def test_a_model_that_cannot_be_used(model, command, tiny_model, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_adapter_of_another_base_model_on_a_seat(command, small_run, tiny_model, tmp_path):
+def test_an_adapter_of_another_base_model_on_a_seat(
+    command: Callable[..., Any], small_run: Path, tiny_model: str, tmp_path: Path
+) -> None:
     """The folder says which model it was trained on; there is none of that name."""
     shutil.copytree(small_run / "adapters" / "main" / "000002", tmp_path / "frozen")
     card = tmp_path / "frozen" / "detente.json"
@@ -127,16 +135,16 @@ def test_an_adapter_of_another_base_model_on_a_seat(command, small_run, tiny_mod
 
 
 @pytest.fixture
-def run(small_run, tmp_path):
+def run(small_run: Path, tmp_path: Path) -> Any:
     """A finished run that a test may spoil."""
     return Path(shutil.copytree(small_run, tmp_path / "run"))
 
 
-def contents(folder):
+def contents(folder: Path) -> Any:
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_run_folder_in_use(command, processes, run, tmp_path):
+def test_a_run_folder_in_use(command: Callable[..., Any], processes: Any, run: Any, tmp_path: Path) -> None:
     lock = "import fcntl; lock = open('run/.lock', 'w'); fcntl.flock(lock, fcntl.LOCK_EX)"
     other = processes(f"{lock}; print('mine', flush=True); import time; time.sleep(60)", tmp_path)
     while "mine" not in other.out:
@@ -162,7 +170,9 @@ def test_a_run_folder_in_use(command, processes, run, tmp_path):
         (["play", "ipd", "--seats", "runn/x,tit_for_tat"], "There is no run or adapter folder 'runn/x'."),
     ],
 )
-def test_runs_that_are_asked_for_something_else(words, sentence, command, run, tmp_path):
+def test_runs_that_are_asked_for_something_else(
+    words: list[str], sentence: str, command: Callable[..., Any], run: Any, tmp_path: Path
+) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "text").write_text("Mine.")
     before = contents(tmp_path)
@@ -183,7 +193,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_run(damage, command, run, tmp_path):
+def test_a_damaged_run(damage: Any, command: Callable[..., Any], run: Any, tmp_path: Path) -> None:
     name, spoil, sentence = DAMAGE[damage]
     spoil(run / name)
     before = contents(run)
@@ -192,14 +202,14 @@ def test_a_damaged_run(damage, command, run, tmp_path):
     assert contents(run) == before
 
 
-def test_a_run_folder_that_may_not_be_written(command, run, tmp_path):
+def test_a_run_folder_that_may_not_be_written(command: Callable[..., Any], run: Any, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     run.chmod(0o500)
     assert_refused(command("train", "run"), "run/.lock cannot be used: permission denied.")
 
 
-def test_the_real_command_is_quiet_and_stops_at_ctrl_c(tiny_model, tmp_path):
+def test_the_real_command_is_quiet_and_stops_at_ctrl_c(tiny_model: str, tmp_path: Path) -> None:
     """The installed console script, with nothing loaded before and a signal from outside."""
     options = [*TINY, f"model={tiny_model}", "iterations=1000", "record.checkpoint_every=1000", "evaluation.episodes=0"]
     process = subprocess.Popen(

@@ -1,10 +1,15 @@
 """A file that names code as its game: nothing is run unless whoever gives the command says so."""
 
+from __future__ import annotations
+
 import gzip
 import json
 import re
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,7 +22,7 @@ GAME = "from detente.games.matrix import ipd as Game\n"
 
 
 @pytest.fixture
-def marker(tmp_path, monkeypatch):
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The file that the modules ``somebody`` and ``parcel.inner`` make when they are imported; the test stands in its folder."""
     marker = tmp_path / "ran"
     (tmp_path / "parcel").mkdir()
@@ -31,7 +36,7 @@ def marker(tmp_path, monkeypatch):
         sys.modules.pop(module, None)
 
 
-def write(path, text):
+def write(path: Any, text: Any) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return str(path)
@@ -59,11 +64,13 @@ COMMANDS = {
 @pytest.mark.parametrize("files", FILES)
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("game", ["somebody:Game", "parcel.inner:Game"])
-def test_no_command_runs_what_a_preset_file_names(files, command, game, marker, tmp_path, capsys):
+def test_no_command_runs_what_a_preset_file_names(
+    files: Any, command: Callable[..., Any], game: str, marker: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, text in FILES[files].items():
         write(tmp_path / name, text.replace("GAME", game))
     before = sorted(tmp_path.rglob("*"))
-    assert cli.main(COMMANDS[command]) == 2
+    assert cli.main(COMMANDS[command]) == 2  # type: ignore[index]
     said = capsys.readouterr().err
     module = game.partition(":")[0]
     assert f"one.yaml names the game '{game}', which would run code of the module {module} " in said.replace("\n", " ")
@@ -75,14 +82,18 @@ def test_no_command_runs_what_a_preset_file_names(files, command, game, marker, 
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], [], ["iterations=9"]])
-def test_no_run_folder_runs_what_it_names(words, marker, tmp_path, capsys):
+def test_no_run_folder_runs_what_it_names(
+    words: list[Any], marker: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path / "run" / "config.yaml", "game: {name: 'somebody:Game'}\niterations: 2\n")
     assert cli.main(["train", "run", *words]) == 2
     assert "run/config.yaml names the game 'somebody:Game'" in capsys.readouterr().err
     assert not marker.exists()
 
 
-def test_nobody_who_reads_a_received_run_folder_runs_what_it_names(small_run, marker, tmp_path, capsys):
+def test_nobody_who_reads_a_received_run_folder_runs_what_it_names(
+    small_run: Path, marker: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = shutil.copytree(small_run, tmp_path / "runs" / "received")
     stored = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(stored.replace("name: ipd", "name: somebody:Game"))
@@ -108,7 +119,7 @@ def test_nobody_who_reads_a_received_run_folder_runs_what_it_names(small_run, ma
     assert not marker.exists()
 
 
-def test_the_command_of_the_finding(tmp_path, monkeypatch, capsys):
+def test_the_command_of_the_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "one.yaml", f'game: {{name: "os:system", command: "id > {tmp_path}/P"}}')
     for words in (["train", "one.yaml", "--dry-run"], ["arena", "one.yaml", "--agents", "tit_for_tat,random"]):
@@ -120,25 +131,27 @@ def test_the_command_of_the_finding(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words", [["--trust"], ["game.name=somebody:Game"], ["game=somebody:Game"], ["game={name: 'somebody:Game'}"]]
 )
-def test_who_says_so_runs_it(words, marker, tmp_path, capsys):
+def test_who_says_so_runs_it(words: list[str], marker: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "one.yaml", "game: {name: 'somebody:Game', rounds: 2}")
     assert cli.main(["train", "one.yaml", "--dry-run", *words]) == 0, capsys.readouterr().err
     assert marker.exists()
 
 
-def test_another_name_on_the_command_line_does_not_count_for_the_files(marker, tmp_path, capsys):
+def test_another_name_on_the_command_line_does_not_count_for_the_files(
+    marker: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path / "one.yaml", "game: {name: 'somebody:Game'}")
     assert cli.main(["train", "one.yaml", "game.rounds=2", "--dry-run"]) == 2
     assert cli.main(["train", "one.yaml", "game.name=ipd", "--dry-run"]) == 0
     assert not marker.exists()
 
 
-def test_play_by_name_needs_no_more_words(marker, capsys):
+def test_play_by_name_needs_no_more_words(marker: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["play", "somebody:Game", "--seats", "tit_for_tat,random"]) == 0, capsys.readouterr().err
     assert marker.exists()
 
 
-def test_from_python(marker, tmp_path):
+def test_from_python(marker: Any, tmp_path: Path) -> None:
     preset = write(tmp_path / "one.yaml", "game: {name: 'somebody:Game', rounds: 2}")
     calls = [
         lambda **trust: detente.load(preset, **trust),
@@ -157,12 +170,12 @@ def test_from_python(marker, tmp_path):
     assert marker.exists()
 
 
-def test_own_code_may_name_it(marker):
+def test_own_code_may_name_it(marker: Any) -> None:
     assert len(detente.play("somebody:Game", ["tit_for_tat", "random"])) == 1
     assert config.build({"game": {"name": "somebody:Game"}}).game["name"] == "somebody:Game"
 
 
-def test_where_modules_lie(marker, tmp_path):
+def test_where_modules_lie(marker: Any, tmp_path: Path) -> None:
     assert foreign.whereabouts("somebody") == str(tmp_path / "somebody.py")
     assert foreign.whereabouts("parcel.inner") == str(tmp_path / "parcel" / "inner.py")
     assert foreign.whereabouts("sys") == "a part of Python itself"
@@ -190,7 +203,7 @@ def test_where_modules_lie(marker, tmp_path):
         ("raising:Game", r"does not take these parameters: ValueError too many rounds"),
     ],
 )
-def test_code_that_is_no_game(name, sentence, tmp_path, monkeypatch):
+def test_code_that_is_no_game(name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "faulty.py", "1 / 0")
     write(tmp_path / "unfinished.py", "def")
     write(tmp_path / "raising.py", "def Game(rounds):\n    raise ValueError('too many rounds')")
@@ -204,7 +217,9 @@ AWAY = ["openai:some/model@https://example.invalid/v1", "openai:some-model", "op
 
 @pytest.mark.parametrize("seat", AWAY)
 @pytest.mark.parametrize("words", [["one.yaml", "--dry-run"], ["run", "--dry-run"], ["one.yaml", "--run", "new"]])
-def test_no_file_seats_a_model_on_another_machine(seat, words, tmp_path, monkeypatch, capsys):
+def test_no_file_seats_a_model_on_another_machine(
+    seat: Any, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
@@ -221,7 +236,7 @@ def test_no_file_seats_a_model_on_another_machine(seat, words, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "seat", ["openai:m@http://127.0.0.1:8000/v1", "openai:m@http://localhost:8000/v1", "openai:m@http://[::1]:8000/v1"]
 )
-def test_a_file_may_seat_a_model_on_this_machine(seat, tmp_path):
+def test_a_file_may_seat_a_model_on_this_machine(seat: str, tmp_path: Path) -> None:
     assert config.load(write(tmp_path / "one.yaml", f"game: ipd\nseats: [main, '{seat}']\n")).seats == ("main", seat)
 
 

@@ -1,7 +1,10 @@
 """One hand that deals the seats: seeds, records and how many play at once."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -21,13 +24,13 @@ class Noted:
     """Scripts that note whom they were asked for; at most ``most`` episodes at once."""
 
     most: int | None = None
-    asked: list = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list[Any])
 
-    def player(self, policy, *, chat, seed):
+    def player(self, policy: Any, *, chat: Any, seed: Any) -> Any:
         self.asked.append((policy.name, chat, seed))
         return scripted(policy.name, seed, GAME)
 
-    def at_once(self, sitting):
+    def at_once(self, sitting: Any) -> Any:
         self.sitting = list(sitting)
         return self.most
 
@@ -44,7 +47,9 @@ SEATING = Seating((NICE, NASTY), ("main", None), iteration=4, group=3, index=7)
         (Probes(1), derive(0, "exploitability", 7), derive(0, "responder", 7), derive(0, "agent", "always_cooperate", 7)),
     ],
 )
-def test_the_stream_gives_every_seed_and_the_seating_the_place_of_the_record(stream, game, first, second):
+def test_the_stream_gives_every_seed_and_the_seating_the_place_of_the_record(
+    stream: Any, game: Any, first: Any, second: Any
+) -> None:
     seats = Noted()
     (episode,) = play_sync(seats, GAME, [SEATING], stream=stream)
     assert episode.seed == game
@@ -54,22 +59,22 @@ def test_the_stream_gives_every_seed_and_the_seating_the_place_of_the_record(str
     assert seats.sitting == [NICE, NASTY]
 
 
-def test_seeds_of_earlier_versions_stay():
+def test_seeds_of_earlier_versions_stay() -> None:
     """What arenas and runs that were begun before hold; these numbers must never change."""
     stream = Named((0, "arena game"), (0, "arena", 0, 1))
     assert stream.game(Seating((NICE, NASTY), group=2, index=2)) == 4003375121837010083
     assert stream.player(Seating((NICE, NASTY), group=2, index=2), 1) == 5975776698625914841
 
 
-def test_it_is_the_play_of_matches_made_by_hand():
+def test_it_is_the_play_of_matches_made_by_hand() -> None:
     by_hand = [Match(GAME, n, [scripted("random", 2 * n + seat, GAME) for seat in (0, 1)], group=n, index=n) for n in range(5)]
     assert play_scripts(GAME, ("random", "random"), 5) == play_matches(by_hand)
 
 
-def test_a_loop_that_runs_already_can_play_and_watch():
-    rounds, episodes = [], []
+def test_a_loop_that_runs_already_can_play_and_watch() -> None:
+    rounds, episodes = [], []  # type: ignore[var-annotated]
 
-    async def main():
+    async def main() -> Any:
         seatings = in_turn([NICE, RANDOM], 3)
         return await play(Scripts(GAME), GAME, seatings, stream=Counted(), watch=episodes.append, on_round=rounds.append)
 
@@ -80,23 +85,23 @@ def test_a_loop_that_runs_already_can_play_and_watch():
 
 
 @pytest.mark.parametrize(("asked", "allowed", "most"), [(None, None, 6), (None, 2, 2), (1, 2, 1), (4, None, 4)])
-def test_those_who_sit_say_how_many_play_at_once_unless_the_caller_does(asked, allowed, most):
+def test_those_who_sit_say_how_many_play_at_once_unless_the_caller_does(asked: int | None, allowed: int | None, most: int) -> None:
     playing, peak = 0, 0
 
     class Slow:
         policy = PolicyRef("script", "slow")
 
-        def __init__(self):
+        def __init__(self) -> None:
             self.begun = False
 
-        async def act(self, observation):
+        async def act(self, observation: Any) -> Any:
             nonlocal playing, peak
             playing += not self.begun
             self.begun, peak = True, max(peak, playing)
             await asyncio.sleep(0.001)
             return Completion(observation.choices[0], self.policy)
 
-        def close(self):
+        def close(self) -> None:
             nonlocal playing
             playing -= 1
 

@@ -1,7 +1,11 @@
 """Names become policies, and policies become players; what nobody answers to is one sentence."""
 
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -18,12 +22,12 @@ from detente.records import PolicyRef
 from detente.rollout import Match, play_matches
 
 
-def policies(game="ipd", **answer):
+def policies(game: str = "ipd", **answer: Any) -> Any:
     return Policies(make(game), AnswerOptions(**answer), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def other_model(tiny_model, tmp_path_factory):
+def other_model(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A model of another shape with the same tokenizer, and a plain PEFT adapter of it."""
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(tiny_model, folder / "model")
@@ -31,11 +35,11 @@ def other_model(tiny_model, tmp_path_factory):
         LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
     )
     model.save_pretrained(folder / "model")
-    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(folder / "adapter")
+    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(folder / "adapter")  # type: ignore[arg-type]
     return folder
 
 
-def test_scripts_and_people_need_no_model():
+def test_scripts_and_people_need_no_model() -> None:
     table = policies()
     assert table.resolve("tit_for_tat") == PolicyRef("script", "tit_for_tat")
     assert table.resolve("human") == PolicyRef("human", "human")
@@ -44,7 +48,7 @@ def test_scripts_and_people_need_no_model():
     assert table.hosts == []
 
 
-def test_a_base_model_answers_as_the_options_say(tiny_model):
+def test_a_base_model_answers_as_the_options_say(tiny_model: str) -> None:
     table = policies(decoding="retry", retries=5, temperature=0.5, max_tokens=7)
     policy = table.resolve(f"model:{tiny_model}")
     assert policy == PolicyRef("base", f"model:{tiny_model}")
@@ -58,7 +62,7 @@ def test_a_base_model_answers_as_the_options_say(tiny_model):
     )
 
 
-def test_a_run_stands_for_its_newest_adapter_or_the_one_asked_for(small_run):
+def test_a_run_stands_for_its_newest_adapter_or_the_one_asked_for(small_run: Path) -> None:
     table = policies()
     assert table.resolve(str(small_run)) == PolicyRef("adapter", str(small_run), 2)
     assert table.resolve(f"{small_run}@1") == PolicyRef("adapter", str(small_run), 1)
@@ -68,7 +72,7 @@ def test_a_run_stands_for_its_newest_adapter_or_the_one_asked_for(small_run):
     assert len(table.hosts[0].engine.policies) == 3
 
 
-def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run, tmp_path):
+def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "me@home"
     shutil.copytree(small_run, copy)
     assert policies().resolve(str(copy)) == PolicyRef("adapter", str(copy), 2)
@@ -92,14 +96,16 @@ def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run, tmp_path):
         ("ipd", "model:/nowhere/at/all", r"The model '/nowhere/at/all' cannot be loaded .*\."),
     ],
 )
-def test_names_that_nobody_answers_to(game, name, sentence, small_run, monkeypatch):
+def test_names_that_nobody_answers_to(
+    game: str, name: str, sentence: str, small_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(models, "_on_hub", lambda repository: False)
     with pytest.raises(UserError, match=f"{sentence}$") as caught:
         policies(game).resolve(name.format(run=small_run))
     assert "\n" not in str(caught.value)
 
 
-def test_language_models_of_different_bases_meet(small_run, other_model):
+def test_language_models_of_different_bases_meet(small_run: Path, other_model: Any) -> None:
     table = policies()
     trained, other = table.resolve(str(small_run)), table.resolve(f"model:{other_model / 'model'}")
     assert table.home(trained) is not table.home(other)
@@ -111,7 +117,7 @@ def test_language_models_of_different_bases_meet(small_run, other_model):
     assert all(turn.completion.tokens for turn in episode.turns())
 
 
-def test_a_base_model_is_loaded_once(small_run, tiny_model):
+def test_a_base_model_is_loaded_once(small_run: Path, tiny_model: str) -> None:
     table = policies()
     table.resolve(f"model:{tiny_model}")
     table.resolve(str(small_run))
@@ -119,7 +125,7 @@ def test_a_base_model_is_loaded_once(small_run, tiny_model):
     assert len(table.hosts) == 1
 
 
-def copied_run(small_run, tiny_model, folder):
+def copied_run(small_run: Path, tiny_model: str, folder: Path) -> Any:
     """A run and its base model, beside each other, the model named as from there; the working folder has to be ``folder``."""
     shutil.copytree(tiny_model, folder / "the-base")
     shutil.copytree(small_run, folder / "run")
@@ -130,7 +136,7 @@ def copied_run(small_run, tiny_model, folder):
     return folder / "run" / "adapters" / "main" / "000001"
 
 
-def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path):
+def test_an_adapter_of_other_weights_is_refused(small_run: Path, tiny_model: str, tmp_path: Path) -> None:
     """The base model was changed since, under the same name."""
     adapter = copied_run(small_run, tiny_model, tmp_path)
     policies().resolve(str(adapter))
@@ -145,7 +151,9 @@ def test_an_adapter_of_other_weights_is_refused(small_run, tiny_model, tmp_path)
 @pytest.mark.parametrize("here", ["work", "elsewhere"])
 @pytest.mark.parametrize("moved", ["nothing", "both", "the model"])
 @pytest.mark.parametrize("known", ["name and folder", "name alone"])  # as of today, and as adapters were written before
-def test_the_base_model_of_an_adapter_is_found_from_every_folder(here, moved, known, small_run, tiny_model, tmp_path, monkeypatch):
+def test_the_base_model_of_an_adapter_is_found_from_every_folder(
+    here: str, moved: str, known: str, small_run: Path, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "work"
     copied_run(small_run, tiny_model, home)
     (tmp_path / "elsewhere").mkdir()
@@ -170,7 +178,7 @@ def test_the_base_model_of_an_adapter_is_found_from_every_folder(here, moved, kn
         policies().resolve(str(home / "run"))
 
 
-def test_a_relative_model_is_stored_so_that_peft_finds_it(tiny_model, tmp_path, monkeypatch):
+def test_a_relative_model_is_stored_so_that_peft_finds_it(tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import AutoPeftModelForCausalLM
 
     from detente import config
@@ -187,8 +195,10 @@ def test_a_relative_model_is_stored_so_that_peft_finds_it(tiny_model, tmp_path, 
     assert AutoPeftModelForCausalLM.from_pretrained(adapter).peft_config
 
 
-def test_a_base_model_that_an_adapter_names_is_said_before_it_is_loaded(other_model, monkeypatch, caplog):
-    def stop(name, **options):
+def test_a_base_model_that_an_adapter_names_is_said_before_it_is_loaded(
+    other_model: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(name: Any, **options: Any) -> None:
         raise RuntimeError(f"loads {name}")
 
     monkeypatch.setattr(models, "load", stop)
@@ -204,17 +214,19 @@ def test_a_base_model_that_an_adapter_names_is_said_before_it_is_loaded(other_mo
     assert note == f"Loading the base model 'some/body\\x1b[2J', which the adapter {other_model / 'adapter'} names."
 
 
-def test_a_plain_adapter_that_does_not_fit_is_refused(small_run, other_model):
+def test_a_plain_adapter_that_does_not_fit_is_refused(small_run: Path, other_model: Any) -> None:
     table = policies()
     table.resolve(str(small_run))
     with pytest.raises(UserError, match=r"does not fit the base model .*tiny\.$"):
         table.resolve(str(other_model / "adapter"))
 
 
-def test_a_foreign_adapter_plays_on_the_model_that_it_names_whatever_is_loaded(small_run, tiny_model, lively_model, tmp_path):
+def test_a_foreign_adapter_plays_on_the_model_that_it_names_whatever_is_loaded(
+    small_run: Path, tiny_model: str, lively_model: str, tmp_path: Path
+) -> None:
     """Both models have the same shape, so the adapter would fit either."""
     model = LlamaForCausalLM.from_pretrained(lively_model)
-    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    get_peft_model(model, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")  # type: ignore[arg-type]
     table = policies()
     table.resolve(f"model:{tiny_model}")
     foreign = table.resolve(str(tmp_path / "adapter"))
@@ -222,7 +234,7 @@ def test_a_foreign_adapter_plays_on_the_model_that_it_names_whatever_is_loaded(s
     assert table.home(foreign) is table.home(table.resolve(f"model:{lively_model}"))
 
 
-def test_an_adapter_that_names_no_model_is_one_sentence(other_model, tmp_path):
+def test_an_adapter_that_names_no_model_is_one_sentence(other_model: Any, tmp_path: Path) -> None:
     shutil.copytree(other_model / "adapter", tmp_path / "adapter")
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": None}))
@@ -230,7 +242,7 @@ def test_an_adapter_that_names_no_model_is_one_sentence(other_model, tmp_path):
         policies().resolve(str(tmp_path / "adapter"))
 
 
-def test_a_model_is_one_however_its_folder_is_written(tiny_model, monkeypatch):
+def test_a_model_is_one_however_its_folder_is_written(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = policies()
     monkeypatch.chdir(tiny_model)
     assert {table._host(name, "float32").base.folder for name in (tiny_model, ".", "../tiny/")} == {tiny_model}

@@ -1,6 +1,10 @@
 """Every preset of the package, with every algorithm, runs one iteration on the tiny model."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +20,7 @@ SMALL = (
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("preset", config.preset_names())
-def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
+def test_a_preset_trains(preset: str, algorithm: Any, tiny_model: str, tmp_path: Path) -> None:
     full = config.load(preset)
     rounds = ["game.rounds=2"] if "rounds" in full.game else []
     options = config.load(preset, [*SMALL.split(), *rounds, f"model={tiny_model}", f"algorithm={algorithm}"])
@@ -33,7 +37,7 @@ def test_a_preset_trains(preset, algorithm, tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize(("old", "present"), former.PRESETS.items())
-def test_former_names_of_presets_still_load(old, present):
+def test_former_names_of_presets_still_load(old: Any, present: Any) -> None:
     assert old not in config.preset_names()
     assert config.is_preset(old)
     assert config.load(old).model_dump(exclude={"preset"}) == config.load(present).model_dump(exclude={"preset"})

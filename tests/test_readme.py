@@ -39,7 +39,7 @@ def parse(words: list[str]) -> None:
     """Raise what the command line would raise, and run nothing."""
     group = typer.main.get_command(cli.app)
     with group.make_context("detente", list(words)) as context:
-        name, command, rest = group.resolve_command(context, words)
+        name, command, rest = group.resolve_command(context, words)  # type: ignore[attr-defined]
         command.make_context(name, rest, parent=context)
 
 

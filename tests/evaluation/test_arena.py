@@ -1,10 +1,14 @@
 """Cross-play: exact cells of scripts (docs/games.md has them), both seats, resume after a kill, and what is refused."""
 
+from __future__ import annotations
+
 import gzip
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +22,11 @@ from detente.games import make
 from detente.records import PolicyRef, read_episodes
 
 
-def play(folder, names, preset="ipd", *overrides, **more):
+def play(folder: Path, names: list[str], preset: str = "ipd", *overrides: str, **more: Any) -> dict[str, Any]:
     return arena(config.load(preset, overrides), names, folder, **({"episodes": 4} | more))
 
 
-def rewards(found):
+def rewards(found: dict[str, Any]) -> dict[tuple[str, str], tuple[float, float]]:
     """[row name, column name] -> (row's points, column's points)."""
     names = [agent["name"] for agent in found["agents"]]
     return {
@@ -31,7 +35,7 @@ def rewards(found):
     }
 
 
-def test_scripts_in_the_prisoners_dilemma(tmp_path):
+def test_scripts_in_the_prisoners_dilemma(tmp_path: Path) -> None:
     names = ["always_cooperate", "always_defect", "tit_for_tat"]
     expected = {
         ("always_cooperate", "always_cooperate"): (3, 3),
@@ -47,7 +51,7 @@ def test_scripts_in_the_prisoners_dilemma(tmp_path):
         assert found[column, row] == pytest.approx((other, own))
 
 
-def test_scripts_in_trust_and_split(tmp_path):
+def test_scripts_in_trust_and_split(tmp_path: Path) -> None:
     """The values of docs/games.md, and not by luck: each seed is played from both seats, so each has the upper hand as often."""
     found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=3)
     names = [agent["name"] for agent in found["agents"]]
@@ -68,7 +72,7 @@ def test_scripts_in_trust_and_split(tmp_path):
     assert cells["greedy", "greedy"]["measures"]["efficiency"] == pytest.approx(0.55)
 
 
-def test_both_seats_and_common_game_seeds(tmp_path):
+def test_both_seats_and_common_game_seeds(tmp_path: Path) -> None:
     play(tmp_path, ["greedy", "welfare"], "trust_and_split")
     tables = {path.name.partition(".")[0]: read_episodes(path) for path in (tmp_path / "episodes").iterdir()}
     assert sorted(tables) == ["0-0", "0-1", "1-0", "1-1"]
@@ -78,16 +82,16 @@ def test_both_seats_and_common_game_seeds(tmp_path):
     assert len(set(seeds[0])) == 4
 
 
-def test_the_row_takes_every_seat_of_a_game_of_three():
+def test_the_row_takes_every_seat_of_a_game_of_three() -> None:
     class Three:
         num_players = 3
 
-    assert seatings(Three(), 0, 1) == [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
-    assert seatings(Three(), 2, 2) == [(2, 2, 2)]
+    assert seatings(Three(), 0, 1) == [(0, 1, 1), (1, 0, 1), (1, 1, 0)]  # type: ignore[arg-type]
+    assert seatings(Three(), 2, 2) == [(2, 2, 2)]  # type: ignore[arg-type]
     assert seatings(make("ipd"), 1, 0) == [(1, 0), (0, 1)]
 
 
-def test_the_ranking(tmp_path):
+def test_the_ranking(tmp_path: Path) -> None:
     found = play(tmp_path, ["always_cooperate", "always_defect", "tit_for_tat"])
     means = {"always_cooperate": (3 + 0 + 3) / 3, "always_defect": (5 + 1 + 1.4) / 3, "tit_for_tat": (3 + 0.9 + 3) / 3}
     by_name = [(found["agents"][place["agent"]]["name"], place["rank"]) for place in found["ranking"]]
@@ -98,7 +102,7 @@ def test_the_ranking(tmp_path):
     assert ranking([]) == []
 
 
-def test_the_tournament_is_the_one_of_the_axelrod_library(tmp_path):
+def test_the_tournament_is_the_one_of_the_axelrod_library(tmp_path: Path) -> None:
     """The same strategies in the library's own tournament: names, scores, cooperation."""
     axelrod = pytest.importorskip("axelrod")
     names = ["TitForTat", "Defector", "Cooperator", "Grudger", "WinStayLoseShift"]
@@ -111,7 +115,7 @@ def test_the_tournament_is_the_one_of_the_axelrod_library(tmp_path):
     assert play(tmp_path / "split", ["greedy", "welfare"], "trust_and_split")["tournament"] is None
 
 
-def test_trained_agents_and_base_models_take_part(tmp_path, small_run, tiny_model):
+def test_trained_agents_and_base_models_take_part(tmp_path: Path, small_run: Path, tiny_model: str) -> None:
     names = [str(small_run), f"{small_run}@1", f"model:{tiny_model}", "tit_for_tat"]
     found = play(tmp_path, names, "ipd", "game.rounds=2", episodes=2)
     assert [agent["label"] for agent in found["agents"]] == [small_run.name, f"{small_run.name}@1", names[2], "tit_for_tat"]
@@ -119,7 +123,7 @@ def test_trained_agents_and_base_models_take_part(tmp_path, small_run, tiny_mode
     assert len(found["cells"]) == 16
 
 
-def listing(folder):
+def listing(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -136,7 +140,7 @@ arena.play_table = slowly
 """
 
 
-def test_killed_and_started_again_it_ends_the_same(tmp_path, small_run, command):
+def test_killed_and_started_again_it_ends_the_same(tmp_path: Path, small_run: Path, command: Callable[..., Any]) -> None:
     words = ["arena", "ipd", "game.rounds=3", "--episodes", 3, "--agents", f"{small_run},tit_for_tat,random"]
     assert (whole := command(*words, "--out", tmp_path / "whole")).wait() == 0, whole.err
     killed = command(*words, "--out", tmp_path / "killed", before=SLOW)
@@ -166,7 +170,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["0-1.jsonl.gz", "0-1.jsonl"], ids=["as it is", "as it was before files were compressed"])
-def test_a_damaged_table_is_played_again(tmp_path, damage, name):
+def test_a_damaged_table_is_played_again(tmp_path: Path, damage: str, name: str) -> None:
     first = play(tmp_path, ["tit_for_tat", "extort"])
     before = listing(tmp_path)
     path = (tmp_path / "episodes" / "0-1.jsonl.gz").rename(tmp_path / "episodes" / name)
@@ -175,7 +179,7 @@ def test_a_damaged_table_is_played_again(tmp_path, damage, name):
     assert listing(tmp_path) == before
 
 
-def test_tables_that_were_played_before_files_were_compressed_are_kept(tmp_path, monkeypatch):
+def test_tables_that_were_played_before_files_were_compressed_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = play(tmp_path, ["tit_for_tat", "random"])
     for path in (tmp_path / "episodes").iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -186,7 +190,7 @@ def test_tables_that_were_played_before_files_were_compressed_are_kept(tmp_path,
     assert listing(tmp_path) == before
 
 
-def test_a_finished_arena_plays_nothing_again(tmp_path, monkeypatch):
+def test_a_finished_arena_plays_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = play(tmp_path, ["tit_for_tat", "random"])
     monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
     assert play(tmp_path, ["tit_for_tat", "random"]) == first
@@ -203,7 +207,7 @@ def test_a_finished_arena_plays_nothing_again(tmp_path, monkeypatch):
         (["answer.temperature=2"], ["tit_for_tat", "random"], 4, r"was started with answer\.temperature=1\.0 and not 2\.0; "),
     ],
 )
-def test_another_request_is_refused(tmp_path, overrides, names, episodes, sentence):
+def test_another_request_is_refused(tmp_path: Path, overrides: list[Any], names: list[str], episodes: int, sentence: str) -> None:
     play(tmp_path, ["tit_for_tat", "random"])
     before = listing(tmp_path)
     with pytest.raises(UserError, match=sentence):
@@ -219,7 +223,7 @@ def test_an_arena_that_knows_options_by_their_former_names_goes_on(tmp_path: Pat
     assert play(tmp_path / "arena", ["tit_for_tat", "always_defect"]) == before
 
 
-def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
+def test_other_weights_under_the_same_name_are_refused(tmp_path: Path, small_run: Path) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     play(tmp_path / "arena", [str(run), "tit_for_tat"], "ipd", "game.rounds=2", episodes=2)
     shutil.rmtree(run / "adapters" / "main" / "000002")
@@ -241,13 +245,13 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path, small_run):
         (["{run}", "{run}/adapters/main/000002"], "are the same"),
     ],
 )
-def test_agents_that_cannot_take_part(tmp_path, small_run, names, sentence):
+def test_agents_that_cannot_take_part(tmp_path: Path, small_run: Path, names: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         play(tmp_path / "arena", [name.format(run=small_run) for name in names])
     assert not (tmp_path / "arena").exists()
 
 
-def test_a_damaged_adapter_is_an_error_and_never_the_base_model(tmp_path, small_run):
+def test_a_damaged_adapter_is_an_error_and_never_the_base_model(tmp_path: Path, small_run: Path) -> None:
     broken = shutil.copytree(small_run / "adapters" / "main" / "000002", tmp_path / "broken")
     (broken / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder"):
@@ -255,14 +259,14 @@ def test_a_damaged_adapter_is_an_error_and_never_the_base_model(tmp_path, small_
     assert not (tmp_path / "arena").exists()
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"is not empty and is no arena \(it has no arena\.yaml\)"):
         play(tmp_path, ["tit_for_tat", "random"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
 
 
-def test_an_arena_that_knows_base_models_by_their_first_numbers_goes_on(tiny_model, tmp_path):
+def test_an_arena_that_knows_base_models_by_their_first_numbers_goes_on(tiny_model: str, tmp_path: Path) -> None:
     from detente import config, models
     from detente.evaluation.arena import arena
 
@@ -280,11 +284,11 @@ def test_an_arena_that_knows_base_models_by_their_first_numbers_goes_on(tiny_mod
 # ---- roles
 
 
-def trust(folder, names, **more):
+def trust(folder: Path, names: Any, **more: Any) -> Any:
     return arena(config.load_game("example_games:Trust"), names, folder, **({"episodes": 4} | more))
 
 
-def trained(folder, *seats, learner="main", game="example_games:Trust"):
+def trained(folder: Path, *seats: Any, learner: str = "main", game: str = "example_games:Trust") -> Any:
     """An adapter folder as a run of the trust game leaves it; returns what is known of it."""
     options = config.build(
         {"game": game, "seats": [learner if seat in seats else "kind" for seat in (0, 1)], "learners": {learner: {}}}
@@ -294,7 +298,7 @@ def trained(folder, *seats, learner="main", game="example_games:Trust"):
     return folder / "adapters" / learner / "000001"
 
 
-def test_where_seats_differ_there_is_a_row_for_each_role(tmp_path):
+def test_where_seats_differ_there_is_a_row_for_each_role(tmp_path: Path) -> None:
     found = trust(tmp_path, ["kind", "mean", "taker"])
     names = [agent["name"] for agent in found["agents"]]
     cells = {
@@ -329,7 +333,7 @@ def test_where_seats_differ_there_is_a_row_for_each_role(tmp_path):
     assert found["roles"] == ["investor", "trustee"]
 
 
-def test_an_agent_takes_the_seats_of_its_training(tmp_path):
+def test_an_agent_takes_the_seats_of_its_training(tmp_path: Path) -> None:
     game, adapter = make("example_games:Trust"), PolicyRef("adapter", "runs/x", 1)
     folder = trained(tmp_path / "second", 1)
     assert seats_of(game, adapter, folder) == (1,)
@@ -345,7 +349,7 @@ def test_an_agent_takes_the_seats_of_its_training(tmp_path):
 @pytest.mark.parametrize(
     ("names", "who", "plays"), [(["taker", "sharer"], "taker", "trustee"), (["sender", "keeper", "kind", "taker"], None, None)]
 )
-def test_an_agent_that_meets_nobody_is_named(tmp_path, names, who, plays):
+def test_an_agent_that_meets_nobody_is_named(tmp_path: Path, names: list[str], who: str | None, plays: str | None) -> None:
     if who is None:
         assert len(trust(tmp_path / "arena", names)["cells"]) == 12
         return
@@ -358,7 +362,7 @@ def test_an_agent_that_meets_nobody_is_named(tmp_path, names, who, plays):
     assert not (tmp_path / "arena").exists()
 
 
-def test_an_arena_of_trained_roles(tmp_path, small_run):
+def test_an_arena_of_trained_roles(tmp_path: Path, small_run: Path) -> None:
     """A run on the second seat of matching pennies meets others there, and anywhere if it is asked to."""
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     options = config.load("ipd", ["game.name=matching_pennies", "device=cpu", "seats=[random,main]"])

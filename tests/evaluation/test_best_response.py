@@ -1,6 +1,11 @@
 """A learner against a frozen agent: what is written, and how it is counted."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +34,7 @@ TINY = [
 ]
 
 
-def test_the_responder_learns_for_itself_against_the_agent_alone():
+def test_the_responder_learns_for_itself_against_the_agent_alone() -> None:
     found = responder_config("ipd", "runs/x", ["iterations=7"])
     assert (found.algorithm, found.seats, found.iterations) == ("reinforce", ("main", "runs/x"), 7)
     assert (found.opponents.kept, found.opponents.scripted, found.record.episodes_every) == (0, 0, 1)
@@ -44,7 +49,7 @@ def test_the_responder_learns_for_itself_against_the_agent_alone():
         responder_config("ipd", "human")
 
 
-def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
+def test_a_run_of_its_own_with_what_it_found(tmp_path: Path, tiny_model: str) -> None:
     words = [*TINY, f"model={tiny_model}"]
     found = best_response("ipd", "tit_for_tat", tmp_path / "run", words)
     assert json.loads((tmp_path / "run" / "best_response.json").read_text()) == found
@@ -68,14 +73,14 @@ def test_a_run_of_its_own_with_what_it_found(tmp_path, tiny_model):
         best_response("ipd", "always_defect", tmp_path / "run", words)
 
 
-def test_the_agent_is_the_version_that_it_was_when_the_run_began(small_run):
+def test_the_agent_is_the_version_that_it_was_when_the_run_began(small_run: Path) -> None:
     assert responder_config("ipd", str(small_run)).seats == ("main", f"{small_run}@2")
     assert responder_config("ipd", f"{small_run}@1").seats == ("main", f"{small_run}@1")
     folder = str(small_run / "adapters" / "main" / "000001")
     assert responder_config("ipd", folder).seats == ("main", folder)
 
 
-def test_where_seats_differ_the_trained_one_is_measured():
+def test_where_seats_differ_the_trained_one_is_measured() -> None:
     """The row cooperator gets 3 from a column that cooperates, the column cooperator 1: only the row was trained."""
     table = [[[3, 1], [0, 0]], [[9, 0], [1, 1]]]
     options = config.load(
@@ -86,7 +91,7 @@ def test_where_seats_differ_the_trained_one_is_measured():
     assert (found["responder"]["reward"]["mean"], found["cooperator"]["reward"]["mean"]) == (9, 3)
 
 
-def test_a_preset_with_learners_of_its_own_is_answered_by_one(tmp_path):
+def test_a_preset_with_learners_of_its_own_is_answered_by_one(tmp_path: Path) -> None:
     preset = tmp_path / "two.yaml"
     preset.write_text("extends: ipd\nseats: [alice, bob]\nlearners: {alice: {update_every: 2}, bob: {algorithm: sum_of_rewards}}\n")
     found = responder_config(str(preset), "tit_for_tat")
@@ -106,7 +111,7 @@ def test_a_preset_with_learners_of_its_own_is_answered_by_one(tmp_path):
         ("keeper", "trustee", ["keeper", "main"]),
     ],
 )
-def test_where_seats_differ_the_responder_takes_what_the_agent_leaves(against, role, seats):
+def test_where_seats_differ_the_responder_takes_what_the_agent_leaves(against: str, role: str | None, seats: list[str]) -> None:
     assert sitting(make("example_games:Trust"), against, role) == seats
 
 
@@ -123,18 +128,18 @@ def test_where_seats_differ_the_responder_takes_what_the_agent_leaves(against, r
         ("ipd", "tit_for_tat", "seat 1", "ipd has no role 'seat 1', for its seats do not differ."),
     ],
 )
-def test_roles_that_cannot_be(game, against, role, sentence):
+def test_roles_that_cannot_be(game: str, against: str, role: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         sitting(make(game), against, role)
     assert str(caught.value).startswith(sentence)
 
 
-def test_of_three_players_the_agent_takes_all_seats_but_one():
+def test_of_three_players_the_agent_takes_all_seats_but_one() -> None:
     game = make("example_games:Punishment", players=3)
     assert sitting(game, "saint") == ["main", "saint", "saint"]
 
 
-def test_a_best_response_to_the_trustee_and_to_the_investor():
+def test_a_best_response_to_the_trustee_and_to_the_investor() -> None:
     options = load_game("example_games:Trust", ["evaluation.episodes=4", "seats=[main,taker]"])
     policies = Policies.of(options)
     found = outcome(options, policies, PolicyRef("script", "keeper"), PolicyRef("script", "taker"))
@@ -146,7 +151,7 @@ def test_a_best_response_to_the_trustee_and_to_the_investor():
     assert found["self_play"]["agent_reward"]["mean"] == 2
 
 
-def test_gain_and_loss_of_a_defector_against_a_cooperator():
+def test_gain_and_loss_of_a_defector_against_a_cooperator() -> None:
     """Scripts in the places of responder and agent: 5 instead of 3 for the one, 0 instead of 3 for the other."""
     options = config.load("ipd", ["evaluation.episodes=4"])
     table = Policies(make("ipd"), AnswerOptions())
@@ -160,7 +165,7 @@ def test_gain_and_loss_of_a_defector_against_a_cooperator():
     assert found["self_play"]["reward"]["mean"] == 3
 
 
-def test_differences_are_taken_within_a_game_seed():
+def test_differences_are_taken_within_a_game_seed() -> None:
     """Who holds the upper hand is luck that both comparisons share: the difference varies far less than the rewards do."""
     options = config.load("trust_and_split", ["evaluation.episodes=64"])
     table = Policies(make("trust_and_split"), AnswerOptions())
@@ -172,7 +177,7 @@ def test_differences_are_taken_within_a_game_seed():
     assert width["gain"] < 1
 
 
-def test_who_cooperates_in_which_game():
+def test_who_cooperates_in_which_game() -> None:
     games = ("ipd", "stag_hunt", "trust_and_split", "split_no_comm", "matching_pennies")
     assert [family_of(game).cooperator(game) for game in map(make, games)] == [
         "always_cooperate",
@@ -183,7 +188,7 @@ def test_who_cooperates_in_which_game():
     ]
 
 
-def test_episodes_are_the_units_where_all_share_a_game_seed():
+def test_episodes_are_the_units_where_all_share_a_game_seed() -> None:
     from detente import play
 
     episodes = play("ipd", ["random", "random"], episodes=20)
@@ -193,7 +198,7 @@ def test_episodes_are_the_units_where_all_share_a_game_seed():
     assert differences(shared, shared) == [[0]]
 
 
-def test_the_command(command, tmp_path, tiny_model):
+def test_the_command(command: Callable[..., Any], tmp_path: Path, tiny_model: str) -> None:
     exact = command("best-response", "ipd", "--against", "grim_trigger", "--exact")
     assert exact.wait() == 0, exact.err
     assert "32.00" in exact.out
@@ -208,7 +213,7 @@ def test_the_command(command, tmp_path, tiny_model):
     assert not (tmp_path / "runs" / "best-response" / "ipd" / "none-seed0").exists()
 
 
-def test_an_adapter_folder_is_called_by_its_learner(small_run):
+def test_an_adapter_folder_is_called_by_its_learner(small_run: Path) -> None:
     folder = f"{small_run}/adapters/main/000002"
     assert labels([folder], [PolicyRef("adapter", folder, 2)]) == ["main/000002"]
     options = config.load("ipd")

@@ -1,6 +1,10 @@
 """The final evaluation with scripts in the learner's place: docs/games.md gives the exact values."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,26 +21,26 @@ from detente.records import PolicyRef
 class BySeat:
     """Policies of which some play one script or another, seat by seat."""
 
-    def __init__(self, game, scripts):
+    def __init__(self, game: Any, scripts: Any) -> None:
         self.game, self.scripts = game, scripts
 
-    def player(self, policy, *, chat, seed):
+    def player(self, policy: Any, *, chat: Any, seed: Any) -> Any:
         seat = int(chat.split("/")[1])
         return scripted(self.scripts.get(policy.name, (policy.name,) * 2)[seat], seed, self.game)
 
-    def at_once(self, sitting):
+    def at_once(self, sitting: Any) -> Any:
         return None
 
 
 TABLE = "game.payoffs=[[[13,3],[10,5]],[[15,0],[11,1]]]"  # row gets 10 more than column, so that the seat shows in the rewards
 
 
-def evaluated(script, *overrides, names=("main",), preset="ipd"):
+def evaluated(script: str, *overrides: str, names: Sequence[str] = ("main",), preset: str = "ipd") -> tuple[Any, list[str]]:
     """The evaluation of a run whose learners have turned into scripts, and what was announced."""
     options = config.load(preset, ["algorithm=advantage_alignment", "evaluation.episodes=3", *overrides])
     game = make(**options.game)
     present = {seat: PolicyRef("script", script if seat in names else seat) for seat in options.seats}
-    announced = []
+    announced: list[str] = []
     return evaluate(options, game, Policies(game, options.answer), present, 7, announced.append), announced
 
 
@@ -48,7 +52,7 @@ def evaluated(script, *overrides, names=("main",), preset="ipd"):
         ("always_cooperate", 3, {"tit_for_tat": (3, 3), "always_defect": (0, 5), "always_cooperate": (3, 3)}),
     ],
 )
-def test_the_anchor_payoffs(script, alone, against):
+def test_the_anchor_payoffs(script: str, alone: int, against: dict[str, Any]) -> None:
     found, _ = evaluated(script, f"evaluation.against=[{','.join(against)}]")
     learner = found["main"]
     assert learner["self_play"]["reward"] == pytest.approx(alone)
@@ -58,7 +62,7 @@ def test_the_anchor_payoffs(script, alone, against):
     assert learner["invalid"] == 0
 
 
-def test_tit_for_tat_is_recognised_by_its_answers():
+def test_tit_for_tat_is_recognised_by_its_answers() -> None:
     found, _ = evaluated("tit_for_tat", "evaluation.against=[always_defect,always_cooperate,random]")
     learner = found["main"]
     # it copies: after CD and DD the other defected, after CC and DC it cooperated
@@ -68,7 +72,7 @@ def test_tit_for_tat_is_recognised_by_its_answers():
     assert not any("cooperate_given" in key for key in learner["self_play"])  # the table stands by itself
 
 
-def test_unset_means_every_strategy_that_can_play():
+def test_unset_means_every_strategy_that_can_play() -> None:
     assert len(evaluated("tit_for_tat")[0]["main"]["against"]) == 10
     stag_hunt = evaluated("tit_for_tat", "game.name=stag_hunt")[0]["main"]["against"]
     assert "always_defect" in stag_hunt
@@ -78,7 +82,7 @@ def test_unset_means_every_strategy_that_can_play():
     assert "cooperate_given" not in pennies
 
 
-def test_a_learner_on_the_second_seat_is_measured_there():
+def test_a_learner_on_the_second_seat_is_measured_there() -> None:
     found, _ = evaluated("always_defect", TABLE, "seats=[always_cooperate,main]", "evaluation.against=[always_cooperate]")
     assert found["main"]["self_play"]["reward"] == 5
     assert found["main"]["against"]["always_cooperate"] == {
@@ -98,22 +102,22 @@ def test_a_learner_on_the_second_seat_is_measured_there():
         ("[main,other]", {"other": 1}),
     ],
 )
-def test_the_partners_points_are_their_own(seats, partners):
+def test_the_partners_points_are_their_own(seats: str, partners: dict[str, int]) -> None:
     learners = [name for name in ("main", "other") if name in seats]
     others = ["learners.other.algorithm=reinforce"] if "other" in seats else []
     found, _ = evaluated("always_defect", TABLE, f"seats={seats}", "evaluation.against=[]", *others, names=learners)
     assert found["main"]["partners"] == partners
 
 
-def test_three_players_have_two_partners():
+def test_three_players_have_two_partners() -> None:
     options = config.load("ipd", []).model_copy(update={"seats": ("main", "bob", "main")})
     episodes = [SimpleNamespace(mean_reward=(1.0, 2.0, 6.0).__getitem__), SimpleNamespace(mean_reward=(3.0, 4.0, 0.0).__getitem__)]
-    assert partners(options, episodes, "bob") == {"main": 2.5}
-    assert partners(options, episodes, "main") == {"main": 2.5, "bob": 3.0}
+    assert partners(options, episodes, "bob") == {"main": 2.5}  # type: ignore[arg-type]
+    assert partners(options, episodes, "main") == {"main": 2.5, "bob": 3.0}  # type: ignore[arg-type]
     assert partners(options, [], "main") == {}
 
 
-def test_each_of_two_learners_has_its_own_row():
+def test_each_of_two_learners_has_its_own_row() -> None:
     overrides = ("seats=[a,b]", "learners.a.algorithm=reinforce", "learners.b.credit.beta=1", "evaluation.against=[tit_for_tat]")
     found, announced = evaluated("always_defect", *overrides, names=("a", "b"))
     assert [(name, one["algorithm"]) for name, one in found.items()] == [("a", "reinforce"), ("b", "advantage_alignment")]
@@ -121,18 +125,18 @@ def test_each_of_two_learners_has_its_own_row():
     assert announced == ["self-play", "a against tit_for_tat", "b against tit_for_tat"]
 
 
-def test_the_same_seeds_every_time_and_others_at_another_iteration():
+def test_the_same_seeds_every_time_and_others_at_another_iteration() -> None:
     overrides = ("evaluation.against=[random]", "evaluation.episodes=20")
     assert evaluated("random", *overrides) == evaluated("random", *overrides)
     assert evaluated("random", *overrides)[0] != evaluated("random", *overrides, "seed=1")[0]
 
 
-def test_without_episodes_nothing_is_measured_or_announced():
+def test_without_episodes_nothing_is_measured_or_announced() -> None:
     found, announced = evaluated("tit_for_tat", "evaluation.episodes=0")
     assert (found["main"]["self_play"], found["main"]["against"], announced) == ({}, {}, [])
 
 
-def test_the_evaluation_as_metrics():
+def test_the_evaluation_as_metrics() -> None:
     found, _ = evaluated("tit_for_tat", "evaluation.against=[always_defect]")
     assert flat(found) == {
         "eval/main/self_play/reward": 3,
@@ -153,7 +157,7 @@ def test_the_evaluation_as_metrics():
 # ---- splitting games
 
 
-def test_a_reciprocator_is_recognised_by_its_asks():
+def test_a_reciprocator_is_recognised_by_its_asks() -> None:
     against = ["greedy", "welfare"]
     overrides = (f"evaluation.against=[{','.join(against)}]", "evaluation.episodes=40")
     learner = evaluated("reciprocator", *overrides, preset="trust_and_split")[0]["main"]
@@ -182,7 +186,7 @@ def test_a_reciprocator_is_recognised_by_its_asks():
     assert learner["against"]["greedy"]["ask_lower"] > 5 > learner["against"]["welfare"]["ask_lower"]
 
 
-def test_a_splitting_game_as_metrics():
+def test_a_splitting_game_as_metrics() -> None:
     found, _ = evaluated("greedy", "evaluation.against=[liar]", preset="trust_and_split")
     flattened = flat(found)
     measured = ("reward", "invalid", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
@@ -197,7 +201,7 @@ def test_a_splitting_game_as_metrics():
     assert flattened["eval/main/ask_lower_given/fair"] is None  # the liar asks for everything, too
 
 
-def test_public_values_have_no_truth():
+def test_public_values_have_no_truth() -> None:
     found, _ = evaluated("welfare", "evaluation.against=[greedy]", preset="split_no_comm")
     assert found["main"]["self_play"] == {
         "reward": found["main"]["self_play"]["reward"],
@@ -211,14 +215,14 @@ def test_public_values_have_no_truth():
     assert found["main"]["reciprocity"]["greedy"] == {"ask_higher": 10, "ask_lower": 0}  # it gives to whoever takes
 
 
-def test_hands_even_out_over_the_seats():
+def test_hands_even_out_over_the_seats() -> None:
     """Each game seed is played from both seats, so greedy against greedy halves the coins exactly."""
     found, _ = evaluated("greedy", "evaluation.against=[greedy]", "evaluation.episodes=6", preset="trust_and_split")
     score = found["main"]["against"]["greedy"]
     assert (score["reward"], score["opponent_reward"]) == (pytest.approx(27.5), pytest.approx(27.5))
 
 
-def test_intervals_of_the_rewards():
+def test_intervals_of_the_rewards() -> None:
     """Nothing is random between these two; what the random player asks for is."""
     found, _ = evaluated("tit_for_tat", "evaluation.against=[always_defect]")
     assert found["main"]["intervals"] == {
@@ -237,7 +241,7 @@ def test_intervals_of_the_rewards():
 # ---- roles
 
 
-def trust(seats, against, **present):
+def trust(seats: Any, against: Any, **present: Any) -> Any:
     """The evaluation of a run of the trust game whose learners have turned into scripts: ``main="kind"``."""
     options = build({"game": {"name": "example_games:Trust"}, "seats": seats, "learners": {name: {} for name in present}})
     options = options.model_copy(update={"evaluation": EvaluationOptions(episodes=4, against=against)})
@@ -246,13 +250,13 @@ def trust(seats, against, **present):
     return evaluate(options, game, Policies(game, options.answer), policies, 7, lambda name: None)
 
 
-def test_a_learner_in_two_roles_has_a_row_for_each():
+def test_a_learner_in_two_roles_has_a_row_for_each() -> None:
     """It sends and takes: with itself the investor gets 0 and the trustee 6."""
     sends_and_takes = PolicyRef("script", "both")
     options = build({"game": {"name": "example_games:Trust"}, "evaluation": {"episodes": 4, "against": ["kind", "sharer"]}})
     game = make(**options.game)
     table = BySeat(game, {"both": ("sender", "taker")})
-    found = evaluate(options, game, table, {"main": sends_and_takes}, 7, lambda name: None)["main"]
+    found = evaluate(options, game, table, {"main": sends_and_takes}, 7, lambda name: None)["main"]  # type: ignore[arg-type]
     assert found["self_play"]["reward"] == 3
     investor, trustee = (found["roles"][role] for role in ("investor", "trustee"))
     assert (investor["self_play"]["reward"], investor["partners"]) == (0, {"main as trustee": 6})
@@ -267,7 +271,7 @@ def test_a_learner_in_two_roles_has_a_row_for_each():
     assert trustee["intervals"]["self_play"]["reward"] == (6, 6)
 
 
-def test_two_learners_each_have_their_own_role():
+def test_two_learners_each_have_their_own_role() -> None:
     found = trust(["a", "b"], ["taker", "keeper"], a="sender", b="sharer")
     assert list(found["a"]["roles"]) == ["investor"]
     assert list(found["b"]["roles"]) == ["trustee"]
@@ -279,7 +283,7 @@ def test_two_learners_each_have_their_own_role():
     assert metrics["role/trustee/eval/b/self_play/kindness"] == 1
 
 
-def test_where_seats_do_not_differ_there_are_no_roles():
+def test_where_seats_do_not_differ_there_are_no_roles() -> None:
     found, _ = evaluated("tit_for_tat", "evaluation.against=[]")
     assert "roles" not in found["main"]
     assert not any(key.startswith("role/") for key in flat(found))

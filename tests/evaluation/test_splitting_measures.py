@@ -1,13 +1,21 @@
 """What the policy is in a splitting game, worked out by hand on episodes whose deals and answers are written here."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
 import pytest
 
 from detente.evaluation.measures import flat_tables, measured, measures
 from detente.games import make
+from detente.games.base import Observation
+from detente.games.splitting.deal_or_no_deal import DealOrNoDeal
 from detente.games.splitting.deals import Deal, SplitState
-from detente.games.splitting.item_split import value_pairs
+from detente.games.splitting.item_split import ItemSplit, value_pairs
+from detente.games.splitting.trust_and_split import TrustAndSplit
 from detente.records import Completion, Episode, PolicyRef
 from detente.rollout import Match, play_matches
 
@@ -15,13 +23,13 @@ from detente.rollout import Match, play_matches
 class Dealt:
     """A game whose deals are given; the first player opens."""
 
-    def __init__(self, game, deals):
+    def __init__(self, game: DealOrNoDeal | ItemSplit | TrustAndSplit, deals: list[Deal]) -> None:
         self.game, self.deals = game, tuple(deals)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any] | int:
         return getattr(self.game, name)
 
-    def reset(self, rng):
+    def reset(self, rng: Random) -> SplitState:
         return SplitState(self.deals, first=0)
 
 
@@ -29,10 +37,10 @@ class Dealt:
 class Says:
     """Gives these answers in turn: a message as text, an ask as a tuple of units, anything else as it stands in a list."""
 
-    answers: list
+    answers: list[Any]
     policy = PolicyRef("script", "says")
 
-    async def act(self, observation):
+    async def act(self, observation: Observation) -> Completion:
         answer, view = self.answers.pop(0), observation.view
         if isinstance(answer, list):
             (text,) = answer
@@ -40,17 +48,19 @@ class Says:
             text = view.message(answer) if isinstance(answer, str) else view.ask(answer)
         return Completion(text, self.policy)
 
-    def close(self):
+    def close(self) -> None:
         assert not self.answers
 
 
-def play(game, deals, *seats):
+def play(
+    game: DealOrNoDeal | ItemSplit | TrustAndSplit, deals: list[Deal], *seats: Any
+) -> tuple[tuple[Episode, int], tuple[Episode, int]]:
     """Each seat's answers to the whole episode -> the two sides of it."""
-    (episode,) = play_matches([Match(Dealt(game, deals), 0, [Says(list(answers)) for answers in seats])])
+    (episode,) = play_matches([Match(Dealt(game, deals), 0, [Says(list(answers)) for answers in seats])])  # type: ignore[arg-type]
     return (episode, 0), (episode, 1)
 
 
-def hands(own, other):
+def hands(own: str, other: str) -> Deal:
     """The deal of a round of Trust-and-Split."""
     wins = (own, other) in (("rock", "scissors"), ("scissors", "paper"), ("paper", "rock"))
     return Deal((10,), ((10,), (1,)) if wins else ((1,), (10,)), ((own,), (other,)))
@@ -58,7 +68,7 @@ def hands(own, other):
 
 # ---- Trust-and-Split, four rounds
 
-HANDS = make("trust_and_split")
+HANDS: Any = make("trust_and_split")
 FIRST, SECOND = play(
     HANDS,
     [hands("rock", "scissors"), hands("paper", "scissors"), hands("scissors", "paper"), hands("scissors", "rock")],
@@ -69,7 +79,7 @@ FIRST, SECOND = play(
 )
 
 
-def test_points_asks_and_efficiency():
+def test_points_asks_and_efficiency() -> None:
     # points 50 and 5, 2 and 80, 60 and 0, 5 and 50, of 100 in every round
     first, second = (measured(HANDS, [side])[0] for side in (FIRST, SECOND))
     assert first["reward"] == 117 / 4
@@ -81,13 +91,13 @@ def test_points_asks_and_efficiency():
     assert (first["invalid"], second["invalid"]) == (0, 1 / 8)
 
 
-def test_truthfulness_is_the_truth_and_only_it():
+def test_truthfulness_is_the_truth_and_only_it() -> None:
     assert measures(HANDS, [FIRST])["truthfulness"] == 2 / 4
     assert measures(HANDS, [SECOND])["truthfulness"] == 1 / 4
     assert measures(HANDS, [FIRST, SECOND])["truthfulness"] == 3 / 8
 
 
-def test_asks_after_what_was_told():
+def test_asks_after_what_was_told() -> None:
     # told that the other holds paper against one's own rock (lower), nothing, paper against scissors (upper), two hands
     assert measured(HANDS, [FIRST])[1]["ask_told"] == {"upper": 6, "lower": 10, "nothing": 3.5}
     # told rock against scissors (lower), three hands, one's own hand, scissors against rock (upper)
@@ -95,13 +105,13 @@ def test_asks_after_what_was_told():
 
 
 @pytest.mark.parametrize(("claim", "units", "believed"), [("rock", 6, 1), ("rock", 5, 0), ("scissors", 5, 0), ("scissors", 4, 1)])
-def test_belief_is_a_matter_of_more_or_less_than_half(claim, units, believed):
+def test_belief_is_a_matter_of_more_or_less_than_half(claim: str, units: int, believed: int) -> None:
     # the second player holds paper: rock makes it the upper hand, scissors the lower one
     _, second = play(HANDS, [hands("scissors", "paper")], [f"It is {claim}", (3,)], ["", (units,)])
     assert measures(HANDS, [second])["believed"] == believed
 
 
-def test_belief_is_a_share_of_the_rounds_with_something_usable():
+def test_belief_is_a_share_of_the_rounds_with_something_usable() -> None:
     assert measures(HANDS, [FIRST])["believed"] == 1 / 2
     assert measures(HANDS, [SECOND])["believed"] == 0
     silent, _ = play(HANDS, [hands("scissors", "paper")], ["paper", (3,)], ["", (3,)])
@@ -109,7 +119,7 @@ def test_belief_is_a_share_of_the_rounds_with_something_usable():
     assert measured(HANDS, [silent])[1]["ask_told"] == {"upper": None, "lower": None, "nothing": 3}
 
 
-def test_asks_after_greed_and_fairness():
+def test_asks_after_greed_and_fairness() -> None:
     # the first player saw greed in round 1 (10 of 10 with the lower hand), nothing in 2, and in 3 an ask for nothing
     assert measured(HANDS, [FIRST])[1]["reciprocity"] == {
         "start": {"ask_higher": 10, "ask_lower": None},
@@ -125,33 +135,33 @@ def test_asks_after_greed_and_fairness():
 
 
 @pytest.mark.parametrize(("units", "after"), [(5, "fair"), (6, "greedy")])
-def test_greed_is_more_than_half(units, after):
+def test_greed_is_more_than_half(units: int, after: str) -> None:
     deal = hands("rock", "scissors")
     first, _ = play(HANDS, [deal, deal], ["", (7,), "", (9,)], ["", (units,), "", (1,)])
     assert measures(HANDS, [first])[f"ask_higher_given/{after}"] == 9
     assert measures(HANDS, [first])["ask_higher_given/start"] == 7
 
 
-def test_sides_are_pooled_round_by_round():
+def test_sides_are_pooled_round_by_round() -> None:
     both = measured(HANDS, [FIRST, SECOND])[1]
     assert both["reciprocity"]["fair"] == {"ask_higher": 5, "ask_lower": 2.5}
     assert both["ask_told"] == {"upper": 5.5, "lower": 10, "nothing": 3.75}
 
 
-def test_inequality_is_averaged_over_episodes():
+def test_inequality_is_averaged_over_episodes() -> None:
     empty, _ = play(HANDS, [hands("rock", "scissors")], ["", (0,)], ["", (0,)])
     assert measures(HANDS, [FIRST, empty])["inequality"] == pytest.approx((18 / 252 + 0) / 2)
 
 
-def test_each_of_several_messages_is_true_or_not_and_together_they_tell():
-    game = make("trust_and_split", messages=2)
+def test_each_of_several_messages_is_true_or_not_and_together_they_tell() -> None:
+    game: Any = make("trust_and_split", messages=2)
     first, second = play(game, [hands("rock", "scissors")], ["Hello", "rock", (9,)], ["scissors", "not paper", (1,)])
     assert measures(game, [first])["truthfulness"] == 1 / 2
     assert measures(game, [first])["ask_told/nothing"] == 9  # two hands in two messages
     assert measures(game, [second])["ask_told/lower"] == 1
 
 
-def test_the_names_of_the_metrics():
+def test_the_names_of_the_metrics() -> None:
     assert flat_tables(measured(HANDS, [FIRST])[1]) == {
         "ask_higher_given/start": 10,
         "ask_lower_given/start": None,
@@ -165,12 +175,12 @@ def test_the_names_of_the_metrics():
     }
 
 
-def test_a_record_that_was_read_back_measures_the_same():
+def test_a_record_that_was_read_back_measures_the_same() -> None:
     again = Episode.from_json(FIRST[0].to_json())
     assert measures(HANDS, [(again, 0)]) == measures(HANDS, [FIRST])
 
 
-def test_without_episodes_there_is_nothing():
+def test_without_episodes_there_is_nothing() -> None:
     assert measures(HANDS, []) == {}
     scalars, tables = measured(HANDS, [])
     assert scalars == {}
@@ -179,10 +189,10 @@ def test_without_episodes_there_is_nothing():
 
 # ---- several items
 
-ITEMS = make("split_no_comm")
+ITEMS: Any = make("split_no_comm")
 
 
-def test_a_tied_item_is_neither_higher_nor_lower():
+def test_a_tied_item_is_neither_higher_nor_lower() -> None:
     deal = Deal((10, 10, 10), ((10, 1, 1), (1, 10, 1)))
     first, second = play(ITEMS, [deal, deal], [(9, 2, 5), (8, 0, 5)], [(6, 10, 5), (0, 10, 5)])
     found = measures(ITEMS, [first])
@@ -191,19 +201,19 @@ def test_a_tied_item_is_neither_higher_nor_lower():
     assert measures(ITEMS, [second])["ask_lower_given/fair"] == 0  # and oneself for 2 of 10 books
 
 
-def test_public_values_and_silence_leave_nothing_to_tell():
+def test_public_values_and_silence_leave_nothing_to_tell() -> None:
     talk = make("split_no_comm", messages=1)
     deal = Deal((10, 10, 10), ((10, 1, 1), (1, 10, 1)), (("hats",), ("books",)))
-    first, _ = play(talk, [deal], ["hats", (1, 1, 1)], ["books", (1, 1, 1)])
+    first, _ = play(talk, [deal], ["hats", (1, 1, 1)], ["books", (1, 1, 1)])  # type: ignore[arg-type]
     silent = make("trust_and_split", messages=0)
-    quiet, _ = play(silent, [hands("rock", "paper")], [(1,)], [(1,)])
+    quiet, _ = play(silent, [hands("rock", "paper")], [(1,)], [(1,)])  # type: ignore[arg-type]
     for game, side in ((talk, first), (silent, quiet)):
         assert not {"truthfulness", "believed", "agreement"} & measures(game, [side]).keys()
         assert measured(game, [side])[1].keys() == {"reciprocity"}
 
 
-def test_told_what_the_other_values_every_item_has_its_side():
-    game = make("trust_and_split_items")
+def test_told_what_the_other_values_every_item_has_its_side() -> None:
+    game: Any = make("trust_and_split_items")
     deal = Deal((10, 10, 10), ((10, 1, 1), (1, 10, 1)), (("hats",), ("books",)))
     answers = ["I value hats most.", (7, 2, 9)], ["I value books most.", (6, 8, 0)]
     first, second = play(game, [deal], *answers)
@@ -216,9 +226,9 @@ def test_told_what_the_other_values_every_item_has_its_side():
     assert measures(game, [lost])["ask_told/nothing"] == 6
 
 
-def test_a_deal_or_none():
+def test_a_deal_or_none() -> None:
     """One book, four hats, one ball: worth 4 + 4x1 + 2 to one player and 0 + 4x2 + 2 to the other; together at best 4 + 8 + 2."""
-    game = make("deal_or_no_deal", messages=0)
+    game: Any = make("deal_or_no_deal", messages=0)
     deal = Deal((1, 4, 1), ((4, 1, 2), (0, 2, 2)), (("books",), ("hats", "balls")))
     first, second = play(game, [deal, deal, deal], [(1, 0, 1), (1, 1, 1), (0, 0, 0)], [(0, 4, 0), (1, 4, 0), (1, 4, 1)])
     found = measures(game, [first])
@@ -226,7 +236,7 @@ def test_a_deal_or_none():
     assert found["agreement"] == pytest.approx(2 / 3)
     assert found["efficiency"] == pytest.approx((14 / 14 + 0 + 10 / 14) / 3)
     assert found["inequality"] == pytest.approx((8 + 10 - 6) / (6 + 8 + 10))
-    assert (found["ask_higher"], found["ask_lower"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert (found["ask_higher"], found["ask_lower"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))  # type: ignore[comparison-overlap]
     # the other asked for no book, then for the only one
     assert (found["ask_higher_given/start"], found["ask_higher_given/fair"], found["ask_higher_given/greedy"]) == (1, 1, 0)
     # 0 of 4 hats, then 1 of 4: never more than half
@@ -238,15 +248,15 @@ def test_a_deal_or_none():
 # ---- against the exact payoffs of docs/games.md, over every deal of the game
 
 
-def greedy(own, other):
+def greedy(own: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return (10,) * len(own)
 
 
-def welfare(own, other):
+def welfare(own: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(10 if a > b else 0 if a < b else 5 for a, b in zip(own, other, strict=True))
 
 
-def half(own, other):
+def half(own: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return (5,) * len(own)
 
 
@@ -267,10 +277,12 @@ ALL_ITEMS = [Deal((10, 10, 10), pair) for pair in value_pairs(3, 1, 10)]
         ("split_no_comm", ALL_ITEMS, greedy, welfare, (141.67, 68.33), 0.818),
     ],
 )
-def test_anchor_efficiency(game, deals, row, column, points, efficiency):
+def test_anchor_efficiency(
+    game: str, deals: list[Deal], row: Callable[..., Any], column: Callable[..., Any], points: tuple[float, ...], efficiency: float
+) -> None:
     rules = make(game, messages=0)
     asks = [[seat(deal.values[p], deal.values[1 - p]) for deal in deals] for p, seat in enumerate((row, column))]
-    found = [measures(rules, [side]) for side in play(rules, deals, *asks)]
+    found = [measures(rules, [side]) for side in play(rules, deals, *asks)]  # type: ignore[arg-type]
     assert [one["reward"] for one in found] == [pytest.approx(p, abs=0.005) for p in points]
     assert [one["efficiency"] for one in found] == [pytest.approx(efficiency, abs=0.0005)] * 2
     assert found[0]["ask_lower"] == {greedy: 10, welfare: 0, half: 5}[row]

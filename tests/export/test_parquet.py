@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ def groups(path: Path) -> list[int]:
     return [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
 
 
-def test_every_column_says_what_it_means(run):
+def test_every_column_says_what_it_means(run: Path) -> None:
     for table in export([run]).tables:
         schema = pq.read_schema(table.path)
         expected = columns.TABLES[table.path.stem]
@@ -49,7 +50,9 @@ def test_every_column_says_what_it_means(run):
         ({"GROUP_BYTES": 1}, {"turns": [20] * 12, "episodes": [2] * 12}),
     ],
 )
-def test_row_groups_and_that_they_change_nothing_else(limits, expected, run, tmp_path, monkeypatch):
+def test_row_groups_and_that_they_change_nothing_else(
+    limits: dict[Any, Any], expected: dict[str, Any], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export([run], tmp_path / "whole")
     for name, value in limits.items():
         monkeypatch.setattr(parquet, name, value)
@@ -80,7 +83,7 @@ def alive() -> int:
     return sum(isinstance(thing, Episode) for thing in gc.get_objects())
 
 
-def test_memory_does_not_grow_with_the_number_of_episodes(tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_number_of_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for files in (1, 4):
         for number in range(files):
             write_episodes(tmp_path / f"{files}" / "episodes" / f"{number:06d}.jsonl", EPISODES * 20)

@@ -6,8 +6,10 @@ import json
 import re
 import statistics
 from array import array
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ TALKS = {  # game: a liar never tells the truth and silence tells nothing
 MEASURES = ("cooperation_rate", "efficiency", "ask_higher", "ask_lower", "inequality", "agreement", "truthfulness", "believed")
 
 
-def shared(source: Path, file: str, line: int, episode: Episode, player: int) -> dict:
+def shared(source: Path, file: str, line: int, episode: Episode, player: int) -> dict[str, Any]:
     others = [policy for number, policy in enumerate(episode.policies) if number != player]
     return {
         "source": str(source),
@@ -54,7 +56,7 @@ def shared(source: Path, file: str, line: int, episode: Episode, player: int) ->
     }
 
 
-def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict]:
+def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict[str, Any]]:
     """The rows that turns.parquet should have, without what the turn was in the words of its game."""
     return [
         shared(source, file, line, episode, turn.player)
@@ -86,7 +88,7 @@ def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict]:
     ]
 
 
-def sides(source: Path, file: str, episodes: list[Episode]) -> list[dict]:
+def sides(source: Path, file: str, episodes: list[Episode]) -> list[dict[str, Any]]:
     """The rows that episodes.parquet should have, without the measures of a game."""
     found = []
     for line, episode in enumerate(episodes, start=1):
@@ -110,20 +112,22 @@ def sides(source: Path, file: str, episodes: list[Episode]) -> list[dict]:
     return found
 
 
-def without(rows: list[dict], *names: str) -> list[dict]:
+def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
     """The rows without these columns, what is in JSON read as JSON."""
     read = {"action", "info", "parameters"}
     return [{k: json.loads(v) if k in read else v for k, v in row.items() if k not in names} for row in rows]
 
 
-def check(tables: dict, source: Path, file: str, episodes: list[Episode]) -> None:
+def check(tables: dict[str, Any], source: Path, file: str, episodes: list[Episode]) -> None:
     """Compare every row, in order, in every column that is there in any game."""
     assert without(tables["turns"], "cooperated", *SPLITTING) == turns(source, file, episodes)
     assert without(tables["episodes"], *MEASURES) == sides(source, file, episodes)
 
 
 @pytest.mark.parametrize(("game", "seats"), [("ipd", ("random", "tit_for_tat")), *TALKS.items()])
-def test_the_tables_hold_what_the_episodes_hold(game, seats, played, exported):
+def test_the_tables_hold_what_the_episodes_hold(
+    game: str, seats: tuple[str, str], played: Callable[..., Any], exported: Callable[..., Any]
+) -> None:
     path, episodes = played(game, seats)
     tables = exported(path)
     check(tables, path, path.name, episodes)
@@ -131,7 +135,7 @@ def test_the_tables_hold_what_the_episodes_hold(game, seats, played, exported):
     assert all([*tables[name][0]] == [column.name for column in TABLES[name]] for name in ("turns", "episodes"))
 
 
-def test_matrix_games_say_who_cooperated(played, exported):
+def test_matrix_games_say_who_cooperated(played: Callable[..., Any], exported: Callable[..., Any]) -> None:
     path, episodes = played("ipd", ("random", "tit_for_tat"))
     rows = exported(path)["turns"]
     assert [row["cooperated"] for row in rows] == [turn.action == "C" for e in episodes for turn in e.turns()]
@@ -140,7 +144,9 @@ def test_matrix_games_say_who_cooperated(played, exported):
 
 
 @pytest.mark.parametrize("game", TALKS)
-def test_splitting_games_say_what_was_asked_and_whether_words_are_true(game, played, exported):
+def test_splitting_games_say_what_was_asked_and_whether_words_are_true(
+    game: str, played: Callable[..., Any], exported: Callable[..., Any]
+) -> None:
     path, _ = played(game, TALKS[game])
     for row in exported(path)["turns"]:
         info, player = json.loads(row["info"]), row["player"]
@@ -169,14 +175,16 @@ def test_splitting_games_say_what_was_asked_and_whether_words_are_true(game, pla
         ("deal_or_no_deal", ("greedy", "greedy"), {"agreement": 0, "efficiency": 0, "inequality": 0, "total_reward": 0}),
     ],
 )
-def test_the_measures_of_a_side(game, seats, expected, played, exported):
+def test_the_measures_of_a_side(
+    game: str, seats: tuple[str, str], expected: dict[str, Any], played: Callable[..., Any], exported: Callable[..., Any]
+) -> None:
     path, _ = played(game, seats, episodes=1)
     first, second = exported(path)["episodes"]
     assert {name: first[name] for name in expected} == pytest.approx(expected)
     assert (first["cooperation_rate"] is None, second["cooperation_rate"] is None) == (game != "ipd", game != "ipd")
 
 
-def test_a_run_of_a_model(small_run, tiny_model, exported):
+def test_a_run_of_a_model(small_run: Path, tiny_model: str, exported: Callable[..., Any]) -> None:
     from transformers import AutoTokenizer
 
     tables = exported(small_run)
@@ -198,7 +206,7 @@ def test_a_run_of_a_model(small_run, tiny_model, exported):
     for place in {(row["file"], row["line"], row["player"]) for row in learned}:
         turns_of = [row for row in learned if (row["file"], row["line"], row["player"]) == place]
         chat = tokenizer.decode([token for row in turns_of for token in (*row["prompt_tokens"], *row["tokens"])])
-        assert re.search(".*".join(re.escape(part) for row in turns_of for part in (row["prompt"], row["text"])), chat, re.DOTALL)
+        assert re.search(".*".join(re.escape(part) for row in turns_of for part in (row["prompt"], row["text"])), chat, re.DOTALL)  # type: ignore[arg-type]
     assert tables["metrics"] == [
         {"source": str(small_run), "iteration": line["iteration"], "metric": metric, "value": value}
         for line in map(json.loads, (small_run / "metrics.jsonl").read_text().splitlines())
@@ -209,7 +217,7 @@ def test_a_run_of_a_model(small_run, tiny_model, exported):
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_hostile_text_and_a_game_that_nobody_knows(text, tmp_path, exported):
+def test_hostile_text_and_a_game_that_nobody_knows(text: str, tmp_path: Path, exported: Callable[..., Any]) -> None:
     def turn(player: int, action: object, attempts: int) -> Turn:
         answer = Completion(text, policies[player], 2**63 - 1, (1, 2**31 - 1), (7,), (-0.5,), text, (0.25, 0.75), attempts)
         return Turn(player, text, action, player == 1, answer, "decision")

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -38,11 +39,11 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def rows(path: Path) -> list[dict]:
+def rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
 
 
-def test_a_run_is_exported_into_its_own_folder(run, capsys):
+def test_a_run_is_exported_into_its_own_folder(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(run)]) == 0
     assert sorted(path.name for path in (run / "export").iterdir()) == NAMES
     lines = capsys.readouterr().out.splitlines()
@@ -60,7 +61,7 @@ def test_a_run_is_exported_into_its_own_folder(run, capsys):
     ]
 
 
-def test_several_sources_are_told_apart(run):
+def test_several_sources_are_told_apart(run: Path) -> None:
     write_episodes(Path("played.jsonl"), EPISODES)
     assert cli.main(["export", "runs/mine", "played.jsonl"]) == 0
     found = rows(Path("export/episodes.parquet"))
@@ -69,7 +70,7 @@ def test_several_sources_are_told_apart(run):
     assert sorted(path.name for path in Path("deep/er").iterdir()) == NAMES
 
 
-def test_a_second_export_takes_the_place_of_the_first(run):
+def test_a_second_export_takes_the_place_of_the_first(run: Path) -> None:
     export([run])
     before = contents(run)
     write_episodes(run / "episodes" / "000021.jsonl", EPISODES)
@@ -79,7 +80,7 @@ def test_a_second_export_takes_the_place_of_the_first(run):
 
 
 @pytest.mark.parametrize("begun", ["config.yaml", "metrics.jsonl", "arena.yaml"])
-def test_an_empty_run_gives_empty_tables(begun, tmp_path):
+def test_an_empty_run_gives_empty_tables(begun: str, tmp_path: Path) -> None:
     (tmp_path / begun).touch()
     found = export([tmp_path])
     assert [table.rows for table in found.tables] == [0, 0, 0]
@@ -88,7 +89,7 @@ def test_an_empty_run_gives_empty_tables(begun, tmp_path):
         assert pq.read_schema(table.path).names == [column.name for column in TABLES[table.path.stem]]
 
 
-def test_an_empty_file_of_episodes_gives_empty_tables(tmp_path):
+def test_an_empty_file_of_episodes_gives_empty_tables(tmp_path: Path) -> None:
     (tmp_path / "played.jsonl").touch()
     assert [table.rows for table in export([tmp_path / "played.jsonl"]).tables] == [0, 0, 0]
 
@@ -100,7 +101,7 @@ def cut(path: Path, end: int) -> None:
 
 
 @pytest.mark.parametrize("end", [1, 2, 40, 1000, -2])
-def test_the_unfinished_last_line_of_a_killed_run_is_left_out(end, run, capsys):
+def test_the_unfinished_last_line_of_a_killed_run_is_left_out(end: int, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (run / "episodes" / "000011.jsonl", run / "metrics.jsonl"):
         cut(path, min(end, 20) if path.name == "metrics.jsonl" else end)
     assert cli.main(["export", str(run)]) == 0
@@ -111,7 +112,7 @@ def test_the_unfinished_last_line_of_a_killed_run_is_left_out(end, run, capsys):
     assert {row["iteration"] for row in rows(run / "export" / "metrics.parquet")} == {1}
 
 
-def test_a_line_that_was_cut_inside_a_letter_is_left_out(run):
+def test_a_line_that_was_cut_inside_a_letter_is_left_out(run: Path) -> None:
     path = run / "episodes" / "000011.jsonl"
     text = '{"game":{"name":"鍵'.encode()
     path.write_bytes(path.read_bytes() + text[:-1])
@@ -119,7 +120,7 @@ def test_a_line_that_was_cut_inside_a_letter_is_left_out(run):
     assert len(rows(run / "export" / "episodes.parquet")) == 6
 
 
-def test_a_last_line_that_only_lacks_its_newline_is_whole(run):
+def test_a_last_line_that_only_lacks_its_newline_is_whole(run: Path) -> None:
     cut(run / "episodes" / "000011.jsonl", -1)
     cut(run / "metrics.jsonl", -1)
     found = export([run])
@@ -134,7 +135,7 @@ def pack(run: Path) -> Path:
     return run / "episodes" / "000011.jsonl.gz"
 
 
-def test_compressed_files_give_the_same_tables(run):
+def test_compressed_files_give_the_same_tables(run: Path) -> None:
     export([run])
     names = ("turns", "episodes", "metrics")
     plain = {name: rows(run / "export" / f"{name}.parquet") for name in names}
@@ -156,7 +157,9 @@ def test_compressed_files_give_the_same_tables(run):
 
 
 @pytest.mark.parametrize("end", [5, 300, -1])
-def test_a_compressed_file_of_a_killed_run_is_read_as_far_as_it_goes(end, run, capsys):
+def test_a_compressed_file_of_a_killed_run_is_read_as_far_as_it_goes(
+    end: int, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = pack(run)
     whole = path.read_bytes()
     path.write_bytes(whole[:end])
@@ -166,7 +169,7 @@ def test_a_compressed_file_of_a_killed_run_is_read_as_far_as_it_goes(end, run, c
     assert len(rows(run / "export" / "episodes.parquet")) == 2 * (1 + complete)
 
 
-def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run, capsys):
+def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = pack(run)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8] + b"????" + whole[-4:])
@@ -189,7 +192,9 @@ def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run, 
         ([], "Missing argument 'SOURCE'"),
     ],
 )
-def test_what_cannot_be_exported_is_answered_by_one_sentence(words, sentence, run, capsys):
+def test_what_cannot_be_exported_is_answered_by_one_sentence(
+    words: list[Any], sentence: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("notes.txt").write_text("Mine.")
     Path("link").symlink_to("runs/mine")
     before = contents(Path())
@@ -219,14 +224,16 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("before", [False, True], ids=["the first export", "a later export"])
-def test_a_damaged_line_is_named_and_nothing_is_written(damage, before, run, capsys):
+def test_a_damaged_line_is_named_and_nothing_is_written(
+    damage: str, before: bool, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if before:
         export([run])
     line, sentence = DAMAGE[damage]
     assert line != WHOLE
     path = run / "episodes" / "000011.jsonl"
     first, last = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(first + (line if isinstance(line, bytes) else line.encode()) + b"\n" + last)
+    path.write_bytes(first + (line if isinstance(line, bytes) else line.encode()) + b"\n" + last)  # type: ignore[attr-defined]
     there = contents(run)
     assert cli.main(["export", str(run)]) == 2
     said = capsys.readouterr()
@@ -237,7 +244,7 @@ def test_a_damaged_line_is_named_and_nothing_is_written(damage, before, run, cap
 
 
 @pytest.mark.parametrize("line", ['{"reward": 1}', '{"iteration": 1, "x": {}}', '{"iteration": "one", "x": 1}', "3"])
-def test_a_damaged_line_of_metrics_is_named(line, run, capsys):
+def test_a_damaged_line_of_metrics_is_named(line: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "metrics.jsonl"
     path.write_text(f"{line}\n{path.read_text()}")
     assert cli.main(["export", str(run), "--out", "new/tables"]) == 2
@@ -246,7 +253,7 @@ def test_a_damaged_line_of_metrics_is_named(line, run, capsys):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_an_export_that_is_stopped_leaves_everything_as_it_was(error, run):
+def test_an_export_that_is_stopped_leaves_everything_as_it_was(error: type, run: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == total:  # everything is read, and the tables hold it
             raise error
@@ -261,7 +268,7 @@ def test_an_export_that_is_stopped_leaves_everything_as_it_was(error, run):
     assert list(made.iterdir()) == []
 
 
-def test_progress_ends_where_the_files_end(run):
+def test_progress_ends_where_the_files_end(run: Path) -> None:
     seen: list[tuple[int, int]] = []
     export([run], None, lambda done, total: seen.append((done, total)))
     size = sum(path.stat().st_size for path in [*run.glob("episodes/*.jsonl"), run / "metrics.jsonl"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import example_games
+import example_games  # type: ignore[import-not-found]
 from detente import play
 from detente.config import build
 from detente.errors import UserError
@@ -63,7 +63,7 @@ def test_a_role_is_a_few_words(role: object) -> None:
 
 
 def test_the_contract_looks_at_roles() -> None:
-    class Unnamed(example_games.Trust):
+    class Unnamed(example_games.Trust):  # type: ignore[misc]
         roles = ("investor", "investor")  # one for both
 
     with pytest.raises(AssertionError, match=r"^roles: The game example_games:Trust should have one role"):

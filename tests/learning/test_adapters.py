@@ -1,9 +1,13 @@
 """Adapter folders: plain PEFT reads them, and what does not belong is refused."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,10 +21,11 @@ from detente.learning import adapters
 from detente.learning.forward import adapter_parameters
 from detente.options import LoraOptions
 from detente.records import PolicyRef
+from tests.conftest import Run
 
 
 @pytest.fixture
-def saved(open_run, tmp_path):
+def saved(open_run: Callable[..., Any], tmp_path: Path) -> tuple[Run, Path]:
     """A run with a trained-looking adapter and the folder it was saved to."""
     run = open_run().shake()
     folder = adapters.version_folder(tmp_path / "adapters", "main", 7)
@@ -28,7 +33,7 @@ def saved(open_run, tmp_path):
     return run, folder
 
 
-def test_plain_peft_loads_it_and_gives_the_same_logits(saved, lively_model):
+def test_plain_peft_loads_it_and_gives_the_same_logits(saved: tuple[Run, Path], lively_model: str) -> None:
     run, folder = saved
     fresh = AutoModelForCausalLM.from_pretrained(lively_model)
     loaded = PeftModel.from_pretrained(fresh, folder).eval()
@@ -41,19 +46,21 @@ def test_plain_peft_loads_it_and_gives_the_same_logits(saved, lively_model):
     assert torch.equal(ours, theirs)
 
 
-def test_loading_gives_back_the_weights_and_they_can_be_served(saved):
+def test_loading_gives_back_the_weights_and_they_can_be_served(saved: tuple[Run, Path]) -> None:
     run, folder = saved
     weights, config = adapters.load(folder, run.base)
     expected = run.learners["main"].weights()
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[key], expected[key]) for key in weights)
-    assert (config.r, config.lora_alpha) == (4, 8)
+    assert (config.r, config.lora_alpha) == (4, 8)  # type: ignore[attr-defined]
     policy = PolicyRef("adapter", "main", 7)
     run.engine.serve(policy, weights, config)
-    assert all(torch.equal(w, expected[key]) for key, w in run.engine.adapters.weights(policy).items())
+    assert all(torch.equal(w, expected[key]) for key, w in run.engine.adapters.weights(policy).items())  # type: ignore[attr-defined]
 
 
-def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_model, tmp_path):
+def test_the_folder_holds_three_files_and_no_path_of_this_machine(
+    saved: tuple[Run, Path], lively_model: str, tmp_path: Path
+) -> None:
     run, folder = saved
     run.base.model.config._name_or_path = "whatever"
     assert sorted(p.name for p in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors", "detente.json"]
@@ -69,19 +76,19 @@ def test_the_folder_holds_three_files_and_no_path_of_this_machine(saved, lively_
     assert (config["base_model_name_or_path"], config["inference_mode"]) == ("pocket", True)
 
 
-def test_whoever_may_read_the_folder_may_read_the_weights(saved):
+def test_whoever_may_read_the_folder_may_read_the_weights(saved: tuple[Run, Path]) -> None:
     _, folder = saved
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
-def test_saving_leaves_the_model_as_it_was(saved):
+def test_saving_leaves_the_model_as_it_was(saved: tuple[Run, Path]) -> None:
     run, _ = saved
     config = run.model.peft_config["main"]
     assert not config.inference_mode
     assert config.base_model_name_or_path == run.base.name
 
 
-def test_another_base_model_is_refused(saved, tiny_model):
+def test_another_base_model_is_refused(saved: tuple[Run, Path], tiny_model: str) -> None:
     _, folder = saved
     other = models.load(tiny_model, device="cpu")  # of the same shape
     with pytest.raises(UserError, match="was trained on the base model"):
@@ -90,7 +97,7 @@ def test_another_base_model_is_refused(saved, tiny_model):
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "detente.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
-def test_a_damaged_folder_is_refused(saved, file, damage):
+def test_a_damaged_folder_is_refused(saved: tuple[Run, Path], file: str, damage: str) -> None:
     run, folder = saved
     path = folder / file
     content = path.read_bytes()
@@ -110,7 +117,7 @@ def test_a_damaged_folder_is_refused(saved, file, damage):
 
 
 BROKEN = {
-    **{f"r: {value!r}": {"r": value} for value in (0, -1, "8", 1e9, 4.0, 10**9, 8, None, True, [4], {})},
+    **{f"r: {value!r}": {"r": value} for value in (0, -1, "8", 1e9, 4.0, 10**9, 8, None, True, [4], {})},  # type: ignore[var-annotated]
     **{f"alpha: {value!r}": {"lora_alpha": value} for value in (float("nan"), float("inf"), 0, -8, "8", None, 1e300, False)},
     "no r": {"r": ...},
     "no alpha": {"lora_alpha": ...},
@@ -128,7 +135,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_configuration_that_means_nothing_is_refused(saved, name):
+def test_a_configuration_that_means_nothing_is_refused(saved: tuple[Run, Path], name: Any) -> None:
     run, folder = saved
     config = json.loads((folder / "adapter_config.json").read_text())
     config = {key: value for key, value in (config | BROKEN[name]).items() if value is not ...}
@@ -137,15 +144,15 @@ def test_a_configuration_that_means_nothing_is_refused(saved, name):
 
 
 @pytest.mark.parametrize("pattern", [r".*\.(q|k)_proj", r"(?:.*?(?:text|model).*?(?:mlp|attn).*?(?:q_proj|v_proj).*?)", "q_proj"])
-def test_usual_patterns_of_modules_are_taken(saved, pattern):
+def test_usual_patterns_of_modules_are_taken(saved: tuple[Run, Path], pattern: str) -> None:
     run, folder = saved
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"target_modules": pattern}))
-    assert adapters.load(folder, run.base)[1].target_modules == pattern
+    assert adapters.load(folder, run.base)[1].target_modules == pattern  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "detente.json"])
-def test_a_pipe_is_no_file(saved, file):
+def test_a_pipe_is_no_file(saved: tuple[Run, Path], file: str) -> None:
     """Reading one would wait for ever."""
     run, folder = saved
     (folder / file).unlink()
@@ -157,7 +164,7 @@ def test_a_pipe_is_no_file(saved, file):
     "text", ["null", "[]", "7", '"x"', "{}", "[" * 5000, '{"r": ' * 3000, "NaN", "\ufeff{}", '{"r": ' + "9" * 5000 + "}"]
 )
 @pytest.mark.parametrize("file", ["adapter_config.json", "detente.json"])
-def test_json_that_is_no_configuration_is_refused(saved, file, text):
+def test_json_that_is_no_configuration_is_refused(saved: tuple[Run, Path], file: str, text: str) -> None:
     run, folder = saved
     (folder / file).write_text(text)
     if (file, text) == ("detente.json", "{}"):  # says nothing
@@ -166,7 +173,7 @@ def test_json_that_is_no_configuration_is_refused(saved, file, text):
         refused(folder, run.base)
 
 
-def refused(folder, base):
+def refused(folder: Path, base: Any) -> None:
     with pytest.raises(UserError, match="cannot be read as a PEFT adapter folder") as caught:
         adapters.load(folder, base)
     assert str(caught.value).startswith(str(folder))
@@ -174,7 +181,7 @@ def refused(folder, base):
     assert len(str(caught.value)) < len(str(folder)) + 300
 
 
-def change(folder, how):
+def change(folder: Path, how: Any) -> Any:
     """Replace one tensor of the folder by what ``how`` makes of it."""
     weights = load_file(folder / "adapter_model.safetensors")
     last = list(weights)[-1]
@@ -183,8 +190,8 @@ def change(folder, how):
     return last
 
 
-def with_number(value):
-    def changed(tensor):
+def with_number(value: Any) -> Any:
+    def changed(tensor: Any) -> Any:
         tensor.view(-1)[-1] = value
         return tensor
 
@@ -193,14 +200,14 @@ def with_number(value):
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-def test_one_number_that_is_not_finite_is_enough(saved, number, dtype):
+def test_one_number_that_is_not_finite_is_enough(saved: tuple[Run, Path], number: Any, dtype: Any) -> None:
     run, folder = saved
     last = change(folder, lambda tensor: with_number(number)(tensor.to(dtype)))
     with pytest.raises(UserError, match=f"{folder}.*'{last}' holds numbers that are not finite"):
         adapters.load(folder, run.base)
 
 
-def test_a_number_that_float32_cannot_hold_is_not_finite(saved):
+def test_a_number_that_float32_cannot_hold_is_not_finite(saved: tuple[Run, Path]) -> None:
     run, folder = saved
     change(folder, lambda tensor: with_number(1e300)(tensor.double()))
     with pytest.raises(UserError, match="not finite"):
@@ -208,7 +215,7 @@ def test_a_number_that_float32_cannot_hold_is_not_finite(saved):
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
-def test_other_number_formats_are_refused(saved, dtype):
+def test_other_number_formats_are_refused(saved: tuple[Run, Path], dtype: Any) -> None:
     run, folder = saved
     change(folder, lambda tensor: tensor.to(dtype))
     with pytest.raises(UserError, match=f"{folder}.*holds {str(dtype).removeprefix('torch.')} numbers"):
@@ -216,29 +223,29 @@ def test_other_number_formats_are_refused(saved, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_floating_point_is_taken(saved, dtype):
+def test_floating_point_is_taken(saved: tuple[Run, Path], dtype: Any) -> None:
     run, folder = saved
     change(folder, lambda tensor: tensor.to(dtype))
     weights, config = adapters.load(folder, run.base)
     run.engine.serve(PolicyRef("adapter", "main", 7), weights, config)
 
 
-def test_a_folder_without_matrices_is_refused(saved):
+def test_a_folder_without_matrices_is_refused(saved: tuple[Run, Path]) -> None:
     run, folder = saved
     save_file({}, folder / "adapter_model.safetensors")
     refused(folder, run.base)
 
 
-def test_a_folder_that_is_not_there(saved, tmp_path):
+def test_a_folder_that_is_not_there(saved: tuple[Run, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         adapters.load(tmp_path / "nowhere", saved[0].base)
 
 
-def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
+def test_an_interrupted_save_leaves_no_version(saved: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run, folder = saved
     shutil.rmtree(folder)
 
-    def full(*_):
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(adapters, "write_synced", full)
@@ -251,17 +258,17 @@ def test_an_interrupted_save_leaves_no_version(saved, monkeypatch):
     assert not folder.with_name("000007.partial").exists()
 
 
-def test_an_interrupted_removal_leaves_no_version(saved, monkeypatch):
+def test_an_interrupted_removal_leaves_no_version(saved: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     _, folder = saved
     rmtree = shutil.rmtree
 
-    def stopped(path, **options):
+    def stopped(path: Any, **options: Any) -> None:
         if path.exists():
             raise KeyboardInterrupt
         rmtree(path, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(adapters.shutil, "rmtree", stopped)
+        patched.setattr(adapters.shutil, "rmtree", stopped)  # type: ignore[attr-defined]
         with pytest.raises(KeyboardInterrupt):
             adapters.remove(folder)
     assert adapters.versions_in(folder.parent) == []
@@ -270,7 +277,7 @@ def test_an_interrupted_removal_leaves_no_version(saved, monkeypatch):
     assert list(folder.parent.iterdir()) == []
 
 
-def test_finding_a_version_in_a_run(tmp_path):
+def test_finding_a_version_in_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no adapter yet"):
         adapters.newest(tmp_path)
     for version in (10, 9, 110):
@@ -285,9 +292,9 @@ def test_finding_a_version_in_a_run(tmp_path):
         adapters.newest(tmp_path)
 
 
-def test_options_become_pefts_configuration():
+def test_options_become_pefts_configuration() -> None:
     config = adapters.lora_config(LoraOptions(rank=16, alpha=24, targets=("q_proj", "v_proj")))
-    assert (config.r, config.lora_alpha, config.lora_dropout, config.target_modules) == (16, 24, 0.0, {"q_proj", "v_proj"})
+    assert (config.r, config.lora_alpha, config.lora_dropout, config.target_modules) == (16, 24, 0.0, {"q_proj", "v_proj"})  # type: ignore[comparison-overlap]
     assert adapters.lora_config(LoraOptions()).target_modules == "all-linear"
 
 
@@ -312,7 +319,7 @@ def test_options_become_pefts_configuration():
     ],
     ids=["pocket", "smollm2-135m", "Qwen2.5-7B"],
 )
-def test_an_adapter_has_the_size_that_docs_disk_says(config, rank, numbers):
+def test_an_adapter_has_the_size_that_docs_disk_says(config: Any, rank: int, numbers: int) -> None:
     with torch.device("meta"):
         model = get_peft_model(AutoModelForCausalLM.from_config(config), adapters.lora_config(LoraOptions(rank=rank)))
     assert sum(p.numel() for p in adapter_parameters(model, "default")) == numbers

@@ -1,7 +1,12 @@
 """The served-policy audit: silent when the engine is honest, loud when it is not."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,17 +20,22 @@ from detente.records import PolicyRef, Seating
 SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
 
 
-def check(run, episodes, sources, **options):
-    defaults = {"turns": 8, "temperature": lambda policy: run.config.answer.temperature, "tolerance": 1e-3, "seed": (0, "audit")}
+def check(run: Any, episodes: Any, sources: Any, **options: Any) -> Any:
+    defaults: dict[str, Any] = {
+        "turns": 8,
+        "temperature": lambda policy: run.config.answer.temperature,
+        "tolerance": 1e-3,
+        "seed": (0, "audit"),
+    }
     return audit(episodes, sources, run.model, run.engine.grammar, **defaults | options)
 
 
-def sources_of(run, folder, episodes):
+def sources_of(run: Any, folder: Path, episodes: Any) -> Any:
     return run.session.sources(run.host, folder, {policy for episode in episodes for policy in episode.policies})
 
 
 @pytest.mark.parametrize("answer", ["constrained", "free"])
-def test_an_honest_engine_passes(open_run, tmp_path, answer):
+def test_an_honest_engine_passes(open_run: Callable[..., Any], tmp_path: Path, answer: str) -> None:
     run = open_run(**SEPARATE, answer={"decoding": answer, "max_tokens": 4, "temperature": 0.8}).shake(size=0.2)
     episodes = run.play()
     found = check(run, episodes, sources_of(run, tmp_path, episodes))
@@ -33,7 +43,7 @@ def test_an_honest_engine_passes(open_run, tmp_path, answer):
     assert found.other > 1e-3
 
 
-def test_an_engine_that_swaps_two_adapters_is_found(open_run, tmp_path):
+def test_an_engine_that_swaps_two_adapters_is_found(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run(**SEPARATE).shake(size=0.2)
     run.session.publish()
     left, right = run.session.present.values()
@@ -46,7 +56,7 @@ def test_an_engine_that_swaps_two_adapters_is_found(open_run, tmp_path):
         check(run, episodes, sources_of(run, tmp_path, episodes))
 
 
-def test_an_engine_that_serves_the_base_model_is_found(open_run, tmp_path):
+def test_an_engine_that_serves_the_base_model_is_found(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run().shake(size=0.2)
     run.learners["main"].version = 5
     policy = run.learners["main"].policy
@@ -57,7 +67,7 @@ def test_an_engine_that_serves_the_base_model_is_found(open_run, tmp_path):
         check(run, episodes, sources_of(run, tmp_path, episodes))
 
 
-def stale(open_run):
+def stale(open_run: Callable[..., Any]) -> Any:
     """A run that serves the weights of before its last step as the present ones."""
     run = open_run().shake(size=0.2)
     old = {key: w.clone() for key, w in run.learners["main"].weights().items()}
@@ -67,7 +77,7 @@ def stale(open_run):
     return run, old
 
 
-def test_stale_weights_that_are_on_disk_are_named(open_run, tmp_path):
+def test_stale_weights_that_are_on_disk_are_named(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run, old = stale(open_run)
     folder = adapters.version_folder(tmp_path, "main", 4)
     adapters.save(folder, old, run.model.peft_config["main"], run.base)
@@ -77,14 +87,14 @@ def test_stale_weights_that_are_on_disk_are_named(open_run, tmp_path):
         check(run, episodes, sources)
 
 
-def test_stale_weights_that_are_nowhere_are_found_too(open_run, tmp_path):
+def test_stale_weights_that_are_nowhere_are_found_too(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run, _ = stale(open_run)
     episodes = run.play()
     with pytest.raises(UserError, match=r"played by main@5 do not fit it"):
         check(run, episodes, sources_of(run, tmp_path, episodes))
 
 
-def test_kept_versions_are_compared_with_what_lies_on_disk(open_run, tmp_path):
+def test_kept_versions_are_compared_with_what_lies_on_disk(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run().shake(size=0.2)
     learner, base = run.learners["main"], run.base
     kept = PolicyRef("adapter", "main", 3)
@@ -105,7 +115,7 @@ def test_kept_versions_are_compared_with_what_lies_on_disk(open_run, tmp_path):
         check(run, episodes, sources, turns=4)
 
 
-def test_gaps_up_to_the_tolerance_are_rounding(open_run, tmp_path):
+def test_gaps_up_to_the_tolerance_are_rounding(open_run: Callable[..., Any], tmp_path: Path) -> None:
     """Two adapters that hardly differ may fit better than each other."""
     run = open_run(**SEPARATE)
     with torch.no_grad():
@@ -119,7 +129,7 @@ def test_gaps_up_to_the_tolerance_are_rounding(open_run, tmp_path):
     assert check(run, episodes, sources_of(run, tmp_path, episodes)).claimed < 1e-3
 
 
-def test_a_small_gap_counts_where_another_fits_better(open_run, tmp_path):
+def test_a_small_gap_counts_where_another_fits_better(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run(**SEPARATE).shake(size=0.2)
     run.session.publish()
     left, right = run.session.present.values()
@@ -132,7 +142,7 @@ def test_a_small_gap_counts_where_another_fits_better(open_run, tmp_path):
         check(run, episodes, sources, tolerance=gap / 3)
 
 
-def test_the_same_seed_scores_the_same_turns(open_run, tmp_path):
+def test_the_same_seed_scores_the_same_turns(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run(episodes=8, group_size=8).shake()
     episodes = run.play()
     sources = sources_of(run, tmp_path, episodes)
@@ -140,7 +150,7 @@ def test_the_same_seed_scores_the_same_turns(open_run, tmp_path):
     assert len({check(run, episodes, sources, turns=2, seed=(i,)).other for i in range(4)}) > 1
 
 
-def test_nobody_to_audit(open_run):
+def test_nobody_to_audit(open_run: Callable[..., Any]) -> None:
     run = open_run()
     episodes = run.play()
     assert check(run, episodes, {PolicyRef("adapter", "other", 1): partial(active, run.model, "main")}) is None
@@ -148,7 +158,7 @@ def test_nobody_to_audit(open_run):
     assert check(run, episodes, {run.learners["main"].policy: partial(active, run.model, "main")}, turns=0) is None
 
 
-def test_a_frozen_adapter_is_audited_from_its_folder(open_run, tmp_path):
+def test_a_frozen_adapter_is_audited_from_its_folder(open_run: Callable[..., Any], tmp_path: Path) -> None:
     maker = open_run(lora={"rank": 2, "alpha": 4}).shake(seed=7, size=0.2)  # of another rank than the learner
     folder = tmp_path / "frozen"
     adapters.save(folder, maker.learners["main"].weights(), maker.model.peft_config["main"], maker.base)
@@ -166,7 +176,7 @@ def test_a_frozen_adapter_is_audited_from_its_folder(open_run, tmp_path):
         check(run, swapped, sources)
 
 
-def ways_to_play(run, folder):
+def ways_to_play(run: Any, folder: Path) -> Any:
     """Everything that lets policies play outside of training, by its name."""
     from detente import api
     from detente.config import load
@@ -176,7 +186,7 @@ def ways_to_play(run, folder):
     config = load("ipd", ["game.rounds=2", "device=cpu"])
     agent = f"{run}@2"
 
-    def alone():
+    def alone() -> None:
         policies = Policies.of(config)
         exploitability(policies, policies.resolve(agent))
 
@@ -195,7 +205,9 @@ WAYS = ["play", "free answers", "arena", "fingerprint", "exact best response"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_wrong_weights_are_refused_with_their_first_answer_wherever_they_play(way, small_run, tmp_path, monkeypatch):
+def test_wrong_weights_are_refused_with_their_first_answer_wherever_they_play(
+    way: Any, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from detente.engines import lora
 
     play = ways_to_play(small_run, tmp_path)[way]
@@ -205,13 +217,15 @@ def test_wrong_weights_are_refused_with_their_first_answer_wherever_they_play(wa
         play()
 
 
-def test_the_first_answers_of_the_base_model_are_scored_too(small_run, tiny_model, monkeypatch):
+def test_the_first_answers_of_the_base_model_are_scored_too(
+    small_run: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from detente import api
     from detente.engines import lora
 
     active = lora._forward
 
-    def leaking(layer, x, *args, **kwargs):
+    def leaking(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As a layer does that knows only the active adapter."""
         parts, token = lora._parts.get(), lora._parts.set(None)
         try:
@@ -226,7 +240,9 @@ def test_the_first_answers_of_the_base_model_are_scored_too(small_run, tiny_mode
         api.play("ipd", [f"{small_run}@2", f"model:{tiny_model}"], overrides=["game.rounds=1", "device=cpu"])
 
 
-def test_a_version_that_is_evaluated_and_never_played_is_scored(open_run, monkeypatch):
+def test_a_version_that_is_evaluated_and_never_played_is_scored(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from detente.engines import lora
     from detente.evaluation.final import evaluate
 
@@ -241,7 +257,7 @@ def test_a_version_that_is_evaluated_and_never_played_is_scored(open_run, monkey
         evaluate(*arguments[:3], run.session.present, *arguments[4:])
 
 
-def test_scores_that_are_not_finite_are_no_match(open_run, tmp_path):
+def test_scores_that_are_not_finite_are_no_match(open_run: Callable[..., Any], tmp_path: Path) -> None:
     """The claimed policy's are refused; another's are no reason to doubt the claimed one."""
     run = open_run(**SEPARATE).shake(size=0.2)
     episodes = run.play()

@@ -1,8 +1,12 @@
 """A run goes on with the base model that it was begun with, and no other; runs of before, which knew less of theirs, go on too."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -17,21 +21,21 @@ OPTIONS = (
 
 
 @pytest.fixture
-def begun(tiny_model, tmp_path):
+def begun(tiny_model: str, tmp_path: Path) -> Any:
     """A model and a run of two iterations on it."""
     shutil.copytree(tiny_model, tmp_path / "model")
     return tmp_path / "model", go_on(tmp_path / "model", tmp_path / "run", 2)
 
 
-def go_on(model, run, iterations, *more):
+def go_on(model: Any, run: Any, iterations: Any, *more: Any) -> Any:
     return loop.train(config.load("ipd", [*OPTIONS.split(), f"model={model}", f"iterations={iterations}", *more]), run)
 
 
-def rewrite(file, **change):
+def rewrite(file: Any, **change: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
 
-def far_weights(model):
+def far_weights(model: Any) -> None:
     tensors = load_file(model / "model.safetensors")
     for tensor in tensors.values():
         tensor.view(-1)[256:] += 0.5
@@ -47,7 +51,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_base_model_that_changed_is_refused(change, begun):
+def test_a_base_model_that_changed_is_refused(change: Any, begun: Any) -> None:
     model, run = begun
     first = models.load(str(model), device="cpu")
     CHANGES[change](model)
@@ -61,7 +65,7 @@ def test_a_base_model_that_changed_is_refused(change, begun):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def as_before(model, run):
+def as_before(model: Any, run: Any) -> Any:
     """The run as it was written when base models were known by their first numbers."""
     base = models.load(str(model), device="cpu")
     for card in (run / "adapters" / "main").glob("*/detente.json"):
@@ -75,7 +79,9 @@ def as_before(model, run):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_run_of_before_goes_on_and_is_bound_to_the_whole_model_then(dtype, tiny_model, tmp_path, caplog):
+def test_a_run_of_before_goes_on_and_is_bound_to_the_whole_model_then(
+    dtype: str, tiny_model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shutil.copytree(tiny_model, tmp_path / "model")
     run = go_on(tmp_path / "model", tmp_path / "run", 2, f"dtype={dtype}")
     base = as_before(tmp_path / "model", run)

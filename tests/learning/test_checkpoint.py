@@ -1,9 +1,13 @@
 """The training state on disk: what goes in comes out, bit for bit, and damage never goes unnoticed."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +23,7 @@ POOL = {"main": (10, 20), "other": ()}
 KEPT = {name: list(versions) for name, versions in POOL.items()}  # as state.json has it
 
 
-def learner(seed=0, steps=0):
+def learner(seed: int = 0, steps: int = 0) -> Any:
     """What a checkpoint needs of a learner: tensors that Adam has moved a few times, and a version."""
     torch.manual_seed(seed)
     parameters = [torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(4))]
@@ -30,33 +34,33 @@ def learner(seed=0, steps=0):
     return one
 
 
-def step(one):
+def step(one: Any) -> None:
     one.optimizer.zero_grad()
     sum((p**2).sum() for p in one.parameters).backward()
     one.optimizer.step()
     one.version += 1
 
 
-def state(iteration, seed=0, steps=3):
+def state(iteration: Any, seed: int = 0, steps: int = 3) -> Any:
     """A version names the tensors, so another seed goes with other steps."""
     return captured(iteration, {"main": learner(seed, steps), "other": learner(1)})
 
 
-def captured(iteration, learners, **counters):
+def captured(iteration: Any, learners: Any, **counters: Any) -> Any:
     return capture(RunState(iteration, {name: one.version for name, one in learners.items()}, POOL, **counters), learners)
 
 
-def newest(folder):
+def newest(folder: Path) -> Any:
     found = read_newest(folder)
     assert found is not None
     return found
 
 
-def test_without_a_folder_there_is_no_state(tmp_path):
+def test_without_a_folder_there_is_no_state(tmp_path: Path) -> None:
     assert read_newest(tmp_path / "checkpoint") is None
 
 
-def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path):
+def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path: Path) -> None:
     first = {"main": learner(0, 3), "other": learner(1, 0)}
     write(tmp_path, captured(3, first))
     again = {"main": learner(5, 1), "other": learner(6, 2)}
@@ -72,7 +76,7 @@ def test_a_restored_learner_goes_on_exactly_as_the_first_would_have(tmp_path):
             assert torch.equal(ours, theirs)
 
 
-def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path):
+def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path: Path) -> None:
     for iteration in (9, 10, 11):
         write(tmp_path, state(iteration, steps=iteration))
     assert [folder.name for folder in tmp_path.iterdir()] == ["000011"]
@@ -81,18 +85,18 @@ def test_the_newest_state_is_read_and_the_older_ones_go(tmp_path):
     assert_same_tensors(found, expected)
 
 
-def assert_same_tensors(found, expected):
+def assert_same_tensors(found: Any, expected: Any) -> None:
     assert found.tensors.keys() == expected.tensors.keys()
     for name, tensors in expected.tensors.items():
         assert found.tensors[name].keys() == tensors.keys()
         assert all(torch.equal(found.tensors[name][key], tensors[key]) for key in tensors)
 
 
-def file(folder, iteration, name):
+def file(folder: Path, iteration: Any, name: Any) -> Any:
     return folder / f"{iteration:06d}" / f"{name}.safetensors"
 
 
-def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path, monkeypatch):
+def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learners = {"main": learner(0, 2), "other": learner(1, 5)}
     write(tmp_path, captured(1, learners))
     before = {name: file(tmp_path, 1, name).stat() for name in learners}
@@ -108,7 +112,7 @@ def test_a_learner_that_was_not_trained_keeps_its_file(tmp_path, monkeypatch):
     assert_same_tensors(newest(tmp_path), captured(2, learners))
 
 
-def test_an_unchanged_file_is_not_read_again(tmp_path):
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     """Only its digest is carried on, so that damage does not go unnoticed."""
     write(tmp_path, state(1))
     flip(file(tmp_path, 1, "other"), -1)
@@ -117,12 +121,12 @@ def test_an_unchanged_file_is_not_read_again(tmp_path):
         read_newest(tmp_path)
 
 
-def refuse(*paths):
+def refuse(*paths: Any) -> None:
     raise OSError(1, os.strerror(1))
 
 
 @pytest.mark.parametrize("lack", ["a disk without links", "a file that is gone", "a damaged state before"])
-def test_where_a_file_cannot_be_taken_over_it_is_written(lack, tmp_path, monkeypatch):
+def test_where_a_file_cannot_be_taken_over_it_is_written(lack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, state(1))
     if lack == "a disk without links":
         monkeypatch.setattr("os.link", refuse)
@@ -135,14 +139,14 @@ def test_where_a_file_cannot_be_taken_over_it_is_written(lack, tmp_path, monkeyp
     assert_same_tensors(newest(tmp_path), state(2))
 
 
-def test_a_version_that_comes_back_is_written_where_the_state_before_holds_another(tmp_path):
+def test_a_version_that_comes_back_is_written_where_the_state_before_holds_another(tmp_path: Path) -> None:
     """A run that was put back to a state trains the same version numbers again."""
     for iteration, steps in ((1, 3), (2, 4), (3, 3)):
         write(tmp_path, state(iteration, steps=steps))
     assert_same_tensors(newest(tmp_path), state(3))
 
 
-def as_before(folder, **counters):
+def as_before(folder: Path, **counters: Any) -> None:
     """Write a state as it was when one file held all learners' tensors."""
     one = state(1)
     counters = {"iteration": 1, "versions": dict(one.state.learners), "kept": KEPT, "base": "", "spent": {}} | counters
@@ -155,7 +159,7 @@ def as_before(folder, **counters):
     (folder / "000001" / "state.json").write_text(json.dumps(counters | {"sha256": digest}))
 
 
-def test_a_state_of_the_layout_before_is_read_and_followed_by_one_of_this(tmp_path):
+def test_a_state_of_the_layout_before_is_read_and_followed_by_one_of_this(tmp_path: Path) -> None:
     as_before(tmp_path, spent={"requests": 3})
     found = newest(tmp_path)
     assert found.state == RunState(1, state(1).state.learners, POOL, {"requests": 3})
@@ -166,7 +170,7 @@ def test_a_state_of_the_layout_before_is_read_and_followed_by_one_of_this(tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["a bit of the tensors", "another pool"])
-def test_damage_in_the_layout_before_is_one_sentence(damage, tmp_path):
+def test_damage_in_the_layout_before_is_one_sentence(damage: str, tmp_path: Path) -> None:
     as_before(tmp_path)
     if damage == "another pool":
         edit(tmp_path / "000001", kept={})
@@ -176,7 +180,7 @@ def test_damage_in_the_layout_before_is_one_sentence(damage, tmp_path):
         read_newest(tmp_path)
 
 
-def test_what_a_crash_leaves_does_no_harm(tmp_path):
+def test_what_a_crash_leaves_does_no_harm(tmp_path: Path) -> None:
     write(tmp_path, state(1))
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "main.safetensors").write_bytes(b"half")
@@ -187,10 +191,10 @@ def test_what_a_crash_leaves_does_no_harm(tmp_path):
     assert_same_tensors(newest(tmp_path), state(2))
 
 
-def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, state(1))
 
-    def full(descriptor):
+    def full(descriptor: Any) -> None:
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patched:
@@ -202,14 +206,14 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
     assert newest(tmp_path).state.iteration == 2
 
 
-def flip(path, at):
+def flip(path: Any, at: Any) -> None:
     """Change one bit."""
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(content)
 
 
-def edit(folder, **changes):
+def edit(folder: Path, **changes: Any) -> None:
     path = folder / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -235,7 +239,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_one_sentence(damage, tmp_path):
+def test_damage_is_one_sentence(damage: Any, tmp_path: Path) -> None:
     write(tmp_path, state(1))
     DAMAGE[damage](tmp_path / "000001")
     with pytest.raises(UserError) as caught:
@@ -246,7 +250,7 @@ def test_damage_is_one_sentence(damage, tmp_path):
     assert "\n" not in sentence
 
 
-def test_tensors_keep_their_type_and_bits(tmp_path):
+def test_tensors_keep_their_type_and_bits(tmp_path: Path) -> None:
     odd = torch.tensor([0.1, -0.0, 3e38, 1e-45])
     write(tmp_path, Checkpoint(RunState(1, {"main": 1}, {}), {"main": {"a": odd, "b": odd.bfloat16(), "c": torch.tensor(7.0)}}))
     found = newest(tmp_path).tensors["main"]
@@ -255,17 +259,17 @@ def test_tensors_keep_their_type_and_bits(tmp_path):
     assert found["c"].shape == ()
 
 
-def test_what_remote_models_have_cost_is_kept(tmp_path):
+def test_what_remote_models_have_cost_is_kept(tmp_path: Path) -> None:
     write(tmp_path, captured(1, {"main": learner(), "other": learner()}, spent={"requests": 3, "tokens": 40}))
     assert newest(tmp_path).state.spent == {"requests": 3, "tokens": 40}
 
 
-def test_a_state_from_before_costs_were_counted_is_read(tmp_path):
+def test_a_state_from_before_costs_were_counted_is_read(tmp_path: Path) -> None:
     as_before(tmp_path, spent=None)
     assert newest(tmp_path).state.spent == {}
 
 
-def test_the_backlog_comes_back_and_damage_to_it_is_one_sentence(tmp_path):
+def test_the_backlog_comes_back_and_damage_to_it_is_one_sentence(tmp_path: Path) -> None:
     turns = (Turn(0, "?", "C", True, Completion("<A>", PolicyRef("adapter", "main", 1), 3, (1,), (2, 3), (-0.1, -1e-17), "A|B")),)
     waiting = tuple(
         Episode({"name": "ipd"}, 7, (PolicyRef("adapter", "main", 1),), (Round(turns, (1.5,), {}),), ("main",), 2, 1, k)
@@ -281,7 +285,7 @@ def test_the_backlog_comes_back_and_damage_to_it_is_one_sentence(tmp_path):
     assert not (tmp_path / "000003" / "backlog.jsonl.gz").exists()
 
 
-def resealed(folder, iteration, name, change):
+def resealed(folder: Path, iteration: Any, name: Any, change: Any) -> None:
     """Change a learner's tensors and write a digest that fits."""
     tensors = load(file(folder, iteration, name).read_bytes())
     change(tensors)
@@ -296,10 +300,10 @@ def resealed(folder, iteration, name, change):
 
 @pytest.mark.parametrize("key", ["parameter/1", "optimizer/0/exp_avg", "optimizer/1/exp_avg_sq", "optimizer/0/step"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.int8, torch.bool])
-def test_numbers_that_are_not_finite_are_refused_whatever_the_digest_says(tmp_path, key, value):
+def test_numbers_that_are_not_finite_are_refused_whatever_the_digest_says(tmp_path: Path, key: str, value: Any) -> None:
     write(tmp_path, state(3))
 
-    def change(tensors):
+    def change(tensors: Any) -> None:
         tensors[key] = tensors[key].to(value) if isinstance(value, torch.dtype) else torch.full_like(tensors[key], value)
 
     resealed(tmp_path, 3, "main", change)
@@ -308,10 +312,10 @@ def test_numbers_that_are_not_finite_are_refused_whatever_the_digest_says(tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["a tensor less", "a tensor more", "a number less", "a number for all", "no learner"])
-def test_a_state_of_other_learners_changes_none(tmp_path, damage):
+def test_a_state_of_other_learners_changes_none(tmp_path: Path, damage: str) -> None:
     write(tmp_path, state(3))
 
-    def change(tensors):
+    def change(tensors: Any) -> None:
         if damage == "a tensor less":
             del tensors["parameter/1"]
         elif damage == "a tensor more":
@@ -327,7 +331,7 @@ def test_a_state_of_other_learners_changes_none(tmp_path, damage):
         learners["third"] = learner(7)
     before = {name: [p.clone() for p in one.parameters] for name, one in learners.items()}
     with pytest.raises(UserError, match=r"checkpoint of iteration 3 does not fit the learner '(other|third)'"):
-        restore(read_newest(tmp_path), learners)
+        restore(read_newest(tmp_path), learners)  # type: ignore[arg-type]
     for name, one in learners.items():
         assert one.version == 0
         assert all(torch.equal(p, old) for p, old in zip(one.parameters, before[name], strict=True))

@@ -1,6 +1,11 @@
 """Numbers that are not finite stop a run, by one sentence and before anything is written about them."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,10 +22,10 @@ QUICK = (
 
 
 @pytest.fixture
-def start(tiny_model, tmp_path):
+def start(tiny_model: str, tmp_path: Path) -> Any:
     """``start("optimizer.lr=1e20")`` trains in the folder ``tmp_path / "run"``."""
 
-    def train(*overrides):
+    def train(*overrides: Any) -> Any:
         return loop.train(config.load("ipd", [f"model={tiny_model}", *QUICK.split(), *overrides]), tmp_path / "run")
 
     return train
@@ -42,7 +47,7 @@ EXPLOSIONS = {
 
 
 @pytest.mark.parametrize("option", EXPLOSIONS)
-def test_a_run_that_explodes_stops_and_stays_healthy(option, start, tmp_path):
+def test_a_run_that_explodes_stops_and_stays_healthy(option: Any, start: Any, tmp_path: Path) -> None:
     run, sentences = tmp_path / "run", []
     for _ in range(2):  # the same command again says the same
         with pytest.raises(UserError, match="not finite") as caught:
@@ -62,21 +67,23 @@ def test_a_run_that_explodes_stops_and_stays_healthy(option, start, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["loss.critic=1e300", "optimizer.lr=1e20"])
-def test_a_critic_that_explodes_stops_too(option, start):
+def test_a_critic_that_explodes_stops_too(option: str, start: Any) -> None:
     with pytest.raises(UserError, match="'main' (is|are) not finite.*" + option.partition("=")[0]):
         start("credit.baseline=critic", option)
 
 
-def test_scores_that_are_lost_in_the_last_iteration_are_not_evaluated(start, tmp_path):
+def test_scores_that_are_lost_in_the_last_iteration_are_not_evaluated(start: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"iteration 1: the scores of 'main' are not finite.*optimizer\.lr=1e\+20"):
         start("iterations=1", "optimizer.lr=1e20")
     assert {p.name for p in (tmp_path / "run").iterdir()} == {".lock", "config.yaml", "family.json", "metrics.jsonl"}
 
 
-def test_with_rare_checkpoints_the_sentence_names_the_one_there_is(start, monkeypatch, tmp_path):
+def test_with_rare_checkpoints_the_sentence_names_the_one_there_is(
+    start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     update = loop.update
 
-    def poisoned(session, state, episodes):
+    def poisoned(session: Any, state: Any, episodes: Any) -> Any:
         if state.iteration == 3:
             raise NotFiniteError("the loss of 'main' is not finite")
         return update(session, state, episodes)
@@ -92,7 +99,7 @@ def test_with_rare_checkpoints_the_sentence_names_the_one_there_is(start, monkey
 @pytest.mark.parametrize(
     "option", ["optimizer.lr=1e38", "optimizer.lr_final=1e300", "loss.importance_cap=1e300", "optimizer.max_grad_norm=1e19"]
 )
-def test_what_float32_cannot_multiply_is_no_option(option):
+def test_what_float32_cannot_multiply_is_no_option(option: str) -> None:
     with pytest.raises(UserError, match=f"option {option.partition('=')[0]} is wrong"):
         config.load("ipd", [option])
 
@@ -100,13 +107,13 @@ def test_what_float32_cannot_multiply_is_no_option(option):
 # ---- the checks of an update, one by one
 
 
-def spoiled(tensor):
+def spoiled(tensor: Any) -> None:
     with torch.no_grad():
         tensor.view(-1)[-1] = float("nan")
 
 
 @pytest.mark.parametrize("what", ["credit", "loss", "gradient", "optimizer", "critic"])
-def test_an_update_stops_at_what_is_not_finite(what, open_run, monkeypatch):
+def test_an_update_stops_at_what_is_not_finite(what: str, open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run(credit={"baseline": "critic"}).shake()
     learner, found = run.learners["main"], run.trajectories(run.play())
     learner.update(found, 0.0)
@@ -130,7 +137,7 @@ def test_an_update_stops_at_what_is_not_finite(what, open_run, monkeypatch):
     assert all(same) == (what != "optimizer")  # which is checked after the step
 
 
-def test_the_sentence_names_what_is_most_unusual():
+def test_the_sentence_names_what_is_most_unusual() -> None:
     options = {"optimizer": {"lr": 1e-3, "lr_final": None}, "loss": {"kl": 1e9}, "credit": {"beta": 2.0, "reward_divisor": 1e-6}}
     said = str(failure("loss", "main", options))
     assert said.endswith("because of loss.kl=1e+09 or credit.reward_divisor=1e-06 or optimizer.lr=0.001")

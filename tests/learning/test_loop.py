@@ -1,10 +1,15 @@
 """The training loop on a tiny model: the run folder is what the README promises, and every kind of run trains."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 import torch
@@ -26,10 +31,10 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def train(tiny_model, tmp_path_factory):
+def train(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """``train("iterations=2", ...) -> run folder``."""
 
-    def start(*overrides, preset="ipd", watchers=()):
+    def start(*overrides: Any, preset: str = "ipd", watchers: Any = ()) -> Any:
         options = config.load(preset, [f"model={tiny_model}", *QUICK.split(), *overrides])
         return loop.train(options, tmp_path_factory.mktemp("runs") / "run", watchers=watchers)
 
@@ -37,7 +42,7 @@ def train(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(train):
+def run(train: Any) -> Any:
     """Four iterations of the usual kind: self-play with kept checkpoints, evaluated on the way."""
     return train(
         "iterations=4",
@@ -50,26 +55,26 @@ def run(train):
     )
 
 
-def metrics(run):
+def metrics(run: Any) -> Any:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def summary(run):
+def summary(run: Any) -> Any:
     return json.loads((run / "summary.json").read_text())
 
 
-def played(run, iteration=1):
+def played(run: Any, iteration: int = 1) -> Any:
     return read_episodes(run / "episodes" / f"{iteration:06d}.jsonl.gz")
 
 
-def sides(episodes, learner="main"):
+def sides(episodes: Any, learner: str = "main") -> Any:
     return [(e, seat) for e in episodes for seat, name in enumerate(e.learners) if name == learner]
 
 
 # ---- the contract
 
 
-def test_a_run_folder_holds_what_design_says(run):
+def test_a_run_folder_holds_what_design_says(run: Any) -> None:
     assert {p.name for p in run.iterdir()} - {".lock"} == {
         "config.yaml",
         "metrics.jsonl",
@@ -84,11 +89,11 @@ def test_a_run_folder_holds_what_design_says(run):
     assert config.read(run / "config.yaml").opponents.keep_every == 2
 
 
-def recorded(run):
+def recorded(run: Any) -> Any:
     return sorted(int(p.name.split(".")[0]) for p in (run / "episodes").iterdir())
 
 
-def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_have_left(train):
+def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_have_left(train: Any) -> None:
     run = train("iterations=3", "record.episodes_every=4", "evaluation.episodes=0", "game.rounds=1")
     assert recorded(run) == [1, 3]
     assert {e.policies[0].version for e in played(run, 3)} == {2}
@@ -98,9 +103,9 @@ def test_the_last_iteration_is_recorded_and_a_longer_run_leaves_what_it_would_ha
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path, number):
+def test_where_a_run_is_stopped_it_is_recorded(train: Any, tiny_model: str, tmp_path: Path, number: Any) -> None:
     class Impatient(Watcher):
-        def iteration(self, found):
+        def iteration(self, found: Any) -> None:
             if found["iteration"] == 2:
                 os.kill(os.getpid(), number)
 
@@ -113,7 +118,7 @@ def test_where_a_run_is_stopped_it_is_recorded(train, tiny_model, tmp_path, numb
     assert recorded(tmp_path / "run") == [1, 6]
 
 
-def test_every_iteration_is_one_line_of_numbers(run):
+def test_every_iteration_is_one_line_of_numbers(run: Any) -> None:
     lines = metrics(run)
     assert [line["iteration"] for line in lines] == [1, 2, 3, 4]
     always = {
@@ -138,7 +143,7 @@ def test_every_iteration_is_one_line_of_numbers(run):
     assert ["vs/kept/reward/main" in line for line in lines] == [False, False, False, True]
 
 
-def test_the_metrics_are_those_of_the_episodes(run):
+def test_the_metrics_are_those_of_the_episodes(run: Any) -> None:
     line, episodes = metrics(run)[3], played(run, 4)
     ours = sides(episodes)
     present = PolicyRef("adapter", "main", 3)
@@ -155,7 +160,7 @@ def test_the_metrics_are_those_of_the_episodes(run):
     assert (line["tokens/main/message"], line["tokens/main/decision"]) == (0, line["tokens/main/generated"])
 
 
-def test_an_episode_says_who_played_and_who_trains(run):
+def test_an_episode_says_who_played_and_who_trains(run: Any) -> None:
     first, fourth = played(run, 1), played(run, 4)
     assert all(e.policies == (PolicyRef("adapter", "main", 0),) * 2 and e.learners == ("main", "main") for e in first)
     for episode in fourth:
@@ -167,7 +172,7 @@ def test_an_episode_says_who_played_and_who_trains(run):
     assert first[0].seed != fourth[0].seed
 
 
-def test_few_are_kept_on_disk_and_in_the_pool(train):
+def test_few_are_kept_on_disk_and_in_the_pool(train: Any) -> None:
     run = train(
         *("iterations=7", "opponents.kept=1", "opponents.keep_every=1", "opponents.max_kept=2", "record.checkpoint_every=2"),
         *("evaluation.episodes=0", "game.rounds=1", "episodes=16"),
@@ -181,7 +186,7 @@ def test_few_are_kept_on_disk_and_in_the_pool(train):
     assert json.loads((run / "checkpoint" / "000007" / "state.json").read_text())["kept"] == {"main": [2, 7]}
 
 
-def test_the_final_version_stays_beside_the_few_that_are_kept(train):
+def test_the_final_version_stays_beside_the_few_that_are_kept(train: Any) -> None:
     run = train("iterations=5", "opponents.keep_every=2", "opponents.max_kept=1", "evaluation.episodes=0", "game.rounds=1")
     assert sorted(p.name for p in (run / "adapters" / "main").iterdir()) == ["000004", "000005"]
     longer = config.read(run / "config.yaml").model_copy(update={"iterations": 6})
@@ -189,7 +194,7 @@ def test_the_final_version_stays_beside_the_few_that_are_kept(train):
     assert [p.name for p in (run / "adapters" / "main").iterdir()] == ["000006"]
 
 
-def test_the_version_just_kept_is_the_present_self(train):
+def test_the_version_just_kept_is_the_present_self(train: Any) -> None:
     """After iteration 1 the kept version 1 and the learner are the same weights: no opponent of the past."""
     run = train("iterations=2", "opponents.kept=1", "opponents.keep_every=1")
     assert {episode.policies for episode in played(run, 2)} == {(PolicyRef("adapter", "main", 1),) * 2}
@@ -197,7 +202,7 @@ def test_the_version_just_kept_is_the_present_self(train):
     assert "vs/kept/reward/main" not in metrics(run)[1]
 
 
-def test_the_summary_has_the_keys_of_design(run):
+def test_the_summary_has_the_keys_of_design(run: Any) -> None:
     found = summary(run)
     assert {"game": "ipd", "preset": "ipd", "seed": 0, "iterations": 4}.items() <= found.items()
     learner = found["learners"]["main"]
@@ -214,14 +219,14 @@ def test_the_summary_has_the_keys_of_design(run):
     assert learner["against"]["always_defect"]["reward"] <= 1
 
 
-def test_the_last_evaluation_on_the_way_has_the_names_of_the_summary(run):
+def test_the_last_evaluation_on_the_way_has_the_names_of_the_summary(run: Any) -> None:
     line, learner = metrics(run)[-1], summary(run)["learners"]["main"]
     assert line["eval/main/self_play/reward"] == learner["self_play"]["reward"]  # the same weights, seeds and iteration
     assert line["eval/main/vs/tit_for_tat/reward"] == learner["against"]["tit_for_tat"]["reward"]
     assert line["eval/main/cooperate_given/DD"] == learner["cooperate_given"]["DD"]
 
 
-def test_adapters_are_peft_folders_and_go_on_learning_after_they_are_kept(run, tiny_model):
+def test_adapters_are_peft_folders_and_go_on_learning_after_they_are_kept(run: Any, tiny_model: str) -> None:
     folders = [run / "adapters" / "main" / name for name in ("000002", "000004")]
     for folder in folders:
         written = PeftConfig.from_pretrained(str(folder))
@@ -232,23 +237,23 @@ def test_adapters_are_peft_folders_and_go_on_learning_after_they_are_kept(run, t
     assert len(changed) == len(newer) == 2 * 3 * 7  # A and B, 3 layers, 7 linear maps
 
 
-def test_the_watcher_hears_everything_in_order(train):
+def test_the_watcher_hears_everything_in_order(train: Any) -> None:
     heard = []
 
     class Listener(Watcher):
-        def start(self, options, run, first_iteration):
+        def start(self, options: Any, run: Any, first_iteration: Any) -> None:
             heard.append(f"start {first_iteration}")
 
-        def episode(self):
+        def episode(self) -> None:
             heard.append("episode")
 
-        def iteration(self, found):
+        def iteration(self, found: Any) -> None:
             heard.append(f"iteration {found['iteration']}")
 
-        def evaluating(self, name):
+        def evaluating(self, name: Any) -> None:
             heard.append(name)
 
-        def finish(self, found):
+        def finish(self, found: Any) -> None:
             heard.append(f"finish {found['iterations']}")
 
     train("iterations=2", "evaluation.every=2", watchers=[Listener()])
@@ -268,21 +273,22 @@ def test_the_watcher_hears_everything_in_order(train):
 class Enough(Watcher):
     """Asks to stop after so many iterations, and writes down what it hears."""
 
-    def __init__(self, iterations):
-        self.iterations, self.heard = iterations, []
+    def __init__(self, iterations: Any) -> None:
+        self.iterations = iterations
+        self.heard: list[Any] = []
 
-    def should_stop(self, found):
+    def should_stop(self, found: Any) -> Any:
         self.heard.append(f"should_stop {found['iteration']}")
         return found["iteration"] == self.iterations
 
-    def iteration(self, found):
+    def iteration(self, found: Any) -> None:
         self.heard.append(f"iteration {found['iteration']}")
 
-    def finish(self, found):
+    def finish(self, found: Any) -> None:
         self.heard.append(f"finish {found['iterations']}")
 
 
-def test_a_watcher_stops_a_run_as_if_it_had_ended_and_it_can_go_on(train):
+def test_a_watcher_stops_a_run_as_if_it_had_ended_and_it_can_go_on(train: Any) -> None:
     quick = ("iterations=5", "opponents.keep_every=4", "record.episodes_every=9", "record.checkpoint_every=9", "game.rounds=1")
     whole, other = train(*quick), Enough(99)
     watcher = Enough(2)
@@ -302,7 +308,7 @@ def test_a_watcher_stops_a_run_as_if_it_had_ended_and_it_can_go_on(train):
         assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_watcher_that_is_asked_in_the_last_iteration_changes_nothing(train):
+def test_a_watcher_that_is_asked_in_the_last_iteration_changes_nothing(train: Any) -> None:
     watcher = Enough(1)
     run = train("iterations=1", "game.rounds=1", watchers=[watcher])
     assert watcher.heard == ["should_stop 1", "iteration 1", "finish 1"]
@@ -315,12 +321,12 @@ TALK = ("game.name=trust_and_split", "game.message_chars=6", "answer.max_tokens=
 
 
 @pytest.fixture(scope="module")
-def split(train):
+def split(train: Any) -> Any:
     """Two iterations of Trust-and-Split in self-play."""
     return train(*TALK, "iterations=2", "evaluation.every=2")
 
 
-def test_a_splitting_game_has_its_metrics(split):
+def test_a_splitting_game_has_its_metrics(split: Any) -> None:
     own = ("reward", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
     expected = {f"{name}/main" for name in (*own, "invalid")} | {f"self_play/{name}/main" for name in own}
     expected |= {f"{ask}_given/main/{last}" for ask in ("ask_higher", "ask_lower") for last in ("start", "fair", "greedy")}
@@ -335,7 +341,7 @@ def test_a_splitting_game_has_its_metrics(split):
     ].keys()
 
 
-def test_message_tokens_are_counted_apart(split):
+def test_message_tokens_are_counted_apart(split: Any) -> None:
     for iteration, line in enumerate(metrics(split), 1):
         count = {"message": 0, "decision": 0}
         for episode, seat in sides(played(split, iteration)):
@@ -346,7 +352,7 @@ def test_message_tokens_are_counted_apart(split):
         assert line["tokens/main/generated"] == sum(count.values())
 
 
-def test_the_summary_of_a_splitting_game(split):
+def test_the_summary_of_a_splitting_game(split: Any) -> None:
     learner = summary(split)["learners"]["main"]
     assert learner["self_play"].keys() == {
         *("reward", "invalid", "efficiency", "ask_higher", "ask_lower", "inequality", "truthfulness", "believed")
@@ -362,7 +368,7 @@ def test_the_summary_of_a_splitting_game(split):
 # ---- every kind of run
 
 
-def test_learners_on_separate_seats_train_apart(train):
+def test_learners_on_separate_seats_train_apart(train: Any) -> None:
     run = train("iterations=2", "seats=[row,column]", "learners.row.algorithm=reinforce", "learners.column.update_every=2")
     first, second = metrics(run)
     assert {"reward/row", "reward/column", "loss/row"} <= first.keys()
@@ -377,7 +383,7 @@ def test_learners_on_separate_seats_train_apart(train):
     assert not any(torch.equal(row[key], column[key]) for key in row if "lora_B" in key)
 
 
-def test_all_episodes_since_the_last_update_train(train):
+def test_all_episodes_since_the_last_update_train(train: Any) -> None:
     """Five iterations, updates after the second and the fourth; the backlog of the fifth waits in the checkpoint."""
     clock = ("learners.column.update_every=2", "learners.column.collect=all")
     run = train("iterations=5", "seats=[row,column]", "learners.row.algorithm=reinforce", *clock, "evaluation.episodes=0")
@@ -392,7 +398,7 @@ def test_all_episodes_since_the_last_update_train(train):
     ]
 
 
-def test_a_script_on_a_seat_is_frozen(train):
+def test_a_script_on_a_seat_is_frozen(train: Any) -> None:
     run = train("seats=[main,always_defect]")
     for episode in played(run):
         assert episode.learners == ("main", None)
@@ -402,7 +408,7 @@ def test_a_script_on_a_seat_is_frozen(train):
 
 
 @pytest.mark.parametrize("name", ["{run}", "{run}@2", "{run}/adapters/main/000002"])
-def test_an_earlier_run_on_a_seat_is_frozen(name, run, train):
+def test_an_earlier_run_on_a_seat_is_frozen(name: str, run: Any, train: Any) -> None:
     seat = name.format(run=run)
     later = train(f"seats=[{seat},main]", "iterations=2", "opponents.keep_every=1")
     version, frozen = 2 if "2" in name else 4, seat.partition("@")[0]
@@ -413,7 +419,7 @@ def test_an_earlier_run_on_a_seat_is_frozen(name, run, train):
     assert [p.name for p in (later / "adapters").iterdir()] == ["main"]
 
 
-def test_scripts_take_their_share_of_the_episodes(train):
+def test_scripts_take_their_share_of_the_episodes(train: Any) -> None:
     run = train("opponents.scripted=0.5", "opponents.scripts=[tit_for_tat,random]", "group_size=4", "game.rounds=1")
     against = [e for e in played(run) if any(policy.kind == "script" for policy in e.policies)]
     assert len(against) == 4
@@ -425,7 +431,7 @@ def test_scripts_take_their_share_of_the_episodes(train):
 
 
 @pytest.mark.parametrize(("decoding", "most"), [("retry", 3), ("free", 1)])
-def test_a_model_that_may_say_anything_is_often_invalid_and_trains(decoding, most, train):
+def test_a_model_that_may_say_anything_is_often_invalid_and_trains(decoding: str, most: int, train: Any) -> None:
     run = train(f"answer.decoding={decoding}", "answer.max_tokens=3")
     turns = [turn for e in played(run) for turn in e.turns()]
     invalid = [turn for turn in turns if not turn.valid]
@@ -465,7 +471,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_kind_of_run_trains(variant, train):
+def test_every_kind_of_run_trains(variant: Any, train: Any) -> None:
     run = train(*VARIANTS[variant])
     (line,) = metrics(run)
     assert all(math.isfinite(value) for value in line.values() if value is not None)
@@ -483,24 +489,24 @@ def test_every_kind_of_run_trains(variant, train):
     assert list(learner["against"]) == (["random"] if without_cooperation else ["always_defect"])
 
 
-def test_rounds_of_a_random_horizon_are_those_of_the_group(train):
+def test_rounds_of_a_random_horizon_are_those_of_the_group(train: Any) -> None:
     run = train("game.continuation=0.7", "game.max_rounds=6", "group_size=2")
-    lengths = {}
+    lengths: Any = {}
     for episode in played(run):
         lengths.setdefault(episode.group, set()).add(len(episode.rounds))
     assert all(len(found) == 1 for found in lengths.values())
     assert len(set.union(*lengths.values())) > 1
 
 
-def test_without_evaluation_the_summary_says_so(train):
+def test_without_evaluation_the_summary_says_so(train: Any) -> None:
     run = train("evaluation.episodes=0", "evaluation.every=1")
     learner = summary(run)["learners"]["main"]
     assert (learner["self_play"], learner["against"]) == ({}, {})
     assert not [key for key, value in metrics(run)[0].items() if key.startswith("eval/") and value is not None]
 
 
-def test_seeds_decide_and_global_state_does_not(train):
-    def weights(*overrides):
+def test_seeds_decide_and_global_state_does_not(train: Any) -> None:
+    def weights(*overrides: Any) -> Any:
         run = train(*overrides)
         return (run / "adapters/main/000001/adapter_model.safetensors").read_bytes(), played(run)
 
@@ -511,7 +517,7 @@ def test_seeds_decide_and_global_state_does_not(train):
     assert weights("seed=4")[0] != first[0]
 
 
-def test_it_learns_what_pays(train):
+def test_it_learns_what_pays(train: Any) -> None:
     """Against a cooperator one round is a bandit: defection pays 5 and cooperation 3. The logits of a model that never was trained
     are bounded, so that neither gets rare."""
     run = train(
@@ -523,7 +529,7 @@ def test_it_learns_what_pays(train):
     assert cooperates[-1] < 0.2
 
 
-def test_a_run_is_not_resumed_on_other_weights(tiny_model, tmp_path, monkeypatch):
+def test_a_run_is_not_resumed_on_other_weights(tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from detente import config as options
     from detente import models
     from detente.errors import UserError
@@ -538,17 +544,19 @@ def test_a_run_is_not_resumed_on_other_weights(tiny_model, tmp_path, monkeypatch
         "evaluation.every=0",
     ]
     train(options.load("ipd", [*overrides, "iterations=1"]), tmp_path / "run")
-    monkeypatch.setattr(models.fingerprints, "fingerprint", lambda *_: "another")
+    monkeypatch.setattr(models.fingerprints, "fingerprint", lambda *_: "another")  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="was trained on another"):
         train(options.load("ipd", [*overrides, "iterations=2"]), tmp_path / "run")
 
 
-def test_memory_that_runs_out_in_an_update_has_the_advice_of_training(open_run, monkeypatch):
+def test_memory_that_runs_out_in_an_update_has_the_advice_of_training(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from detente.errors import UserError
     from detente.learning.learner import Learner
     from detente.learning.loop import update
 
-    def failing(*_):
+    def failing(*_: Any) -> None:
         raise MemoryError
 
     run = open_run()

@@ -3,7 +3,10 @@
 tests/learning/test_mutations.py runs every test here that takes no argument on altered copies of the module, as ``loss``.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +20,15 @@ LOGITS = torch.tensor([[0.0, math.log(4), math.log(25)]])  # at temperature 2: p
 NO_THIRD = torch.tensor([[True, True, False]])
 
 
-def close(actual, expected, **tolerance):
+def close(actual: Any, expected: Any, **tolerance: Any) -> None:
     torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=actual.dtype), **tolerance)
 
 
-def normal(*shape, seed=0):
+def normal(*shape: Any, seed: int = 0) -> Any:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def masked_case():
+def masked_case() -> Any:
     """Six tokens over seven words, of which each row forbids some."""
     targets = torch.tensor([0, 1, 2, 3, 4, 5])
     allowed = normal(6, 7, seed=1) > -0.3
@@ -36,7 +39,7 @@ def masked_case():
 # --- log-probabilities and entropy -----------------------------------------------------------------------------------------
 
 
-def test_token_logprobs_by_hand():
+def test_token_logprobs_by_hand() -> None:
     logprobs, entropy = loss.token_logprobs(LOGITS, torch.tensor([2]), temperature=2.0)
     close(logprobs, [-0.4700036])  # ln 5/8
     close(entropy, [0.9002561])  # ln 8 - (2 ln 2 + 5 ln 5) / 8
@@ -45,14 +48,14 @@ def test_token_logprobs_by_hand():
     close(entropy, [0.6365142])  # ln 3 - 2/3 ln 2
 
 
-def test_temperature_is_one_unless_given():
+def test_temperature_is_one_unless_given() -> None:
     close(loss.token_logprobs(LOGITS, torch.tensor([0]))[0], [-3.4011974])  # -ln (1 + 4 + 25)
     hidden = LOGITS[:, :1]
     chunked = loss.chunked_token_logprobs(hidden, lambda h: h + LOGITS, torch.tensor([0]))
     close(chunked[0], [-3.4011974])
 
 
-def test_token_logprobs_equal_those_of_torch_distributions():
+def test_token_logprobs_equal_those_of_torch_distributions() -> None:
     logits, targets, allowed = masked_case()
     logprobs, entropy = loss.token_logprobs(logits, targets, temperature=0.7, allowed=allowed)
     for row in range(6):
@@ -62,7 +65,7 @@ def test_token_logprobs_equal_those_of_torch_distributions():
         close(entropy[row], reference.entropy())
 
 
-def test_leading_dimensions_are_free():
+def test_leading_dimensions_are_free() -> None:
     logits, targets, allowed = masked_case()
     flat = loss.token_logprobs(logits, targets, allowed=allowed)
     shaped = loss.token_logprobs(logits.view(2, 3, 7), targets.view(2, 3), allowed=allowed.view(2, 3, 7))
@@ -70,23 +73,23 @@ def test_leading_dimensions_are_free():
         close(other, one.view(2, 3))
 
 
-def test_low_precision_logits_are_computed_in_fp32():
+def test_low_precision_logits_are_computed_in_fp32() -> None:
     logprobs, entropy = loss.token_logprobs(torch.zeros(1, 1000, dtype=torch.bfloat16), torch.tensor([0]))
     assert logprobs.dtype == entropy.dtype == torch.float32
     close(logprobs, [-6.9077553])  # -ln 1000
     close(entropy, [6.9077553])
 
 
-def test_a_target_that_is_not_allowed_has_probability_zero():
+def test_a_target_that_is_not_allowed_has_probability_zero() -> None:
     assert loss.token_logprobs(LOGITS, torch.tensor([2]), allowed=NO_THIRD)[0].item() == -math.inf
 
 
-def test_gradients_equal_finite_differences_with_a_mask():
+def test_gradients_equal_finite_differences_with_a_mask() -> None:
     logits, targets, allowed = masked_case()
     assert torch.autograd.gradcheck(lambda x: loss.token_logprobs(x, targets, temperature=0.7, allowed=allowed), (logits,))
 
 
-def test_forbidden_words_get_no_gradient_and_no_nan():
+def test_forbidden_words_get_no_gradient_and_no_nan() -> None:
     logits, targets, allowed = masked_case()
     logprobs, entropy = loss.token_logprobs(logits, targets, allowed=allowed)
     (gradient,) = torch.autograd.grad(logprobs.sum() + entropy.sum(), logits)
@@ -95,22 +98,22 @@ def test_forbidden_words_get_no_gradient_and_no_nan():
     assert (gradient[allowed] != 0).any()
 
 
-def test_a_single_allowed_word_is_certain():
+def test_a_single_allowed_word_is_certain() -> None:
     logits = torch.zeros(1, 3, requires_grad=True)
     logprobs, entropy = loss.token_logprobs(logits, torch.tensor([1]), allowed=torch.tensor([[False, True, False]]))
     assert (logprobs.item(), entropy.item()) == (0.0, 0.0)
     (logprobs + entropy).sum().backward()
-    assert torch.equal(logits.grad, torch.zeros(1, 3))
+    assert torch.equal(logits.grad, torch.zeros(1, 3))  # type: ignore[arg-type]
 
 
-def test_the_entropy_gradient_by_hand():
+def test_the_entropy_gradient_by_hand() -> None:
     # dH/dx_i = -p_i (ln p_i + H); p = 1/3, 2/3: -1/3 (-1.0986123 + 0.6365142) = 0.1540327, the opposite for the other
     logits = torch.tensor([[0.0, math.log(2), 9.0]], requires_grad=True)
     loss.token_logprobs(logits, torch.tensor([0]), allowed=NO_THIRD)[1].sum().backward()
     close(logits.grad, [[0.1540327, -0.1540327, 0.0]])
 
 
-def test_chunks_equal_the_whole_in_values_and_gradients():
+def test_chunks_equal_the_whole_in_values_and_gradients() -> None:
     _, targets, allowed = masked_case()
     weights, credits = normal(6, seed=3), normal(6, seed=4)
     results = []
@@ -120,7 +123,12 @@ def test_chunks_equal_the_whole_in_values_and_gradients():
             logprobs, entropy = loss.token_logprobs(hidden @ head, targets, temperature=0.7, allowed=allowed)
         else:
             logprobs, entropy = loss.chunked_token_logprobs(
-                hidden, lambda h, head=head: h @ head, targets, temperature=0.7, allowed=allowed.__getitem__, chunk=chunk
+                hidden,
+                lambda h, head=head: h @ head,
+                targets,
+                temperature=0.7,
+                allowed=allowed.__getitem__,
+                chunk=chunk,  # type: ignore[misc]
             )
         gradients = torch.autograd.grad((logprobs * credits + entropy * weights).sum(), (hidden, head))
         results.append((logprobs, entropy, *gradients))
@@ -129,18 +137,18 @@ def test_chunks_equal_the_whole_in_values_and_gradients():
             close(actual, expected)
 
 
-def test_chunks_need_no_mask():
+def test_chunks_need_no_mask() -> None:
     hidden, targets = normal(5, 7), torch.tensor([0, 1, 2, 3, 4])
     chunked = loss.chunked_token_logprobs(hidden, torch.tanh, targets, chunk=2)
     for actual, expected in zip(chunked, loss.token_logprobs(hidden.tanh(), targets), strict=True):
         close(actual, expected)
 
 
-def test_no_more_logits_than_a_chunk_exist_and_none_are_kept():
+def test_no_more_logits_than_a_chunk_exist_and_none_are_kept() -> None:
     head = torch.nn.Linear(3, 50, bias=False)
     rows, kept = [], []
 
-    def counted(hidden):
+    def counted(hidden: Any) -> Any:
         rows.append(len(hidden))
         return head(hidden)
 
@@ -156,7 +164,7 @@ def test_no_more_logits_than_a_chunk_exist_and_none_are_kept():
 # --- the token loss ----------------------------------------------------------------------------------------------------------
 
 
-def test_token_loss_by_hand():
+def test_token_loss_by_hand() -> None:
     # token 1: pi 1/2, engine 1/4: rho 2, capped at 1.5; reference 1/4: exp(d) - 1 - d = 1/2 - 1 + ln 2 = 0.1931472; C 2
     # token 2: pi 1/5, engine 2/5: rho 1/2; reference 1/5: d = 0; C -1
     logprobs = torch.tensor([1 / 2, 1 / 5], dtype=torch.float64).log().requires_grad_()
@@ -183,14 +191,14 @@ def test_token_loss_by_hand():
     close(entropy.grad, [-0.1, -0.1])
 
 
-def test_the_clipped_loss_of_a_later_step_by_hand():
+def test_the_clipped_loss_of_a_later_step_by_hand() -> None:
     # ratios to the policy before the first step 3/2, 1/2, 3/2, 1/2, 11/10, clipped to [4/5, 6/5]
     old = torch.full((5,), 0.2, dtype=torch.float64).log()
     ratio = torch.tensor([1.5, 0.5, 1.5, 0.5, 1.1], dtype=torch.float64)
     credit = torch.tensor([2.0, 2.0, -2.0, -2.0, 1.0], dtype=torch.float64)
     engine = torch.tensor([0.2, 0.2, 0.2, 0.1, 0.05], dtype=torch.float64).log()  # pi_old / pi_engine 1, 1, 1, 2, 4; capped at 3
     logprobs = (old + ratio.log()).requires_grad_()
-    given = {"importance_cap": 3.0, "entropy_coefficient": 0.0, "kl_coefficient": 0.0, "old_logprobs": old}
+    given: dict[str, Any] = {"importance_cap": 3.0, "entropy_coefficient": 0.0, "kl_coefficient": 0.0, "old_logprobs": old}
     sums = loss.token_loss(logprobs, engine, None, torch.zeros(5, dtype=torch.float64), credit, **given)
     # gains min(3, 2.4), min(1, 1.6), min(-3, -2.4), 2 min(-1, -1.6), 3 min(1.1, 1.1)
     close(sums.loss, -(2.4 + 1.0 - 3.0 - 3.2 + 3.3))
@@ -201,7 +209,7 @@ def test_the_clipped_loss_of_a_later_step_by_hand():
     close(wide.loss, -(2.8 + 1.0 - 3.0 - 2.4 + 3.3))
 
 
-def test_before_the_second_step_the_clipped_loss_has_the_gradient_of_the_first():
+def test_before_the_second_step_the_clipped_loss_has_the_gradient_of_the_first() -> None:
     logprobs = torch.tensor([0.5, 0.1, 0.9]).log().requires_grad_()
     engine, credit = torch.tensor([0.4, 0.3, 0.2]).log(), torch.tensor([1.0, -2.0, 3.0])
     gradients = []
@@ -212,25 +220,25 @@ def test_before_the_second_step_the_clipped_loss_has_the_gradient_of_the_first()
     close(gradients[1], gradients[0])
 
 
-def test_only_the_loss_has_a_gradient():
+def test_only_the_loss_has_a_gradient() -> None:
     logprobs = normal(3).requires_grad_()
     sums = loss.token_loss(logprobs, normal(3), normal(3), logprobs.exp(), normal(3), **options(entropy=1.0, kl=1.0))
     assert sums.loss.requires_grad
     assert not any(x.requires_grad for x in (sums.entropy, sums.kl, sums.ratio, sums.capped))
 
 
-def options(cap=2.0, entropy=0.0, kl=0.0):
+def options(cap: float = 2.0, entropy: float = 0.0, kl: float = 0.0) -> Any:
     return {"importance_cap": cap, "entropy_coefficient": entropy, "kl_coefficient": kl}
 
 
-def test_on_policy_tokens_are_not_capped():
+def test_on_policy_tokens_are_not_capped() -> None:
     logprobs = normal(4)
     sums = loss.token_loss(logprobs, logprobs, None, torch.zeros(4), torch.ones(4), **options(cap=1.0))
-    assert (sums.capped, sums.ratio, sums.kl) == (0, 4, 0)
+    assert (sums.capped, sums.ratio, sums.kl) == (0, 4, 0)  # type: ignore[comparison-overlap]
     close(sums.loss, -logprobs.sum())
 
 
-def test_the_policy_term_is_the_exact_policy_gradient():
+def test_the_policy_term_is_the_exact_policy_gradient() -> None:
     # One token per word, sampled by a uniform engine: rho corrects the sampling exactly, so the mean of the loss has minus the
     # gradient of the expected credit sum_a pi(a) C(a), which needs no log-derivative trick to differentiate.
     logits, credits = normal(5).requires_grad_(), normal(5, seed=1)
@@ -242,12 +250,12 @@ def test_the_policy_term_is_the_exact_policy_gradient():
     close(actual, -expected)
 
 
-def test_gradients_of_every_term_equal_finite_differences():
+def test_gradients_of_every_term_equal_finite_differences() -> None:
     # Every ratio is above the cap, so the weight is constant for finite differences too.
     logits, targets, allowed = masked_case()
     credits, reference = normal(6, seed=5), normal(6, seed=6) - 2
 
-    def total(logits):
+    def total(logits: Any) -> Any:
         logprobs, entropy = loss.token_logprobs(logits, targets, temperature=0.7, allowed=allowed)
         engine = torch.full_like(logprobs, -50.0)
         return loss.token_loss(logprobs, engine, reference, entropy, credits, **options(cap=0.5, entropy=0.3, kl=0.2)).loss
@@ -255,14 +263,14 @@ def test_gradients_of_every_term_equal_finite_differences():
     assert torch.autograd.gradcheck(total, (logits,))
 
 
-def test_the_ratio_carries_no_gradient():
+def test_the_ratio_carries_no_gradient() -> None:
     logprobs = torch.tensor([-1.0], requires_grad=True)
     credits = torch.tensor([3.0])
     loss.token_loss(logprobs, torch.tensor([-1.5]), None, torch.zeros(1), credits, **options()).loss.backward()
     close(logprobs.grad, [-4.9461638])  # -3 exp(1/2): the weight is a number; differentiated, it would add log pi to this
 
 
-def test_micro_batches_add_up():
+def test_micro_batches_add_up() -> None:
     columns = normal(5, 6)
     whole = loss.token_loss(*columns, **options(entropy=0.1, kl=0.1))
     parts = [loss.token_loss(*columns[:, piece], **options(entropy=0.1, kl=0.1)) for piece in (slice(2), slice(2, 6))]
@@ -270,7 +278,7 @@ def test_micro_batches_add_up():
         close(getattr(parts[0], name) + getattr(parts[1], name), getattr(whole, name))
 
 
-def test_a_kl_term_without_reference_is_an_error():
+def test_a_kl_term_without_reference_is_an_error() -> None:
     with pytest.raises(ValueError, match="reference policy"):
         loss.token_loss(normal(2), normal(2), None, normal(2), normal(2), **options(kl=0.1))
 
@@ -278,20 +286,20 @@ def test_a_kl_term_without_reference_is_an_error():
 # --- divergences, critic -----------------------------------------------------------------------------------------------------
 
 
-def test_k3_by_hand():
+def test_k3_by_hand() -> None:
     close(loss.k3(torch.tensor([0.0, 1.0, -1.0, math.log(2)])), [0.0, 0.7182818, 0.3678794, 0.3068528])  # 0, e - 2, 1/e, 1 - ln 2
 
 
-def test_k3_keeps_its_digits_where_the_policies_nearly_agree():
+def test_k3_keeps_its_digits_where_the_policies_nearly_agree() -> None:
     close(loss.k3(torch.tensor([1e-3])), [5.001667e-7], rtol=1e-3, atol=0)  # x^2 / 2 + x^3 / 6; exp(x) - 1 - x in fp32 is 4.8e-7
 
 
-def test_k3_is_an_unbiased_estimate_of_the_divergence():
+def test_k3_is_an_unbiased_estimate_of_the_divergence() -> None:
     p, q = Categorical(logits=normal(6)), Categorical(logits=normal(6, seed=1))
     close((p.probs * loss.k3(q.logits - p.logits)).sum(), kl_divergence(p, q))
 
 
-def test_mismatch_by_hand():
+def test_mismatch_by_hand() -> None:
     # gaps ln 2, 0, -1: k3 = 1 - ln 2, 0, 1/e
     engine = torch.tensor([-1.0, -2.0, -0.5], requires_grad=True)
     sums = loss.mismatch(engine + torch.tensor([math.log(2), 0.0, -1.0]), engine)
@@ -301,13 +309,13 @@ def test_mismatch_by_hand():
     assert not sums.kl.requires_grad
 
 
-def test_mismatch_estimates_the_divergence_of_the_learner_from_the_engine():
+def test_mismatch_estimates_the_divergence_of_the_learner_from_the_engine() -> None:
     engine, learner = Categorical(logits=normal(2, seed=2)), Categorical(logits=normal(2, seed=3))
     each = [loss.mismatch(learner.logits[i : i + 1], engine.logits[i : i + 1]).kl for i in range(2)]
     close(engine.probs[0] * each[0] + engine.probs[1] * each[1], kl_divergence(engine, learner))
 
 
-def test_critic_loss_by_hand():
+def test_critic_loss_by_hand() -> None:
     # errors 1/2, -1, 3: 1/8 + 1/2 + 5/2; derivative 1/2, -1, 1
     values = torch.tensor([1.5, 1.0, 3.0], requires_grad=True)
     targets = torch.tensor([1.0, 2.0, 0.0], requires_grad=True)

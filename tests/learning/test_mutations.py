@@ -4,13 +4,17 @@ A mutant is compiled in memory and takes the module's place in test_credit.py or
 until one fails.
 """
 
+from __future__ import annotations
+
 import ast
 import copy
 import importlib
 import importlib.util
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -35,16 +39,16 @@ EQUIVALENT = {
 }
 
 
-def mutants(source):
+def mutants(source: Any) -> Iterator[Any]:
     """(line number, what changed, altered tree), one alteration each."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         for new in replacements(node):
             altered = copy.deepcopy(tree, {id(node): ast.copy_location(new, node)})
-            yield node.lineno, f"{ast.unparse(node)} -> {ast.unparse(new)}", ast.fix_missing_locations(altered)
+            yield node.lineno, f"{ast.unparse(node)} -> {ast.unparse(new)}", ast.fix_missing_locations(altered)  # type: ignore[attr-defined]
 
 
-def replacements(node):
+def replacements(node: Any) -> Iterator[Any]:
     """The nodes to put in this one's place."""
     match node:
         case ast.Constant(value=bool()):
@@ -61,27 +65,27 @@ def replacements(node):
             yield node.operand
 
 
-def with_fields(node, **fields):
+def with_fields(node: Any, **fields: Any) -> Any:
     node = copy.copy(node)
     vars(node).update(fields)
     return node
 
 
-def load_tests(name):
+def load_tests(name: Any) -> Any:
     path = Path(__file__).parent / f"test_{name}.py"
     spec = importlib.util.spec_from_file_location(f"mutated_test_{name}", path)
-    module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)
     return module
 
 
-def checks(tests):
+def checks(tests: Any) -> Any:
     """The tests that take no argument."""
     functions = [value for name, value in vars(tests).items() if name.startswith("test_") and inspect.isfunction(value)]
     return [function for function in functions if not inspect.signature(function).parameters]
 
 
-def killed(tests, name, code):
+def killed(tests: Any, name: Any, code: Any) -> Any:
     """Whether some test fails with this code in the module's place."""
     mutant = ModuleType(f"detente.learning.{name}")
     try:
@@ -95,7 +99,7 @@ def killed(tests, name, code):
 
 
 @pytest.mark.parametrize("name", ["credit", "loss"])
-def test_every_mutant_fails(name):
+def test_every_mutant_fails(name: str) -> None:
     source = inspect.getsource(importlib.import_module(f"detente.learning.{name}"))
     lines = source.splitlines()
     tests = load_tests(name)
@@ -109,6 +113,6 @@ def test_every_mutant_fails(name):
 
 
 @pytest.mark.parametrize("start", EQUIVALENT)
-def test_the_exceptions_are_lines_that_exist(start):
+def test_the_exceptions_are_lines_that_exist(start: Any) -> None:
     sources = [inspect.getsource(importlib.import_module(f"detente.learning.{name}")) for name in ("credit", "loss")]
     assert sum(line.strip().startswith(start) for source in sources for line in source.splitlines()) == 1

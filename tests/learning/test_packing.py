@@ -1,5 +1,9 @@
 """A pass over a tree of chats against plain passes over every chat: outputs and gradients, on models of several families."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +16,7 @@ from detente.learning.packing import TreeAttention, bundles, shared_start, tree
 from detente.learning.stem import After, Stem
 
 CPU = torch.device("cpu")
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 64,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -21,7 +25,7 @@ SIZES = {
     "max_position_embeddings": 512,
     "pad_token_id": 0,
 }
-GROUPED = SIZES | {"num_key_value_heads": 2, "head_dim": 8}
+GROUPED: dict[str, Any] = SIZES | {"num_key_value_heads": 2, "head_dim": 8}
 FAMILIES = {
     "llama": lambda: transformers.LlamaConfig(**GROUPED),
     "qwen2": lambda: transformers.Qwen2Config(**SIZES, num_key_value_heads=1),
@@ -32,7 +36,7 @@ FAMILIES = {
 }
 
 
-def chats_with_shared_starts(seed=0, rules=40, count=12):
+def chats_with_shared_starts(seed: int = 0, rules: int = 40, count: int = 12) -> Any:
     """Chats over a few words that share rules and then part, some early and some late, some not at all."""
     rng = np.random.default_rng(seed)
     start = rng.integers(5, 60, rules)
@@ -41,7 +45,7 @@ def chats_with_shared_starts(seed=0, rules=40, count=12):
     return found
 
 
-def test_a_tree_by_hand():
+def test_a_tree_by_hand() -> None:
     packed = tree([np.array(chat) for chat in ([1, 2, 3, 4, 5], [1, 2, 3, 8], [1, 2, 3, 8, 9], [1, 2, 3, 8, 9], [7])])
     assert packed.tokens.tolist() == [1, 2, 3, 4, 5, 8, 9, 7]
     assert packed.positions.tolist() == [0, 1, 2, 3, 4, 3, 4, 0]
@@ -51,7 +55,7 @@ def test_a_tree_by_hand():
         tree([np.array([1, 3]), np.array([1, 2])])
 
 
-def test_a_tree_after_a_stem_by_hand():
+def test_a_tree_after_a_stem_by_hand() -> None:
     packed = tree([np.array(chat) for chat in ([1, 2, 3, 4, 5], [1, 2, 3, 8], [1, 2, 9])], stem=2)
     assert packed.tokens.tolist() == [3, 4, 5, 8, 9]
     assert packed.positions.tolist() == [2, 3, 4, 3, 2]
@@ -62,7 +66,7 @@ def test_a_tree_after_a_stem_by_hand():
             tree([np.array([1, 2, 3]), np.array(others)], stem=2)
 
 
-def test_no_beginning_stands_twice():
+def test_no_beginning_stands_twice() -> None:
     chats = chats_with_shared_starts()
     ((order,), stem, tokens) = bundles(chats, [1 << 20] * len(chats), 1 << 20)[0]
     assert (stem, tokens) == (0, len({tuple(chat[: n + 1]) for chat in chats for n in range(len(chat))}))
@@ -74,7 +78,7 @@ def test_no_beginning_stands_twice():
 
 
 @pytest.mark.parametrize("limit", [1, 60, 100, 400])
-def test_passes_keep_to_the_limit_and_lose_no_chat(limit):
+def test_passes_keep_to_the_limit_and_lose_no_chat(limit: int) -> None:
     chats = [*chats_with_shared_starts(), np.zeros(0, dtype=np.int64)]
     found = bundles(chats, [max(0, len(chat) - 1) for chat in chats], limit)
     assert sorted(i for one in found for members in one.passes for i in members) == list(range(len(chats) - 1))
@@ -88,7 +92,7 @@ def test_passes_keep_to_the_limit_and_lose_no_chat(limit):
         assert (one.stem > 0) <= (len(one.passes) > 1)
 
 
-def test_the_chats_are_cut_where_that_saves_most():
+def test_the_chats_are_cut_where_that_saves_most() -> None:
     """Two seats, whose rules differ from the start; by hand."""
     chats = [np.array([seat] * 20 + [seat, answer] + [9] * 8) for seat in (1, 2) for answer in (3, 4, 5)]
     found = bundles(chats, [21] * 6, 50)  # 30 tokens each, and 9 more for each of a kind: two in 39, three in 48
@@ -101,24 +105,24 @@ def test_the_chats_are_cut_where_that_saves_most():
     assert bundles([], [], 40) == []
 
 
-def test_shared_start():
+def test_shared_start() -> None:
     a = np.array([1, 2, 3])
     assert [shared_start(a, np.array(b, dtype=np.int64)) for b in ([], [1], [1, 2, 3], [1, 2, 3, 4], [2, 2, 3], [1, 2, 4])] == [
         *(0, 1, 3, 3, 0, 2)
     ]
 
 
-def plain(model, chats, weights):
+def plain(model: Any, chats: Any, weights: Any) -> Any:
     """The plain way: a pass for every chat."""
     outputs = [model.get_decoder()(input_ids=torch.from_numpy(chat)[None], use_cache=False).last_hidden_state[0] for chat in chats]
     sum((F.gelu(x) * w).sum() for x, w in zip(outputs, weights, strict=True)).backward()
     return outputs, [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
 
 
-def packed(model, chats, weights, limit, leads):
+def packed(model: Any, chats: Any, weights: Any, limit: Any, leads: Any) -> Any:
     """The same through trees of at most ``limit`` tokens, and stems."""
 
-    def run(tokens, plan, positions):
+    def run(tokens: Any, plan: Any, positions: Any) -> Any:
         inputs = attention.arguments(plan, torch.from_numpy(positions))
         return model.get_decoder()(input_ids=torch.from_numpy(tokens)[None], **inputs).last_hidden_state[0]
 
@@ -133,7 +137,7 @@ def packed(model, chats, weights, limit, leads):
             hidden = run(one.tokens, After(stem, plan) if length else plan, one.positions)
             for i, places in zip(members, one.places, strict=True):
                 outputs[i] = hidden[torch.from_numpy(places[length:])]
-            sum((F.gelu(outputs[i]) * weights[i][length:]).sum() for i in members).backward()
+            sum((F.gelu(outputs[i]) * weights[i][length:]).sum() for i in members).backward()  # type: ignore[arg-type, attr-defined]
         stem.backward()
     return outputs, [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
 
@@ -141,7 +145,9 @@ def packed(model, chats, weights, limit, leads):
 @pytest.mark.parametrize(("block", "piece"), [(packing.BLOCK, packing.PIECE), (600, 7)])
 @pytest.mark.parametrize("limit", [1 << 20, 150, 50])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_outputs_and_gradients_are_those_of_every_chat_on_its_own(family, limit, block, piece, monkeypatch):
+def test_outputs_and_gradients_are_those_of_every_chat_on_its_own(
+    family: Any, limit: int, block: Any, piece: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packing, "BLOCK", block)
     monkeypatch.setattr(packing, "PIECE", piece)
     torch.manual_seed(0)
@@ -165,7 +171,7 @@ def test_outputs_and_gradients_are_those_of_every_chat_on_its_own(family, limit,
         assert float((one - other).norm() / other.norm()) < 1e-5
 
 
-def test_nothing_is_computed_twice():
+def test_nothing_is_computed_twice() -> None:
     """The linear layers see every distinct beginning once; over several passes, every stem once."""
     model = transformers.AutoModelForCausalLM.from_config(FAMILIES["llama"]()).eval()
     attention.use(model)

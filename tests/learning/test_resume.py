@@ -4,10 +4,14 @@ The reference is trained in this process; the killed runs are processes of their
 restart, which send themselves the signal at a named moment.
 """
 
+from __future__ import annotations
+
 import json
 import random
 import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,11 +176,11 @@ FULL_DISK = [
 
 
 @pytest.fixture(scope="module")
-def reference(tiny_model, qwen_model, tmp_path_factory):
+def reference(tiny_model: str, qwen_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The options of a variant and a run that was left alone, made once."""
     made = {}
 
-    def make(variant):
+    def make(variant: Any) -> Any:
         if variant not in made:
             names = {"model": tiny_model, "other": qwen_model}
             changes = [item.format(**names) for item in (*OPTIONS.split(), f"model={tiny_model}", *VARIANTS[variant])]
@@ -187,7 +191,7 @@ def reference(tiny_model, qwen_model, tmp_path_factory):
     return make
 
 
-def training(options, run, before=""):
+def training(options: Any, run: Any, before: str = "") -> Any:
     """Code that trains as the command line does: its exit status is the command's."""
     run.parent.mkdir(exist_ok=True)
     preset = run.with_suffix(".yaml")
@@ -196,17 +200,17 @@ def training(options, run, before=""):
     return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))"
 
 
-def metrics(run):
+def metrics(run: Any) -> Any:
     """The lines of metrics.jsonl, without how long things took."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [{key: value for key, value in json.loads(line).items() if not key.startswith("time/")} for line in lines]
 
 
-def contents(run):
+def contents(run: Any) -> Any:
     return {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "metrics.jsonl"}
 
 
-def assert_same(run, expected):
+def assert_same(run: Any, expected: Any) -> None:
     """The same metrics, and the same bytes in every other file: adapters, optimizer, episodes, options, summary."""
     for ours, theirs in zip(metrics(run), metrics(expected), strict=True):
         assert ours == theirs
@@ -216,7 +220,7 @@ def assert_same(run, expected):
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_a_killed_run_ends_like_one_left_alone(chain, reference, processes, tmp_path):
+def test_a_killed_run_ends_like_one_left_alone(chain: Any, reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference(VARIANT_OF.get(chain, "every iteration is saved"))
     run = tmp_path / "run"
     for moment in CHAINS[chain]:
@@ -228,7 +232,7 @@ def test_a_killed_run_ends_like_one_left_alone(chain, reference, processes, tmp_
 
 
 @pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant != "every iteration is saved"])
-def test_every_kind_of_run_can_be_killed(variant, reference, processes, tmp_path):
+def test_every_kind_of_run_can_be_killed(variant: Any, reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference(variant)
     run = tmp_path / "run"
     process = processes(training(options, run, "at(torch.optim.Adam, 'step', 4)"), tmp_path)
@@ -238,7 +242,7 @@ def test_every_kind_of_run_can_be_killed(variant, reference, processes, tmp_path
     assert_same(run, expected)
 
 
-def test_killed_at_any_time_until_it_is_done(reference, processes, tmp_path):
+def test_killed_at_any_time_until_it_is_done(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every iteration is saved")
     run, longest, status = tmp_path / "run", 0.5, -9
     while status == -9:
@@ -251,7 +255,7 @@ def test_killed_at_any_time_until_it_is_done(reference, processes, tmp_path):
     assert_same(run, expected)
 
 
-def test_what_a_crash_leaves_behind_does_no_harm(reference, processes, tmp_path):
+def test_what_a_crash_leaves_behind_does_no_harm(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every iteration is saved")
     run = tmp_path / "run"
     assert processes(training(options, run, "at(loop, 'save', 3)"), tmp_path).wait() == -9
@@ -269,7 +273,7 @@ def test_what_a_crash_leaves_behind_does_no_harm(reference, processes, tmp_path)
 SENTENCE = "The disk is full; make room and run the same command again to go on.\n"
 
 
-def test_a_disk_that_is_full_at_any_moment_stops_the_run_and_no_more(reference, processes, tmp_path):
+def test_a_disk_that_is_full_at_any_moment_stops_the_run_and_no_more(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every iteration is saved")
     run = tmp_path / "run"
     for moment in FULL_DISK:
@@ -281,11 +285,11 @@ def test_a_disk_that_is_full_at_any_moment_stops_the_run_and_no_more(reference, 
     assert_same(run, expected)
 
 
-def disk_usage(folder):
+def disk_usage(folder: Path) -> Any:
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
 
 
-def test_a_real_disk_that_is_full(reference, processes, tmp_path):
+def test_a_real_disk_that_is_full(reference: Any, processes: Any, tmp_path: Path) -> None:
     """It has room for the finished run, but not for another checkpoint beside the one there is."""
     options, expected = reference("every iteration is saved")
     disk = tmp_path / "disk"
@@ -308,7 +312,7 @@ def test_a_real_disk_that_is_full(reference, processes, tmp_path):
         subprocess.check_call(["umount", disk])
 
 
-def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference, processes, tmp_path):
+def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every third is saved")
     run = tmp_path / "run"
     process = processes(training(options, run, "at(TransformersEngine, 'generate', 20, number=signal.SIGINT)"), tmp_path)
@@ -321,7 +325,7 @@ def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference, processes, tmp
     assert_same(run, expected)
 
 
-def test_a_second_ctrl_c_stops_at_once(reference, processes, tmp_path):
+def test_a_second_ctrl_c_stops_at_once(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every third is saved")
     run = tmp_path / "run"
     process = processes(training(options, run, "at(TransformersEngine, 'generate', 20, 25, number=signal.SIGINT)"), tmp_path)
@@ -333,7 +337,7 @@ def test_a_second_ctrl_c_stops_at_once(reference, processes, tmp_path):
     assert_same(run, expected)
 
 
-def test_ctrl_c_in_the_final_evaluation_stops_at_once(reference, processes, tmp_path):
+def test_ctrl_c_in_the_final_evaluation_stops_at_once(reference: Any, processes: Any, tmp_path: Path) -> None:
     options, expected = reference("every third is saved")
     run = tmp_path / "run"
     process = processes(training(options, run, "at(loop, 'evaluate', 3, number=signal.SIGINT)"), tmp_path)
@@ -345,7 +349,7 @@ def test_ctrl_c_in_the_final_evaluation_stops_at_once(reference, processes, tmp_
     assert_same(run, expected)
 
 
-def test_a_finished_run_can_be_made_longer(reference, tmp_path):
+def test_a_finished_run_can_be_made_longer(reference: Any, tmp_path: Path) -> None:
     """Nothing here depends on the number of iterations, so three and then one more are four."""
     options, expected = reference("every iteration is saved")
     run = tmp_path / "run"

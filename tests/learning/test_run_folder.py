@@ -1,7 +1,11 @@
 """The run folder: one writer, one set of options, and nothing in it that a crash left behind."""
 
+from __future__ import annotations
+
 import gzip
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,34 +18,34 @@ from detente.records import Episode, PolicyRef, Round, read_episodes
 EPISODE = Episode({"name": "ipd"}, 7, (PolicyRef("script", "random"),) * 2, (Round((), (3.0, 3.0), {}),))
 
 
-def options(*overrides):
+def options(*overrides: Any) -> Any:
     return config.load("ipd", overrides)
 
 
-def begun(path, *overrides):
+def begun(path: Any, *overrides: Any) -> Any:
     """A run folder that has its options and nothing else."""
     with opened(path, options(*overrides)) as folder:
         folder.begin(options(*overrides), 0)
     return path
 
 
-def listing(path):
+def listing(path: Any) -> Any:
     return sorted(str(p.relative_to(path)) for p in path.rglob("*"))
 
 
-def test_a_new_folder_gets_the_options(tmp_path):
+def test_a_new_folder_gets_the_options(tmp_path: Path) -> None:
     run = begun(tmp_path / "runs" / "new", "seed=5")
     assert config.read(run / "config.yaml") == options("seed=5")
     assert (run / "metrics.jsonl").read_text() == ""
 
 
-def test_a_run_that_never_begins_leaves_nothing(tmp_path):
+def test_a_run_that_never_begins_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), opened(tmp_path / "runs" / "ipd" / "x", options()):
         raise ZeroDivisionError
     assert listing(tmp_path) == []
 
 
-def test_a_run_that_never_begins_leaves_what_others_put_there(tmp_path):
+def test_a_run_that_never_begins_leaves_what_others_put_there(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(ZeroDivisionError), opened(tmp_path / "mine", options()):
         raise ZeroDivisionError
@@ -51,14 +55,14 @@ def test_a_run_that_never_begins_leaves_what_others_put_there(tmp_path):
     assert listing(tmp_path / "runs") == ["y", "y/.lock", "y/config.yaml", "y/metrics.jsonl"]
 
 
-def test_a_folder_that_is_no_run_is_refused_and_untouched(tmp_path):
+def test_a_folder_that_is_no_run_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("All I have.")
     with pytest.raises(UserError, match=r"is not empty and is no run \(it has no config\.yaml\); give --run another folder\.$"):
         begun(tmp_path)
     assert listing(tmp_path) == ["thesis.tex"]
 
 
-def test_options_that_a_crash_left_half_written_are_written_again(tmp_path):
+def test_options_that_a_crash_left_half_written_are_written_again(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / "config.yaml.partial").write_text("game: {na")
     begun(tmp_path)
@@ -77,7 +81,7 @@ with opened(Path({run!r}), config.load("ipd")) as folder:
 """
 
 
-def test_two_processes_cannot_write_one_folder_and_a_killed_one_lets_go(tmp_path, processes):
+def test_two_processes_cannot_write_one_folder_and_a_killed_one_lets_go(tmp_path: Path, processes: Any) -> None:
     run = begun(tmp_path / "run")
     other = processes(HOLD.format(run=str(run)), tmp_path)
     while "mine" not in other.out:
@@ -91,7 +95,7 @@ def test_two_processes_cannot_write_one_folder_and_a_killed_one_lets_go(tmp_path
     begun(run)
 
 
-def test_a_folder_in_which_another_process_is_about_to_begin_is_in_use(tmp_path, processes):
+def test_a_folder_in_which_another_process_is_about_to_begin_is_in_use(tmp_path: Path, processes: Any) -> None:
     run = tmp_path / "run"
     other = processes(HOLD.format(run=str(run)), tmp_path)
     while "mine" not in other.out:
@@ -118,21 +122,21 @@ def test_a_folder_in_which_another_process_is_about_to_begin_is_in_use(tmp_path,
         ([], ["algorithm=reinforce", "seed=4"], r"with seed=0 and not 4 \(other options differ too: algorithm.*\); give"),
     ],
 )
-def test_an_existing_run_keeps_its_options(before, after, sentence, tmp_path):
+def test_an_existing_run_keeps_its_options(before: list[Any], after: list[str], sentence: str, tmp_path: Path) -> None:
     run = begun(tmp_path / "run", *before)
     with pytest.raises(UserError, match=sentence):
         begun(run, *after)
     assert config.read(run / "config.yaml") == options(*before)
 
 
-def test_what_does_not_change_the_numbers_may_change(tmp_path):
+def test_what_does_not_change_the_numbers_may_change(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", "iterations=5")
     begun(run, "iterations=9", "threads=2", "concurrency=3", "description=Longer.")
     assert config.read(run / "config.yaml").iterations == 9
 
 
 @pytest.mark.parametrize("text", ["game: {name: ipd}\niteratons: 3\n", "- 1\n", "game: [", ""])
-def test_options_that_cannot_be_read_are_named(text, tmp_path):
+def test_options_that_cannot_be_read_are_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         begun(tmp_path)
@@ -141,7 +145,7 @@ def test_options_that_cannot_be_read_are_named(text, tmp_path):
     assert (tmp_path / "config.yaml").read_text() == text
 
 
-def test_rewinding_forgets_what_came_after_the_checkpoint(tmp_path):
+def test_rewinding_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     with opened(tmp_path / "run", options()) as folder:
         folder.begin(options(), 0)
         for iteration in (1, 2, 3):
@@ -159,7 +163,7 @@ def test_rewinding_forgets_what_came_after_the_checkpoint(tmp_path):
         assert not folder.summary.exists()
 
 
-def test_rewinding_forgets_episodes_in_whichever_form(tmp_path):
+def test_rewinding_forgets_episodes_in_whichever_form(tmp_path: Path) -> None:
     with opened(tmp_path / "run", options()) as folder:
         folder.begin(options(), 0)
         for iteration in (1, 2, 3):
@@ -174,7 +178,7 @@ def test_rewinding_forgets_episodes_in_whichever_form(tmp_path):
         assert read_episodes(plain[0]) == [EPISODE]
 
 
-def test_adapters_later_than_the_checkpoint_and_half_written_ones_are_forgotten(tmp_path):
+def test_adapters_later_than_the_checkpoint_and_half_written_ones_are_forgotten(tmp_path: Path) -> None:
     with opened(tmp_path / "run", options()) as folder:
         for name in ("main/000010", "main/000020", "main/000030", "main/000020.partial", "main/notes", "other/000030"):
             (folder.adapters / name).mkdir(parents=True)
@@ -185,7 +189,7 @@ def test_adapters_later_than_the_checkpoint_and_half_written_ones_are_forgotten(
         assert listing(folder.adapters / "other") == ["000030"]
 
 
-def test_a_text_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_text_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary.json"
     replace_text(path, "old\n")
     monkeypatch.setattr("os.fsync", lambda descriptor: 1 / 0)

@@ -1,7 +1,11 @@
 """The pages of arenas, best responses and fingerprints: what they say, and that names are text."""
 
+from __future__ import annotations
+
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,33 +18,33 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def arena(tmp_path):
+def arena(tmp_path: Path) -> Any:
     from detente import arena
 
     found = arena("ipd", ["tit_for_tat", "always_defect", "always_cooperate"], tmp_path / "arena", episodes=3)
     return tmp_path / "arena", found
 
 
-def renamed(folder, found, file):
+def renamed(folder: Path, found: Any, file: Any) -> Any:
     """The same with an agent whose name tries to break out of the page."""
     found["agents"][0]["label"] = HOSTILE
     (folder / file).write_text(json.dumps(found))
     return folder
 
 
-def test_an_arena(arena):
+def test_an_arena(arena: Any) -> None:
     folder, found = arena
     page = cross_play_page(folder).read_text()
     assert page.count('<td style="--p:') == 9
     assert "<b>1.40</b>" in page
     assert "[1.40, 1.40]" in page
     assert (folder / "arena.png").read_bytes().startswith(b"\x89PNG")
-    assert [row[0]["row"] for row in matrix(found)] == [0, 1, 2]
+    assert [row[0]["row"] for row in matrix(found)] == [0, 1, 2]  # type: ignore[index]
     shades = [cell["shade"] for row in page_data(found, Description())["rows"] for cell in row]
     assert (min(shades), max(shades)) == (0, 1)
 
 
-def test_the_tables_of_the_terminal(arena):
+def test_the_tables_of_the_terminal(arena: Any) -> None:
     from rich.console import Console
 
     console = Console(width=120)
@@ -53,7 +57,7 @@ def test_the_tables_of_the_terminal(arena):
 
 
 @pytest.fixture
-def roles(tmp_path):
+def roles(tmp_path: Path) -> Any:
     """Two of three can play either role of the trust game, the third one alone."""
     from detente import arena
     from detente.config import load_game
@@ -62,7 +66,7 @@ def roles(tmp_path):
     return tmp_path / "roles", found
 
 
-def test_where_seats_differ_the_page_has_a_row_for_each_role(roles):
+def test_where_seats_differ_the_page_has_a_row_for_each_role(roles: Any) -> None:
     folder, found = roles
     page = cross_play_page(folder).read_text()
     assert page.count('<td style="--p:') == len(found["cells"]) == 12
@@ -72,7 +76,7 @@ def test_where_seats_differ_the_page_has_a_row_for_each_role(roles):
     assert [[cell and cell["column"] for cell in row] for row in matrix(found)] == [[0, 1, 2], [0, 1, None]] * 2 + [[0, 1, None]]
 
 
-def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles):
+def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles: Any) -> None:
     from rich.console import Console
 
     console = Console(width=120)
@@ -84,10 +88,10 @@ def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles):
     assert re.search(r"taker as trustee +│ 3\.00 ±0\.00 │ +– │", text)
 
 
-def test_names_are_text_on_every_page(arena, tmp_path):
+def test_names_are_text_on_every_page(arena: Any, tmp_path: Path) -> None:
     from detente import fingerprint
 
-    pages = [cross_play_page(renamed(*arena, "arena.json"))]
+    pages = [cross_play_page(renamed(*arena, "arena.json"))]  # type: ignore[call-arg]
     found = fingerprint("ipd", ["tit_for_tat"], tmp_path / "f")
     pages.append(fingerprint_page(renamed(tmp_path / "f", found, "fingerprint.json")))
     (tmp_path / "best_response.json").write_text(json.dumps(exploited(HOSTILE)))
@@ -98,10 +102,10 @@ def test_names_are_text_on_every_page(arena, tmp_path):
         assert "<img" not in text
 
 
-def exploited(label):
+def exploited(label: Any) -> Any:
     """A best_response.json; the numbers are those of a defector against a cooperator."""
 
-    def sure(mean):
+    def sure(mean: Any) -> Any:
         return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
 
     return {
@@ -136,7 +140,7 @@ def exploited(label):
     }
 
 
-def test_a_best_response(tmp_path):
+def test_a_best_response(tmp_path: Path) -> None:
     (tmp_path / "best_response.json").write_text(json.dumps(exploited("kind-seed0")))
     page = best_response_page(tmp_path).read_text()
     assert page.count("<svg") == 1

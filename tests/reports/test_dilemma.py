@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,6 @@ def test_thresholds_are_the_acceptance_numbers() -> None:
         ("", {"self_play": {}}),
     ],
 )
-def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
+def test_verdicts_change_at_the_thresholds(word: str, change: dict[str, Any]) -> None:
     assert verdict(replace(RECIPROCATOR, **change), verdicts(thresholds(anchors(play_scripts, ipd())))) == word
     assert not word or reading(ipd(), play_scripts).meanings[word]

@@ -31,7 +31,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = dict(attrs)
         self.tags.append(tag)
-        self.ids += [known["id"]] if known.get("id") else []
+        self.ids += [known["id"]] if known.get("id") else []  # type: ignore[list-item]
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "action")]
         if tag == "tr":
             self.rows.append([])

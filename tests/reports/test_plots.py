@@ -18,7 +18,7 @@ def test_labels_are_moved_apart_around_their_mean() -> None:
 def test_a_panel_draws_the_curve_its_range_and_its_anchors() -> None:
     drawn = figure([Panel("k", "K", (Line("run", 0, RISING),), (Anchor("above\nall 9", 9.0),))], 1, {"run": 0})
     axes = drawn.axes[0]
-    assert list(axes.lines[0].get_ydata()) == [0.0, 1.0, 2.0]
+    assert list(axes.lines[0].get_ydata()) == [0.0, 1.0, 2.0]  # type: ignore[arg-type]
     assert axes.collections[0].get_datalim(axes.transData).ymax == 3.0
     assert axes.get_ylim()[1] > 9.0
     assert (axes.get_title("left"), [text.get_text() for text in axes.texts]) == ("K", ["above\nall 9"])
@@ -39,7 +39,7 @@ def test_no_label_lies_on_another() -> None:
 
 def test_bars_have_the_length_of_their_values() -> None:
     drawn = figure([Bars("b", "B", (Group("random", (Bar(0, 2.5), Bar(1, -1.0)), 2.0),), (-1.0, 2.5))], 1)
-    assert [patch.get_width() for patch in drawn.axes[0].patches] == [2.5, -1.0]
+    assert [patch.get_width() for patch in drawn.axes[0].patches] == [2.5, -1.0]  # type: ignore[attr-defined]
     assert [text.get_text() for text in drawn.axes[0].texts] == ["2.50", "-1.00"]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from detente.reports.run import arms, read_runs
 from tests.reports.make_run import make_run
 
 
-def write(folder: Path, rows: list[dict], options: str = "game: {name: ipd}\nseed: 0\n") -> Path:
+def write(folder: Path, rows: list[dict[str, Any]], options: str = "game: {name: ipd}\nseed: 0\n") -> Path:
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(options)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -79,7 +80,7 @@ def test_an_unfinished_run_tells_its_last_numbers(tmp_path: Path) -> None:
         },
     ]
     options = "game: {name: ipd}\nalgorithm: reinforce\nlearners: {first: {algorithm: sum_of_rewards}}\n"
-    (run,) = read_runs([write(tmp_path / "run", rows, options)])
+    (run,) = read_runs([write(tmp_path / "run", rows, options)])  # type: ignore[arg-type]
     assert run.learners == ("first", "second")
     found = run.result("first")
     assert (found.algorithm, found.final, found.invalid) == ("sum_of_rewards", False, 0.1)
@@ -152,7 +153,7 @@ def test_what_is_no_run_folder_is_named_in_one_sentence(tmp_path: Path) -> None:
         ("summary.json", b"", "summary.json cannot be read as a run's evaluation"),
     ],
 )
-def test_a_damaged_run_folder_is_one_sentence(file, content, reason, tmp_path):
+def test_a_damaged_run_folder_is_one_sentence(file: str, content: Any, reason: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "run", [{"iteration": 1, "reward/main": 1.0}])
     (folder / file).write_bytes(content)
     with pytest.raises(UserError) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,7 +21,7 @@ from tests.reports.test_page import Page
 
 
 @pytest.fixture(scope="module")
-def episodes(split_runs: tuple[Path, Path]) -> list:
+def episodes(split_runs: tuple[Path, Path]) -> list[Any]:
     return [episode for path in sorted((split_runs[0] / "episodes").glob("*.jsonl")) for episode in read_episodes(path)]
 
 
@@ -88,7 +89,7 @@ def test_a_young_run_gives_a_page(tmp_path: Path) -> None:
     assert "talk" not in Page(report([make_split_run(tmp_path / "empty", done=0, summary=False)])).ids
 
 
-def test_a_round_tells_hands_truth_asks_and_units(episodes: list) -> None:
+def test_a_round_tells_hands_truth_asks_and_units(episodes: list[Any]) -> None:
     """Checked against the rules: the hands that beat each other, and the splitting rule."""
     data = page_data([("self_play", episode) for episode in episodes])
     assert len(data["rules"]) == 1  # the same for everybody, once
@@ -130,7 +131,7 @@ def test_silent_games_show_values(tmp_path: Path) -> None:
     assert all(text.startswith("values hats 1") for text in held.held)
 
 
-def test_the_terminal_shows_the_same(episodes: list) -> None:
+def test_the_terminal_shows_the_same(episodes: list[Any]) -> None:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(render_text(episodes[-1]))
     text = console.export_text()

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from detente.games.base import Game
 from detente.games.reading import Result, verdict
 from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
 from detente.games.splitting.deals import Deal
@@ -37,7 +37,7 @@ ROBUST = Result(
     ],
 )
 def test_pairings_are_those_of_the_specification(
-    game: Game, row: str, column: str, payoffs: tuple[float, float], efficiency: float | None
+    game: Any, row: str, column: str, payoffs: tuple[float, float], efficiency: float | None
 ) -> None:
     """As docs/games.md has them. In split_no_comm the items are worth 120 or 210 to each player, and 210 or 300 at most to both."""
     found = meeting(game, row, column)
@@ -131,7 +131,7 @@ def test_thresholds_of_trust_and_split() -> None:
         ("", {"self_play": {"reward": 50.0}}),
     ],
 )
-def test_verdicts_change_at_the_thresholds(word: str, change: dict) -> None:
+def test_verdicts_change_at_the_thresholds(word: str, change: dict[str, Any]) -> None:
     assert verdict(replace(ROBUST, **change), verdicts(thresholds(anchors(trust_and_split())))) == word
     assert not word or reading(trust_and_split(), play_scripts).meanings[word]
 

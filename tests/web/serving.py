@@ -20,7 +20,7 @@ class Server:
     def __init__(self, folder: Path, **options: float) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.app = web.build(folder, **options)
+        self.app = web.build(folder, **options)  # type: ignore[arg-type]
         self.server = uvicorn.Server(
             uvicorn.Config(self.app, http=PatientProtocol, log_level="critical", timeout_graceful_shutdown=1)
         )

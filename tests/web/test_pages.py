@@ -112,7 +112,7 @@ def test_the_parts_of_a_run_are_those_of_its_report(client: TestClient) -> None:
 
 def test_several_runs_are_compared(client: TestClient) -> None:
     both = [("run", "ipd/reinforce"), ("run", "ipd/stopped")]
-    assert "2 runs side by side" in client.get("/run", params=both).text
+    assert "2 runs side by side" in client.get("/run", params=both).text  # type: ignore[arg-type]
     found = client.get("/part", params=[*both, ("name", "outcome")]).json()["html"]
     assert found.count('class="card ') == 2
     assert "so far, iteration 12" in found
@@ -200,7 +200,7 @@ def test_an_episode_has_an_address_and_the_words_of_its_record(client: TestClien
     file = folder / "ipd" / "reinforce" / "episodes" / "000006.jsonl"
     for number, one in enumerate(read_episodes(file)):
         page = client.get("/episode", params={"file": "ipd/reinforce/episodes/000006.jsonl", "n": number}).text
-        data = json.loads(re.search(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[1])
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[1])  # type: ignore[index]
         said = [[turn["answer"] for line in played["rows"] for turn in line] for played in data["episodes"][0]["rounds"]]
         assert said == [[turn.completion.text for turn in played.turns] for played in one.rounds]
     assert client.get("/episode", params={"file": "ipd/reinforce/episodes/000006.jsonl", "n": 8}).status_code == 404

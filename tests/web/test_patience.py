@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import time
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +19,13 @@ POST = b"POST /play HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\n"
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(PatientProtocol, "patience_s", 0.4)
     with Server(tmp_path) as running:
         yield running
 
 
-def connect(server) -> socket.socket:
+def connect(server: Any) -> socket.socket:
     return socket.create_connection(server.socket.getsockname(), timeout=10)
 
 
@@ -35,7 +38,7 @@ def read(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /", HEAD, POST, POST + b"game="], ids=["nothing", "word", "head", "no body", "half"])
-def test_half_a_request_is_given_up(server, sent):
+def test_half_a_request_is_given_up(server: Any, sent: Any) -> None:
     with connect(server) as connection:
         connection.sendall(sent)
         started = time.monotonic()
@@ -45,7 +48,7 @@ def test_half_a_request_is_given_up(server, sent):
         assert time.monotonic() - started < 5
 
 
-def test_one_byte_now_and_then_is_no_way_around(server):
+def test_one_byte_now_and_then_is_no_way_around(server: Any) -> None:
     started = time.monotonic()
     with connect(server) as connection:
         connection.settimeout(0.05)
@@ -61,7 +64,7 @@ def test_one_byte_now_and_then_is_no_way_around(server):
     assert time.monotonic() - started < 5
 
 
-def test_a_whole_request_takes_its_time_and_a_second_one_is_answered_too(server):
+def test_a_whole_request_takes_its_time_and_a_second_one_is_answered_too(server: Any) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD[:9])
         time.sleep(0.2)

@@ -84,8 +84,8 @@ def test_the_browser_opens_where_there_is_a_display(
     found: list[str] = []
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.setenv(name, display)
-    monkeypatch.setattr(serving.sys, "platform", "linux")
-    monkeypatch.setattr(serving.webbrowser, "open", found.append)
+    monkeypatch.setattr(serving.sys, "platform", "linux")  # type: ignore[attr-defined]
+    monkeypatch.setattr(serving.webbrowser, "open", found.append)  # type: ignore[attr-defined]
     monkeypatch.setattr(uvicorn.Server, "serve", lambda self, sockets: asyncio.sleep(1.0))
     assert cli.main(["serve", str(tmp_path), "--port", "0", *options]) == 0
     assert bool(found) == opened

@@ -159,7 +159,7 @@ def test_a_game_whose_page_was_closed_is_given_up(root: Path) -> None:
     root.mkdir()
     with TestClient(web.build(root, patience_s=0.3), base_url="http://localhost") as client:
         closed = begin(client, "ipd", "tit_for_tat")
-        seen = client.app.state.tables._tables[closed].table
+        seen = client.app.state.tables._tables[closed].table  # type: ignore[attr-defined]
         waiting = begin(client, "ipd", "tit_for_tat")
         end = time.monotonic() + 30
         while seen.stage != "failed" and time.monotonic() < end:  # without asking for it, as a closed page
@@ -183,7 +183,7 @@ def test_no_game_is_given_up_while_the_opponent_thinks(root: Path, monkeypatch: 
     monkeypatch.setattr(Scripted, "act", slowly)
     root.mkdir()
     with TestClient(web.build(root, patience_s=0.1), base_url="http://localhost") as client:
-        table = client.app.state.tables._tables[begin(client, "ipd", "tit_for_tat")].table
+        table = client.app.state.tables._tables[begin(client, "ipd", "tit_for_tat")].table  # type: ignore[attr-defined]
         time.sleep(1.0)
         assert (table.stage, table.thinking, table.problem) == ("playing", 1, "")
         go_on.set()
@@ -312,9 +312,10 @@ def test_numbers_are_asked_for_in_the_words_of_the_game() -> None:
     state = game.reset(random.Random(0))
     seen = game.observe(state, 0)
     assert [(gap["name"], gap["low"], gap["high"]) for gap in gaps(seen)] == [
-        (item, 0, units) for item, units in zip(game.items, state.deal.stock, strict=True)
+        (item, 0, units)
+        for item, units in zip(game.items, state.deal.stock, strict=True)  # type: ignore[attr-defined]
     ]
-    assert in_words("1 2 0", seen) == ", ".join(f"{n} {item}" for n, item in zip((1, 2, 0), game.items, strict=True))
+    assert in_words("1 2 0", seen) == ", ".join(f"{n} {item}" for n, item in zip((1, 2, 0), game.items, strict=True))  # type: ignore[attr-defined]
     ipd = games.make("ipd")
     assert gaps(ipd.observe(ipd.reset(random.Random(0)), 0)) == []
 
