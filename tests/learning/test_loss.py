@@ -124,11 +124,11 @@ def test_chunks_equal_the_whole_in_values_and_gradients() -> None:
         else:
             logprobs, entropy = loss.chunked_token_logprobs(
                 hidden,
-                lambda h, head=head: h @ head,
+                lambda h, head=head: h @ head,  # type: ignore[misc]
                 targets,
                 temperature=0.7,
                 allowed=allowed.__getitem__,
-                chunk=chunk,  # type: ignore[misc]
+                chunk=chunk,
             )
         gradients = torch.autograd.grad((logprobs * credits + entropy * weights).sum(), (hidden, head))
         results.append((logprobs, entropy, *gradients))
