@@ -1,6 +1,9 @@
 """From episodes to tensors, on episodes written by hand."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,30 +20,32 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_model):
+def tokenizer(tiny_model: str) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
 @pytest.fixture(scope="module")
-def grammar(tokenizer):
+def grammar(tokenizer: Any) -> Any:
     return Grammar(tokenizer, len(tokenizer) + 3, [tokenizer.eos_token_id])
 
 
-def turn(player, prompt, tokens, pattern=None, policy=MAIN, logprobs=None, phase="decision"):
+def turn(
+    player: Any, prompt: Any, tokens: Any, pattern: Any = None, policy: Any = MAIN, logprobs: Any = None, phase: str = "decision"
+) -> Any:
     logprobs = tuple(-0.1 * (i + 1) for i in range(len(tokens))) if logprobs is None else logprobs
     completion = Completion("", policy, 0, tuple(prompt), tuple(tokens), logprobs, pattern)
-    return Turn(player, "", "C", True, completion, phase)
+    return Turn(player, "", "C", True, completion, phase)  # type: ignore[arg-type]
 
 
-def episode(rounds, learners=("main", None), group=0, rewards=None):
+def episode(rounds: Any, learners: Any = ("main", None), group: int = 0, rewards: Any = None) -> Any:
     rewards = rewards or [(float(t), 10.0 + t) for t in range(len(rounds))]
     made = tuple(Round(tuple(turns), r, {}) for turns, r in zip(rounds, rewards, strict=True))
     return Episode({"name": "ipd"}, 0, (MAIN, SCRIPT), made, learners, group=group)
 
 
-def test_a_trajectory_by_hand(tokenizer, grammar):
+def test_a_trajectory_by_hand(tokenizer: Any, grammar: Any) -> None:
     """Round 0: a message (free) and a decision (constrained) of seat 0; round 1: seat 0 is silent; round 2: a decision."""
     digits = tokenizer.encode("12345", add_special_tokens=False)
     end = tokenizer.eos_token_id
@@ -77,21 +82,21 @@ def test_a_trajectory_by_hand(tokenizer, grammar):
     assert allowed[3].nonzero()[:, 0].tolist() == sorted([digits[3], digits[4]])
 
 
-def test_groups_of_different_iterations_are_not_compared(grammar):
+def test_groups_of_different_iterations_are_not_compared(grammar: Any) -> None:
     chats = [
         replace(episode([[turn(0, (5,), (6, 7))]], rewards=[(r, 0.0)]), iteration=i)
         for i, r in ((1, 1.0), (2, 5.0), (1, 2.0), (2, 9.0))
     ]
     found = trajectories(chats, "main", 1.0, grammar)
 
-    def less_the_mean(group):
+    def less_the_mean(group: Any) -> Any:
         return group.own - group.own.mean(1, keepdim=True)
 
-    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="group")] == [-0.5, -2.0, 0.5, 2.0]
-    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="batch")] == [-3.25, 0.75, -2.25, 4.75]
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="group")] == [-0.5, -2.0, 0.5, 2.0]  # type: ignore[arg-type]
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="batch")] == [-3.25, 0.75, -2.25, 4.75]  # type: ignore[arg-type]
 
 
-def test_free_answers_need_no_mask_where_every_row_has_a_token(tokenizer):
+def test_free_answers_need_no_mask_where_every_row_has_a_token(tokenizer: Any) -> None:
     whole = Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id])
     one = trajectory(episode([[turn(0, (5,), (6, 7))]]), 0, 1.0, whole)
     assert one.allowed is None
@@ -99,7 +104,7 @@ def test_free_answers_need_no_mask_where_every_row_has_a_token(tokenizer):
     assert micro.masks is None
 
 
-def test_only_seats_that_train_make_trajectories(grammar):
+def test_only_seats_that_train_make_trajectories(grammar: Any) -> None:
     free = [[turn(0, (5,), (6,)), turn(1, (8,), (9,))]]
     episodes = [
         episode(free, ("main", None)),
@@ -112,13 +117,13 @@ def test_only_seats_that_train_make_trajectories(grammar):
     assert [one.seat for one in trajectories(episodes, "y", 1.0, grammar)] == [1]
 
 
-def test_a_seat_without_tokens(grammar):
+def test_a_seat_without_tokens(grammar: Any) -> None:
     one = trajectory(episode([[turn(1, (), (), policy=SCRIPT)]] * 2), 0, 1.0, grammar)
     assert (len(one.tokens), len(one.drawn), one.generated) == (0, 0, 0)
     assert one.starts.tolist() == [0, 0]
 
 
-def test_single_turn_is_the_chat_up_to_a_turn(tokenizer, grammar):
+def test_single_turn_is_the_chat_up_to_a_turn(tokenizer: Any, grammar: Any) -> None:
     four = tokenizer.encode("4", add_special_tokens=False)
     rounds = [
         [turn(0, (50,), (60, 61)), turn(1, (70,), (71,))],
@@ -135,9 +140,9 @@ def test_single_turn_is_the_chat_up_to_a_turn(tokenizer, grammar):
 # ---- credit, group by group
 
 
-def lone(group, seat, own, others=None, tokens=2):
+def lone(group: Any, seat: Any, own: Any, others: Any = None, tokens: int = 2) -> Any:
     own = torch.tensor(own, dtype=torch.float64)
-    made = trajectory(episode([[turn(0, (5,), (6,) * tokens)]] * len(own)), 0, 1.0, Plain())
+    made = trajectory(episode([[turn(0, (5,), (6,) * tokens)]] * len(own)), 0, 1.0, Plain())  # type: ignore[arg-type]
     others = own if others is None else torch.tensor(others)
     return replace(made, group=group, seat=seat, rewards=torch.stack([own, others] if seat == 0 else [others, own], 1))
 
@@ -146,12 +151,12 @@ class Plain:
     vocab_size, unguided = 16, None
 
 
-def minus_mean_of_others(group):
+def minus_mean_of_others(group: Any) -> Any:
     assert group.values is None
     return leave_one_out(group.own)
 
 
-def test_groups_are_seats_that_share_a_game_seed():
+def test_groups_are_seats_that_share_a_game_seed() -> None:
     found = [
         lone(0, 0, [1.0, 2]),
         lone(0, 1, [10.0, 0]),
@@ -184,7 +189,7 @@ def test_an_algorithm_sees_the_rewards_and_actions_of_all_players() -> None:
         seen.append(group)
         return group.own
 
-    found = trajectories([match("C"), match("D")], "main", 2.0, Plain())
+    found = trajectories([match("C"), match("D")], "main", 2.0, Plain())  # type: ignore[arg-type]
     with_credit(found, assign, None, baseline="group")
     assert [group.seat for group in seen] == [0, 2]
     for group in seen:
@@ -194,7 +199,7 @@ def test_an_algorithm_sees_the_rewards_and_actions_of_all_players() -> None:
     assert seen[1].others.tolist() == [[[1.5, 12.0]] * 2]
 
 
-def test_the_whole_batch_as_one_group():
+def test_the_whole_batch_as_one_group() -> None:
     found = [lone(0, 0, [1.0]), lone(1, 0, [2.0]), lone(2, 0, [6.0]), lone(0, 1, [1.0]), lone(1, 1, [4.0])]
     credited = with_credit(found, minus_mean_of_others, None, baseline="batch")
     assert [one.credit.item() for one in credited] == [-3, -1.5, 4.5, -3, 3]
@@ -202,24 +207,24 @@ def test_the_whole_batch_as_one_group():
         with_credit([lone(0, 0, [1.0]), lone(1, 0, [2.0, 3.0])], minus_mean_of_others, None, baseline="batch")
 
 
-def test_who_is_alone_is_left_out_unless_nothing_is_compared():
+def test_who_is_alone_is_left_out_unless_nothing_is_compared() -> None:
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 1, [4.0])]
     assert [one.seat for one in with_credit(found, minus_mean_of_others, None, baseline="group")] == [1, 1]
     plain = with_credit(found, lambda group: group.own, None, baseline="none")
     assert [one.credit.item() for one in plain] == [1, 2, 4]
 
 
-def test_values_go_with_their_trajectories():
+def test_values_go_with_their_trajectories() -> None:
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 0, [4.0]), lone(0, 1, [8.0])]
     values = [torch.tensor([10.0 * i]) for i in range(4)]
-    credited = with_credit(found, lambda group: group.own + group.values, values, baseline="critic")
+    credited = with_credit(found, lambda group: group.own + group.values, values, baseline="critic")  # type: ignore[operator]
     assert [one.credit.item() for one in credited] == [1, 12, 24, 38]
 
 
 # ---- micro-batches
 
 
-def test_micro_batches_hold_every_drawn_token_once():
+def test_micro_batches_hold_every_drawn_token_once() -> None:
     rng = np.random.default_rng(0)
     found = [
         replace(lone(0, 0, [1.0], tokens=int(n)), credit=torch.tensor([float(i)]), tokens=np.append(5, rng.integers(0, 3, n)))
@@ -245,20 +250,20 @@ def test_micro_batches_hold_every_drawn_token_once():
     assert len(list(micro_batches(found, 1, CPU))) > 20  # a chat that adds nothing stays with the one before it
 
 
-def test_credit_goes_to_the_tokens_of_its_round():
+def test_credit_goes_to_the_tokens_of_its_round() -> None:
     one = replace(lone(0, 0, [1.0, 1.0, 1.0]), credit=torch.tensor([7.0, 8.0, 9.0]))
     (micro,) = micro_batches([one], 1000, CPU)
     assert micro.credit.tolist() == [7, 7, 8, 8, 9, 9]
 
 
-def test_messages_and_asks_of_a_round_get_its_credit(tokenizer, grammar):
+def test_messages_and_asks_of_a_round_get_its_credit(tokenizer: Any, grammar: Any) -> None:
     """The first speaker alternates, so that seat 0 speaks before the other's message in round 0 and after it in round 1."""
     four = tokenizer.encode("4", add_special_tokens=False)
 
-    def message(player, prompt, tokens):
+    def message(player: Any, prompt: Any, tokens: Any) -> Any:
         return turn(player, prompt, tokens, phase="message")
 
-    def ask(player, prompt):
+    def ask(player: Any, prompt: Any) -> Any:
         return turn(player, prompt, four, "4|5")
 
     rounds = [
@@ -274,7 +279,7 @@ def test_messages_and_asks_of_a_round_get_its_credit(tokenizer, grammar):
     ]
 
 
-def test_constrained_and_free_chats_in_one_batch(tokenizer, grammar):
+def test_constrained_and_free_chats_in_one_batch(tokenizer: Any, grammar: Any) -> None:
     four = tokenizer.encode("4", add_special_tokens=False)
     constrained = trajectory(episode([[turn(0, (50,), four, "4|5")]]), 0, 1.0, grammar)
     free = trajectory(episode([[turn(0, (50, 51), (60, 61))]]), 0, 1.0, grammar)
@@ -283,7 +288,7 @@ def test_constrained_and_free_chats_in_one_batch(tokenizer, grammar):
     assert [int(n) for n in allowed.sum(-1)] == [2, len(tokenizer), len(tokenizer)]
 
 
-def test_an_answer_whose_tokens_were_all_forced_trains_nothing(tokenizer, grammar):
+def test_an_answer_whose_tokens_were_all_forced_trains_nothing(tokenizer: Any, grammar: Any) -> None:
     four = tokenizer.encode("4", add_special_tokens=False)
     forced = trajectory(episode([[turn(0, (50,), four, "44")]]), 0, 1.0, grammar)
     assert (forced.generated, forced.drawn.tolist(), forced.allowed) == (1, [], None)
@@ -291,6 +296,6 @@ def test_an_answer_whose_tokens_were_all_forced_trains_nothing(tokenizer, gramma
     assert [micro.members for micro in micro_batches([forced, drawn], 1000, CPU)] == [(1,)]
 
 
-def test_nothing_to_do():
+def test_nothing_to_do() -> None:
     assert list(micro_batches([], 100, CPU)) == []
     assert with_credit([], minus_mean_of_others, None, baseline="group") == []

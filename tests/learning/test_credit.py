@@ -3,6 +3,10 @@
 tests/learning/test_mutations.py runs every test here that takes no argument on altered copies of the module, as ``credit``.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,16 +17,16 @@ from detente.options import ALGORITHMS, AlgorithmOptions, CreditOptions
 torch.set_num_threads(1)
 
 
-def close(actual, expected, **tolerance):
+def close(actual: Any, expected: Any, **tolerance: Any) -> None:
     torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=actual.dtype), **tolerance)
 
 
-def rewards(groups=3, episodes=4, rounds=6, seed=0):
+def rewards(groups: int = 3, episodes: int = 4, rounds: int = 6, seed: int = 0) -> Any:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(2, groups, episodes, rounds, generator=generator, dtype=torch.float64)
 
 
-def every_algorithm(own, others):
+def every_algorithm(own: Any, others: Any) -> Any:
     return [
         credit.reinforce(own, others, gamma=0.9),
         credit.sum_of_rewards(own, others, gamma=0.9),
@@ -35,53 +39,53 @@ def every_algorithm(own, others):
 # --- returns, baseline, advantages -----------------------------------------------------------------------------------------
 
 
-def test_discounted_returns_by_hand():
+def test_discounted_returns_by_hand() -> None:
     # R_2 = 4, R_1 = 2 + 4/2, R_0 = 1 + 4/2
     close(credit.discounted_returns(torch.tensor([1.0, 2.0, 4.0]), 0.5), [3.0, 4.0, 4.0])
     # R_2 = 2, R_1 = 0.9 * 2, R_0 = 1 + 0.81 * 2
     close(credit.discounted_returns(torch.tensor([[[1.0, 0.0, 2.0]]]), 0.9), [[[2.62, 1.8, 2.0]]])
 
 
-def test_returns_of_constant_rewards_are_the_geometric_series():
+def test_returns_of_constant_rewards_are_the_geometric_series() -> None:
     # 1 + 0.9 + ... + 0.9^9 = (1 - 0.3486784401) / 0.1
     close(credit.discounted_returns(torch.ones(10, dtype=torch.float64), 0.9)[0], 6.513215599)
 
 
-def test_decayed_sums_are_a_convolution():
+def test_decayed_sums_are_a_convolution() -> None:
     values = rewards()[0, 0, 0]
     close(credit.decayed_sums(values, 0.7), np.convolve(values, 0.7 ** np.arange(6))[:6])
 
 
-def test_arguments_are_left_alone():
+def test_arguments_are_left_alone() -> None:
     own, others = rewards()
     before = own.clone()
     every_algorithm(own, others)
     assert torch.equal(own, before)
 
 
-def test_leave_one_out_by_hand():
+def test_leave_one_out_by_hand() -> None:
     # 1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2 in round 0; 0 - 3 / 2 twice, 3 - 0 in round 1
     group = torch.tensor([[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]])
     expected = torch.tensor([[-3.0, -1.5], [-1.5, -1.5], [4.5, 3.0]])
     close(credit.leave_one_out(torch.stack([group, 10 + 2 * group])), torch.stack([expected, 2 * expected]))
 
 
-def test_leave_one_out_of_a_pair_is_the_difference():
+def test_leave_one_out_of_a_pair_is_the_difference() -> None:
     close(credit.leave_one_out(torch.tensor([[[5.0], [2.0]]])), [[[3.0], [-3.0]]])
 
 
-def test_leave_one_out_of_a_constant_is_zero_and_of_one_episode_an_error():
+def test_leave_one_out_of_a_constant_is_zero_and_of_one_episode_an_error() -> None:
     close(credit.leave_one_out(torch.full((2, 5, 3), 0.7)), torch.zeros(2, 5, 3), atol=1e-6, rtol=0)
     with pytest.raises(ValueError, match="at least 2 episodes"):
         credit.leave_one_out(torch.zeros(2, 1, 3))
 
 
-def test_generalized_advantages_by_hand():
+def test_generalized_advantages_by_hand() -> None:
     # delta = (1 + 4/2 - 3, 2 + 6/2 - 4) = (0, 1); A_1 = 1, A_0 = 0 + (1/2 * 3/4) * 1
     close(credit.generalized_advantages(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0, 6.0]), 0.5, 0.75), [0.375, 1.0])
 
 
-def test_generalized_advantages_at_both_ends_of_lambda():
+def test_generalized_advantages_at_both_ends_of_lambda() -> None:
     reward = rewards()[0]
     values = torch.rand(3, 4, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     one_step = reward + 0.9 * values[..., 1:] - values[..., :-1]
@@ -96,24 +100,24 @@ def test_generalized_advantages_at_both_ends_of_lambda():
 # --- shaping weights -------------------------------------------------------------------------------------------------------
 
 
-def test_returns_weights_by_hand():
+def test_returns_weights_by_hand() -> None:
     # S = 0, (0 + 1)/2, (1/2 + 2)/2, (5/4 + 4)/2 = 0, 1/2, 5/4, 21/8; W = S / 2
     close(credit.returns_weights(torch.tensor([1.0, 2.0, 4.0, 8.0]), 0.5), [0.0, 0.25, 0.625, 1.3125])
 
 
-def test_just_in_time_weights_by_hand():
+def test_just_in_time_weights_by_hand() -> None:
     # 1, 2 + 1/2, 4 + 5/4, 8 + 21/8
     close(credit.just_in_time_weights(torch.tensor([1.0, 2.0, 4.0, 8.0]), 0.5), [1.0, 2.5, 5.25, 10.625])
 
 
-def test_causal_weights_by_hand():
+def test_causal_weights_by_hand() -> None:
     # gamma = 1/2, gamma_a = 1/4.   t = 1: P = (1), 1/4 * 1/4 * 1 = 1/16
     # t = 2: P = (1 + 2/2, 2) = (2, 2), 1/4 * (2/16 + 2/4) = 5/32
     # t = 3: P = (1 + 2/2 + 4/4, 2 + 4/2, 4) = (3, 4, 4), 1/4 * (3/64 + 4/16 + 4/4) = 83/256
     close(credit.causal_weights(torch.tensor([1.0, 2.0, 4.0, 8.0]), 0.5, 0.25), [0.0, 1 / 16, 5 / 32, 83 / 256])
 
 
-def test_weights_equal_their_double_sums():
+def test_weights_equal_their_double_sums() -> None:
     own = rewards()[0]
     gamma, gamma_a = 0.9, 0.7
     advantages = credit.leave_one_out(credit.discounted_returns(own, gamma))
@@ -131,12 +135,12 @@ def test_weights_equal_their_double_sums():
     close(credit.causal_weights(credit.leave_one_out(own), gamma, gamma_a), causal)
 
 
-def test_the_causal_weight_ignores_what_comes_later_and_the_returns_weight_does_not():
+def test_the_causal_weight_ignores_what_comes_later_and_the_returns_weight_does_not() -> None:
     own, others = rewards()
     later = own.clone()
     later[:, 0, 3:] += 1.0
 
-    def weights(own, shaping):
+    def weights(own: Any, shaping: Any) -> Any:
         given = credit.leave_one_out(credit.discounted_returns(own, 0.9)), torch.ones_like(own)
         both = [credit.advantage_alignment(own, others, beta=b, gamma=0.9, shaping=shaping, advantages=given) for b in (0.0, 1.0)]
         return both[1] - both[0]
@@ -152,24 +156,24 @@ OWN = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])  # gamma 1/2: R = (1, 0), (1/2, 1
 OTHERS = torch.tensor([[[0.0, 2.0], [4.0, 0.0]]])  # R = (1, 2), (4, 0); A2 = (-3, 2), (3, -2)
 
 
-def test_reinforce_and_sum_of_rewards_by_hand():
+def test_reinforce_and_sum_of_rewards_by_hand() -> None:
     close(credit.reinforce(OWN, OTHERS, gamma=0.5), [[[0.5, -1.0], [-0.5, 1.0]]])
     close(credit.sum_of_rewards(OWN, OTHERS, gamma=0.5), [[[-2.5, 1.0], [2.5, -1.0]]])
 
 
-def test_advantage_alignment_by_hand():
+def test_advantage_alignment_by_hand() -> None:
     # W_1 = 1/4 * A1_0 = 1/8, -1/8; C_1 = -1 + 3 * 1/8 * 2, 1 + 3 * -1/8 * -2
     close(credit.advantage_alignment(OWN, OTHERS, beta=3.0, gamma=0.5), [[[0.5, -0.25], [-0.5, 1.75]]])
     # gamma_a = 1: W_1 = A1_0 = 1/2, -1/2
     close(credit.advantage_alignment(OWN, OTHERS, beta=1.0, gamma=0.5, gamma_shaping=1.0), [[[0.5, 0.0], [-0.5, 2.0]]])
 
 
-def test_causal_advantage_alignment_by_hand():
+def test_causal_advantage_alignment_by_hand() -> None:
     # own reward in round 0 less the other's: 1, -1; W_1 = 1/4, -1/4; C_1 = -1 + 3/4 * 2, 1 + 3/4 * 2
     close(credit.advantage_alignment(OWN, OTHERS, beta=3.0, gamma=0.5, shaping="causal"), [[[0.5, 0.5], [-0.5, 2.5]]])
 
 
-def test_the_baseline_is_an_option():
+def test_the_baseline_is_an_option() -> None:
     # without one A1 = (1, 0), (1/2, 1), A2 = (1, 2), (4, 0): W_1 = 1/4, 1/8
     plain = credit.no_baseline
     close(credit.reinforce(OWN, OTHERS, gamma=0.5, baseline=plain), [[[1.0, 0.0], [0.5, 1.0]]])
@@ -177,7 +181,7 @@ def test_the_baseline_is_an_option():
     close(credit.advantage_alignment(OWN, OTHERS, beta=1.0, gamma=0.5, baseline=plain), [[[1.0, 0.5], [0.5, 1.0]]])
 
 
-def test_advantages_from_elsewhere_replace_those_of_the_rewards():
+def test_advantages_from_elsewhere_replace_those_of_the_rewards() -> None:
     given = (torch.tensor([[[4.0, 1.0]]]), torch.tensor([[[5.0, 2.0]]]))
     one = torch.zeros(1, 1, 2)  # a group of one episode, which leave_one_out would refuse
     close(credit.reinforce(one, one, gamma=0.5, advantages=given), [[[4.0, 1.0]]])
@@ -185,14 +189,14 @@ def test_advantages_from_elsewhere_replace_those_of_the_rewards():
     close(credit.advantage_alignment(one, one, beta=1.0, gamma=0.5, advantages=given), [[[4.0, 3.0]]])  # 1 + 1/4 * 4 * 2
 
 
-def weight(**options):
+def weight(**options: Any) -> Any:
     """The weight itself: A1 = (1, -2, 4), A2 = 1, gamma_a = 1/2."""
     own = torch.tensor([[[1.0, -2.0, 4.0]]], dtype=torch.float64)
     given = own, torch.ones_like(own)
     return (credit.advantage_alignment(own, own, beta=1.0, gamma=0.5, advantages=given, **options) - own)[0, 0]
 
 
-def test_modifiers_of_the_weight_by_hand():
+def test_modifiers_of_the_weight_by_hand() -> None:
     close(weight(), [0.0, 0.25, -0.375])  # S = 0, 1/2, (1/2 - 2) / 2
     close(weight(just_in_time=True), [1.0, -1.5, 3.25])
     close(weight(sign=True), [0.0, 1.0, -1.0])
@@ -203,32 +207,32 @@ def test_modifiers_of_the_weight_by_hand():
     close(weight(first_round_bonus=1.0), [1.0, 0.95, 0.115])  # 1, 1/4 + 0.7, -3/8 + 0.49
 
 
-def test_modifiers_apply_in_the_documented_order():
+def test_modifiers_apply_in_the_documented_order() -> None:
     # (0, 1, -1), clipped to 0.3, divided by 1, 2, 3: (0, 0.15, -0.1), and the bonus 0.1, 0.05, 0.025
     every = weight(sign=True, clip=0.3, divide_by_time=True, first_round_bonus=0.1, first_round_decay=0.5)
     close(every, [0.1, 0.2, -0.075])
 
 
-def test_unknown_shaping_and_causal_just_in_time_are_errors():
+def test_unknown_shaping_and_causal_just_in_time_are_errors() -> None:
     with pytest.raises(ValueError, match="got 'paper'"):
         weight(shaping="paper")
     with pytest.raises(ValueError, match="got 'causal'"):
         weight(shaping="causal", just_in_time=True)
 
 
-def test_beta_zero_is_reinforce():
+def test_beta_zero_is_reinforce() -> None:
     own, others = rewards()
     close(credit.advantage_alignment(own, others, beta=0.0, gamma=0.9), credit.reinforce(own, others, gamma=0.9))
 
 
-def test_a_constant_added_to_a_group_changes_nothing():
+def test_a_constant_added_to_a_group_changes_nothing() -> None:
     own, others = rewards()
     shift = torch.tensor([1.0, -2.0, 5.0], dtype=torch.float64)[:, None, None]
     for before, after in zip(every_algorithm(own, others), every_algorithm(own + shift, others - 3 * shift), strict=True):
         close(after, before)
 
 
-def test_permuted_episodes_have_permuted_credit_and_groups_do_not_mix():
+def test_permuted_episodes_have_permuted_credit_and_groups_do_not_mix() -> None:
     own, others = rewards()
     order = [2, 0, 3, 1]
     for before, after in zip(every_algorithm(own, others), every_algorithm(own[:, order], others[:, order]), strict=True):
@@ -237,7 +241,7 @@ def test_permuted_episodes_have_permuted_credit_and_groups_do_not_mix():
         close(after, before[1:2])
 
 
-def test_long_episodes_do_not_overflow():
+def test_long_episodes_do_not_overflow() -> None:
     # powers of 1 / gamma leave float32 after 842 rounds of gamma 0.9
     own, others = rewards(1, 2, 1000).float()
     for result in every_algorithm(own, others)[2:]:
@@ -246,14 +250,14 @@ def test_long_episodes_do_not_overflow():
     close(weights[-1], 8.1)  # 0.81 / (1 - 0.9)
 
 
-def test_one_round_is_an_episode():
+def test_one_round_is_an_episode() -> None:
     own, others = rewards(rounds=1)
     for result in every_algorithm(own, others)[:3]:
         assert result.shape == own.shape
     close(credit.advantage_alignment(own, others, beta=2.0, gamma=0.9), credit.reinforce(own, others, gamma=0.9))
 
 
-def test_dtype_and_device_are_those_of_the_rewards():
+def test_dtype_and_device_are_those_of_the_rewards() -> None:
     own, others = rewards()
     for target in (torch.float32, torch.bfloat16, "meta"):
         for result in every_algorithm(own.to(target), others.to(target)):
@@ -263,23 +267,23 @@ def test_dtype_and_device_are_those_of_the_rewards():
 # --- whitening, annealing, the table -----------------------------------------------------------------------------------------
 
 
-def test_whiten_by_hand():
+def test_whiten_by_hand() -> None:
     # mean 4, deviations -3, -1, 1, 3, variance (9 + 1 + 1 + 9) / 4 = 5
     whitened = credit.whiten(torch.tensor([[1.0, 3.0], [5.0, 7.0]], dtype=torch.float64))
     close(whitened, np.array([[-3.0, -1.0], [1.0, 3.0]]) / 5**0.5, rtol=1e-5, atol=0)
 
 
-def test_whiten_leaves_rounding_small():
+def test_whiten_leaves_rounding_small() -> None:
     close(credit.whiten(torch.tensor([1e-6, -1e-6], dtype=torch.float64)), [0.5, -0.5])
     assert torch.equal(credit.whiten(torch.zeros(4)), torch.zeros(4))
 
 
-def test_annealed_is_linear_between_its_ends():
+def test_annealed_is_linear_between_its_ends() -> None:
     assert [credit.annealed(2.0, 6.0, p) for p in (0.0, 0.25, 1.0)] == [2.0, 3.0, 6.0]
     assert credit.annealed(2.0, None, 0.5) == 2.0
 
 
-def test_options_are_those_of_their_point_of_the_run():
+def test_options_are_those_of_their_point_of_the_run() -> None:
     options = CreditOptions(beta=2.0, beta_final=6.0, gamma=0.7)
     assert credit.options_at(options, 0.25) == options.model_copy(update={"beta": 3.0})
     assert credit.options_at(AlgorithmOptions(gamma=0.7), 0.25) == AlgorithmOptions(gamma=0.7)
@@ -290,14 +294,14 @@ def test_options_are_those_of_their_point_of_the_run():
 THREE = torch.tensor([[[[1.0, 2.0, 4.0], [3.0, 5.0, 1.0]], [[0.0, 1.0, 2.0], [7.0, 0.0, 2.0]]]], dtype=torch.float64)
 
 
-def test_a_group_by_hand():
+def test_a_group_by_hand() -> None:
     group = credit.Group(THREE, 2)
     assert group.own.tolist() == [[[4.0, 1.0], [2.0, 2.0]]]
     assert group.others.tolist() == [[[3.0, 8.0], [1.0, 7.0]]]
     assert (group.values, group.actions) == (None, ())
 
 
-def test_advantages_by_hand():
+def test_advantages_by_hand() -> None:
     # returns 4 + 1/2, 1 and 2 + 2/2, 2: each less the other's
     own = credit.Group(THREE, 2).own
     close(credit.advantages_of(own, AlgorithmOptions(gamma=0.5)), [[[1.5, -1.0], [-1.5, 1.0]]])
@@ -310,9 +314,9 @@ def test_advantages_by_hand():
     close(credit.advantages_of(own, options), [[[1.5, -1.0], [-1.5, 1.0]]])
 
 
-def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards():
+def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards() -> None:
     """Bit by bit, whatever the number of players, the baseline and the options."""
-    chosen = [
+    chosen: list[dict[str, Any]] = [
         {},
         {"shaping": "causal", "gamma_shaping": 0.7, "first_round_bonus": 0.1, "first_round_decay": 0.4, "clip": 0.3},
         {"just_in_time": True, "sign": True, "divide_by_time": True},
@@ -324,7 +328,7 @@ def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards():
         others = torch.stack([rewards.sum(1) - rewards[:, 1] for rewards in rounds])[None]
         values = torch.rand(1, 5, 6, generator=generator, dtype=torch.float64) if baseline == "critic" else None
         group = credit.Group(torch.stack(rounds)[None], 1, values)
-        given = {"gamma": 0.8, "baseline": credit.no_baseline if baseline == "none" else credit.leave_one_out}
+        given: dict[str, Any] = {"gamma": 0.8, "baseline": credit.no_baseline if baseline == "none" else credit.leave_one_out}
         if values is not None:
             learned = credit.generalized_advantages(own, torch.cat([values, torch.zeros(1, 5, 1)], -1), 0.8, 0.6)
             given["advantages"] = learned, credit.leave_one_out(credit.discounted_returns(others, 0.8))
@@ -337,13 +341,13 @@ def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards():
             assert torch.equal(results["advantage_alignment"], aligned)
 
 
-def test_a_decorator_gives_an_algorithm_its_options():
-    def plain(group, options):
+def test_a_decorator_gives_an_algorithm_its_options() -> None:
+    def plain(group: Any, options: Any) -> Any:
         return group.own
 
     assert credit.with_options(AlgorithmOptions)(plain) is plain
-    assert plain.options is AlgorithmOptions
+    assert plain.options is AlgorithmOptions  # type: ignore[attr-defined]
 
 
-def test_every_algorithm_of_the_options_is_in_the_table():
+def test_every_algorithm_of_the_options_is_in_the_table() -> None:
     assert set(credit.ALGORITHMS) == set(ALGORITHMS)

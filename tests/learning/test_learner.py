@@ -1,7 +1,12 @@
 """The learner against gradients and log-probabilities computed plainly: whole chats, one at a time, no batch, no cache."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,13 +21,13 @@ from detente.records import PolicyRef
 CAP = 2.0
 
 
-def sgd(learner, lr=1.0):
+def sgd(learner: Any, lr: float = 1.0) -> None:
     """Replace Adam, so that an update moves the weights by the gradient itself."""
     parameters = [p for group in learner.optimizer.param_groups for p in group["params"]]
     learner.optimizer = torch.optim.SGD(parameters, lr=lr)
 
 
-def moved(learner, found, progress=0.0):
+def moved(learner: Any, found: Any, progress: float = 0.0) -> Any:
     """How far one update moves each tensor of the adapter."""
     before = [p.detach().clone() for p in learner.parameters]
     learner.update(found, progress)
@@ -33,7 +38,7 @@ OPEN = {"lr": 1.0, "max_grad_norm": 1e9}  # with sgd: the step is minus the grad
 
 
 @pytest.fixture
-def no_last_look(monkeypatch):
+def no_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Updates do not try the new weights on a few tokens, for tests that count what an update computes."""
     monkeypatch.setattr(module.Learner, "_scores_finite", lambda *_: True)
 
@@ -41,10 +46,11 @@ def no_last_look(monkeypatch):
 # ---- gradient of the loss
 
 
-def plain_loss(run, model, reference, found, ratios=None):
+def plain_loss(run: Any, model: Any, reference: Any, found: Any, ratios: Any = None) -> Any:
     """The loss (docs/algorithms.md) from plain forwards of whole chats, and the importance ratios (kept fixed if given)."""
     options, temperature = run.learners["main"].options, run.config.answer.temperature
-    total, all_ratios = 0.0, []
+    total = 0.0
+    all_ratios: list[Any] = []
     returns = {}
     for i, one in enumerate(found):
         returns[i] = [
@@ -73,12 +79,12 @@ def plain_loss(run, model, reference, found, ratios=None):
     return total / sum(one.generated for one in found), all_ratios
 
 
-def norm(self, hidden):
+def norm(self: Any, hidden: Any) -> Any:
     """LlamaRMSNorm without its detour through float32, which would drown differences."""
     return self.weight * hidden * (hidden.pow(2).mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
 
 
-def test_an_update_is_the_finite_difference_of_the_loss(open_run, monkeypatch):
+def test_an_update_is_the_finite_difference_of_the_loss(open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.models.llama.modeling_llama.LlamaRMSNorm, "forward", norm)
     run = open_run(
         loss={"entropy": 0.3, "kl": 0.2},
@@ -117,9 +123,9 @@ def test_an_update_is_the_finite_difference_of_the_loss(open_run, monkeypatch):
     assert checked > 5
 
 
-def test_micro_batches_add_up_to_the_whole_batch(open_run):
+def test_micro_batches_add_up_to_the_whole_batch(open_run: Callable[..., Any]) -> None:
     """Chats of different lengths, so that micro-batches pad differently."""
-    options = {"loss": {"entropy": 0.1, "kl": 0.1}, "game": {"name": "ipd", "continuation": 0.6, "max_rounds": 6}}
+    options: dict[str, Any] = {"loss": {"entropy": 0.1, "kl": 0.1}, "game": {"name": "ipd", "continuation": 0.6, "max_rounds": 6}}
     steps = []
     for limit in (1_000_000, 200, 1):
         run = open_run(**options, optimizer=OPEN | {"micro_batch_tokens": limit}, episodes=8, group_size=4).shake()
@@ -136,14 +142,14 @@ def test_micro_batches_add_up_to_the_whole_batch(open_run):
 
 @pytest.mark.parametrize("limit", [1_000_000, 1])
 @pytest.mark.usefixtures("no_last_look")
-def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run, limit):
+def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run: Callable[..., Any], limit: int) -> None:
     steps, forwards = [], []
     for checkpointing in (False, True):
         optimizer = OPEN | {"gradient_checkpointing": checkpointing, "micro_batch_tokens": limit}
         run = open_run(optimizer=optimizer, loss={"kl": 0.1}).shake()
         found = run.trajectories(run.play())
         assert any(len(micro.stem) for micro in micro_batches(found, limit, run.learners["main"].device)) == (limit == 1)
-        calls = []
+        calls: Any = []
         for layer in run.model.get_base_model().get_decoder().layers:
             layer.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         sgd(run.learners["main"])
@@ -158,13 +164,13 @@ def test_checkpointing_recomputes_layers_and_changes_no_gradient(open_run, limit
 
 
 @pytest.mark.usefixtures("no_last_look")
-def test_what_several_passes_start_with_is_computed_once(open_run):
+def test_what_several_passes_start_with_is_computed_once(open_run: Callable[..., Any]) -> None:
     """The linear layers of an update in many passes see hardly more tokens than in one; so do those of the critic."""
     seen = []
     for limit in (1_000_000, 1):
         run = open_run(optimizer=OPEN | {"micro_batch_tokens": limit}, loss={"kl": 0.1}, credit={"baseline": "critic"}).shake()
         found = run.trajectories(run.play())
-        rows = []
+        rows: Any = []
         first = run.model.get_base_model().get_decoder().layers[0].mlp
         first.register_forward_pre_hook(lambda _, inputs, rows=rows: rows.append(inputs[0].shape[1]))
         run.learners["main"].update(found, 0.0)
@@ -179,7 +185,7 @@ def test_what_several_passes_start_with_is_computed_once(open_run):
     assert least < tokens < 1.5 * least
 
 
-def test_dropout_of_the_base_model_stays_off_while_training(open_run, tmp_path, base):
+def test_dropout_of_the_base_model_stays_off_while_training(open_run: Callable[..., Any], tmp_path: Path, base: Any) -> None:
     config = transformers.Qwen2Config(**SMALL, num_key_value_heads=2, attention_dropout=0.5)
     folder = saved(transformers.AutoModelForCausalLM.from_config(config), base.tokenizer, tmp_path)
     run = open_run(model=folder, optimizer={"gradient_checkpointing": True}).shake()
@@ -188,20 +194,22 @@ def test_dropout_of_the_base_model_stays_off_while_training(open_run, tmp_path, 
 
 
 @pytest.mark.usefixtures("no_last_look")
-def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(open_run, monkeypatch):
+def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = open_run(game={"name": "ipd", "rounds": 6}, episodes=8).shake()
     found = run.trajectories(run.play())
     drawn = sum(len(one.drawn) for one in found)
-    shapes, logits = [], forward.head.logits
+    shapes, logits = [], forward.head.logits  # type: ignore[attr-defined]
     monkeypatch.setattr(forward, "LOGITS", 20 * run.engine.grammar.vocab_size)
-    monkeypatch.setattr(forward.head, "logits", lambda model, states: shapes.append(states.shape) or logits(model, states))
+    monkeypatch.setattr(forward.head, "logits", lambda model, states: shapes.append(states.shape) or logits(model, states))  # type: ignore[attr-defined]
     run.learners["main"].update(found, 0.0)
     assert drawn < sum(len(one.tokens) for one in found) / 4
     assert all(rows <= 20 for rows, _ in shapes)
     assert sum(rows for rows, _ in shapes) == 2 * drawn  # once forward, once more for backward
 
 
-def test_new_weights_are_tried_on_few_tokens(open_run):
+def test_new_weights_are_tried_on_few_tokens(open_run: Callable[..., Any]) -> None:
     run = open_run().shake()
     found = run.trajectories(run.play())
     rows = []
@@ -212,7 +220,7 @@ def test_new_weights_are_tried_on_few_tokens(open_run):
 
 # ---- the same distribution as the engine
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "vocab_size": 512,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -223,7 +231,7 @@ SMALL = {
     "bos_token_id": None,
     "pad_token_id": 0,
 }
-GROUPED = SMALL | {"num_key_value_heads": 2}
+GROUPED: dict[str, Any] = SMALL | {"num_key_value_heads": 2}
 ARCHITECTURES = {
     "qwen3": lambda: transformers.Qwen3Config(**GROUPED, head_dim=8),
     "gemma3": lambda: transformers.Gemma3TextConfig(
@@ -235,7 +243,7 @@ ARCHITECTURES = {
 }
 
 
-def saved(model, tokenizer, folder):
+def saved(model: Any, tokenizer: Any, folder: Path) -> Any:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
@@ -245,7 +253,7 @@ def saved(model, tokenizer, folder):
     return str(folder)
 
 
-def exact(metrics):
+def exact(metrics: Any) -> None:
     assert metrics["ratio/main"] == pytest.approx(1, abs=1e-5)
     assert metrics["capped/main"] == 0
     assert metrics["mismatch/main/max_abs"] < 2e-5
@@ -254,14 +262,16 @@ def exact(metrics):
 
 @pytest.mark.parametrize("decoding", ["constrained", "retry", "free"])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_right_after_the_rollout_ratios_are_one(open_run, decoding, temperature):
+def test_right_after_the_rollout_ratios_are_one(open_run: Callable[..., Any], decoding: str, temperature: float) -> None:
     run = open_run(answer={"decoding": decoding, "max_tokens": 4, "temperature": temperature}).shake()
     for iteration in range(2):
         exact(run.learners["main"].update(run.trajectories(run.play(iteration)), 0.0))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_right_after_the_rollout_ratios_are_one_on_other_architectures(open_run, tmp_path, base, name):
+def test_right_after_the_rollout_ratios_are_one_on_other_architectures(
+    open_run: Callable[..., Any], tmp_path: Path, base: Any, name: Any
+) -> None:
     torch.manual_seed(0)
     folder = saved(transformers.AutoModelForCausalLM.from_config(ARCHITECTURES[name]()), base.tokenizer, tmp_path)
     run = open_run(model=folder, loss={"kl": 0.1}).shake()
@@ -269,7 +279,7 @@ def test_right_after_the_rollout_ratios_are_one_on_other_architectures(open_run,
         exact(run.learners["main"].update(run.trajectories(run.play(iteration)), 0.0))
 
 
-def test_ratios_tell_when_the_engine_was_off(open_run):
+def test_ratios_tell_when_the_engine_was_off(open_run: Callable[..., Any]) -> None:
     run = open_run().shake()
     found = [replace(one, logprobs=one.logprobs - 1.0) for one in run.trajectories(run.play())]
     metrics = run.learners["main"].update(found, 0.0)
@@ -279,7 +289,7 @@ def test_ratios_tell_when_the_engine_was_off(open_run):
     assert metrics["mismatch/main/kl"] == pytest.approx(2.718282 - 2, rel=1e-3)
 
 
-def test_the_divergence_is_from_the_base_model(open_run):
+def test_the_divergence_is_from_the_base_model(open_run: Callable[..., Any]) -> None:
     """A new adapter is the base model; a random one is not. The number against plain forwards."""
     fresh = open_run(loss={"kl": 0.1})
     assert abs(fresh.learners["main"].update(fresh.trajectories(fresh.play()), 0.0)["kl/main"]) < 1e-9
@@ -304,7 +314,7 @@ def test_the_divergence_is_from_the_base_model(open_run):
 
 
 @pytest.mark.parametrize("baseline", ["group", "critic"])
-def test_one_step_is_the_update_bit_for_bit_whatever_the_clip(open_run, baseline):
+def test_one_step_is_the_update_bit_for_bit_whatever_the_clip(open_run: Callable[..., Any], baseline: str) -> None:
     """Gradients and one Adam step, nothing else."""
     ends = []
     for clip_ratio in (1e-6, 0.2, None):
@@ -320,7 +330,7 @@ def test_one_step_is_the_update_bit_for_bit_whatever_the_clip(open_run, baseline
         assert all(torch.equal(a, b) for a, b in zip(ends[0], other, strict=True))
 
 
-def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run):
+def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run: Callable[..., Any]) -> None:
     """Three steps of SGD against the loss written out; the mismatch is that before the first."""
     setting = {"optimizer": OPEN | {"steps": 3}, "loss": {"clip_ratio": 0.05}}
     run, twin = (open_run(**setting).shake(size=0.2) for _ in range(2))
@@ -360,7 +370,7 @@ def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run):
 SEPARATE = {"seats": ["left", "right"], "learners": {"left": {}, "right": {}}}
 
 
-def test_updating_one_learner_leaves_everything_else_bit_for_bit(open_run):
+def test_updating_one_learner_leaves_everything_else_bit_for_bit(open_run: Callable[..., Any]) -> None:
     run = open_run(**SEPARATE).shake()
     episodes = run.play()
     state = {key: value.clone() for key, value in run.model.state_dict().items()}
@@ -374,7 +384,7 @@ def test_updating_one_learner_leaves_everything_else_bit_for_bit(open_run):
     assert exact_again["mismatch/right/max_abs"] < 2e-5
 
 
-def test_each_learner_trains_on_its_own_seat(open_run):
+def test_each_learner_trains_on_its_own_seat(open_run: Callable[..., Any]) -> None:
     run = open_run(**SEPARATE)
     episodes = run.play()
     assert {one.seat for one in run.trajectories(episodes, "left")} == {0}
@@ -382,7 +392,7 @@ def test_each_learner_trains_on_its_own_seat(open_run):
 
 
 @pytest.mark.parametrize("names", [("weight", "other"), ("left", "left2"), ("main", "main_2")])
-def test_names_that_contain_each_other_or_more(open_run, names):
+def test_names_that_contain_each_other_or_more(open_run: Callable[..., Any], names: tuple[str, str]) -> None:
     run = open_run(seats=names, learners={name: {} for name in names}).shake()
     one, other = (adapter_parameters(run.model, name) for name in names)
     assert [p.shape for p in one] == [p.shape for p in other]
@@ -392,19 +402,19 @@ def test_names_that_contain_each_other_or_more(open_run, names):
     assert metrics[f"mismatch/{names[0]}/max_abs"] < 2e-5
 
 
-def test_switching_adapters_between_forward_and_backward_is_an_error(open_run):
+def test_switching_adapters_between_forward_and_backward_is_an_error(open_run: Callable[..., Any]) -> None:
     run = open_run(**SEPARATE)
     with pytest.raises(RuntimeError, match=r"switched from left to \['right'\]"), active(run.model, "left"):
         run.model.set_adapter("right")
     with pytest.raises(KeyError), active(run.model, "left"):  # an error of its own goes through
-        {}["missing"]
+        {}["missing"]  # type: ignore[index]
     assert not run.model.training
 
 
 # ---- options
 
 
-def test_the_learning_rate_is_annealed(open_run):
+def test_the_learning_rate_is_annealed(open_run: Callable[..., Any]) -> None:
     run = open_run(optimizer={"lr": 0.02, "lr_final": 0.01}).shake()
     found, learner = run.trajectories(run.play()), run.learners["main"]
     for progress, lr in ((0.0, 0.02), (0.25, 0.0175), (1.0, 0.01)):
@@ -412,7 +422,9 @@ def test_the_learning_rate_is_annealed(open_run):
         assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(lr)
 
 
-def test_beta_is_annealed_and_the_options_reach_the_algorithm(open_run, monkeypatch):
+def test_beta_is_annealed_and_the_options_reach_the_algorithm(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     algorithm = credit.ALGORITHMS["advantage_alignment"]
     spy = {"advantage_alignment": lambda group, options: seen.append(options) or algorithm(group, options)}
@@ -428,7 +440,7 @@ def test_beta_is_annealed_and_the_options_reach_the_algorithm(open_run, monkeypa
         assert (options.shaping, options.gamma_shaping) == ("causal", 0.6)
 
 
-def test_the_entropy_bonus_is_annealed(open_run):
+def test_the_entropy_bonus_is_annealed(open_run: Callable[..., Any]) -> None:
     """What is left of the loss without the bonus is the same at the start, halfway and at the end."""
     run = open_run(loss={"entropy": 0.5, "entropy_final": 0.1}, optimizer={"lr": 1e-12}).shake()
     found = run.trajectories(run.play())
@@ -440,34 +452,34 @@ def test_the_entropy_bonus_is_annealed(open_run):
     assert rest == pytest.approx([rest[0]] * 3, abs=1e-6)
 
 
-def test_whitened_credit_has_deviation_one(open_run):
+def test_whitened_credit_has_deviation_one(open_run: Callable[..., Any]) -> None:
     run = open_run(credit={"whiten": True}, episodes=8)
     metrics = run.learners["main"].update(run.trajectories(run.play()), 0.0)
     n = 8 * 2 * 3  # episodes, seats, rounds
     assert metrics["credit/main/std"] == pytest.approx((n / (n - 1)) ** 0.5, rel=1e-4)
 
 
-def test_the_gradient_is_clipped(open_run):
+def test_the_gradient_is_clipped(open_run: Callable[..., Any]) -> None:
     run = open_run(optimizer={"lr": 1.0, "max_grad_norm": 0.001}, credit={"reward_divisor": 0.1}).shake()
     sgd(run.learners["main"])
     steps = moved(run.learners["main"], run.trajectories(run.play()))
     assert sum(float((step**2).sum()) for step in steps) ** 0.5 == pytest.approx(0.001, rel=1e-3)
 
 
-def test_without_baseline_a_group_may_be_one_episode(open_run):
+def test_without_baseline_a_group_may_be_one_episode(open_run: Callable[..., Any]) -> None:
     run = open_run(credit={"baseline": "none"}, episodes=2, group_size=1).shake()
     metrics = run.learners["main"].update(run.trajectories(run.play()), 0.0)
     assert metrics["grad_norm/main"] > 0
     assert run.learners["main"].version == 1
 
 
-def test_nothing_to_learn_from(open_run):
+def test_nothing_to_learn_from(open_run: Callable[..., Any]) -> None:
     learner = open_run().learners["main"]
     assert learner.update([], 0.0) == {}
     assert learner.version == 0
 
 
-def test_learners_update_on_their_own_clock(open_run):
+def test_learners_update_on_their_own_clock(open_run: Callable[..., Any]) -> None:
     from detente.learning.loop import update
     from detente.learning.state import RunState
 
@@ -482,7 +494,7 @@ def test_learners_update_on_their_own_clock(open_run):
 # ---- the critic
 
 
-def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run):
+def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run: Callable[..., Any]) -> None:
     run = open_run(credit={"baseline": "critic", "reward_divisor": 5}, optimizer={"lr": 0.005}).shake()
     learner = run.learners["main"]
     names = set(learner.weights())
@@ -490,7 +502,7 @@ def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run):
     found = run.trajectories(episodes)
     assert [v.tolist() for v in learner.critic.evaluate(found, 1000)] == [[0, 0, 0]] * 8  # the head starts at 0
     losses = [learner.update(found, 0.0)["critic_loss/main"] for _ in range(20)]
-    returns = torch.cat([module.credits.discounted_returns(one.own, 0.9) for one in found])
+    returns = torch.cat([module.credits.discounted_returns(one.own, 0.9) for one in found])  # type: ignore[attr-defined]
     values = torch.cat(learner.critic.evaluate(found, 1000))
     assert losses[0] == pytest.approx(float(torch.nn.functional.huber_loss(torch.zeros_like(returns), returns)), rel=1e-5)
     assert losses[-1] < 0.5 * losses[0]
@@ -502,7 +514,7 @@ def test_the_critic_learns_the_returns_and_stays_out_of_the_adapter(open_run):
     assert served[0].policies[0] == learner.policy
 
 
-def test_values_are_read_where_a_round_starts(open_run):
+def test_values_are_read_where_a_round_starts(open_run: Callable[..., Any]) -> None:
     """The value of round t does not depend on what is said in it or later, and does depend on the round before."""
     run = open_run(credit={"baseline": "critic"})
     critic = run.learners["main"].critic
@@ -517,7 +529,7 @@ def test_values_are_read_where_a_round_starts(open_run):
         assert not torch.allclose(after[t + 1 :], before[t + 1 :], atol=1e-5) or t == 2
 
 
-def test_with_a_critic_credit_is_the_generalised_advantage(open_run, monkeypatch):
+def test_with_a_critic_credit_is_the_generalised_advantage(open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run(credit={"baseline": "critic", "gamma": 0.9, "gae_lambda": 0.8})
     learner, given = run.learners["main"], []
     found = run.trajectories(run.play())
@@ -527,7 +539,7 @@ def test_with_a_critic_credit_is_the_generalised_advantage(open_run, monkeypatch
     monkeypatch.setattr(learner, "_accumulate", lambda batch, *rest: given.append(batch) or accumulate(batch, *rest))
     learner.update(found, 0.0)
     for one, v in zip(given[0], values, strict=True):
-        r, v = one.own.tolist(), [*v.tolist(), 0.0]
+        r, v = one.own.tolist(), [*v.tolist(), 0.0]  # type: ignore[assignment]
         deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(3)]
         expected = [sum((0.9 * 0.8) ** (k - t) * deltas[k] for k in range(t, 3)) for t in range(3)]
         assert one.credit.tolist() == pytest.approx(expected)

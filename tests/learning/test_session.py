@@ -1,5 +1,11 @@
 """What a run opens, serves and scores."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,26 +14,26 @@ from detente.learning import adapters
 from detente.records import PolicyRef
 
 
-def test_present_policies_by_seat(open_run):
+def test_present_policies_by_seat(open_run: Callable[..., Any]) -> None:
     run = open_run(seats=["main", "tit_for_tat"])
     assert run.session.present == {"main": PolicyRef("adapter", "main", 0), "tit_for_tat": PolicyRef("script", "tit_for_tat")}
     assert run.session.frozen == {"tit_for_tat": PolicyRef("script", "tit_for_tat")}
 
 
-def test_a_frozen_seat_may_be_the_base_model(open_run, lively_model):
+def test_a_frozen_seat_may_be_the_base_model(open_run: Callable[..., Any], lively_model: str) -> None:
     run = open_run(seats=["main", f"model:{lively_model}"]).shake()
     (episode, *_) = run.play()
     assert [policy.kind for policy in episode.policies] == ["adapter", "base"]
     assert episode.learners == ("main", None)
 
 
-def test_the_seed_decides_the_first_weights(open_run):
+def test_the_seed_decides_the_first_weights(open_run: Callable[..., Any]) -> None:
     one, same, other = (open_run(seed=seed).learners["main"].weights() for seed in (3, 3, 4))
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
-def test_the_present_weights_are_served_and_nothing_older(open_run, tmp_path):
+def test_the_present_weights_are_served_and_nothing_older(open_run: Callable[..., Any], tmp_path: Path) -> None:
     run = open_run()
     run.session.publish()
     for version in range(1, 5):
@@ -42,7 +48,7 @@ def test_the_present_weights_are_served_and_nothing_older(open_run, tmp_path):
     assert len([name for name in run.model.peft_config if name.startswith("served")]) == 2  # which the versions share
 
 
-def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
+def test_kept_versions_are_loaded_once(open_run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run()
     loads, load = [], adapters.load
     monkeypatch.setattr(adapters, "load", lambda folder, base: loads.append(folder.name) or load(folder, base))
@@ -63,7 +69,7 @@ def test_kept_versions_are_loaded_once(open_run, tmp_path, monkeypatch):
     assert loads == ["000003", "000004", "000003"]
 
 
-def test_a_version_that_just_was_the_present_one_is_not_read(open_run, tmp_path):
+def test_a_version_that_just_was_the_present_one_is_not_read(open_run: Callable[..., Any], tmp_path: Path) -> None:
     """What is served is what was kept: there is no file here to read."""
     run = open_run().shake(seed=1)
     run.session.publish()
@@ -86,12 +92,12 @@ def test_a_version_that_just_was_the_present_one_is_not_read(open_run, tmp_path)
         ({"opponents": {"scripted": 0.5, "scripts": ["grim"]}}, "grim"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_sentence(open_run, options, sentence):
+def test_what_does_not_fit_is_said_in_one_sentence(open_run: Callable[..., Any], options: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         open_run(**options)
 
 
-def test_a_frozen_seat_may_be_on_another_base_model(open_run, tiny_model, tmp_path):
+def test_a_frozen_seat_may_be_on_another_base_model(open_run: Callable[..., Any], tiny_model: str, tmp_path: Path) -> None:
     run = open_run(seats=["main", f"model:{tiny_model}"])
     run.session.publish()
     (episode, *_) = run.play()
@@ -101,6 +107,6 @@ def test_a_frozen_seat_may_be_on_another_base_model(open_run, tiny_model, tmp_pa
     assert other not in run.session.sources(run.host, tmp_path, set(episode.policies))
 
 
-def test_a_learner_that_would_never_be_updated_is_refused(open_run):
+def test_a_learner_that_would_never_be_updated_is_refused(open_run: Callable[..., Any]) -> None:
     with pytest.raises(UserError, match=r"'main' would never be updated: with iterations=3, update_every=4"):
         open_run(iterations=3, learners={"main": {"update_every": 4}})
