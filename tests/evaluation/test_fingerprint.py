@@ -1,8 +1,12 @@
 """Fingerprints of strategies whose answers are known, and of models against their own play."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +18,11 @@ from detente.reports.fingerprint import curves, tables
 MOVES = ("CC", "CD", "DC", "DD")
 
 
-def of(folder, names, preset="ipd", *overrides, **more):
-    return fingerprint(config.load(preset, overrides), names, folder, **more)["agents"]
+def of(folder: Path, names: list[str], preset: str = "ipd", *overrides: str, **more: int) -> list[dict[str, Any]]:
+    return fingerprint(config.load(preset, overrides), names, folder, **more)["agents"]  # type: ignore[arg-type]
 
 
-def test_memory_one_of_the_literature(tmp_path):
+def test_memory_one_of_the_literature(tmp_path: Path) -> None:
     """Nowak and Sigmund 1992 and 1993, Stewart and Plotkin 2012: [start, CC, CD, DC, DD]."""
     known = {
         "tit_for_tat": [1, 1, 0, 1, 0],
@@ -34,7 +38,7 @@ def test_memory_one_of_the_literature(tmp_path):
         assert list(found["memory_two"]) == [f"{a} {b}" for a, b in product(MOVES, MOVES)]
 
 
-def test_what_only_two_moves_show(tmp_path):
+def test_what_only_two_moves_show(tmp_path: Path) -> None:
     grim, patient = of(tmp_path, ["grim_trigger", "tit_for_two_tats"])
     assert grim["memory_one"] == {"start": 1, "CC": 1, "CD": 0, "DC": 1, "DD": 0}
     assert grim["memory_two"]["CD CC"] == 0  # the defection before last is not forgotten
@@ -42,7 +46,7 @@ def test_what_only_two_moves_show(tmp_path):
     assert (patient["memory_two"]["CD CD"], patient["memory_two"]["CC CD"]) == (0, 1)
 
 
-def test_forgiveness_after_one_defection(tmp_path):
+def test_forgiveness_after_one_defection(tmp_path: Path) -> None:
     names = ["tit_for_tat", "grim_trigger", "win_stay_lose_shift", "always_cooperate"]
     courses = [[one["cooperate"] for one in agent["forgiveness"]] for agent in of(tmp_path, names)]
     before, after = [1] * (BEFORE + 1), AFTER - 1
@@ -52,7 +56,7 @@ def test_forgiveness_after_one_defection(tmp_path):
     assert courses[3] == [*before, 1, *[1] * after]
 
 
-def test_forgiveness_is_the_expectation_over_ones_own_moves(tmp_path):
+def test_forgiveness_is_the_expectation_over_ones_own_moves(tmp_path: Path) -> None:
     """Extort-2 after the defection: a two-state chain by hand, P(C | own last move) against a cooperator being 8/9 and 1/3."""
     (found,) = of(tmp_path, ["extort"])
     cooperate = [1.0]
@@ -62,12 +66,12 @@ def test_forgiveness_is_the_expectation_over_ones_own_moves(tmp_path):
     assert [one["cooperate"] for one in found["forgiveness"]] == pytest.approx(cooperate, abs=1e-3)
 
 
-def test_the_meaning_of_labels_is_averaged(tmp_path):
+def test_the_meaning_of_labels_is_averaged(tmp_path: Path) -> None:
     (found,) = of(tmp_path, ["tit_for_tat"], "ipd", "game.counterbalance=true")
     assert found["memory_one"] == {"start": 1, "CC": 1, "CD": 0, "DC": 1, "DD": 0}
 
 
-def test_a_models_start_is_its_own_probability(tmp_path, lively_model):
+def test_a_models_start_is_its_own_probability(tmp_path: Path, lively_model: str) -> None:
     from detente import play
 
     (found,) = of(tmp_path, [f"model:{lively_model}"])
@@ -77,7 +81,7 @@ def test_a_models_start_is_its_own_probability(tmp_path, lively_model):
     assert all(0 < p < 1 for p in found["memory_two"].values())
 
 
-def shares(agent, told, greedy):
+def shares(agent: dict[str, Any], told: str, greedy: bool) -> set[float]:
     """The shares asked after fair, or greedy, asks of the other."""
     return {
         one["share"]["mean"]
@@ -86,7 +90,7 @@ def shares(agent, told, greedy):
     }
 
 
-def test_response_curves_of_scripts(tmp_path):
+def test_response_curves_of_scripts(tmp_path: Path) -> None:
     greedy, welfare, half = of(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=60)
     for told, after in product(("upper", "lower", "nothing"), (False, True)):
         assert shares(greedy, told, after) == {1}
@@ -94,7 +98,7 @@ def test_response_curves_of_scripts(tmp_path):
         assert shares(welfare, told, after) == {{"upper": 1, "lower": 0, "nothing": 0.5}[told]}
 
 
-def test_a_reciprocator_answers_greed(tmp_path):
+def test_a_reciprocator_answers_greed(tmp_path: Path) -> None:
     (found,) = of(tmp_path, ["reciprocator"], "trust_and_split", episodes=60)
     assert shares(found, "lower", True) == {1}
     assert max(shares(found, "lower", False)) < 1  # 1 only where the other was greedy in the round before
@@ -102,13 +106,13 @@ def test_a_reciprocator_answers_greed(tmp_path):
     assert first == {"upper": 1, "lower": 0, "nothing": 0.5}
 
 
-def test_public_values_need_no_message(tmp_path):
+def test_public_values_need_no_message(tmp_path: Path) -> None:
     (found,) = of(tmp_path, ["welfare"], "split_no_comm", episodes=20)
     assert {one["told"] for one in found["responses"]} == {"upper", "lower"}
     assert (shares(found, "upper", True), shares(found, "lower", False)) == ({1}, {0})
 
 
-def test_what_is_written(tmp_path):
+def test_what_is_written(tmp_path: Path) -> None:
     found = of(tmp_path, ["tit_for_tat", "always_defect"])
     assert json.loads((tmp_path / "fingerprint.json").read_text())["agents"] == found
     assert (tmp_path / "fingerprint.png").read_bytes().startswith(b"\x89PNG")
@@ -139,20 +143,20 @@ def test_other_games_show_what_their_families_measure(tmp_path: Path) -> None:
         ("ipd", [], ["greedy"], "The strategy 'greedy' cannot play ipd"),
     ],
 )
-def test_what_has_no_fingerprint(tmp_path, preset, overrides, names, sentence):
+def test_what_has_no_fingerprint(tmp_path: Path, preset: str, overrides: list[Any], names: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         of(tmp_path / "x", names, preset, *overrides)
     assert not (tmp_path / "x").exists()
 
 
-def test_the_command(command, tmp_path):
+def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
     process = command("fingerprint", "ipd", "--agents", "tit_for_tat,grim_trigger")
     assert process.wait() == 0, process.err
     assert "grim_trigger" in process.out
     assert (tmp_path / "runs" / "fingerprint" / "ipd" / "index.html").exists()
 
 
-def test_where_seats_differ_there_is_one_for_each_role(tmp_path):
+def test_where_seats_differ_there_is_one_for_each_role(tmp_path: Path) -> None:
     """In a battle of the sexes either player's own move comes first."""
     table = "game.payoffs=[[[3,2],[0,0]],[[0,0],[2,3]]]"
     found = of(tmp_path, ["tit_for_tat", "always_defect"], "ipd", "game.name=matrix", table)

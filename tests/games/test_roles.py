@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import example_games  # type: ignore[import-not-found]
+import example_games
 from detente import play
 from detente.config import build
 from detente.errors import UserError
