@@ -81,6 +81,7 @@ def test_a_run_folder_holds_what_design_says(run: Any) -> None:
         "episodes",
         "adapters",
         "checkpoint",
+        "family.json",
         "summary.json",
     }
     assert sorted(p.name for p in (run / "episodes").iterdir()) == ["000001.jsonl.gz", "000004.jsonl.gz"]

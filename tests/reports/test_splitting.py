@@ -151,3 +151,9 @@ def test_silence_has_no_chapter_about_talk() -> None:
     silent, talking = reading(split_no_comm(), play_scripts), reading(trust_and_split(), play_scripts)
     assert [chapter.name for chapter in silent.chapters] == ["reciprocity"]
     assert [chapter.name for chapter in talking.chapters] == ["reciprocity", "talk"]
+
+
+def test_a_message_too_long_for_the_game_is_not_said() -> None:
+    """A script's message does not fit into six characters, so nothing is said, and values that are not told are not known."""
+    assert meeting(trust_and_split(message_chars=6), "greedy", "welfare")["reward"] > 0
+    assert reading(trust_and_split(message_chars=6), play_scripts).meanings

@@ -53,11 +53,15 @@ def meeting(game: SplittingGame, row: str, column: str) -> dict[str, float]:
 
 
 def one_round(game: SplittingGame, deal: Deal, first: int, names: Sequence[str]) -> tuple[Mapping[int, Any], tuple[float, ...]]:
-    """The asks and the rewards of two scripts in a round with this deal, in which player ``first`` speaks first."""
+    """The asks and the rewards of two scripts in a round with this deal, in which player ``first`` speaks first.
+
+    As in play, the default action stands for what is no answer, such as a message too long for the game.
+    """
     state, rng = SplitState((deal,), first), random.Random(0)
     while True:
         said = {player: SPLITTING[names[player]](game.observe(state, player).view, rng) for player in game.to_act(state)}
-        actions = {player: game.parse(state, player, str(text)) for player, text in said.items()}
+        parsed = {player: game.parse(state, player, str(text)) for player, text in said.items()}
+        actions = {player: game.default_action(state, player) if action is None else action for player, action in parsed.items()}
         step = game.step(state, actions)
         if step.rewards is not None:
             return actions, step.rewards
