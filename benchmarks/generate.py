@@ -91,6 +91,9 @@ class GenerateEngine:
     def release(self, chat: str) -> None:
         """Nothing is kept."""
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     async def _work(self) -> None:
         """Wait until everybody who can ask has asked, then answer all at once."""
         seen, quiet = 0, 0

@@ -11,7 +11,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from detente import models
+from detente import config, models
 from detente.engines.base import Sampling
 from detente.errors import UserError
 from detente.games import make
@@ -247,3 +247,24 @@ def test_a_model_is_one_however_its_folder_is_written(tiny_model: str, monkeypat
     monkeypatch.chdir(tiny_model)
     assert {table._host(name, "float32").base.folder for name in (tiny_model, ".", "../tiny/")} == {tiny_model}
     assert len(table.hosts) == 1
+
+
+def test_every_engine_is_closed_when_play_training_and_an_arena_end(
+    tiny_model: str, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detente import api
+    from detente.engines.transformers import TransformersEngine
+
+    opened: list[TransformersEngine] = []
+    closed: list[TransformersEngine] = []
+    init, close = TransformersEngine.__init__, TransformersEngine.close
+    monkeypatch.setattr(TransformersEngine, "__init__", lambda self, *given: (opened.append(self), init(self, *given))[1])
+    monkeypatch.setattr(TransformersEngine, "close", lambda self: (closed.append(self), close(self))[1])
+    api.play("ipd", [f"model:{tiny_model}", "tit_for_tat"], overrides=["game.rounds=1"])
+    api.arena(config.load("ipd", ["game.rounds=1"]), [str(small_run), "tit_for_tat"], tmp_path / "arena", episodes=2)
+    api.train(
+        config.load("ipd", [f"model={tiny_model}", "game.rounds=1", "iterations=1", "episodes=2", "group_size=2", "lora.rank=2"]),
+        tmp_path / "run",
+    )
+    assert len(opened) == 3
+    assert opened == closed

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +38,18 @@ def play(
 ) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
-    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), a
-    learner of a run (``runs/x/adapters/rival``), an adapter
-    folder or ``openai:MODEL@URL``. A preset brings its game and the way models answer; ``overrides`` are options over it, such as
-    ``"game.rounds=3"``. Episode i has the game seed ``seed + i``. ``on_episode`` is told of each episode when it finishes, in any
-    order. UserError for names that nobody answers to, and for a preset file that names code as its game, unless ``trust`` is given.
+    A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), a learner
+    of a run (``runs/x/adapters/rival``), an adapter folder or ``openai:MODEL@URL``. A preset brings its game and the way models
+    answer; ``overrides`` are options over it, such as ``"game.rounds=3"``. Episode i has the game seed ``seed + i``.
+    ``on_episode`` is told of each episode when it finishes, in any order. UserError for names that nobody answers to, and for a
+    preset file that names code as its game, unless ``trust`` is given.
     """
-    policies = _table(game_or_preset, overrides, trust)
-    game = policies.game
-    check_seats(game, players)
-    sitting = [policies.resolve(name) for name in players]
-    policies.check_room(sitting)
-    return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=on_episode)
+    with closing(_table(game_or_preset, overrides, trust)) as policies:
+        game = policies.game
+        check_seats(game, players)
+        sitting = [policies.resolve(name) for name in players]
+        policies.check_room(sitting)
+        return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=on_episode)
 
 
 def train(config: Config, run: str | Path, *, watchers: Sequence[Watcher] = (), progress: Watcher | None = None) -> Path:
@@ -125,8 +126,8 @@ def fingerprint(
     from detente.reports.fingerprint import fingerprint_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
-    policies = Policies.of(config)
-    found = fingerprints(policies, agents, config, episodes=episodes)
+    with closing(Policies.of(config)) as policies:
+        found = fingerprints(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     family_file.write(Path(folder), policies.game, ())
     replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")

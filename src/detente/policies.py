@@ -194,6 +194,11 @@ class Policies:
         self.hosts.append(opened(base, self.folders, model))
         return self.hosts[-1]
 
+    def close(self) -> None:
+        """Let the engines go of what they hold; nobody plays any more."""
+        for host in self.hosts:
+            host.engine.close()
+
     def home(self, policy: PolicyRef) -> Host:
         """What serves a language model."""
         return self.homes[policy] if policy in self.homes else self.learners[policy.name][0]

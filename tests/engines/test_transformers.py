@@ -579,3 +579,15 @@ def test_a_configuration_that_peft_cannot_build(setup: Setup, random_adapter: Ca
     with pytest.raises(UserError, match=r"PEFT cannot build the adapter main@9|does not fit") as caught:
         setup.engine.serve(PolicyRef("adapter", "main", 9), weights, config)
     assert "\n" not in str(caught.value)
+
+
+def test_closed_it_serves_nobody_and_holds_nothing(open_run: Any) -> None:
+    run = open_run()
+    run.play()
+    run.session.close()
+    assert run.engine.policies == ()
+    assert (run.engine._pool.rows, run.engine._pool._layers) == (0, [])
+    with pytest.raises(KeyError, match="is not served"):
+        run.play(publish=False)
+    run.session.close()
+    assert run.play() == open_run().play()  # what is served again answers as before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,8 +84,7 @@ def best_response(
         from detente.evaluation.exploitability import exploitability
         from detente.policies import Policies
 
-        with doing(screen, f"Computing the best response to {against}"):
-            policies = Policies.of(config)
+        with doing(screen, f"Computing the best response to {against}"), closing(Policies.of(config)) as policies:
             agent = policies.resolve(frozen(config))
             found = exploitability(policies, agent, memory=memory, seat=config.seats.index(frozen(config))).to_json()
         screen.print(pages.exact_table(found, against))

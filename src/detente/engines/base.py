@@ -100,6 +100,10 @@ class Engine(Protocol):
         """Forget the chat's cache; called when its episode ends."""
         ...
 
+    def close(self) -> None:
+        """Serve no adapter any more, and let go of memory and connections; called when a run or an evaluation ends."""
+        ...
+
 
 @lru_cache(4096)
 def spelled(text: str, end: int) -> tuple[int, ...]:
@@ -153,3 +157,7 @@ class FakeEngine:
 
     def release(self, chat: str) -> None:
         """Nothing is kept."""
+
+    def close(self) -> None:
+        """Forget all weights."""
+        self.adapters.clear()

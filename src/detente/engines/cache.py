@@ -30,6 +30,10 @@ class Pool:
                 self.capacity = -(-max(capacity, int(GROWTH * self.capacity)) // STEP) * STEP
             self._layers = [(self._grown(keys), self._grown(values)) for keys, values in self._layers]
 
+    def clear(self) -> None:
+        """Give the memory back; there are no rows then."""
+        self.rows, self.capacity, self._layers = 0, 0, []
+
     def layer(self, index: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of a layer; new ones are shaped after a key and a value (1, heads, tokens, head size)."""
         if index == len(self._layers):

@@ -66,6 +66,13 @@ class Chats:
         for name in [name for name, chat in self._chats.items() if chat.policy == policy]:
             self.release(name)
 
+    def clear(self) -> None:
+        """Forget all of them, and give the pool's memory back."""
+        for name in list(self._chats):
+            self.release(name)
+        self._pool.clear()
+        self.free_rows = []
+
     def keep_what_starts(self, chat: Chat, tokens: Sequence[int]) -> None:
         """Forget all but what these tokens start with; the last of them stays to be computed, for its logits."""
         length = min(common(chat.tokens, tokens), len(tokens) - 1)

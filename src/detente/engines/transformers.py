@@ -118,6 +118,13 @@ class TransformersEngine:
         """Forget the chat's cache."""
         self._chats.release(chat)
 
+    def close(self) -> None:
+        """Forget all chats and adapters; what is left is the model."""
+        for policy in self.policies:
+            self.retire(policy)
+        self._chats.clear()
+        self._texts.clear()
+
     async def _work(self) -> None:
         """Answer requests in batches until none are left."""
         jobs: list[Job] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ def arena(
     asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
     _check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, f"The arena {folder}", ANOTHER):
+    with closing(policies), locked(folder, f"The arena {folder}", ANOTHER):
         _claim(folder, asked, agents)
         family_file.write(folder, game, ())
         named = roles(game) or ("",) * game.num_players

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -90,26 +91,28 @@ def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()
     """Train the responder in a run folder (which resumes) and write best_response.json there, which is returned."""
     against = frozen(config)
     train(config, run, watchers=watchers)
-    policies = Policies.of(config)
-    game = policies.game
-    named = roles(game)
-    responder, agent = policies.resolve(str(run)), policies.resolve(against)
-    result = {
-        "game": game.name,
-        "preset": config.preset,
-        "against": against,
-        "label": labels([against], [agent])[0],
-        **(
-            {"roles": {key: " and ".join(named[seat] for seat in seats) for key, seats in _places(config).items()}} if named else {}
-        ),
-        "algorithm": config.algorithm,
-        "seed": config.seed,
-        "iterations": json.loads((run / "summary.json").read_text(encoding="utf-8"))["iterations"],
-        "unit": "points per round",
-        "curve": curve(game, run),
-        **outcome(config, policies, responder, agent),
-        "exact": exact(policies, agent, memory, _places(config)["agent"][0]),
-    }
+    with closing(Policies.of(config)) as policies:
+        game = policies.game
+        named = roles(game)
+        responder, agent = policies.resolve(str(run)), policies.resolve(against)
+        result = {
+            "game": game.name,
+            "preset": config.preset,
+            "against": against,
+            "label": labels([against], [agent])[0],
+            **(
+                {"roles": {key: " and ".join(named[seat] for seat in seats) for key, seats in _places(config).items()}}
+                if named
+                else {}
+            ),
+            "algorithm": config.algorithm,
+            "seed": config.seed,
+            "iterations": json.loads((run / "summary.json").read_text(encoding="utf-8"))["iterations"],
+            "unit": "points per round",
+            "curve": curve(game, run),
+            **outcome(config, policies, responder, agent),
+            "exact": exact(policies, agent, memory, _places(config)["agent"][0]),
+        }
     replace_text(run / "best_response.json", json.dumps(result, indent=2) + "\n")
     return result
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     watch = Watchers(watchers)
     options = run / "config.yaml"
     config = with_versions(config, read(options) if options.exists() else None)
-    with opened(run, config) as folder:
-        session = open_session(config)
+    with opened(run, config) as folder, closing(open_session(config)) as session:
         with when_saved(watch.stopping) as wished:
             state = resume(session, folder)
             session.publish()

@@ -78,6 +78,10 @@ class Session:
                 weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), host.base)
                 host.engine.serve(policy, weights, config)
 
+    def close(self) -> None:
+        """Let the engines go of what they hold; nobody plays any more."""
+        self.policies.close()
+
     def sources(self, host: Host, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
         """For the audit: how to run a base model under each policy that played on it, and alone, not asking the engine."""
         model = self.models[host]

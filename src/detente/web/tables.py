@@ -148,7 +148,7 @@ class Tables:
                     del self._tables[id]
             used = {seen.table.title for seen in list(self._tables.values()) if seen.table.stage in ("opening", "playing")}
             for game in [game for game in self._policies if game not in used][:-MODELS]:
-                del self._policies[game]
+                self._policies.pop(game).close()
 
 
 def table_for(name: str) -> Policies:
