@@ -11,10 +11,12 @@ import example_games
 from detente import play
 from detente.config import build
 from detente.errors import UserError
+from detente.evaluation.best_response import sitting
 from detente.games import make
 from detente.games.contract import check_game
-from detente.games.family import can_face, seats_for
+from detente.games.family import Family, can_face, family_of, seats_for
 from detente.games.roles import in_role, prefix, roles, seat_name
+from detente.matches import play_scripts
 from detente.policies import check
 
 TRUST = {"name": "example_games:Trust"}
@@ -28,6 +30,22 @@ class Stage:
     name: str = "stage"
     num_players: int = 2
     symmetric: bool = False
+
+
+MIDDLE = Family(
+    name="three",
+    strategies={"middle": lambda view, rng: "", "random": lambda view, rng: ""},
+    seats=lambda game, name: (1,) if name == "middle" else (0, 1, 2),
+)
+
+
+@dataclass(frozen=True)
+class Three(Stage):
+    """A strategy of it can play the middle role alone."""
+
+    roles: Any = ("first", "second", "third")
+    num_players: int = 3
+    family: Family = MIDDLE
 
 
 @pytest.mark.parametrize("name", ["example_games:Trust", "example_games:Punishment"])
@@ -101,3 +119,21 @@ def test_a_run_that_seats_a_strategy_where_it_cannot_play(options: dict[str, Any
 
 def test_a_learner_with_the_name_of_a_strategy_sits_where_it_is_put() -> None:
     check(build({"game": TRUST, "seats": ["taker", "sharer"], "learners": {"taker": {}}}))
+
+
+def test_points_of_one_seat_are_no_reference_for_another() -> None:
+    """What a policy does after what is read on any seat; what it is worth there is another question on each."""
+    uneven = make("matrix", payoffs=[[[13, 3], [10, 5]], [[15, 0], [11, 1]]], actions=["C", "D"], cooperative="C")
+    known, even = (family_of(game).reading(game, play_scripts) for game in (uneven, make("ipd")))
+    assert [chapter.columns for chapter in known.chapters] == [chapter.columns for chapter in even.chapters]
+    assert (known.anchors, known.verdicts, known.note, known.marked) == ((), (), "", "")
+    assert len(even.verdicts) == 5
+    references = [family_of(game).references(game, play_scripts, ["always_defect"]) for game in (uneven, make("ipd"))]
+    assert list(map(len, references)) == [0, 3]
+
+
+def test_of_three_roles_the_responder_takes_those_that_are_left() -> None:
+    three: Any = Three()
+    assert sitting(three, "middle") == ["main", "middle", "main"]
+    assert sitting(three, "random") == ["main", "random", "random"]
+    assert sitting(three, "random", "third") == ["random", "random", "main"]

@@ -51,9 +51,26 @@ class Thresholds:
 
 
 def reading(game: MatrixGame, meet: Meet) -> Reading:
-    """Of a game in which one of two actions is cooperation; little of others."""
+    """Of a game in which one of two actions is cooperation; little of others. Where seats differ without reference payoffs and
+    verdicts, which would be another for each of them."""
     if not _is_dilemma(game):
         return Reading()
+    text = "The model's own probability of cooperating after each joint move, one's own move first."
+    columns = tuple(Column(f"cooperate_given/{move}", move, meaning) for move, meaning in CONDITIONS.items())
+    chapter = Chapter("behaviour", "What it does after each move", text, "P(C | last joint move) at the end", columns)
+    rewards = Plot(("reward",), "Points per round in self-play")
+    rates = Plot(("cooperation_rate",), "Cooperation rate in self-play", (0, 1))
+    plain = Reading(
+        facts=FACTS,
+        rivals=("always_defect",),
+        contrast_rivals=("always_defect", "always_cooperate", "tit_for_tat"),
+        given={"cooperate_given/CC": "CC", "cooperate_given/CD": "CD"},
+        given_title="P(C | …)",
+        plots=(rewards, rates),
+        chapters=(chapter,),
+    )
+    if not game.symmetric:
+        return plain
     known = anchors(meet, game)
     own, theirs = known.reciprocity["reward"], known.reciprocity["opponent_reward"]
     lines = (
@@ -61,21 +78,12 @@ def reading(game: MatrixGame, meet: Meet) -> Reading:
         Anchor(f"mutual\ndefection {known.defection:g}", known.defection),
         Anchor(f"tit-for-tat vs\nalways_defect {own:.3g}", own),
     )
-    text = "The model's own probability of cooperating after each joint move, one's own move first. Dashed: tit-for-tat."
-    columns = tuple(Column(f"cooperate_given/{move}", move, meaning) for move, meaning in CONDITIONS.items())
-    return Reading(
-        facts=FACTS,
-        rivals=("always_defect",),
-        contrast_rivals=("always_defect", "always_cooperate", "tit_for_tat"),
-        given={"cooperate_given/CC": "CC", "cooperate_given/CD": "CD"},
-        given_title="P(C | …)",
+    return replace(
+        plain,
         marked="tit_for_tat",
         anchors=lines,
-        plots=(
-            Plot(("reward",), "Points per round in self-play", anchors=lines),
-            Plot(("cooperation_rate",), "Cooperation rate in self-play", (0, 1)),
-        ),
-        chapters=(Chapter("behaviour", "What it does after each move", text, "P(C | last joint move) at the end", columns),),
+        plots=(replace(rewards, anchors=lines), rates),
+        chapters=(replace(chapter, text=f"{text} Dashed: tit-for-tat."),),
         note=(
             f"mutual cooperation {known.cooperation:.2f}, mutual defection {known.defection:.2f}, "
             f"tit-for-tat against always defect {own:.2f} while it gets {theirs:.2f}"
@@ -85,8 +93,8 @@ def reading(game: MatrixGame, meet: Meet) -> Reading:
 
 
 def references(game: MatrixGame, meet: Meet, strategies: Sequence[str]) -> tuple[Result, ...]:
-    """Scripts of a dilemma, measured like learners."""
-    if not _is_dilemma(game):
+    """Scripts of a dilemma whose seats do not differ, measured like learners."""
+    if not (_is_dilemma(game) and game.symmetric):
         return ()
     return tuple(
         Result(
