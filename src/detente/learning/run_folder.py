@@ -1,6 +1,6 @@
 """The run folder: who may write it, and what lies where.
 
-config.yaml  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
+config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
 """
 
 from __future__ import annotations
