@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from detente import config
 from detente.errors import UserError
 from detente.games import make
-from detente.options import ALGORITHMS
+from detente.options import ALGORITHMS, LearnerConfig
 
 PRESET = """
 description: A test.
@@ -193,7 +193,7 @@ def test_every_option_says_what_it_means() -> None:
     for model in models:
         for name, info in model.model_fields.items():
             nested = isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
-            inherited = model is config.LearnerConfig and name in repeated
+            inherited = model is LearnerConfig and name in repeated
             assert nested or inherited or info.description, f"{model.__name__}.{name}"
 
 
@@ -224,6 +224,6 @@ def test_every_whole_number_has_an_upper_bound() -> None:
             if int in kinds:
                 yield prefix + name, field
 
-    found = dict([*fields(config.Config), *fields(config.LearnerConfig)])
+    found = dict([*fields(config.Config), *fields(LearnerConfig)])
     assert len(found) > 20
     assert [name for name, field in found.items() if not any(isinstance(bound, Le | Lt) for bound in field.metadata)] == []

@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
     "learning.shaping": {"errors", "foreign", "games.guard", "records"},
     "learning.watchers": {"config"},
-    "learning.state": {"config", "records"},
+    "learning.state": {"options", "records"},
     "evaluation": PLAY | {"family_file", "files", "former", "config", "policies"},
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),

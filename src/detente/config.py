@@ -24,8 +24,8 @@ from detente.options import (
     AlgorithmName,
     AnswerOptions,
     CreditOptions,
-    DecodingOptions,
     EvaluationOptions,
+    LearnerConfig,
     LoraOptions,
     LossOptions,
     OpponentOptions,
@@ -142,23 +142,6 @@ class Config(Options):
         return {name: self.learner(name).model for name in self.learner_names}
 
 
-class LearnerConfig(Options):
-    """What one learner trains with."""
-
-    model: str
-    lora: LoraOptions
-    answer: DecodingOptions
-    algorithm: AlgorithmName
-    credit: CreditOptions
-    loss: LossOptions
-    optimizer: OptimizerOptions
-    reward: str | None = None
-    update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
-    collect: Literal["last", "all"] = Field(
-        "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"
-    )
-
-
 def preset_names() -> list[str]:
     """The presets inside the package."""
     return sorted(p.name.removesuffix(".yaml") for p in resources.files("detente.presets").iterdir() if p.name.endswith(".yaml"))
@@ -172,20 +155,19 @@ def is_preset(name: str) -> bool:
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, without: Collection[str] = ()) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
 
-    What the preset says of the options named ``without`` does not count.
-
-    Whoever uses an option of module:attribute runs that code, and whoever seats a remote model sends it one's key, so a file may
-    name these only with ``trust``; an override may.
+    What the preset says of ``without`` does not count. Whoever uses an option of module:attribute runs that code, and whoever seats
+    a remote model sends it one's key, so a file may name these only with ``trust``; an override may.
     """
     data = _preset(preset)
     dotted = _overrides(overrides)
     by_algorithm = data.pop("algorithms", None) or {}
     if not isinstance(by_algorithm, dict):
         raise UserError(f"The preset {preset} has algorithms that are no mapping from names to options.")
-    chosen = dotted.get("algorithm", data.get("algorithm", "reinforce"))
+    chosen = dotted.get("algorithm", usual := data.get("algorithm", "reinforce"))
     for name in (chosen, *by_algorithm):
         if isinstance(name, str):
             check_algorithm(name)
+    data = data if chosen == usual else _without_own_options(data)
     own = [data, _options(preset, by_algorithm.get(str(chosen)) or {})]
     layers = [*({key: value for key, value in layer.items() if key not in without} for layer in own), dotted]
     merged = _merged({"preset": Path(preset).stem}, *layers)
@@ -267,6 +249,12 @@ def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
                 before = {"name": before}
             merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _without_own_options(data: dict[str, Any]) -> dict[str, Any]:
+    """The options without ``credit.options``, which are those of their own algorithm and no other's."""
+    credit = data.get("credit")
+    return data | {"credit": {k: v for k, v in credit.items() if k != "options"}} if isinstance(credit, dict) else data
 
 
 def _options(where: str, data: Any) -> dict[str, Any]:

@@ -218,3 +218,20 @@ class RecordOptions(Options):
     )
     checkpoint_every: int = Field(1, ge=1, le=COUNT, description="save the training state after every so many iterations")
     audit_turns: int = Field(4, ge=0, le=100_000, description="turns per iteration that are scored again to check who was served")
+
+
+class LearnerConfig(Options):
+    """What one learner trains with."""
+
+    model: str
+    lora: LoraOptions
+    answer: DecodingOptions
+    algorithm: AlgorithmName
+    credit: CreditOptions
+    loss: LossOptions
+    optimizer: OptimizerOptions
+    reward: str | None = None
+    update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
+    collect: Literal["last", "all"] = Field(
+        "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"
+    )

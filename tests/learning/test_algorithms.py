@@ -15,8 +15,10 @@ import torch
 import detente
 from detente import cli, config
 from detente.errors import UserError
+from detente.evaluation.best_response import responder_config
 from detente.learning import algorithms
 from detente.learning.credit import Group, advantages_of
+from detente.options import LearnerConfig
 from detente.policies import check
 from detente.web.runs import overview
 
@@ -88,7 +90,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("mine", None)
 
 
-def learner(algorithm: str, name: str = "main", **options: Any) -> config.LearnerConfig:
+def learner(algorithm: str, name: str = "main", **options: Any) -> LearnerConfig:
     return config.build({"game": "ipd", "algorithm": algorithm} | options).learner(name)
 
 
@@ -254,6 +256,8 @@ def test_a_preset_file_names_it_for_those_who_trust_it(folder: Path, capsys: Any
     assert "mine" not in sys.modules
     assert cli.main(["train", "one.yaml", "--dry-run", "--trust"]) == 0
     assert "algorithm: mine:inequity\n" in capsys.readouterr().out
+    assert detente.load("one.yaml", ["algorithm=reinforce"]).credit.options == {}
+    check(responder_config("one.yaml", "tit_for_tat"))
     (folder / "two.yaml").write_text("extends: ipd\nalgorithms: {'mine:inequity': {credit: {options: {envy: 7}}}}\n")
     assert detente.load("two.yaml").credit.options == {}
     assert detente.load("two.yaml", ["algorithm=mine:inequity"]).credit.options == {"envy": 7}

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from detente.config import Config, LearnerConfig
+from detente.config import Config
 from detente.errors import UserError, out_of_memory, unknown
 from detente.foreign import fault, imported, is_foreign
-from detente.options import AlgorithmOptions, AlignmentOptions, CreditOptions
+from detente.options import AlgorithmOptions, AlignmentOptions, CreditOptions, LearnerConfig
 from detente.validation import sentence
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import torch
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
-from detente.config import LearnerConfig
 from detente.learning.batch import MicroBatch, Trajectory, micro_batches
 from detente.learning.credit import discounted_returns
 from detente.learning.forward import Forward, active, adapter_parameters, prepare
 from detente.learning.loss import critic_loss
+from detente.options import LearnerConfig
 
 
 class Critic:

@@ -18,7 +18,6 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
-from detente.config import LearnerConfig
 from detente.engines import head
 from detente.finite import all_finite
 from detente.learning import credit as credits
@@ -28,6 +27,7 @@ from detente.learning.batch import Trajectory, micro_batches, opening, with_cred
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
 from detente.learning.loss import k3, mismatch, token_loss
+from detente.options import LearnerConfig
 from detente.records import PolicyRef
 
 PROBED = 16  # tokens that new weights have to read before they count

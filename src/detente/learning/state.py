@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from detente.config import LearnerConfig
+from detente.options import LearnerConfig
 from detente.records import Episode
 
 
