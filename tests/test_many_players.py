@@ -15,7 +15,6 @@ from rich.console import Console
 from detente import arena, best_response, config, fingerprint, play
 from detente.cli import main
 from detente.config import load_game
-from detente.errors import UserError
 from detente.export import export
 from detente.learning import loop
 from detente.progress import _scores
@@ -104,8 +103,14 @@ def test_one_responder_meets_three_of_the_agent(preset: Path, tmp_path: Path) ->
     assert found["cooperator"]["name"] == "saint"
     assert (found["cooperator"]["reward"]["mean"], found["cooperator"]["agent_reward"]["mean"]) == (2, 5)
     assert (found["self_play"]["reward"]["mean"], found["exact"]) == (3, None)
-    with pytest.raises(UserError, match="Fingerprints are for"):
-        fingerprint(load_game(GAME), ["saint"], tmp_path / "print")
+
+
+def test_a_fingerprint_of_an_agent_among_three_at_random_and_of_each_role(tmp_path: Path) -> None:
+    found = fingerprint(load_game(GAME), ["saint", "avenger"], tmp_path / "four", episodes=4)
+    assert [agent["measures"]["kindness"] for agent in found["agents"]] == [0.5, 1]
+    uneven = fingerprint(load_game("example_games:Trust"), ["kind", "taker"], tmp_path / "two", episodes=4)
+    assert [agent["label"] for agent in uneven["agents"]] == ["kind as investor", "kind as trustee", "taker as trustee"]
+    assert [agent["measures"]["kindness"] for agent in uneven["agents"]] == [1, 1, 0]
 
 
 WRONG: list[tuple[list[str], str]] = [
@@ -130,7 +135,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["best-response", "PRESET", "--against", "saint", "--role", "seat 2"], "has no role 'seat 2', for its seats do not differ."),
     (["best-response", "PRESET", "--against", "saint", "--exact"], "An exact best response needs a matrix game"),
     (["best-response", "PRESET", "--against", "saints"], "saints"),
-    (["fingerprint", "PRESET", "--agents", "saint"], "Fingerprints are for"),
+    (["fingerprint", "PRESET", "--agents", "saint,saint"], "The agent saint is named twice."),
+    (["fingerprint", "PRESET", "--agents", "saints"], "saints"),
 ]
 
 
