@@ -161,3 +161,19 @@ def test_a_damaged_run_folder_is_one_sentence(file: str, content: Any, reason: s
     assert f"{folder / file} cannot be read as " in str(caught.value)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("learners", "named"),
+    [
+        ("null", ("pocket",)),
+        ("{rival: {algorithm: reinforce}}", ("pocket",)),
+        ("{rival: {model: big}}", ("main: pocket", "rival: big")),
+        ("{rival: {model: big}, main: {model: big}}", ("big",)),
+    ],
+)
+def test_base_models_are_named_by_learner_where_they_differ(learners: str, named: tuple[str, ...], tmp_path: Path) -> None:
+    options = f"game: {{name: ipd}}\nmodel: pocket\nlearners: {learners}\n"
+    row = {"iteration": 1, "reward/main": 1.0, "reward/rival": 2.0}
+    (run,) = read_runs([write(tmp_path / "run", [row], options)])
+    assert run.models == named
