@@ -11,6 +11,7 @@ import typer
 
 from benchmarks.common import RESULTS, default_device, say
 from benchmarks.disk import disk
+from benchmarks.learners import learners
 from benchmarks.loop import loop
 from benchmarks.rollout import rollout
 from benchmarks.scaling import scaling
@@ -50,6 +51,7 @@ FULL: list[Run] = [
     ("rollout", rollout, {}),
     ("scaling", scaling, {}),
     ("update", update, {}),
+    ("learners", learners, {}),
 ]
 SHORT: list[Run] = [
     ("startup", startup, {}),
@@ -59,10 +61,11 @@ SHORT: list[Run] = [
     (f"rollout-{BIG}", rollout, {"model": [BIG], "episodes": 2, "rounds": 3}),
     ("scaling", scaling, {"quick": True}),
     ("update-synthetic", update, {"case": ["synthetic"], "chats": 4, "length": 256}),
+    ("learners", learners, {"episodes": 16, "rounds": 4}),
     ("update-played", update, {"case": ["ipd", "trust_and_split"], "chats": 8, "rounds": 2}),
 ]
 
-for one in (update, rollout, loop, startup, disk, scaling, table):
+for one in (update, learners, rollout, loop, startup, disk, scaling, table):
     app.command()(one)
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import disk, loop, scaling, startup, tables
+from benchmarks import disk, learners, loop, scaling, startup, tables
 from benchmarks.__main__ import FULL, SHORT
 from benchmarks.tables import Table
 from detente.options import OpponentOptions
@@ -29,6 +29,13 @@ def test_the_loop(here: Any, tmp_path: Path) -> None:
         assert row["bytes_in_memory"] > 1000
         assert row["bytes_on_disk"] > 100
     assert rows[1]["bytes_in_memory"] > rows[0]["bytes_in_memory"]
+
+
+def test_updates_of_two_learners(here: Any, tmp_path: Path, tiny_model: str) -> None:
+    learners.learners(tiny_model, ["ipd"], "cpu", episodes=4, rounds=2, repeats=1, json=tmp_path / "learners.json")
+    (row,) = json.loads((tmp_path / "learners.json").read_text())["figures"]["rows"]
+    assert (row["chats"], set(row["variants"])) == (8, {"apart", "as one"})
+    assert row["ratio"]["median"] > 0
 
 
 def test_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
