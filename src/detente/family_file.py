@@ -63,7 +63,12 @@ class Description:
 
 
 def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> None:
-    """Write the file; UserError where what the family says cannot stand in one.
+    """Write the file; see ``content``."""
+    replace_text(folder / FILE, content(game, strategies))
+
+
+def content(game: Game, strategies: Sequence[str] | None = None) -> str:
+    """The text of the file; UserError where what the family says cannot stand in one, so ask before a folder is begun.
 
     The scripts of a game that the package does not have play for its references here, against ``strategies`` (None: all that can
     play): nobody can do it later.
@@ -75,13 +80,13 @@ def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> 
     measures = tuple(_as_value(measure) for measure in family.measures)
     known = Description(measures=measures, reading=family.reading(game, play_scripts), references=played)
     try:
-        content = orjson.loads(orjson.dumps(known, option=orjson.OPT_SERIALIZE_NUMPY))
-        _checked(content)
+        plain = orjson.loads(orjson.dumps(known, option=orjson.OPT_SERIALIZE_NUMPY))
+        _checked(plain)
     except (TypeError, ValueError) as error:
         raise UserError(f"What the family '{family.name}' says of {game.name} cannot be written down: {reason(error)}.") from error
-    for measure in content["measures"]:
+    for measure in plain["measures"]:
         del measure["function"]
-    replace_text(folder / FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+    return orjson.dumps(plain, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def _as_value(measure: Any) -> Any:
@@ -109,12 +114,12 @@ def references(known: Description, options: Mapping[str, Any], strategies: Seque
     return family_of(game).references(game, play_scripts, strategies)
 
 
-def _checked(content: Any) -> Description:
+def _checked(value: Any) -> Description:
     """The description that this JSON value is; ValueError for what no page could show."""
     from pydantic import ValidationError
 
     try:
-        known = _reader().validate_json(orjson.dumps(_shown(content)))
+        known = _reader().validate_json(orjson.dumps(_shown(value)))
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
     if known.format != FORMAT:

@@ -174,3 +174,24 @@ def test_measures_in_words() -> None:
         "taking all",
         "points per round",
     ]
+
+
+FAILING = """
+from detente.games import Family
+from detente.games.matrix import MatrixGame
+
+class Failing(MatrixGame):
+    family = Family(name="failing", reading=lambda game, meet: 1 / 0)
+
+def failing(**parameters):
+    return Failing("own_failing:failing", ("C", "D"), (((1, 1), (0, 2)), ((2, 0), (0, 0))))
+"""
+
+
+def test_nothing_is_begun_where_a_family_cannot_be_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_failing.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = detente.load("ipd", ["game.name=own_failing:failing"])
+    with pytest.raises(UserError, match=r"^The family 'failing' of the game .* raised ZeroDivisionError .* in reading"):
+        detente.arena(config, ["random"], tmp_path / "arena", episodes=1)
+    assert not (tmp_path / "arena").exists()

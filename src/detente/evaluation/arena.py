@@ -65,10 +65,11 @@ def arena(
     policies.check_room(agent.policy for agent in agents)
     asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
     _check_free(folder)
+    known = family_file.content(game, ())
     folder.mkdir(parents=True, exist_ok=True)
     with closing(policies), locked(folder, f"The arena {folder}", ANOTHER):
         _claim(folder, asked, agents)
-        family_file.write(folder, game, ())
+        replace_text(folder / family_file.FILE, known)
         named = roles(game) or ("",) * game.num_players
         missing = [table for table in tables if not complete(episodes_file(folder, table), episodes)]
         if watch is not None:

@@ -47,10 +47,11 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     options = run / "config.yaml"
     config = with_versions(config, read(options) if options.exists() else None)
     with opened(run, config) as folder, closing(open_session(config)) as session:
+        known = family_file.content(session.game, opponents(config, session.game))
         with when_saved(watch.stopping) as wished:
             state = resume(session, folder)
             session.publish()
-            family_file.write(run, session.game, opponents(config, session.game))
+            replace_text(run / family_file.FILE, known)
             watch.start(config, run, state.iteration)
             last = state.iteration == config.iterations
             while not last:
