@@ -62,7 +62,7 @@ def test_files_and_their_names(tmp_path: Path) -> None:
     assert [path.name for path in found] == ["10.jsonl", "2-1.jsonl.gz", "2-10.jsonl", "9.jsonl", "twice.jsonl"]
     assert [jsonl.name(path) for path in found] == ["10", "2-1", "2-10", "9", "twice"]
     assert [jsonl.file(tmp_path, name).name for name in ("2-1", "9", "new")] == ["2-1.jsonl.gz", "9.jsonl", "new.jsonl.gz"]
-    assert [jsonl.is_one(tmp_path / name) for name in ("a.jsonl", "a.jsonl.gz", "a.gz", "jsonl")] == [True, True, False, False]
+    assert [jsonl.is_jsonl(tmp_path / name) for name in ("a.jsonl", "a.jsonl.gz", "a.gz", "jsonl")] == [True, True, False, False]
     jsonl.remove(tmp_path / "twice.jsonl")
     jsonl.remove(tmp_path / "none.jsonl")
     assert "twice" not in map(jsonl.name, tmp_path.iterdir())

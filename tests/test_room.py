@@ -13,7 +13,7 @@ from detente.errors import UserError
 from detente.evaluation.arena import arena
 from detente.games import make
 from detente.players.chat import ChatFormat, FakeChat
-from detente.room import check_room, least_tokens
+from detente.room import check_room, minimum_tokens
 
 SIZES: dict[str, Any] = {
     "vocab_size": 512,
@@ -78,8 +78,8 @@ def test_no_episode_is_shorter_than_the_estimate(name: str, tiny_model: str) -> 
     played = [
         sum(len(turn.completion.prompt_tokens) + len(turn.completion.tokens) for turn in episode.turns(seat)) for seat in (0, 1)
     ]
-    assert 0 < least_tokens(game, pocket) <= max(played)
-    assert least_tokens(make(name, rounds=4), chat) > least_tokens(game, chat)
+    assert 0 < minimum_tokens(game, pocket) <= max(played)
+    assert minimum_tokens(make(name, rounds=4), chat) > minimum_tokens(game, chat)
 
 
 def api_model() -> Any:
@@ -90,6 +90,6 @@ def api_model() -> Any:
 
 def test_a_random_horizon_counts_by_its_shortest_draw() -> None:
     game = make("ipd", continuation=0.5, max_rounds=50)
-    fixed = least_tokens(make("ipd", rounds=1), FakeChat())
-    assert fixed <= least_tokens(game, FakeChat()) < least_tokens(make("ipd", rounds=50), FakeChat())
+    fixed = minimum_tokens(make("ipd", rounds=1), FakeChat())
+    assert fixed <= minimum_tokens(game, FakeChat()) < minimum_tokens(make("ipd", rounds=50), FakeChat())
     check_room(game, FakeChat(), "m", 10_000, "context")

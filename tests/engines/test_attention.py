@@ -68,7 +68,7 @@ def test_chats_in_one_row(name: str) -> None:
     expected = torch.cat([model(input_ids=chat[None]).logits[0] for chat in chats])
     attention.use(model)
     positions = torch.cat([torch.arange(len(chat)) for chat in chats])
-    inputs = attention.arguments(attention.Apart([5, 1, 8]), positions)
+    inputs = attention.arguments(attention.SeparateChats([5, 1, 8]), positions)
     hidden = model.get_decoder()(input_ids=torch.cat(chats)[None], **inputs).last_hidden_state[0]
     torch.testing.assert_close(head.logits(model, hidden), expected, atol=1e-5, rtol=1e-5)
     some = torch.tensor([3, 60, 7])
@@ -102,7 +102,7 @@ def test_a_model_in_training_stays_so() -> None:
 def test_capped_scores_are_refused_under_a_plan() -> None:
     states = torch.randn(1, 2, 3, 4)
     with pytest.raises(ValueError, match="capped"):
-        attention._attention(torch.nn.Identity(), states, states, states, None, plan=attention.Apart([3]), softcap=30.0)
+        attention._attention(torch.nn.Identity(), states, states, states, None, plan=attention.SeparateChats([3]), softcap=30.0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])

@@ -44,7 +44,7 @@ def test_the_same_history_exactly_where_policy_and_tokens_are_the_same() -> None
     for _ in range(40):
         chat = rng.choice(some)
         if rng.random() < 0.2:
-            chats.keep_what_starts(chat, [*chat.tokens[: rng.randint(1, 9)], 7])
+            chats.keep_prefix(chat, [*chat.tokens[: rng.randint(1, 9)], 7])
         else:
             chats.extend(chat, [rng.randrange(2)])
         for a in some:
@@ -52,7 +52,7 @@ def test_the_same_history_exactly_where_policy_and_tokens_are_the_same() -> None
                 if a.history == b.history:
                     assert (a.policy, a.tokens) == (b.policy, b.tokens)
     for chat in some[:4]:
-        chats.keep_what_starts(chat, [9])
+        chats.keep_prefix(chat, [9])
         for tokens in ([1, 2], [3], [4, 5, 6]):
             chats.extend(chat, tokens)
     assert some[0].history == some[2].history != some[1].history == some[3].history

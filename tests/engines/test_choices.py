@@ -54,11 +54,11 @@ def enumerate_paths(tokenizer: Any, texts: tuple[str, ...], end: int) -> tuple[f
 
 
 def collect(choices: Choices) -> int:
-    """Follow every way."""
+    """Follow every candidate."""
     followed = 0
-    while ways := choices.missed(("nothing starts like this",)):  # type: ignore[arg-type]
-        way = ways[0]
-        choices.weigh(way, logits(way.tokens, choices.next_tokens(way).tolist()))
+    while candidates := choices.missed(("nothing starts like this",)):  # type: ignore[arg-type]
+        candidate = candidates[0]
+        choices.weigh(candidate, logits(candidate.tokens, choices.next_tokens(candidate).tolist()))
         followed += 1
     return followed
 
@@ -82,7 +82,7 @@ def test_negligible_ways_cost_little_accuracy(tokenizer: Any) -> None:
 
 
 def test_what_must_follow_needs_no_logits(tokenizer: Any) -> None:
-    """Both texts begin with 7, which is one token: the open way stands behind it."""
+    """Both texts begin with 7, which is one token: the open candidate ends behind it."""
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("7q", "7z"))
     seven = tokenizer.encode("7", add_special_tokens=False)
     assert choices.at(()) is None
@@ -97,17 +97,17 @@ def test_without_choices_nothing_is_known(tokenizer: Any) -> None:
 
 
 def test_ways_are_missed_once_the_answer_has_left_them(tokenizer: Any) -> None:
-    """<A> in one token, or as < and A>: whoever begins with < may still take the longer way."""
+    """<A> in one token, or as < and A>: an answer that begins with < may still be the longer one."""
     choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("<A>", "<AB>", "<ABA>"))
     root = choices.at(())
     choices.weigh(root, np.zeros(len(choices.next_tokens(root))))  # type: ignore[arg-type]
-    ways = choices.missed((tokenizer.eos_token_id,))
-    assert len(ways) > 1
-    assert all(choices.at(way.tokens) is way for way in ways)
-    first = ways[0].tokens
-    assert choices.missed(first[:1]) == [way for way in ways if way.tokens[0] != first[0]]
+    candidates = choices.missed((tokenizer.eos_token_id,))
+    assert len(candidates) > 1
+    assert all(choices.at(candidate.tokens) is candidate for candidate in candidates)
+    first = candidates[0].tokens
+    assert choices.missed(first[:1]) == [candidate for candidate in candidates if candidate.tokens[0] != first[0]]
     assert choices.missed(()) == []
-    choices.weigh(ways[0], np.zeros(len(choices.next_tokens(ways[0]))))
+    choices.weigh(candidates[0], np.zeros(len(choices.next_tokens(candidates[0]))))
     assert choices.at(first) is None
 
 

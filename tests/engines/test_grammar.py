@@ -14,7 +14,7 @@ from detente.engines.grammar import Grammar, unpack
 from detente.errors import UserError
 
 if TYPE_CHECKING:
-    from detente.engines.grammar import Node
+    from detente.engines.grammar import GrammarState
 
 
 PATTERNS = [
@@ -46,7 +46,7 @@ def make(tokenizer: Any, *more_ends: int) -> Grammar:
     return Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id, *more_ends])
 
 
-def walk(grammar: Grammar, tokenizer: Any, pattern: str, seed: int) -> tuple[list[Node], list[int]]:
+def walk(grammar: Grammar, tokenizer: Any, pattern: str, seed: int) -> tuple[list[GrammarState], list[int]]:
     """A random allowed walk to the end of an answer: the nodes, the tokens."""
     rng, node, nodes, tokens = random.Random(seed), grammar.start(pattern), [], []
     while not node.finished:
@@ -143,7 +143,7 @@ def test_replay_gives_the_nodes_of_the_walk(tokenizer: Any, pattern: str) -> Non
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_bound_on_nodes_changes_nothing(tokenizer: Any, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [walk(make(tokenizer), tokenizer, pattern, seed) for seed in range(5)]
-    monkeypatch.setattr(module, "MAX_NODES", 3)
+    monkeypatch.setattr(module, "MAX_STATES", 3)
     bounded = make(tokenizer)
     for seed, (nodes, tokens) in enumerate(expected):
         found, same_tokens = walk(bounded, tokenizer, pattern, seed)
@@ -152,7 +152,7 @@ def test_a_bound_on_nodes_changes_nothing(tokenizer: Any, pattern: str, monkeypa
         assert count(bounded.start(pattern)) <= 4
 
 
-def count(node: Node) -> int:
+def count(node: GrammarState) -> int:
     return 1 + sum(count(child) for child in node._children.values())
 
 

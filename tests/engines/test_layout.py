@@ -12,7 +12,7 @@ import torch
 
 from detente.engines import layout
 from detente.engines.cache import Pool
-from detente.engines.layout import Block, Piece, PoolPlan
+from detente.engines.layout import Block, Placement, PoolPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,26 +29,26 @@ class Dense:
         self.groups = groups
         self.rows: Any = [{} for _ in range(LAYERS)]
 
-    def attend(self, layer: int, piece: Piece, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """What the new tokens of a piece (H, n, D) get, and what its rows hold afterwards."""
-        held = self.rows[layer].get(piece.row, [])[: piece.seen]
-        own = [(key[:, i], value[:, i]) for i in range(piece.length)]
+    def attend(self, layer: int, placement: Placement, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """What the new tokens of a placement (H, n, D) get, and what its rows hold afterwards."""
+        held = self.rows[layer].get(placement.row, [])[: placement.seen]
+        own = [(key[:, i], value[:, i]) for i in range(placement.length)]
         outputs = []
-        for i in range(piece.length):
+        for i in range(placement.length):
             met = held + own[: i + 1]
             for head in range(query.shape[0]):
                 group = head * self.groups // query.shape[0]
                 scores = torch.stack([k[group] @ query[head, i] * scale for k, _ in met])
                 outputs.append(sum(w * v[group] for w, (_, v) in zip(scores.softmax(0), met, strict=True)))
-        if piece.slot == piece.seen:
-            for row in (piece.row, *piece.copies):
-                self.rows[layer][row] = self.rows[layer].get(row, [])[: piece.seen] + own
-        return torch.stack(outputs).view(piece.length, query.shape[0], -1)
+        if placement.slot == placement.seen:
+            for row in (placement.row, *placement.copies):
+                self.rows[layer][row] = self.rows[layer].get(row, [])[: placement.seen] + own
+        return torch.stack(outputs).view(placement.length, query.shape[0], -1)
 
 
-def some_pieces(rng: Random, lengths: list[int]) -> list[Piece]:
-    """New tokens of some of the rows: they grow, may be kept by others of the same length, or are asked about aside."""
-    pieces, taken = [], set()
+def some_placements(rng: Random, lengths: list[int]) -> list[Placement]:
+    """New tokens of some of the rows: they grow, may be kept by others of the same length, or are probed."""
+    placements, taken = [], set()
     for row in rng.sample(range(len(lengths)), rng.randint(1, len(lengths))):
         if row in taken:
             continue
@@ -58,12 +58,12 @@ def some_pieces(rng: Random, lengths: list[int]) -> list[Piece]:
         count = rng.choice((1, 1, 1, 2, 5))
         end = lengths[row]
         if rng.random() < 0.7:
-            pieces.append(Piece(row, end, end, count, copies))
+            placements.append(Placement(row, end, end, count, copies))
             end += count
         for _ in range(rng.randint(0, 2)):
-            pieces.append(Piece(row, rng.randint(0, lengths[row]), end, 2))
+            placements.append(Placement(row, rng.randint(0, lengths[row]), end, 2))
             end += 2
-    return [piece for piece in pieces if piece.seen < piece.slot or piece.slot == lengths[piece.row]]
+    return [placement for placement in placements if placement.seen < placement.slot or placement.slot == lengths[placement.row]]
 
 
 @pytest.mark.parametrize("largest", [1 << 24, 4])
@@ -77,38 +77,38 @@ def test_equal_to_one_softmax_per_query(heads: tuple[int, int], call: int, large
     pool, dense, lengths = Pool(), Dense(groups), [0] * 9
     pool.reserve(9, 1)
     for step in range(12):
-        pieces = some_pieces(rng, lengths) or [Piece(0, lengths[0], lengths[0], 1)]
-        pool.reserve(9, max(piece.slot + piece.length for piece in pieces))
-        plan = PoolPlan(pool, pieces, CPU)
-        tokens = sum(piece.length for piece in pieces)
+        placements = some_placements(rng, lengths) or [Placement(0, lengths[0], lengths[0], 1)]
+        pool.reserve(9, max(placement.slot + placement.length for placement in placements))
+        plan = PoolPlan(pool, placements, CPU)
+        tokens = sum(placement.length for placement in placements)
         scale = None if step % 2 else 0.3
         for layer in range(LAYERS):
             query, key, value = (torch.randn(1, n, tokens, SIZE) for n in (many, groups, groups))
             found = plan.attend(layer, query, key, value, scale)
             assert found.shape == (1, tokens, many, SIZE)
             start, before = 0, [dict(rows) for rows in dense.rows]
-            for piece in pieces:
-                part = slice(start, start := start + piece.length)
+            for placement in placements:
+                part = slice(start, start := start + placement.length)
                 shown = Dense(groups)
                 shown.rows = [dict(rows) for rows in before]
                 own = (query[0, :, part], key[0, :, part], value[0, :, part], scale or SIZE**-0.5)
-                torch.testing.assert_close(found[0, part], shown.attend(layer, piece, *own), atol=1e-6, rtol=1e-5)
-                if piece.slot == piece.seen:
-                    dense.attend(layer, piece, *own)
-        for piece in pieces:
-            if piece.slot == piece.seen:
-                for row in (piece.row, *piece.copies):
-                    lengths[row] = piece.slot + piece.length
+                torch.testing.assert_close(found[0, part], shown.attend(layer, placement, *own), atol=1e-6, rtol=1e-5)
+                if placement.slot == placement.seen:
+                    dense.attend(layer, placement, *own)
+        for placement in placements:
+            if placement.slot == placement.seen:
+                for row in (placement.row, *placement.copies):
+                    lengths[row] = placement.slot + placement.length
 
 
-def test_what_is_asked_aside_leaves_rows_as_they_are() -> None:
+def test_probes_leaves_rows_as_they_are() -> None:
     pool = Pool()
     pool.reserve(1, 8)
     first = torch.randn(1, 1, 3, SIZE)
-    PoolPlan(pool, [Piece(0, 0, 0, 3)], CPU).attend(0, first, first, first, None)
+    PoolPlan(pool, [Placement(0, 0, 0, 3)], CPU).attend(0, first, first, first, None)
     before = [memory[:, :, :3].clone() for memory in pool._layers[0]]
     more = torch.randn(1, 1, 4, SIZE)
-    plan = PoolPlan(pool, [Piece(0, 3, 3, 2), Piece(0, 2, 5, 2)], CPU)
+    plan = PoolPlan(pool, [Placement(0, 3, 3, 2), Placement(0, 2, 5, 2)], CPU)
     plan.attend(0, more, more, more, None)
     for memory, kept in zip(pool._layers[0], before, strict=True):
         assert torch.equal(memory[:, :, :3], kept)
@@ -144,7 +144,7 @@ def test_rows_in_use_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) ->
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(layout, "scaled_dot_product_attention", seen)
-    plan = PoolPlan(pool, [Piece(row, 5, 5, 1) for row in range(2, 8)], CPU)
+    plan = PoolPlan(pool, [Placement(row, 5, 5, 1) for row in range(2, 8)], CPU)
     assert plan._order is None
     states = torch.randn(1, 2, 6, SIZE)
     plan.attend(0, states, states, states, None)

@@ -98,7 +98,7 @@ def mixed(adapters: Adapters, policies: list[PolicyRef], chats: list[Tensor]) ->
     ends = [sum(map(len, chats[: i + 1])) for i in range(len(chats))]
     parts = [(adapters.name(policy), end - len(chat), end) for policy, chat, end in zip(policies, chats, ends, strict=True)]
     positions = torch.cat([torch.arange(len(chat)) for chat in chats])
-    arguments = attention.arguments(attention.Apart([len(chat) for chat in chats]), positions)
+    arguments = attention.arguments(attention.SeparateChats([len(chat) for chat in chats]), positions)
     with torch.no_grad(), lora.mixed(parts):
         return adapters.model(input_ids=torch.cat(chats)[None], **arguments).logits[0]
 

@@ -14,7 +14,7 @@ import torch
 
 from detente.engines import sampling
 from detente.engines.grammar import FEW, Mask
-from detente.engines.sampling import Draw, Look, Sampler
+from detente.engines.sampling import Draw, Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,14 +43,14 @@ def states(vocab_size: int, rows: int = 5, seed: int = 0) -> Tensor:
     return 3 * torch.randn(rows, vocab_size, generator=torch.Generator().manual_seed(seed))
 
 
-def run(scores: Tensor, draws: list[Draw], looks: Sequence[Look] = ()) -> tuple[Any, ...]:
+def run(scores: Tensor, draws: list[Draw], wanted: Sequence[tuple[int, Any]] = ()) -> tuple[Any, ...]:
     asked = []
 
     def logits(tokens: Tensor | None) -> Tensor:
         asked.append(None if tokens is None else tokens.tolist())
         return scores.clone() if tokens is None else scores[:, tokens]
 
-    found = Sampler(scores.shape[1], torch.device("cpu"))(logits, draws, looks)
+    found = Sampler(scores.shape[1], torch.device("cpu"))(logits, draws, wanted)
     return *found, asked
 
 
@@ -62,7 +62,7 @@ def test_draws_are_the_inverse_of_the_distribution_function(vocab_size: int) -> 
     draws = [Draw(rng.randrange(5), rng.choice(masks), rng.choice((0.5, 1.0, 1.7)), rng.random()) for _ in range(300)]
     found, _, _ = run(scores, draws)
     for draw, (token, logprob) in zip(draws, found, strict=True):
-        right, certain = expected(scores[draw.state].tolist(), draw)
+        right, certain = expected(scores[draw.row].tolist(), draw)
         assert token == right
         assert logprob == pytest.approx(certain, abs=1e-5)
 
@@ -90,9 +90,9 @@ def test_tokens_without_probability_are_skipped_at_both_ends() -> None:
 
 def test_only_the_scores_of_few_tokens_are_computed_where_masks_allow_few() -> None:
     few, more = mask((5, 900), 1000), mask((900, 3, 17), 1000)
-    looks = [Look(1, np.array([3, 999])), Look(0, np.array([5]))]
+    wanted = [(1, np.array([3, 999])), (0, np.array([5]))]
     scores = states(1000)
-    _, seen, asked = run(scores, [Draw(0, few, 1.0, 0.3), Draw(2, more, 1.0, 0.3)], looks)
+    _, seen, asked = run(scores, [Draw(0, few, 1.0, 0.3), Draw(2, more, 1.0, 0.3)], wanted)
     assert asked == [[3, 5, 17, 900, 999]]
     assert seen[0].tolist() == scores[1, [3, 999]].double().tolist()
     assert seen[1].tolist() == scores[0, [5]].double().tolist()
@@ -100,10 +100,10 @@ def test_only_the_scores_of_few_tokens_are_computed_where_masks_allow_few() -> N
     assert mask(range(FEW + 1), 1000).tokens is None
 
 
-def test_what_is_looked_at_does_not_depend_on_what_is_drawn() -> None:
-    scores, look = states(1000), Look(1, np.array([3, 999]))
-    alone = run(scores, [], [look])[1][0]
-    beside = run(scores, [Draw(1, None, 0.5, 0.3), Draw(1, mask((3, 4), 1000), 2.0, 0.3)], [look])[1][0]
+def test_wanted_logits_do_not_depend_on_what_is_drawn() -> None:
+    scores, wanted = states(1000), (1, np.array([3, 999]))
+    alone = run(scores, [], [wanted])[1][0]
+    beside = run(scores, [Draw(1, None, 0.5, 0.3), Draw(1, mask((3, 4), 1000), 2.0, 0.3)], [wanted])[1][0]
     assert alone.tolist() == beside.tolist()
 
 
@@ -123,7 +123,7 @@ def test_a_part_of_the_vocabulary_that_is_padded(monkeypatch: pytest.MonkeyPatch
     scores = states(23)
     draws = [Draw(row, None, 1.0, uniform) for row in range(5) for uniform in (0.0, 0.25, 0.9, LAST)]
     for draw, (token, _) in zip(draws, run(scores, draws)[0], strict=True):
-        assert token == expected(scores[draw.state].tolist(), draw)[0]
+        assert token == expected(scores[draw.row].tolist(), draw)[0]
 
 
 @pytest.mark.parametrize("allowed", [(70, 71), tuple(range(300, 900)), None])

@@ -129,14 +129,14 @@ def listing(folder: Path) -> dict[Path, bytes]:
 
 SLOW = """
 from detente.evaluation import arena
-original = arena.play_table
+original = arena.play_seating
 def slowly(config, policies, agents, table, *rest):
     import time
     print(table, flush=True)
     if table == (1, 2):
         time.sleep(60)
     original(config, policies, agents, table, *rest)
-arena.play_table = slowly
+arena.play_seating = slowly
 """
 
 
@@ -154,7 +154,7 @@ def test_killed_and_started_again_it_ends_the_same(tmp_path: Path, small_run: Pa
     (tmp_path / "killed" / "episodes" / "1-2.partial").write_text('{"game": ')  # what a crash in the middle of a table leaves
     again = command(*words, "--out", tmp_path / "killed")
     assert again.wait() == 0, again.err
-    assert f"{len([n for n in finished if n.endswith('.jsonl.gz')])} of 9 tables are there already" in again.out
+    assert f"{len([n for n in finished if n.endswith('.jsonl.gz')])} of 9 seatings are there already" in again.out
     assert listing(tmp_path / "killed") == listing(tmp_path / "whole")
 
 
@@ -185,14 +185,14 @@ def test_tables_that_were_played_before_files_were_compressed_are_kept(tmp_path:
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
     before = listing(tmp_path)
-    monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
+    monkeypatch.setattr(cross_play, "play_seating", lambda *all: pytest.fail("played again"))
     assert play(tmp_path, ["tit_for_tat", "random"]) == first
     assert listing(tmp_path) == before
 
 
 def test_a_finished_arena_plays_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = play(tmp_path, ["tit_for_tat", "random"])
-    monkeypatch.setattr(cross_play, "play_table", lambda *all: pytest.fail("played again"))
+    monkeypatch.setattr(cross_play, "play_seating", lambda *all: pytest.fail("played again"))
     assert play(tmp_path, ["tit_for_tat", "random"]) == first
     assert json.loads((tmp_path / "arena.json").read_text()) == first
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from detente.engines import attention
 from detente.learning import packing
-from detente.learning.packing import TreeAttention, bundles, shared_start, tree
+from detente.learning.packing import TreeAttention, bundles, common_prefix, tree
 from detente.learning.stem import After, Stem
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ FAMILIES = {
 }
 
 
-def chats_with_shared_starts(seed: int = 0, rules: int = 40, count: int = 12) -> Any:
+def chats_with_shared_prefixes(seed: int = 0, rules: int = 40, count: int = 12) -> Any:
     """Chats over a few words that share rules and then part, some early and some late, some not at all."""
     rng = np.random.default_rng(seed)
     start = rng.integers(5, 60, rules)
@@ -62,12 +62,12 @@ def test_a_tree_after_a_stem_by_hand() -> None:
     assert packed.known == (2, 3, 2)
     assert [places.tolist() for places in packed.places] == [[-2, -1, 0, 1, 2], [-2, -1, 0, 3], [-2, -1, 4]]
     for others in ([1, 3], [1, 2]):
-        with pytest.raises(ValueError, match="goes on after the stem of 2"):
+        with pytest.raises(ValueError, match="begins with the stem of 2"):
             tree([np.array([1, 2, 3]), np.array(others)], stem=2)
 
 
 def test_no_beginning_stands_twice() -> None:
-    chats = chats_with_shared_starts()
+    chats = chats_with_shared_prefixes()
     ((order,), stem, tokens) = bundles(chats, [1 << 20] * len(chats), 1 << 20)[0]
     assert (stem, tokens) == (0, len({tuple(chat[: n + 1]) for chat in chats for n in range(len(chat))}))
     packed = tree([chats[i] for i in order])
@@ -79,7 +79,7 @@ def test_no_beginning_stands_twice() -> None:
 
 @pytest.mark.parametrize("limit", [1, 60, 100, 400])
 def test_passes_keep_to_the_limit_and_lose_no_chat(limit: int) -> None:
-    chats = [*chats_with_shared_starts(), np.zeros(0, dtype=np.int64)]
+    chats = [*chats_with_shared_prefixes(), np.zeros(0, dtype=np.int64)]
     found = bundles(chats, [max(0, len(chat) - 1) for chat in chats], limit)
     assert sorted(i for one in found for members in one.passes for i in members) == list(range(len(chats) - 1))
     for one in found:
@@ -105,9 +105,9 @@ def test_the_chats_are_cut_where_that_saves_most() -> None:
     assert bundles([], [], 40) == []
 
 
-def test_shared_start() -> None:
+def test_common_prefix() -> None:
     a = np.array([1, 2, 3])
-    assert [shared_start(a, np.array(b, dtype=np.int64)) for b in ([], [1], [1, 2, 3], [1, 2, 3, 4], [2, 2, 3], [1, 2, 4])] == [
+    assert [common_prefix(a, np.array(b, dtype=np.int64)) for b in ([], [1], [1, 2, 3], [1, 2, 3, 4], [2, 2, 3], [1, 2, 4])] == [
         *(0, 1, 3, 3, 0, 2)
     ]
 
@@ -152,7 +152,7 @@ def test_outputs_and_gradients_are_those_of_every_chat_on_its_own(
     monkeypatch.setattr(packing, "PIECE", piece)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(FAMILIES[family]()).eval()
-    chats = chats_with_shared_starts()
+    chats = chats_with_shared_prefixes()
     read = [20] * (len(chats) - 2) + [0, 0]  # two chats have nothing in common with others
     stems = [one.stem for one in bundles(chats, read, limit)]
     assert (max(stems) == 20) == (limit < 1 << 20)
@@ -177,7 +177,7 @@ def test_nothing_is_computed_twice() -> None:
     attention.use(model)
     rows = []
     model.get_decoder().layers[0].mlp.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
-    chats = chats_with_shared_starts()
+    chats = chats_with_shared_prefixes()
     weights = [torch.ones(len(chat), 32) for chat in chats]
     packed(model, chats, weights, 1 << 20, [0] * len(chats))
     assert rows == [len({tuple(chat[: n + 1]) for chat in chats for n in range(len(chat))})]

@@ -49,7 +49,7 @@ def test_runs_that_differ_by_seed_alone_become_one_arm_with_mean_and_range(tmp_p
 
 def test_long_series_are_averaged_down(tmp_path: Path) -> None:
     rows = [{"iteration": i, "k": float(i)} for i in range(1, 7)]
-    series = arms(read_runs([write(tmp_path / "run", rows)]))[0].series("k", most=3)
+    series = arms(read_runs([write(tmp_path / "run", rows)]))[0].series("k", limit=3)
     assert series is not None
     assert (series.iterations, series.values) == ((2, 4, 6), (1.5, 3.5, 5.5))
 

@@ -45,7 +45,7 @@ def test_a_sample_takes_every_kind_before_a_second_of_any(tmp_path: Path) -> Non
     same = [episode(NOW, NOW, learners=("main", "main"))] * 6
     for i in range(1, 31):
         write_episodes(tmp_path / "episodes" / f"{i:06d}.jsonl", [*same, episode(NOW, SCRIPT), episode(NOW, OLD)])
-    picks = sample(tmp_path, iterations=3, each=4)
+    picks = sample(tmp_path, iterations=3, per_iteration=4)
     assert [kind for kind, _ in picks] == ["self_play", "kept", "scripted", "self_play"] * 3
     assert sample(tmp_path / "nothing") == []
 
@@ -54,7 +54,7 @@ def test_a_sample_of_compressed_files_cut_short_or_damaged(tmp_path: Path) -> No
     folder = tmp_path / "episodes"
     write_episodes(folder / "000001.jsonl", [episode(NOW, NOW)] * 3)
     write_episodes(folder / "000002.jsonl.gz", [episode(NOW, SCRIPT)] * 3)
-    assert [kind for kind, _ in sample(tmp_path, each=1)] == ["self_play", "scripted"]
+    assert [kind for kind, _ in sample(tmp_path, per_iteration=1)] == ["self_play", "scripted"]
     plain, packed = jsonl.files(folder)
     plain.write_bytes(plain.read_bytes()[:-20])
     packed.write_bytes(packed.read_bytes()[:-12])

@@ -22,13 +22,13 @@ from detente.games.base import Observation
 from detente.records import Completion, Episode, PolicyRef, read_episodes, write_episodes
 from detente.rollout import Match, play_matches
 from detente.web import episodes, transcripts
-from detente.web.transcripts import Filters, found_rounds, search, source
+from detente.web.transcripts import Filters, matching_rounds, search, source
 from tests.reports.make_run import HOSTILE
 
 EVERYTHING = 10**9
 
 
-def places(found: transcripts.Found) -> list[tuple[int, int]]:
+def places(found: transcripts.Hits) -> list[tuple[int, int]]:
     return [hit.place for hit in found.hits]
 
 
@@ -47,32 +47,32 @@ def split(folder: Path) -> tuple[Path, ...]:
 
 
 def test_without_filters_everything_is_found_in_order(run: tuple[Path, ...]) -> None:
-    assert places(search(run, Filters(), most=EVERYTHING)) == [place for place, _ in walk(run)]
+    assert places(search(run, Filters(), limit=EVERYTHING)) == [place for place, _ in walk(run)]
 
 
 def test_filters_find_what_a_walk_finds(run: tuple[Path, ...]) -> None:
     every = walk(run)
     invalid = [place for place, one in every if any(not turn.valid for turn in one.turns())]
     assert 0 < len(invalid) < len(every)
-    assert places(search(run, Filters(invalid=True), most=EVERYTHING)) == invalid
+    assert places(search(run, Filters(invalid=True), limit=EVERYTHING)) == invalid
     sixth = [place for place, one in every if one.iteration == 6]
-    assert places(search(run, Filters(iteration=6), most=EVERYTHING)) == sixth
+    assert places(search(run, Filters(iteration=6), limit=EVERYTHING)) == sixth
     scripted = [place for place, one in every if "always_defect" in map(str, one.policies)]
-    assert places(search(run, Filters(kind="scripted"), most=EVERYTHING)) == scripted
+    assert places(search(run, Filters(kind="scripted"), limit=EVERYTHING)) == scripted
     kept = [
         place
         for place, one in every
         if {p.version for p in one.policies if p.kind == "adapter"} >= {one.iteration - 1, max(0, one.iteration - 11)}
     ]
-    assert set(places(search(run, Filters(kind="kept"), most=EVERYTHING))) <= set(kept)
+    assert set(places(search(run, Filters(kind="kept"), limit=EVERYTHING))) <= set(kept)
     robbed = [place for place, one in every if any({t.action for t in played.turns} == {"C", "D"} for played in one.rounds)]
-    assert places(search(run, Filters(exploited=True), most=EVERYTHING)) == robbed
+    assert places(search(run, Filters(exploited=True), limit=EVERYTHING)) == robbed
 
 
 @pytest.mark.parametrize("words", [HOSTILE, HOSTILE.upper(), "onerror", "</SCRIPT>", "no such words", "a" * 300, '"', "\\", "<A>"])
 def test_words_are_found_in_any_case(run: tuple[Path, ...], words: str) -> None:
     expected = [place for place, one in walk(run) if any(words.lower() in turn.completion.text.lower() for turn in one.turns())]
-    found = search(run, Filters(text=words), most=EVERYTHING, patience_s=60)
+    found = search(run, Filters(text=words), limit=EVERYTHING, patience_s=60)
     assert places(found) == expected
     for hit in found.hits:
         assert hit.quote is not None
@@ -83,8 +83,8 @@ def test_messages_are_searched_without_what_was_only_told(split: tuple[Path, ...
     expected = [
         place for place, one in walk(split) if any("rock" in str(turn.action) for turn in one.turns() if turn.phase == "message")
     ]
-    assert places(search(split, Filters(text="ROCK"), most=EVERYTHING, patience_s=60)) == expected
-    assert places(search(split, Filters(text="The other player says"), most=EVERYTHING, patience_s=60)) == []
+    assert places(search(split, Filters(text="ROCK"), limit=EVERYTHING, patience_s=60)) == expected
+    assert places(search(split, Filters(text="The other player says"), limit=EVERYTHING, patience_s=60)) == []
 
 
 def test_exploited_rounds_of_a_splitting_game_by_hand(tmp_path: Path) -> None:
@@ -133,20 +133,20 @@ def test_nobody_is_exploited_where_both_are_greedy_for_what_the_other_values(tmp
 
 def test_pages_join_to_everything_forwards_and_backwards(run: tuple[Path, ...]) -> None:
     for wanted in (Filters(), Filters(invalid=True), Filters(text="onerror")):
-        expected = places(search(run, wanted, most=EVERYTHING, patience_s=60))
+        expected = places(search(run, wanted, limit=EVERYTHING, patience_s=60))
         forwards, start = [], None
         while True:
-            found = search(run, wanted, start, most=3, patience_s=60)
+            found = search(run, wanted, start, limit=3, patience_s=60)
             forwards += places(found)
-            start = found.going_on
+            start = found.next
             if start is None:
                 break
         assert forwards == expected
         backwards, start = [], None
         while True:
-            found = search(run, wanted, start, back=True, most=3, patience_s=60)
+            found = search(run, wanted, start, back=True, limit=3, patience_s=60)
             backwards += places(found)
-            start = found.going_on
+            start = found.next
             if start is None:
                 break
         assert backwards == expected[::-1]
@@ -157,14 +157,14 @@ def test_a_search_that_takes_too_long_says_where_it_goes_on(run: tuple[Path, ...
     ticks = itertools.count()
     found, parts, start = [], 0, None
     while True:
-        part = search(run, Filters(invalid=True), start, back=back, most=EVERYTHING, patience_s=1.0, clock=lambda: next(ticks))
+        part = search(run, Filters(invalid=True), start, back=back, limit=EVERYTHING, patience_s=1.0, clock=lambda: next(ticks))
         parts += 1
         found += places(part)
-        start = part.going_on
+        start = part.next
         if start is None:
             break
     assert parts > 1
-    assert sorted(found) == places(search(run, Filters(invalid=True), most=EVERYTHING))
+    assert sorted(found) == places(search(run, Filters(invalid=True), limit=EVERYTHING))
 
 
 def test_a_long_run_is_read_one_file_at_a_time(tmp_path: Path, run: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,10 +177,10 @@ def test_a_long_run_is_read_one_file_at_a_time(tmp_path: Path, run: tuple[Path, 
     opened: list[str] = []
     reading = episodes._lines
     monkeypatch.setattr(episodes, "_lines", lambda path: opened.append(path.name) or reading(path))
-    found = search(source(tmp_path.resolve(), "long").files, Filters(), most=20)
+    found = search(source(tmp_path.resolve(), "long").files, Filters(), limit=20)
     assert len(found.hits) == 20
     assert len(opened) == 21  # one more, to know that there is one
-    search(source(tmp_path.resolve(), "long").files, Filters(iteration=250), most=20)
+    search(source(tmp_path.resolve(), "long").files, Filters(iteration=250), limit=20)
     assert len(opened) == 22
 
 
@@ -220,7 +220,7 @@ FILTERS = (Filters(), Filters(text=HOSTILE), Filters(text="no such words"), Filt
 def test_compressed_files_are_searched_like_plain_ones(packed: Path, run: tuple[Path, ...], wanted: Filters, back: bool) -> None:
     files = source(packed.parent, "mine").files
     assert {path.suffix for path in files} == {".jsonl", ".gz"}
-    found, same = (search(each, wanted, back=back, most=EVERYTHING, patience_s=60) for each in (files, run))
+    found, same = (search(each, wanted, back=back, limit=EVERYTHING, patience_s=60) for each in (files, run))
     assert found == same
     for hit in found.hits:
         i, line = hit.place
@@ -287,9 +287,9 @@ def test_a_small_file_that_unpacks_to_a_large_one_fills_no_memory(
 def test_rounds_that_were_searched_for_are_marked(run: tuple[Path, ...]) -> None:
     one = next(one for _, one in walk(run) if any(not turn.valid for turn in one.turns()))
     invalid = [any(not turn.valid for turn in played.turns) for played in one.rounds]
-    assert found_rounds(one, Filters(invalid=True)) == invalid
-    assert found_rounds(one, Filters(text=HOSTILE)) == invalid
-    assert found_rounds(one, Filters()) == [False] * len(one.rounds)
+    assert matching_rounds(one, Filters(invalid=True)) == invalid
+    assert matching_rounds(one, Filters(text=HOSTILE)) == invalid
+    assert matching_rounds(one, Filters()) == [False] * len(one.rounds)
 
 
 def follow(client: TestClient, address: str, rel: str) -> list[str]:

@@ -2,8 +2,8 @@
 
     PolicyRef ── add ──> a PEFT adapter with a copy of the weights ── remove ──> its place is free for the next of that shape
 
-A pass may mix any of them and the base model: every token goes through the adapter of its policy (lora.py), so there is no
-"current" one.
+A pass may mix any adapters and the base model: every token goes through the adapter of its policy (lora.py), so there is no
+"current" adapter.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Adapters:
         self.names[policy] = name
 
     def reserve(self, policy: str, config: PeftConfig) -> None:
-        """Make a place for an adapter that is still to come; UserError as for ``add``."""
+        """Make a place for an adapter that will be added later; UserError as for ``add``."""
         self._free.append((self._place(policy, config), config))
 
     def remove(self, policy: PolicyRef) -> None:
@@ -71,16 +71,16 @@ class Adapters:
         return None if policy.kind == "base" else self.names[policy]
 
     def _foreign(self, weights: Mapping[str, Tensor]) -> dict[str, bool]:
-        """The tensors that are no LoRA's, and whether the base model has such a one; PEFT saves some of its own, unchanged."""
+        """The tensors of no LoRA matrix -> whether the base model has that tensor; those that PEFT saves unchanged are left out."""
         base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         own = {name.replace(".base_layer.", "."): tensor for name, tensor in base.named_parameters()}
-        found = {}
+        foreign = {}
         for key, value in weights.items():
-            mine = own.get(key.removeprefix("base_model.model.").replace(".base_layer.", "."))
-            same = mine is not None and mine.shape == value.shape and torch.equal(mine, value.to(mine))
+            original = own.get(key.removeprefix("base_model.model.").replace(".base_layer.", "."))
+            same = original is not None and original.shape == value.shape and torch.equal(original, value.to(original))
             if ".lora_" not in key and not same:
-                found[key] = mine is not None
-        return found
+                foreign[key] = original is not None
+        return foreign
 
     def _load(self, name: str, weights: Mapping[str, Tensor]) -> bool:
         """Copy weights into a PEFT adapter; False if their names or shapes are not its own."""
@@ -92,7 +92,7 @@ class Adapters:
         return not missing and not getattr(result, "unexpected_keys", [])
 
     def _place(self, policy: str, config: PeftConfig) -> str:
-        """A PEFT adapter of this shape that nobody uses, or a new one."""
+        """The name of a free PEFT adapter of this shape, or of a new one."""
         for place in self._free:
             if _shape(place[1]) == _shape(config):
                 self._free.remove(place)
@@ -119,7 +119,7 @@ class Adapters:
         return name
 
     def _inject(self, policy: str, name: str, config: PeftConfig) -> None:
-        """Let PEFT add an adapter, with whatever weights; the active one stays. Its dropout was for its training."""
+        """Let PEFT add an adapter with its own first weights and no dropout; the active adapter stays active."""
         config = copy.copy(config)
         config.init_lora_weights, config.lora_dropout = True, 0.0  # type: ignore[attr-defined]
         try:
@@ -129,9 +129,9 @@ class Adapters:
                 self.model.set_adapter(active)
             else:
                 self.model = PeftModel(self.model, config, adapter_name=name)
-        except ValueError as error:  # PEFT's for modules that the model does not have
+        except ValueError as error:  # what PEFT raises for modules that the model does not have
             raise self._unfit(policy) from error
-        except Exception as error:  # of whatever kind, for a configuration that PEFT cannot build
+        except Exception as error:  # PEFT may fail in any way on a configuration that it cannot build
             reason = " ".join(str(error).split()).rstrip(".")
             raise UserError(f"PEFT cannot build the adapter {policy} from its configuration: {reason}.") from error
 
@@ -144,5 +144,5 @@ def _unmixable(policy: str, reason: str) -> UserError:
 
 
 def _shape(config: PeftConfig) -> dict[str, Any]:
-    """What two LoRA adapters must share to take each other's place."""
+    """The settings that two LoRA adapters must share to take each other's place."""
     return {key: value for key, value in config.to_dict().items() if key not in PROVENANCE}

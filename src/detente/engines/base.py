@@ -65,7 +65,7 @@ class Engine(Protocol):
 
     @property
     def limit(self) -> str:
-        """What that number is called."""
+        """The name of that limit, for messages: "context"."""
         ...
 
     @property
@@ -78,18 +78,18 @@ class Engine(Protocol):
         ...
 
     def reserve(self, policy: str, config: Any) -> None:
-        """Make a place for an adapter that is still to come; UserError as for ``serve``."""
+        """Make a place for an adapter that will be served later; UserError as for ``serve``."""
         ...
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
-        """Make an adapter available, of which PEFT has such tensors and such a configuration; they are copied.
+        """Make an adapter available: PEFT's tensors, which are copied, and PEFT's configuration.
 
         ValueError if it is served already, UserError if it does not fit the base model or cannot be served exactly.
         """
         ...
 
     def retire(self, policy: PolicyRef) -> None:
-        """Serve an adapter no more."""
+        """Stop serving an adapter."""
         ...
 
     async def generate(self, request: Request) -> Generation:
@@ -126,18 +126,18 @@ class FakeEngine:
 
     @property
     def policies(self) -> tuple[PolicyRef, ...]:
-        """Those that ``serve`` was told of."""
+        """The adapters given to ``serve``."""
         return tuple(self.adapters)
 
     def serves(self, policy: PolicyRef) -> bool:
-        """Everybody plays alike."""
+        """Every policy answers alike."""
         return True
 
     def reserve(self, policy: str, config: Any) -> None:
         """There is always room."""
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
-        """Note the weights."""
+        """Keep the weights."""
         self.adapters[policy] = weights
 
     def retire(self, policy: PolicyRef) -> None:

@@ -23,7 +23,7 @@ class Pool:
         self._layers: list[tuple[Tensor, Tensor]] = []
 
     def reserve(self, rows: int, capacity: int) -> None:
-        """Make sure that there are so many rows of so many tokens, and keep what they hold."""
+        """Make room for at least so many rows of so many tokens, and keep what they hold."""
         if rows > self.rows or capacity > self.capacity:
             self.rows = max(rows, self.rows)
             if capacity > self.capacity:
@@ -48,7 +48,7 @@ class Pool:
                 pool[torch.tensor(rows, device=pool.device), :, :length] = pool[source, :, :length].clone()
 
     def _grown(self, old: Tensor) -> Tensor:
-        """The same with room; what was never written is 0, for a key that no query may meet must still be a number."""
+        """A larger copy; slots never written are 0, for a masked key must still be a finite number."""
         rows, length = old.shape[0], old.shape[2]
         new = old.new_empty(self.rows, old.shape[1], self.capacity, old.shape[3])
         new[:rows, :, :length] = old

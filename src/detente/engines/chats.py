@@ -2,7 +2,7 @@
 
     name ──> Chat (row, policy, tokens so far) ── release ──> the row is free for the next
 
-What chats of a policy have in common at their start (the rules) is computed in a row of its own and copied.
+A prefix that chats of a policy share (the rules) is computed once, in a row of its own, and copied.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from itertools import count
 from detente.engines.cache import Pool
 from detente.records import PolicyRef
 
-MAX_PREFIXES = 8  # shared starts that are kept per policy
-MAX_HISTORIES = 1 << 16  # that are recognised when chats come to them apart
+MAX_PREFIXES = 8  # kept per policy
+MAX_HISTORIES = 1 << 16  # kept, so that chats which reach the same one separately are recognised
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Chats:
         return chat, True
 
     def release(self, name: str) -> None:
-        """Forget a chat; with the last one the prefixes go too, so that nothing depends on what was played before."""
+        """Forget a chat; with the last chat the prefixes go too, so that nothing depends on earlier play."""
         if name in self._chats:
             heappush(self.free_rows, self._chats.pop(name).row)
         if not self._chats:
@@ -59,7 +59,7 @@ class Chats:
             self.free_rows = list(range(self._pool.rows))
 
     def retire(self, policy: PolicyRef) -> None:
-        """Forget the chats and prefixes of a policy; who is served under its name next starts afresh."""
+        """Forget the chats and prefixes of a policy."""
         self._histories.clear()
         for prefix in self._prefixes.pop(policy, []):
             heappush(self.free_rows, prefix.row)
@@ -67,14 +67,14 @@ class Chats:
             self.release(name)
 
     def clear(self) -> None:
-        """Forget all of them, and give the pool's memory back."""
+        """Forget all chats, and give the pool's memory back."""
         for name in list(self._chats):
             self.release(name)
         self._pool.clear()
         self.free_rows = []
 
-    def keep_what_starts(self, chat: Chat, tokens: Sequence[int]) -> None:
-        """Forget all but what these tokens start with; the last of them stays to be computed, for its logits."""
+    def keep_prefix(self, chat: Chat, tokens: Sequence[int]) -> None:
+        """Forget all but the prefix that the chat shares with these tokens; the last token is computed again, for its logits."""
         length = min(common(chat.tokens, tokens), len(tokens) - 1)
         if length < len(chat.tokens):
             self._begin(chat, tokens[:length])
@@ -85,16 +85,13 @@ class Chats:
         chat.tokens += tokens
 
     def share_prefixes(self, new: Sequence[tuple[Chat, Sequence[int]]], compute: Callable[[Chat, Sequence[int]], None]) -> None:
-        """Copy to new chats, named with the tokens to come, what an earlier one of the policy has in common with them.
-
-        ``compute`` fills a row; it is called for starts that none has yet.
-        """
+        """Copy to each new chat the longest kept prefix of the tokens to come; ``compute`` fills the row of a new prefix."""
         for chat, tokens in new:
             known = self._prefixes.setdefault(chat.policy, [])
             best = max((common(prefix.tokens, tokens) for prefix in known), default=0)
             if best < 0.9 * (len(tokens) - 1) and len(known) < MAX_PREFIXES and len(new) > 1:
                 prefix = self._new(chat.policy)
-                compute(prefix, tokens[:-1])  # alone: its rounding must not depend on the others
+                compute(prefix, tokens[:-1])  # by itself: its rounding must not depend on other chats
                 known.append(prefix)
         copies: dict[tuple[int, int], list[int]] = {}
         for chat, tokens in new:
@@ -116,7 +113,7 @@ class Chats:
         chat.tokens, chat.history = list(tokens), self._history(chat.policy, tuple(tokens))
 
     def _history(self, before: object, tokens: tuple[int, ...]) -> int:
-        """A number for these tokens after a history, or after nothing under a policy; a number never stands for two."""
+        """The number of these tokens after a history (or, with nothing before, of a policy); different for different tokens."""
         if len(self._histories) > MAX_HISTORIES:
             self._histories.clear()
         key = (before, tokens)

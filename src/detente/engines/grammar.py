@@ -1,10 +1,10 @@
-"""Guided decoding: which tokens keep an answer on the way to a full match of a regular expression (by llguidance).
+"""Guided decoding: which tokens can still lead to a full match of a regular expression (by llguidance).
 
-    Grammar.start(pattern) ──> Node ── next(token) ──> Node ... until finished
+    Grammar.start(pattern) ──> GrammarState ── next(token) ──> GrammarState ... until finished
 
-Nodes form a tree that is built as decoding walks it, so short answers cost a dictionary look-up. The learner replays the same
-masks from the recorded tokens. Where the text that comes next is settled, only the tokens that llguidance spells it with are
-allowed. Must not import torch.
+States form a trie that grows as answers are decoded, so a short answer that has come before costs dictionary look-ups. The learner
+replays the same masks from the recorded tokens. Where the text that comes next is certain, only the tokens that llguidance spells
+it with are allowed. Must not import torch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from detente.errors import UserError
 
-MAX_NODES = 4096
+MAX_STATES = 4096
 FEW = 256
 
 
 class Mask:
-    """Which tokens may come next. Nodes that allow the same share one, so that what is made of it is made once."""
+    """Which tokens may come next. States that allow the same tokens share a mask, so that tensors are made of it once."""
 
     def __init__(self, packed: bytes, vocab_size: int) -> None:
         self._vocab_size = vocab_size
@@ -38,13 +38,13 @@ class Mask:
         return unpack(self.packed, self._vocab_size)
 
 
-class Node:
-    """A point inside an answer: what may come next, and where that leads."""
+class GrammarState:
+    """The state of a grammar inside an answer: which tokens may come next, and the state after each."""
 
     def __init__(self, grammar: Grammar, matcher: LLMatcher, text: bytes) -> None:
         self._grammar = grammar
         self._matcher = matcher
-        self._children: dict[int, Node] = {}
+        self._children: dict[int, GrammarState] = {}
         self._tables: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.text = text
         self.finished: bool = matcher.is_stopped()
@@ -61,20 +61,20 @@ class Node:
         """(V,) whether each token may come next; none where the answer is finished."""
         return self.mask.allowed()
 
-    def next(self, token: int) -> Node:
-        """The node after a token; ValueError if it is not allowed."""
+    def next(self, token: int) -> GrammarState:
+        """The state after a token; ValueError if it is not allowed."""
         child = self._children.get(token)
         if child is None:
             matcher = self._matcher.deep_copy()
             if not matcher.consume_token(token):
                 raise ValueError(f"token {token} does not continue the pattern: {matcher.get_error()}")
-            child = Node(self._grammar, matcher, self.text + self._grammar.token_bytes(token))
+            child = GrammarState(self._grammar, matcher, self.text + self._grammar.token_bytes(token))
             if self._grammar.take_place():
                 self._children[token] = child
         return child
 
     def deciding(self, choices: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The next tokens, (n,), and for each the index of the choice that it settles on, -1 where several stay possible."""
+        """The next tokens (n,), and for each the index of the only choice left after it, -1 where several are."""
         if choices not in self._tables:
             tokens = np.flatnonzero(self.allowed())
             self._tables[choices] = (tokens, np.array([self._settled(int(token), choices) for token in tokens], dtype=np.int64))
@@ -91,7 +91,7 @@ class Node:
 class Grammar:
     """Compiles patterns for one tokenizer. ``end_tokens`` end an answer where the pattern is matched in full.
 
-    ``unguided`` is what may come where there is no pattern: models have rows in their head for words that no token has. None: all.
+    ``unguided`` masks answers without a pattern, for the head of a model may have rows that belong to no token. None: all do.
     """
 
     def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Sequence[int]) -> None:
@@ -101,28 +101,28 @@ class Grammar:
         exist = np.zeros(vocab_size, dtype=bool)
         exist[[token for token in tokenizer.get_vocab().values() if token < vocab_size]] = True
         self.unguided: Mask | None = None if exist.all() else Mask(np.packbits(exist, bitorder="little").tobytes(), vocab_size)
-        self._roots: dict[str, Node] = {}
+        self._roots: dict[str, GrammarState] = {}
         self._masks: dict[bytes, Mask] = {}
-        self._nodes = 0
+        self._num_states = 0
 
-    def start(self, pattern: str) -> Node:
-        """The node before the first token; UserError if llguidance cannot read the pattern."""
-        if self._nodes > MAX_NODES:  # start over, so that what is remembered is what is used
-            self._roots, self._masks, self._nodes = {}, {}, 0
+    def start(self, pattern: str) -> GrammarState:
+        """The state before the first token; UserError if llguidance cannot read the pattern."""
+        if self._num_states > MAX_STATES:  # start over, so that only what is used is kept
+            self._roots, self._masks, self._num_states = {}, {}, 0
         if pattern not in self._roots:
             matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_regex(pattern))
             if matcher.is_error():
                 reason = " ".join(matcher.get_error().split())
                 raise UserError(f"The answer pattern {pattern!r} cannot be used for guided decoding: {reason}.")
-            self._roots[pattern] = Node(self, matcher, b"")
+            self._roots[pattern] = GrammarState(self, matcher, b"")
         return self._roots[pattern]
 
-    def replay(self, pattern: str, tokens: Sequence[int]) -> list[Node]:
-        """The node that each token was drawn from."""
-        nodes = [self.start(pattern)]
+    def replay(self, pattern: str, tokens: Sequence[int]) -> list[GrammarState]:
+        """The state that each token was drawn from."""
+        states = [self.start(pattern)]
         for token in tokens[:-1]:
-            nodes.append(nodes[-1].next(token))
-        return nodes
+            states.append(states[-1].next(token))
+        return states
 
     def mask(self, packed: bytes) -> Mask:
         """The mask of these bytes."""
@@ -139,9 +139,9 @@ class Grammar:
         return b"" if self.ends(token) else self._tokenizer.decode_bytes([token])
 
     def take_place(self) -> bool:
-        """Whether one more node may be remembered."""
-        self._nodes += 1
-        return self._nodes <= MAX_NODES
+        """Whether one more state may be kept; counts it."""
+        self._num_states += 1
+        return self._num_states <= MAX_STATES
 
 
 def unpack(packed: NDArray[np.uint8], vocab_size: int) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from detente.engines.lora import product
 
 
 def logits(model: Any, states: Tensor, tokens: Tensor | None = None) -> Tensor:
-    """(..., D) -> (..., V), with the factor and the cap that some families put on them; or those of some tokens (n,) alone."""
+    """(..., D) -> (..., V), scaled and capped as the model's configuration says; or (..., n) for these tokens (n,) alone."""
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
         scores: Tensor = head(states) if tokens is None else head(states)[..., tokens]

@@ -1,6 +1,6 @@
-"""A request on its way through the steps of the engine: its answer so far and what may follow.
+"""A request that is being answered: its answer so far and which tokens may follow.
 
-Job ── asks (tokens that the model has not read) ── append (a token drawn, and those that the pattern forces) ──> generation
+Job ── segment (tokens that the model has not read) ── append (a drawn token, and those that the pattern forces) ──> generation
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 
 from detente.engines.base import Generation, Request
 from detente.engines.chats import Chat
-from detente.engines.choices import Choices, Way
-from detente.engines.grammar import Mask, Node
-from detente.engines.passes import Ask
+from detente.engines.choices import Candidate, Choices
+from detente.engines.grammar import GrammarState, Mask
+from detente.engines.passes import Segment
 
 
 @dataclass(eq=False)
 class Job:
-    """``node`` is the point in the request's pattern; ``choices`` may be shared with jobs that ask the same."""
+    """``state`` is that of the request's pattern; ``choices`` may be shared with jobs that have the same prompt."""
 
     request: Request
     future: Future[Generation]
     chat: Chat
-    node: Node | None
+    state: GrammarState | None
     choices: Choices
     end_tokens: frozenset[int]
-    unguided: Mask | None = None  # which tokens there are, where no pattern says which may come
+    unguided: Mask | None = None  # the tokens that exist, for requests without a pattern
     answer: tuple[int, ...] = ()
     logprobs: list[float] = field(default_factory=list)
 
@@ -37,14 +37,14 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is whole."""
+        """Whether the answer is complete."""
         ended = bool(self.answer) and self.answer[-1] in self.end_tokens
-        return ended or len(self.answer) >= self.request.sampling.max_tokens or (self.node is not None and self.node.finished)
+        return ended or len(self.answer) >= self.request.sampling.max_tokens or (self.state is not None and self.state.finished)
 
     @property
     def mask(self) -> Mask | None:
         """Which tokens may come next; None for all."""
-        return self.unguided if self.node is None else self.node.mask
+        return self.unguided if self.state is None else self.state.mask
 
     def uniform(self) -> float:
         """The next number of the request's own stream."""
@@ -55,44 +55,44 @@ class Job:
         self._add(token, logprob)
         self._force()
 
-    def ask(self) -> Ask:
+    def segment(self) -> Segment:
         """What the model has not read of the prompt and the answer."""
         seen, prompt = len(self.chat.tokens), self.request.tokens
         if seen < len(prompt):
-            return Ask(self.chat, (*prompt[seen:], *self.answer), seen)
-        return Ask(self.chat, self.answer[seen - len(prompt) :], seen)
+            return Segment(self.chat, (*prompt[seen:], *self.answer), seen)
+        return Segment(self.chat, self.answer[seen - len(prompt) :], seen)
 
-    def ask_aside(self, way: Way) -> Ask:
-        """What the model has not read of the prompt and a way that the answer did not take."""
-        prompt, held = self.request.tokens, len(self.chat.tokens)
-        shared = next((i for i, (a, b) in enumerate(zip(way.tokens, self.answer, strict=False)) if a != b), len(self.answer))
-        seen = min(len(prompt) + min(shared, len(way.tokens) - 1), held)  # the last one is read again, for its logits
+    def probe(self, candidate: Candidate) -> Segment:
+        """What the model has not read of the prompt and a candidate that the answer does not reach."""
+        prompt, tokens, held = self.request.tokens, candidate.tokens, len(self.chat.tokens)
+        shared = next((i for i, (a, b) in enumerate(zip(tokens, self.answer, strict=False)) if a != b), len(self.answer))
+        seen = min(len(prompt) + min(shared, len(tokens) - 1), held)  # the last token is read again, for its logits
         if seen < len(prompt):
-            return Ask(self.chat, (*prompt[seen:], *way.tokens), seen, aside=True)
-        return Ask(self.chat, way.tokens[seen - len(prompt) :], seen, aside=True)
+            return Segment(self.chat, (*prompt[seen:], *tokens), seen, probe=True)
+        return Segment(self.chat, tokens[seen - len(prompt) :], seen, probe=True)
 
     def generation(self, text: str) -> Generation:
-        """The answer, whose text is given."""
+        """The finished answer, of which this is the text."""
         return Generation(text, self.answer, tuple(self.logprobs), self.choices.probabilities)
 
     def _add(self, token: int, logprob: float) -> None:
         self.answer = (*self.answer, token)
         self.logprobs.append(logprob)
-        if self.node is not None:
-            self.node = self.node.next(token)
+        if self.state is not None:
+            self.state = self.state.next(token)
 
     def _force(self) -> None:
-        while self.node is not None and self.node.forced is not None and not self.finished:
-            self._add(self.node.forced, 0.0)
+        while self.state is not None and self.state.forced is not None and not self.finished:
+            self._add(self.state.forced, 0.0)
 
 
-def ways_aside(jobs: Sequence[Job]) -> list[tuple[Job, Way]]:
-    """The likely ways to a choice that the answers did not take, each with a job that can ask about it."""
-    taken = {(id(job.choices), job.answer) for job in jobs if not job.finished}
-    found: dict[tuple[int, tuple[int, ...]], tuple[Job, Way]] = {}
+def missed_candidates(jobs: Sequence[Job]) -> list[tuple[Job, Candidate]]:
+    """The probable candidates that no answer reaches, each with a job that can probe it."""
+    reached = {(id(job.choices), job.answer) for job in jobs if not job.finished}
+    missed: dict[tuple[int, tuple[int, ...]], tuple[Job, Candidate]] = {}
     for job in jobs:
-        for way in job.choices.missed(job.answer):
-            key = (id(job.choices), way.tokens)
-            if key not in taken:
-                found.setdefault(key, (job, way))
-    return list(found.values())
+        for candidate in job.choices.missed(job.answer):
+            key = (id(job.choices), candidate.tokens)
+            if key not in reached:
+                missed.setdefault(key, (job, candidate))
+    return list(missed.values())

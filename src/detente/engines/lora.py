@@ -1,8 +1,8 @@
-"""How a linear layer with LoRA adapters computes: ``x W' + s (x A') B'`` in as few passes over memory as there can be.
+"""How a linear layer with LoRA adapters computes: ``x W' + s (x A') B'`` in as few passes over memory as possible.
 
-PEFT makes, names, loads and saves the adapters; this only takes over the arithmetic of its linear layers. One adapter at a time
-with gradients (PEFT's active one), or several in one batch without (``mixed``). What is unusual in such a layer, such as DoRA, is
-left to PEFT, one adapter at a time; other layers than linear ones know no ``mixed`` (see mixing.py).
+PEFT makes, names, loads and saves the adapters; this module only takes over the arithmetic of its linear layers: one adapter at a
+time with gradients (PEFT's active one), or several in one batch without (``mixed``). Variants such as DoRA are left to PEFT, one
+adapter at a time; layers that are not linear do not know ``mixed`` (see mixing.py).
 
 A processor without instructions for bfloat16 multiplies such numbers many times more slowly than float32; there, products of
 bfloat16 tensors are taken in float32 and rounded once.
@@ -46,7 +46,7 @@ def follows(layer: Any) -> bool:
 
 @contextmanager
 def mixed(parts: Sequence[Part]) -> Iterator[None]:
-    """Inside, the tokens of a pass (in one row) go through these adapters, whichever is active; without gradients."""
+    """Inside, the tokens of a pass (in one row) go through these adapters instead of the active one; without gradients."""
     token = _parts.set(parts)
     try:
         yield
@@ -72,11 +72,13 @@ def _product(layer: nn.Linear, x: Tensor) -> Tensor:
 
 @cache
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 numbers by itself; torch before 2.13 does not say it of processors: counts as yes."""
+    """Whether the device has instructions for bfloat16; yes for processors under torch before 2.13, which cannot tell."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
-    return not told or any(told.get(key) for key in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16", "arm_bf16"))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    return not capabilities or any(
+        capabilities.get(key) for key in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16", "arm_bf16")
+    )
 
 
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -86,8 +88,8 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return _of_parts(layer, x, parts)
     names = () if layer.disable_adapters else [name for name in layer.active_adapters if name in layer.lora_A]
     if args or kwargs or layer.merged or base.weight.requires_grad or len(names) > 1 or not all(_plain(layer, n) for n in names):
-        found: Tensor = Linear.forward(layer, x, *args, **kwargs)
-        return found
+        output: Tensor = Linear.forward(layer, x, *args, **kwargs)
+        return output
     if not names:
         return product(x, _matrix(base), base.bias)
     a, b, scale = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight, layer.scaling[names[0]]
@@ -102,12 +104,12 @@ def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
     for name, start, stop in parts:
         if name is None or name not in layer.lora_A:
             continue
-        some = tokens[start:stop]
+        segment = tokens[start:stop]
         if _plain(layer, name):
             a, b = (matrix[name].weight.to(form) for matrix in (layer.lora_A, layer.lora_B))
-            out[start:stop].addmm_(some @ a.T, b.T, alpha=layer.scaling[name])
+            out[start:stop].addmm_(segment @ a.T, b.T, alpha=layer.scaling[name])
         else:
-            out[start:stop] = _by_peft(layer, name, some.to(x.dtype)).to(form)
+            out[start:stop] = _by_peft(layer, name, segment.to(x.dtype)).to(form)
     return out.to(x.dtype).view(*x.shape[:-1], -1)
 
 
@@ -118,12 +120,12 @@ def _matrix(base: Any) -> Tensor:
 
 
 def _by_peft(layer: Any, name: str, x: Tensor) -> Tensor:
-    """PEFT's own forward under one adapter, whichever is active; its ``adapter_names`` do not take every kind."""
+    """PEFT's own forward under this adapter instead of the active one; PEFT's ``adapter_names`` do not take every variant."""
     before = layer._active_adapter, layer._disable_adapters
     layer._active_adapter, layer._disable_adapters = [name], False
     try:
-        found: Tensor = Linear.forward(layer, x)
-        return found
+        output: Tensor = Linear.forward(layer, x)
+        return output
     finally:
         layer._active_adapter, layer._disable_adapters = before
 

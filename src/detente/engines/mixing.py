@@ -2,8 +2,8 @@
 
     configuration ── refused ──> injected by PEFT ── unmixed, agrees ──> served
 
-Everything else that PEFT knows (whole modules, embeddings, fused experts, biases, other methods) computes with the one active
-adapter, whoever's token it is. So it is refused when it is loaded, and never served wrong.
+Everything else that PEFT knows (whole modules, embeddings, fused experts, biases, other methods) computes every token with the one
+active adapter. So it is refused when it is loaded, and never served wrong.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from detente.engines import attention, lora
 
-# What an adapter's configuration says of its past, which nothing that it computes depends on when it is served.
+# Settings of an adapter that tell where it comes from and change nothing that it computes.
 PROVENANCE = {
     *("auto_mapping", "base_model_name_or_path", "revision", "peft_version", "task_type"),
     *("inference_mode", "init_lora_weights", "eva_config", "lora_dropout"),
 }
-# Which layers have matrices, of which size and with which factor.
+# Settings that say which layers have matrices, of which size and with which factor.
 FOLLOWED = {
     *("peft_type", "r", "lora_alpha", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
     *("rank_pattern", "alpha_pattern", "fan_in_fan_out", "use_rslora", "use_dora", "lora_bias"),
@@ -60,7 +60,7 @@ def linear_only(config: LoraConfig, model: nn.Module) -> LoraConfig:
 
 
 def unmixed(model: nn.Module, adapter: str) -> list[str]:
-    """The modules that hold the adapter and compute with whichever is active; alike ones of all layers are one name."""
+    """The modules of the adapter that compute with whichever adapter is active; those of all layers share a name."""
     owners = {name.partition(f".{adapter}")[0].rpartition(".")[0] for name, _ in model.named_parameters() if _holds(name, adapter)}
     return grouped(owner for owner in owners if not lora.follows(model.get_submodule(owner)))
 
@@ -87,17 +87,17 @@ def grouped(names: Iterable[str]) -> list[str]:
 
 @torch.no_grad()
 def agrees(model: Any, adapter: str) -> bool:
-    """Whether one pass of two chats, one under the adapter and one without, computes what PEFT does for each.
+    """Whether one pass over two chats, one under the adapter and one without, computes what PEFT computes for each.
 
-    It does not where a layer sees the tokens in another order, such as experts that are modules of their own. The adapter's
-    matrices are filled with random numbers.
+    It does not where a layer gets the tokens in another order, as experts do that are modules of their own. The adapter's matrices
+    are filled with random numbers.
     """
     _fill(model, adapter)
     device = model.get_input_embeddings().weight.device
     ids = torch.arange(12, device=device).remainder(len(model.get_input_embeddings().weight))
     positions = torch.cat([torch.arange(7), torch.arange(5)]).to(device)
     with lora.mixed([(adapter, 0, 7), (None, 7, 12)]):
-        found = _hidden(model, ids, positions)
+        mixed = _hidden(model, ids, positions)
     active = model.active_adapter
     model.set_adapter(adapter)
     adapted = _hidden(model, ids, positions)
@@ -105,14 +105,16 @@ def agrees(model: Any, adapter: str) -> bool:
         plain = _hidden(model, ids, positions)
     model.set_adapter(active)
     right, wrong = torch.cat([adapted[:7], plain[7:]]), torch.cat([plain[:7], adapted[7:]])
-    allowed = 1e-3 if found.dtype == torch.float32 else 0.1  # of what the adapter makes of the states
-    return bool((found - right).float().norm() <= allowed * (wrong - right).float().norm())
+    allowed = 1e-3 if mixed.dtype == torch.float32 else 0.1  # of what the adapter makes of the states
+    return bool((mixed - right).float().norm() <= allowed * (wrong - right).float().norm())
 
 
 def _hidden(model: Any, ids: Tensor, positions: Tensor) -> Tensor:
     decoder = model.get_base_model().get_decoder()
-    found: Tensor = decoder(input_ids=ids[None], **attention.arguments(attention.Apart((7, 5)), positions)).last_hidden_state[0]
-    return found
+    hidden: Tensor = decoder(
+        input_ids=ids[None], **attention.arguments(attention.SeparateChats((7, 5)), positions)
+    ).last_hidden_state[0]
+    return hidden
 
 
 def _fill(model: nn.Module, adapter: str) -> None:

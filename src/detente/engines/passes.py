@@ -1,9 +1,9 @@
 """One pass of the model over the new tokens of many chats, in one row without padding.
 
-    asks ──> equal ones once, sorted by policy ──> [policy 1: new tokens ... | policy 2: new tokens ...] ──> hidden states
+    segments ──> equal ones once, sorted by policy ──> [policy 1: new tokens ... | policy 2: new tokens ...] ──> hidden states
 
-Chats of a policy that hold the same tokens and go on with the same ones are computed once; the keys and values are written
-into the rows of all of them, so that each row stays complete.
+Chats of a policy that hold the same tokens and continue with the same ones are computed once; the keys and values are written
+into the pool rows of all of them, so that each row stays complete.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from detente.engines import attention, head, lora
 from detente.engines.adapters import Adapters
 from detente.engines.cache import Pool
 from detente.engines.chats import Chat, Chats
-from detente.engines.layout import Piece, PoolPlan
+from detente.engines.layout import Placement, PoolPlan
 from detente.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What follows these tokens, which come after the first ``seen`` of the chat?
+class Segment:
+    """New tokens of a chat, which come after its first ``seen``.
 
-    ``aside`` ones leave no trace in the chat; the others come after all that it holds.
+    A ``probe`` leaves no trace in the chat; other segments come after all that it holds.
     """
 
     chat: Chat
     tokens: Sequence[int]
     seen: int
-    aside: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True)
-class States:
-    """The model after each of the asks: U last hidden states, sorted by policy, and which of them is each ask's."""
+class PassOutput:
+    """The last hidden states of U different segments, sorted by policy."""
 
     hidden: Tensor  # (U, D)
     adapters: Sequence[str | None]  # (U,)
-    of: Sequence[int]
+    rows: Sequence[int]  # of each segment that was asked for its row in ``hidden``
 
 
 class Passes:
@@ -53,52 +53,52 @@ class Passes:
     def __init__(self, adapters: Adapters, pool: Pool, chats: Chats, longest: int, limit: str) -> None:
         self.adapters, self.pool, self.chats, self.longest, self.limit = adapters, pool, chats, longest, limit
 
-    def run(self, asks: Sequence[Ask]) -> States:
+    def run(self, segments: Sequence[Segment]) -> PassOutput:
         """Compute the new tokens and note them in their chats; UserError if one outgrows the model's context."""
-        self._check_length(asks)
-        names = {policy: self.adapters.name(policy) for policy in {ask.chat.policy for ask in asks}}
+        self._check_length(segments)
+        names = {policy: self.adapters.name(policy) for policy in {segment.chat.policy for segment in segments}}
         groups: dict[tuple[object, ...], list[int]] = {}
-        for i in sorted(range(len(asks)), key=lambda i: _order(asks[i].chat)):
-            ask = asks[i]
-            key = (i,) if ask.aside else (ask.chat.history, *ask.tokens)
+        for i in sorted(range(len(segments)), key=lambda i: _order(segments[i].chat)):
+            segment = segments[i]
+            key = (i,) if segment.probe else (segment.chat.history, *segment.tokens)
             groups.setdefault(key, []).append(i)
-        chosen = [[asks[i] for i in group] for group in groups.values()]
-        pieces = _pieces(chosen)
-        self.pool.reserve(self.pool.rows, max(piece.slot + piece.length for piece in pieces))
-        adapters = [names[group[0].chat.policy] for group in chosen]
-        hidden = self._hidden([group[0] for group in chosen], pieces, adapters)
-        of = [0] * len(asks)
-        for number, group in enumerate(groups.values()):
+        equal = [[segments[i] for i in group] for group in groups.values()]
+        placements = _placements(equal)
+        self.pool.reserve(self.pool.rows, max(placement.slot + placement.length for placement in placements))
+        adapters = [names[group[0].chat.policy] for group in equal]
+        hidden = self._hidden([group[0] for group in equal], placements, adapters)
+        rows = [0] * len(segments)
+        for row, group in enumerate(groups.values()):
             for i in group:
-                of[i] = number
-                if not asks[i].aside:
-                    self.chats.extend(asks[i].chat, asks[i].tokens)
-        return States(hidden, adapters, of)
+                rows[i] = row
+                if not segments[i].probe:
+                    self.chats.extend(segments[i].chat, segments[i].tokens)
+        return PassOutput(hidden, adapters, rows)
 
-    def logits(self, states: States, tokens: Tensor | None = None) -> Tensor:
-        """(U, V) float scores of the next token, or (U, n) of some tokens."""
-        with lora.mixed(_parts(states.adapters, [1] * len(states.adapters))):
-            return head.logits(self.adapters.model, states.hidden, tokens).float()
+    def logits(self, output: PassOutput, tokens: Tensor | None = None) -> Tensor:
+        """(U, V) logits of the next token as float, or (U, n) those of some tokens."""
+        with lora.mixed(_parts(output.adapters, [1] * len(output.adapters))):
+            return head.logits(self.adapters.model, output.hidden, tokens).float()
 
-    def _hidden(self, asks: Sequence[Ask], pieces: Sequence[Piece], adapters: Sequence[str | None]) -> Tensor:
-        """(U, D) the last hidden state of each ask."""
+    def _hidden(self, segments: Sequence[Segment], placements: Sequence[Placement], adapters: Sequence[str | None]) -> Tensor:
+        """(U, D) the last hidden state of each segment."""
         model = self.adapters.model
         if model.training:
             model.eval()
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         device = base.get_input_embeddings().weight.device
-        ids = torch.tensor([token for ask in asks for token in ask.tokens], device=device)
-        counts = [piece.length for piece in pieces]
-        positions = torch.tensor([ask.seen + i for ask in asks for i in range(len(ask.tokens))], device=device)
-        plan = PoolPlan(self.pool, pieces, device)
+        ids = torch.tensor([token for segment in segments for token in segment.tokens], device=device)
+        counts = [placement.length for placement in placements]
+        positions = torch.tensor([segment.seen + i for segment in segments for i in range(len(segment.tokens))], device=device)
+        plan = PoolPlan(self.pool, placements, device)
         with lora.mixed(_parts(adapters, counts)):
-            found: Tensor = base.get_decoder()(input_ids=ids[None], **attention.arguments(plan, positions)).last_hidden_state[0]
-        if len(found) == len(pieces):
-            return found
-        return found[torch.tensor(list(accumulate(counts)), device=device) - 1]
+            hidden: Tensor = base.get_decoder()(input_ids=ids[None], **attention.arguments(plan, positions)).last_hidden_state[0]
+        if len(hidden) == len(placements):
+            return hidden
+        return hidden[torch.tensor(list(accumulate(counts)), device=device) - 1]
 
-    def _check_length(self, asks: Sequence[Ask]) -> None:
-        longest = max(ask.seen + len(ask.tokens) for ask in asks)
+    def _check_length(self, segments: Sequence[Segment]) -> None:
+        longest = max(segment.seen + len(segment.tokens) for segment in segments)
         if longest > self.longest:
             raise UserError(
                 f"A chat has grown to {longest} tokens, more than the {self.longest} of the model's {self.limit}; "
@@ -107,25 +107,26 @@ class Passes:
 
 
 def _order(chat: Chat) -> tuple[str, str, int, int]:
-    """Where a chat's tokens stand in a pass; last bits depend on it, so it must not depend on what was played before."""
+    """The sorting key of a chat's tokens in a pass. Rounding depends on the order, so the order must not depend on earlier play."""
     policy = chat.policy
     return policy.kind, policy.name, policy.version, chat.row
 
 
-def _pieces(chosen: Sequence[Sequence[Ask]]) -> list[Piece]:
-    """Where the new tokens of each group of equal asks go; asides lie behind all that their chat holds."""
+def _placements(equal: Sequence[Sequence[Segment]]) -> list[Placement]:
+    """Where the new tokens of each group of equal segments go; probes lie behind all that their chat holds."""
     ends: dict[int, int] = {}
-    for group in chosen:
-        for ask in group:
-            if not ask.aside:
-                ends[ask.chat.row] = ask.seen + len(ask.tokens)
-    pieces = []
-    for first, *others in chosen:
-        slot = ends.get(first.chat.row, len(first.chat.tokens)) if first.aside else first.seen
-        if first.aside:
-            ends[first.chat.row] = slot + len(first.tokens)
-        pieces.append(Piece(first.chat.row, first.seen, slot, len(first.tokens), tuple(ask.chat.row for ask in others)))
-    return pieces
+    for group in equal:
+        for segment in group:
+            if not segment.probe:
+                ends[segment.chat.row] = segment.seen + len(segment.tokens)
+    placements = []
+    for first, *others in equal:
+        row, length = first.chat.row, len(first.tokens)
+        slot = ends.get(row, len(first.chat.tokens)) if first.probe else first.seen
+        if first.probe:
+            ends[row] = slot + length
+        placements.append(Placement(row, first.seen, slot, length, tuple(other.chat.row for other in others)))
+    return placements
 
 
 def _parts(adapters: Sequence[str | None], counts: Sequence[int]) -> list[lora.Part]:

@@ -1,9 +1,9 @@
-"""From scores to tokens: draws by inverting the distribution function, and the scores of tokens that somebody wants to know.
+"""From logits to tokens: draws by inverting the distribution function; and the logits of wanted tokens.
 
-    Draw (state, mask, temperature, uniform number) ──> token, log-probability        Look (state, tokens) ──> their logits
+    Draw (row, mask, temperature, uniform number) ──> token, log-probability        (row, tokens) ──> their logits
 
-Where a mask allows few tokens only their scores are computed. What several chats share, states and masks, is computed once.
-The device is asked once per step.
+A row is a hidden state of a pass. Where a mask allows few tokens only their logits are computed. Rows and masks that several draws
+share are computed once. Results are copied from the device once per step.
 """
 
 from __future__ import annotations
@@ -25,73 +25,67 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 class Draw(NamedTuple):
-    """A token from softmax(logits / temperature) over the tokens that the mask allows (None: all)."""
+    """A token to draw from softmax(logits / temperature) over the tokens that the mask allows (None: all)."""
 
-    state: int
+    row: int
     mask: Mask | None
     temperature: float
     uniform: float
 
 
-class Look(NamedTuple):
-    """The logits (n,) of these tokens."""
-
-    state: int
-    tokens: NDArray[np.int64]
-
-
 class Sampler:
-    """Draws tokens; ``logits(tokens or None)`` gives the scores (U, n) or (U, V) of all states."""
+    """Draws tokens."""
 
     def __init__(self, vocab_size: int, device: torch.device) -> None:
         self._vocab_size, self._device = vocab_size, device
         self._masks: WeakKeyDictionary[Mask, Tensor] = WeakKeyDictionary()
 
     def __call__(
-        self, logits: Callable[[Tensor | None], Tensor], draws: Sequence[Draw], looks: Sequence[Look]
+        self, logits: Callable[[Tensor | None], Tensor], draws: Sequence[Draw], wanted: Sequence[tuple[int, NDArray[np.int64]]]
     ) -> tuple[list[tuple[int, float]], list[NDArray[np.float64]]]:
-        """The token and log-probability of each draw, and the logits of each look.
+        """The token and log-probability of each draw, and the logits (n,) of each wanted row and its tokens (n,).
 
-        The log-probability is NaN where the scores of a state are not finite; the token says nothing then.
+        ``logits(tokens)`` gives the logits (U, n) of all rows, ``logits(None)`` (U, V). A log-probability is NaN where the logits
+        of a row are not finite; the token means nothing then.
         """
         narrow = [i for i, draw in enumerate(draws) if draw.mask is not None and draw.mask.tokens is not None]
         wide = sorted(set(range(len(draws))) - set(narrow))
-        found: list[tuple[int, float]] = [(0, 0.0)] * len(draws)
-        waiting = []
+        drawn: list[tuple[int, float]] = [(0, 0.0)] * len(draws)
+        computed = []
         if wide:
-            waiting.append(self._wide(logits(None), [draws[i] for i in wide]))
-        columns = _union([*(_few(draws[i].mask) for i in narrow), *(look.tokens for look in looks)])
+            computed.append(self._wide(logits(None), [draws[i] for i in wide]))
+        columns = _union([*(_few(draws[i].mask) for i in narrow), *(tokens for _, tokens in wanted)])
         if len(columns):
-            waiting.append(logits(torch.from_numpy(columns).to(self._device)).double())
-        told = torch.cat([tensor.flatten() for tensor in waiting]).cpu().numpy()
-        for i, token, logprob in zip(wide, *told[: 2 * len(wide)].reshape(2, -1).tolist(), strict=True):
-            found[i] = (int(token), logprob)
-        scores = told[2 * len(wide) :].reshape(-1, max(1, len(columns)))
-        for i, drawn in zip(narrow, _narrow(scores, columns, [draws[i] for i in narrow]), strict=True):
-            found[i] = drawn
-        return found, [scores[look.state, np.searchsorted(columns, look.tokens)] for look in looks]
+            computed.append(logits(torch.from_numpy(columns).to(self._device)).double())
+        copied = torch.cat([tensor.flatten() for tensor in computed]).cpu().numpy()
+        for i, token, logprob in zip(wide, *copied[: 2 * len(wide)].reshape(2, -1).tolist(), strict=True):
+            drawn[i] = (int(token), logprob)
+        scores = copied[2 * len(wide) :].reshape(-1, max(1, len(columns)))
+        for i, result in zip(narrow, _narrow(scores, columns, [draws[i] for i in narrow]), strict=True):
+            drawn[i] = result
+        return drawn, [scores[row, np.searchsorted(columns, tokens)] for row, tokens in wanted]
 
     def _wide(self, logits: Tensor, draws: Sequence[Draw]) -> Tensor:
-        """(2, J) tokens and log-probabilities, from scores (U, V) of all tokens."""
-        rows, of = _distinct([(draw.state, draw.mask, draw.temperature) for draw in draws])
-        temperature = torch.tensor([row[2] for row in rows], device=self._device)
-        scores = logits[torch.tensor([row[0] for row in rows], device=self._device)].div_(temperature[:, None])
-        for mask in {row[1] for row in rows} - {None}:
-            mine = [i for i, row in enumerate(rows) if row[1] is mask]
-            forbidden = self._forbidden(mask)  # type: ignore[arg-type]
-            if len(mine) == len(rows):
+        """(2, J) tokens and log-probabilities, from logits (U, V) of all tokens."""
+        distributions, index = _distinct([(draw.row, draw.mask, draw.temperature) for draw in draws])
+        temperature = torch.tensor([t for _, _, t in distributions], device=self._device)
+        scores = logits[torch.tensor([row for row, _, _ in distributions], device=self._device)].div_(temperature[:, None])
+        for mask in {mask for _, mask, _ in distributions if mask is not None}:
+            masked = [i for i, distribution in enumerate(distributions) if distribution[1] is mask]
+            forbidden = self._forbidden(mask)
+            if len(masked) == len(distributions):
                 scores.masked_fill_(forbidden, float("-inf"))
             else:
-                at = torch.tensor(mine, device=self._device)
+                at = torch.tensor(masked, device=self._device)
                 scores[at] = scores[at].masked_fill_(forbidden, float("-inf"))
-        chosen = torch.tensor(of, device=self._device)
+        chosen = torch.tensor(index, device=self._device)
         uniform = torch.tensor([draw.uniform for draw in draws], dtype=torch.float64, device=self._device)
         probabilities = scores.softmax(-1)
         tokens = _invert(probabilities, chosen, uniform)
         return torch.stack([tokens.double(), probabilities[chosen, tokens].log().double()])
 
     def _forbidden(self, mask: Mask) -> Tensor:
-        """(V,)"""
+        """(V,) where the mask allows no token."""
         if mask not in self._masks:
             self._masks[mask] = torch.from_numpy(~mask.allowed()).to(self._device)
         return self._masks[mask]
@@ -117,22 +111,22 @@ def _first_above(ascending: Tensor, target: Tensor, *, reached: bool = False) ->
 
 
 def _narrow(scores: NDArray[np.float64], columns: NDArray[np.int64], draws: Sequence[Draw]) -> list[tuple[int, float]]:
-    """Tokens and log-probabilities, from scores (U, n) of the tokens ``columns``."""
-    rows, of = _distinct([(draw.state, draw.mask, draw.temperature) for draw in draws])
-    tables = []
+    """Tokens and log-probabilities, from logits (U, n) of the tokens ``columns``."""
+    distinct, index = _distinct([(draw.row, draw.mask, draw.temperature) for draw in draws])
+    distributions = []
     with np.errstate(invalid="ignore", divide="ignore"):  # infinite minus infinite is NaN, which the caller looks for
-        for state, mask, temperature in rows:
+        for row, mask, temperature in distinct:
             tokens = _few(mask)
-            logits = scores[state, np.searchsorted(columns, tokens)] / temperature
+            logits = scores[row, np.searchsorted(columns, tokens)] / temperature
             weights = np.exp(logits - logits.max())
             upto = weights.cumsum()
-            tables.append((tokens, upto, np.log(weights / upto[-1])))
-    found = []
-    for draw, row in zip(draws, of, strict=True):
-        tokens, upto, logprobs = tables[row]
+            distributions.append((tokens, upto, np.log(weights / upto[-1])))
+    drawn = []
+    for draw, number in zip(draws, index, strict=True):
+        tokens, upto, logprobs = distributions[number]
         at = min(int(np.searchsorted(upto, draw.uniform * upto[-1], side="right")), int(np.searchsorted(upto, upto[-1])))
-        found.append((int(tokens[at]), float(logprobs[at])))
-    return found
+        drawn.append((int(tokens[at]), float(logprobs[at])))
+    return drawn
 
 
 def _few(mask: Mask | None) -> NDArray[np.int64]:
@@ -143,13 +137,13 @@ def _few(mask: Mask | None) -> NDArray[np.int64]:
 
 
 def _distinct(items: Sequence[Item]) -> tuple[list[Item], list[int]]:
-    """The different items, and which of them each is."""
+    """The different items, and the index among these of every item."""
     numbers: dict[Item, int] = {}
-    of = [numbers.setdefault(item, len(numbers)) for item in items]
-    return list(numbers), of
+    index = [numbers.setdefault(item, len(numbers)) for item in items]
+    return list(numbers), index
 
 
 def _union(sets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """All of them, each once, in ascending order."""
+    """The union of sets of tokens, in ascending order."""
     different = {id(tokens): tokens for tokens in sets}
     return np.unique(np.concatenate(list(different.values()))) if different else np.zeros(0, dtype=np.int64)

@@ -1,6 +1,6 @@
 """One token for every job: a pass over what the model has not read, then draws.
 
-jobs ──> asks (answers, and likely ways to a choice that they did not take) ──> pass ──> scores ──> weigh ways, append tokens
+jobs ──> segments (of answers, and of probable candidates that they miss) ──> pass ──> logits ──> weigh candidates, append tokens
 """
 
 from __future__ import annotations
@@ -8,25 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from detente.engines.chats import Chat
-from detente.engines.choices import Choices, Way
-from detente.engines.jobs import Job, ways_aside
-from detente.engines.passes import Ask, Passes
-from detente.engines.sampling import Draw, Look, Sampler
+from detente.engines.choices import Candidate, Choices
+from detente.engines.jobs import Job, missed_candidates
+from detente.engines.passes import Passes, Segment
+from detente.engines.sampling import Draw, Sampler
 from detente.errors import UserError
 from detente.records import PolicyRef
 
 PASS_TOKENS = 16384  # new tokens in one pass
 
 
-class Query(NamedTuple):
-    """What a job asks: for its next token, or about a way."""
-
-    ask: Ask
-    job: Job
-    way: Way | None = None
+Work = tuple[Segment, Job, Candidate | None]  # a job's next token, or the logits after a candidate that it probes
 
 
 class Steps:
@@ -37,34 +31,34 @@ class Steps:
 
     def read(self, chat: Chat, tokens: Sequence[int]) -> None:
         """Let the model read the first tokens of a chat."""
-        self.passes.run([Ask(chat, tokens, 0)])
+        self.passes.run([Segment(chat, tokens, 0)])
 
     def step(self, jobs: Sequence[Job]) -> None:
-        """One token for every job that is not finished, and a look at the ways that answers have missed.
+        """One token for every job that is not finished, and the logits of the candidates that answers have missed.
 
-        UserError where the model's scores are not finite, so that they say nothing of what comes next.
+        UserError where logits are not finite.
         """
-        queries = [Query(job.ask(), job) for job in jobs if not job.finished]
-        queries += [Query(job.ask_aside(way), job, way) for job, way in ways_aside(jobs)]
-        for part in _split(queries):
-            self._answer(part)
+        work: list[Work] = [(job.segment(), job, None) for job in jobs if not job.finished]
+        work += [(job.probe(candidate), job, candidate) for job, candidate in missed_candidates(jobs)]
+        for batch in _batches(work):
+            self._run(batch)
 
-    def _answer(self, queries: Sequence[Query]) -> None:
-        states = self.passes.run([query.ask for query in queries])
+    def _run(self, batch: Sequence[Work]) -> None:
+        output = self.passes.run([segment for segment, _, _ in batch])
         drawing: list[Job] = []
         draws: list[Draw] = []
-        looking: dict[tuple[Choices, tuple[int, ...]], tuple[Way, Job, Look]] = {}
-        for (_, job, aside), state in zip(queries, states.of, strict=True):
-            temperature = job.request.sampling.temperature
-            if aside is None:
+        weighed: dict[tuple[Choices, tuple[int, ...]], tuple[Candidate, Job, int]] = {}
+        for (_, job, probed), row in zip(batch, output.rows, strict=True):
+            if probed is None:
                 drawing.append(job)
-                draws.append(Draw(state, job.mask, temperature, job.uniform()))
-            way = job.choices.at(job.answer if aside is None else aside.tokens)
-            if way is not None:
-                looking[job.choices, way.tokens] = (way, job, Look(state, job.choices.next_tokens(way)))
-        drawn, seen = self._sampler(partial(self.passes.logits, states), draws, [look for _, _, look in looking.values()])
-        for (choices, _), (way, job, _), logits in zip(looking, looking.values(), seen, strict=True):
-            if not choices.weigh(way, logits / job.request.sampling.temperature):
+                draws.append(Draw(row, job.mask, job.request.sampling.temperature, job.uniform()))
+            candidate = job.choices.at(job.answer if probed is None else probed.tokens)
+            if candidate is not None:
+                weighed[job.choices, candidate.tokens] = (candidate, job, row)
+        wanted = [(row, job.choices.next_tokens(candidate)) for candidate, job, row in weighed.values()]
+        drawn, scores = self._sampler(partial(self.passes.logits, output), draws, wanted)
+        for (candidate, job, _), logits in zip(weighed.values(), scores, strict=True):
+            if not job.choices.weigh(candidate, logits / job.request.sampling.temperature):
                 raise _not_finite(job.request.policy)
         for job, (token, logprob) in zip(drawing, drawn, strict=True):
             if math.isnan(logprob):
@@ -79,15 +73,15 @@ def _not_finite(policy: PolicyRef) -> UserError:
     )
 
 
-def _split(queries: Sequence[Query]) -> list[list[Query]]:
-    """Parts of at most PASS_TOKENS new tokens."""
-    parts: list[list[Query]] = []
+def _batches(work: Sequence[Work]) -> list[list[Work]]:
+    """Batches of at most PASS_TOKENS new tokens, or of one segment that has more."""
+    batches: list[list[Work]] = []
     room = 0
-    for query in queries:
-        new = len(query.ask.tokens)
-        if not parts or new > room:
-            parts.append([])
+    for item in work:
+        new = len(item[0].tokens)
+        if not batches or new > room:
+            batches.append([])
             room = PASS_TOKENS
-        parts[-1].append(query)
+        batches[-1].append(item)
         room -= new
-    return parts
+    return batches

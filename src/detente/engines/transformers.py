@@ -2,9 +2,9 @@
 
     requests ──> jobs ── steps (a pass of the model for all of them, and a token for each) ──> generations
 
-Concurrent requests are batched; a chat's keys and values stay between its turns; what chats of a policy have in common is
-computed once; tokens that the pattern forces are appended without asking the model. A request's seed alone decides its draws,
-whatever the order in which requests arrive.
+Concurrent requests are batched; a chat's keys and values are kept between its turns; prefixes that chats of a policy share are
+computed once; tokens that the pattern forces are appended without a pass. A request's seed alone decides its draws, in whatever
+order requests arrive.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TransformersEngine:
         self.device = next(model.parameters()).device
         self.grammar = grammar
         longest, limit = reach(model.config.get_text_config())
-        self.audit: Callable[[Request, Generation], None] | None = None  # told of every answer before whoever asked for it
+        self.audit: Callable[[Request, Generation], None] | None = None  # called with every answer before its request gets it
         added = tokenizer.added_tokens_decoder.items()
         self._thought_ends = {index for index, token in added if token.special and token.content in THOUGHT_ENDS}
         self._pool = Pool()
@@ -72,13 +72,13 @@ class TransformersEngine:
 
     @property
     def limit(self) -> str:
-        """What that number is called."""
+        """The name of that limit, for messages."""
         return self._steps.passes.limit
 
     # ---- policies
 
     def reserve(self, policy: str, config: PeftConfig) -> None:
-        """Make a place for an adapter that is still to come; see ``Adapters.reserve``."""
+        """Make a place for an adapter that will be served later; see ``Adapters.reserve``."""
         self.adapters.reserve(policy, config)
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:
@@ -159,20 +159,20 @@ class TransformersEngine:
         """Give each request a row with what is cached already."""
         opened = [self._chats.open(request.chat, request.policy) for request, _ in arrived]
         for (chat, _), (request, _) in zip(opened, arrived, strict=True):
-            self._chats.keep_what_starts(chat, request.tokens)
+            self._chats.keep_prefix(chat, request.tokens)
         new = [(chat, request.tokens) for (chat, fresh), (request, _) in zip(opened, arrived, strict=True) if fresh]
         self._chats.share_prefixes(new, lambda chat, tokens: self._steps.read(chat, tokens))
         return [self._job(chat, *item) for (chat, _), item in zip(opened, arrived, strict=True)]
 
     def _job(self, chat: Chat, request: Request, future: asyncio.Future[Generation]) -> Job:
-        node = None if request.pattern is None else self.grammar.start(request.pattern)
+        state = None if request.pattern is None else self.grammar.start(request.pattern)
         key: tuple[object, ...] = ()
         if request.choices:
             key = (chat.history, tuple(request.tokens[len(chat.tokens) :]), request.choices, request.sampling.temperature)
         choices = self._choices.get(key)
         if choices is None:
             choices = self._choices[key] = Choices(self.grammar, request.choices)
-        return Job(request, future, chat, node, choices, self.grammar.end_tokens, self.grammar.unguided)
+        return Job(request, future, chat, state, choices, self.grammar.end_tokens, self.grammar.unguided)
 
     def _deliver(self, jobs: list[Job]) -> list[Job]:
         """Answer the finished requests; returns the others."""
