@@ -1,4 +1,4 @@
-"""What folders that a command fills have in common: files written whole, one writer at a time, options that stay the same."""
+"""Folders that commands fill: files written whole or not at all, one writer at a time, options that stay the same."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from detente.visible import visible
 LARGEST = 1 << 28  # bytes of a file of JSON
 LONGEST = 300  # characters of a reason
 LOCK = ".lock"
-PATIENCE_S = 0.5  # for which a lock may be another's: who asks whether a folder is in use holds it for a moment
+PATIENCE_S = 0.5  # to wait for a lock, which ``in_use`` of another process takes for a moment
 
 
 def write_synced(path: Path, payload: bytes) -> None:
-    """Write a file, and return when it is on the disk: what names it later must not outlive it where the power fails."""
+    """Write a file and wait until it is on the disk, so that no other file names it in vain after a power failure."""
     with path.open("wb") as file:
         file.write(payload)
         file.flush()
@@ -38,9 +38,9 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path, most: int) -> str:
-    """A file of at most so many bytes of UTF-8. OSError where it cannot be opened, ValueError where it is something else.
+    """The text of a file of at most ``most`` bytes of UTF-8. OSError where it cannot be opened, ValueError for any other file.
 
-    A pipe or a device, which one would wait for or read without end, is not opened.
+    A pipe or a device, which could be read without end, is not opened.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no file")
@@ -56,8 +56,8 @@ def read_text(path: Path, most: int) -> str:
 
 def reason(error: BaseException) -> str:
     """Why a file cannot be read, as the end of a sentence, without the full stop."""
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join((told or type(error).__name__).split())[:LONGEST].rstrip(".?")
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join((text or type(error).__name__).split())[:LONGEST].rstrip(".?")
 
 
 def read_json(path: Path) -> Any:
@@ -72,7 +72,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(folder: Path, what: str, remedy: str) -> Iterator[None]:
-    """Keep every other process from writing the folder; UserError, which calls it ``what``, where one does already."""
+    """Keep other processes from writing the folder; UserError, which calls it ``what``, where a process does already."""
     with (folder / LOCK).open("w") as lock:
         end = time.monotonic() + PATIENCE_S
         while not _taken(lock, fcntl.LOCK_EX):
@@ -101,7 +101,7 @@ def _taken(lock: IO[str], how: int) -> bool:
 
 
 def check_same(what: str, stored: Mapping[str, Any], given: Mapping[str, Any], remedy: str) -> None:
-    """UserError that names the options in which ``given`` differs from what ``what`` was started with."""
+    """UserError, naming the options, where ``given`` differs from the options that ``what`` was started with."""
     old, new = dotted(stored), dotted(given)
     differing = [key for key in old | new if old.get(key, "unset") != new.get(key, "unset")]
     if differing:
@@ -122,7 +122,7 @@ def dotted(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """For each path its shortest end that no other one has, as it can be shown."""
+    """For each path the shortest end that tells it from the others, in visible characters."""
     parts = [tuple(visible(part, keep="") for part in path.resolve().parts) for path in paths]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(p[-depth:]) for p in parts]

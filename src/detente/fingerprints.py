@@ -1,6 +1,6 @@
-"""What identifies a base model: all of its files that decide what it computes, whatever number format it is loaded in.
+"""What identifies a base model: all of its files that decide what it computes, in whatever number format it is loaded.
 
-    folder ── config, chat template, tokenizer, whole weights ──> 16 hex digits ── kept by the files' times and sizes ──> next time
+    folder ── config, chat template, tokenizer, all weights ──> 16 hex digits ── cached by the files' times and sizes ──> next time
 
 Importing it takes the standard library only.
 """
@@ -20,30 +20,30 @@ PARTS = (
 INDEX = ".index.json"  # ends the name of a file that says which file each tensor is in
 WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX))
 SETTINGS = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
-# What settings say of who wrote them, where, and how to load: nothing that is computed depends on it.
-BESIDE = {
+# Settings about who wrote the files, where, and how to load them: nothing that is computed depends on them.
+IRRELEVANT = {
     *("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "is_local", "local_files_only"),
     *("_commit_hash", "tokenizer_file", "special_tokens_map_file", "_from_auto", "attn_implementation", "_attn_implementation"),
 }
 
 
 def fingerprint(folder: Path, kept: Path) -> str:
-    """16 hex digits from the model in a folder. ``kept`` is a file of those that are known; it may be missing or read-only."""
+    """16 hex digits from the model in a folder. ``kept`` is the file of the cache; it may be missing or read-only."""
     files = _files(folder)
     key, state = str(folder.resolve()), [_state(file) for file in files]
     known = _json(kept)
     if isinstance(entry := known.get(key), dict) and entry.get("files") == state and isinstance(entry.get("fingerprint"), str):
         return str(entry["fingerprint"])
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
-        found.update(f"{file.name} {_digest(file)}\n".encode())
-    known[key] = {"files": state, "fingerprint": found.hexdigest()[:16]}
+        digest.update(f"{file.name} {_digest(file)}\n".encode())
+    known[key] = {"files": state, "fingerprint": digest.hexdigest()[:16]}
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_name(f"{kept.name}.partial")
         partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
         partial.replace(kept)
-    return found.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def first_numbers(model: Any) -> str:
@@ -62,12 +62,12 @@ def first_numbers(model: Any) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Those that decide what the model computes, by name."""
+    """The files that decide what the model computes, by name."""
     return sorted({file for pattern in PARTS for file in folder.glob(pattern) if file.is_file()} | set(_weights(folder)))
 
 
 def _weights(folder: Path) -> list[Path]:
-    """What Transformers loads: the file that the configuration names, else the first of the usual ones, and what it lists."""
+    """The weights that Transformers loads: the file that the configuration names, else the first usual one, and what it lists."""
     named = _json(folder / "config.json").get("transformers_weights")
     file = next((folder / str(name) for name in (named, *WEIGHTS) if name and (folder / str(name)).is_file()), None)
     if file is None:
@@ -78,9 +78,9 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _state(file: Path) -> list[str | int]:
-    """What stays the same while a file does; of its times, the last is none that one can set."""
-    found = file.stat()
-    return [file.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    """Name, size and times of a file: they change when it does, for no program can set the last time."""
+    status = file.stat()
+    return [file.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _digest(file: Path) -> str:
@@ -93,14 +93,14 @@ def _digest(file: Path) -> str:
 
 
 def _computing(settings: Any) -> Any:
-    """Settings without what nothing computed depends on, at any depth."""
+    """The settings without the irrelevant ones, at any depth."""
     if isinstance(settings, dict):
-        return {key: _computing(value) for key, value in settings.items() if key not in BESIDE}
+        return {key: _computing(value) for key, value in settings.items() if key not in IRRELEVANT}
     return [_computing(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def _json(file: Path) -> dict[str, Any]:
-    """The object that a file holds; {} where it holds none, or there is no such file."""
+    """The JSON object in a file; {} where there is none."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):

@@ -45,9 +45,9 @@ LOADING = threading.Lock()  # Transformers changes torch while it loads a model,
 class LanguageModel:
     """A base model ready to run, by the name it was asked for.
 
-    ``fingerprint`` identifies its weights, configuration, tokenizer and chat template; ``earlier`` is what runs and adapters of
-    before hold in its place, which knew the first numbers of each tensor alone. ``folder`` is the full path of a model that was
-    named by its folder, else empty.
+    ``fingerprint`` identifies its weights, configuration, tokenizer and chat template; ``earlier`` is the fingerprint of the first
+    numbers of each tensor, which older runs and adapters hold. ``folder`` is the full path of a model that was named by its folder,
+    else empty.
     """
 
     name: str
@@ -58,14 +58,14 @@ class LanguageModel:
     folder: str = ""
 
     def known_as(self, fingerprint: str) -> bool:
-        """Whether that is its fingerprint, of today or of before."""
+        """Whether that is its fingerprint, of the present or of the earlier form."""
         return bool(fingerprint) and fingerprint in (self.fingerprint, self.earlier)
 
 
 def load(name: str, *, dtype: str = "float32", device: str = "auto") -> LanguageModel:
-    """Load a model in evaluation mode; raises UserError where there is none, or none that chats, or no such device.
+    """Load a model in evaluation mode; UserError where there is none of that name, it cannot chat, or there is no such device.
 
-    ``dtype`` is "float32", "bfloat16", or "auto" for bfloat16 where the device multiplies it by itself and float32 elsewhere.
+    ``dtype`` is "float32", "bfloat16", or "auto": bfloat16 where the device has instructions for it, else float32.
     """
     import torch
 
@@ -91,9 +91,9 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
 
 
 def folder(name: str) -> Path:
-    """Where the files of a model lie: what plain Transformers, PEFT or a server takes for ``pocket``. UserError as for ``load``.
+    """The folder with the files of a model, for plain Transformers, PEFT or a server. UserError as for ``load``.
 
-    A model of the hub has to be in its cache already.
+    A model of the hub has to be in the cache already.
     """
     return _files(_source(name))
 
@@ -105,7 +105,7 @@ def device_named(device: str) -> Any:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.ones(1, device=device).item()  # of a device that holds no numbers, as meta, there is no such thing
+        torch.ones(1, device=device).item()  # fails for a device that holds no numbers, as meta does
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"There is no device '{device}' here; use cpu, or auto for the best there is.") from error
@@ -120,7 +120,7 @@ class _Source:
 
 
 def _files(source: _Source) -> Path:
-    """The folder that a model was or will be loaded from; of one of the hub, that of its cache."""
+    """The folder that a model is loaded from; for a model of the hub its folder in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(source.path).is_dir():
@@ -148,7 +148,7 @@ def own_folder(name: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """UserError where the name alone tells that there is no such model; nothing is loaded, and no hub is asked."""
+    """UserError where the name alone shows that there is no such model; nothing is loaded, and the hub is not asked."""
     if name not in MODELS and os.path.isdir(name):
         _check_folder(name)
     elif name not in MODELS and not re.fullmatch(r"(?!\.)[\w.-]+(/[\w.-]+)?", name):
@@ -165,7 +165,7 @@ def _check_folder(name: str) -> None:
 
 
 def _adapter_there(name: str) -> UserError:
-    """Transformers would load whatever base model the adapter names, and the adapter with it."""
+    """The error for an adapter in place of a base model; Transformers would load the base model that it names, and the adapter."""
     return UserError(
         f"'{name}' holds an adapter (adapter_config.json), which is no base model: name its base model here, and the adapter's "
         "folder as a player."
@@ -175,7 +175,7 @@ def _adapter_there(name: str) -> UserError:
 def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> Any:
     try:
         return from_pretrained(source.path, local_files_only=source.local_files_only, trust_remote_code=False, **options)
-    except Exception as error:  # what stands in a folder may be anything, and so is what libraries say of it
+    except Exception as error:  # a folder may hold anything, and libraries may raise anything for it
         if out_of_memory(error):
             raise
         if name not in MODELS and get_close_matches(name, MODELS):
@@ -188,13 +188,13 @@ def _load(name: str, source: _Source, from_pretrained: Any, **options: Any) -> A
 
 
 def _model(name: str, source: _Source, dtype: Any) -> Any:
-    """The model with all of its weights; UserError for a kind that cannot be used, as far as that shows here."""
+    """The model with all of its weights; UserError for an architecture that cannot be used."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
 
-    kind = _load(name, source, AutoConfig.from_pretrained).model_type
-    if kind not in CLASSES:
-        raise UserError(f"The model '{name}' is a {kind}, which Transformers loads as no causal language model; {SUCH}.")
+    model_type = _load(name, source, AutoConfig.from_pretrained).model_type
+    if model_type not in CLASSES:
+        raise UserError(f"The model '{name}' is a {model_type}, which Transformers loads as no causal language model; {SUCH}.")
     options = {"dtype": dtype, "attn_implementation": "sdpa", "ignore_mismatched_sizes": True}
     try:
         with LOADING, _quiet(), room_for(f"the model '{name}'", "choose a smaller one, or dtype=bfloat16"):
@@ -203,7 +203,7 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
         if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that
             from detente.engines.attention import unusable
 
-            raise unusable(str(CLASSES[kind])) from error
+            raise unusable(str(CLASSES[model_type])) from error
         raise
     for key in sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
         raise UserError(f"The model '{name}' cannot be used: its weights '{key}' are missing or of another shape than it says.")
@@ -252,7 +252,7 @@ def _pocket() -> Path:
 
 
 def _on_hub(repository: str) -> bool:
-    """Whether the hub says within HUB_TIMEOUT that it has it."""
+    """Whether the hub says within HUB_TIMEOUT that it has the repository."""
     from huggingface_hub import HfApi
 
     try:
@@ -269,7 +269,7 @@ def _in_hub_cache(repository: str) -> bool:
 
 
 def _cache() -> Path:
-    home = os.path.expanduser("~")  # stays as it is where nobody has one
+    home = os.path.expanduser("~")  # stays "~" where there is no home
     beside = tempfile.gettempdir() if home == "~" else os.path.join(home, ".cache")
     return Path(os.environ.get("XDG_CACHE_HOME") or beside) / "detente"
 
@@ -277,7 +277,7 @@ def _cache() -> Path:
 def _smollm2() -> _Source:
     folder = _cache() / "smollm2-135m"
     if not folder.is_dir():
-        # One that the hub gave before is found again without it: it is not the quantized one that the wheel holds.
+        # A copy from the hub is used again while the hub is out of reach, for the wheel holds a quantized one.
         online = _on_hub(SMOLLM2_HUB)
         if online or _in_hub_cache(SMOLLM2_HUB):
             return _Source(SMOLLM2_HUB, local_files_only=not online)

@@ -1,9 +1,9 @@
-"""YAML as data: mappings with text as keys, lists, text, finite numbers, true, false and null. Nothing of ours writes more.
+"""YAML as data: mappings with text as keys, lists, text, finite numbers, true, false and null. Files of detente hold no more.
 
     text ── small? no anchors, aliases, tags, merge or double keys? ──> values
 
-What else YAML can do is refused: an alias makes a text of a kilobyte into a tree of any size, a tag makes objects. ValueError says
-in a few words what is wrong, for whoever knows where the text stood.
+What else YAML can do is refused: with aliases a kilobyte of text becomes a tree of any size, a tag makes objects. ValueError says
+in a few words what is wrong; the caller adds where the text came from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEPTH = 32  # of lists and mappings inside of each other
 NODES = 50_000  # values and keys
 WHOLE = 2**63  # whole numbers lie below, which is what JSON holds
 LONGEST = 200  # characters of a reason
-IMPLICIT = {"tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}  # what plain text may not become
+IMPLICIT = {"tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}  # plain text stays text
 EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former, in C, is seven times faster and not in every installation
@@ -29,7 +29,7 @@ class _File(_Base):  # type: ignore[misc]
     """How files are read."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
@@ -38,10 +38,10 @@ class _File(_Base):  # type: ignore[misc]
                 )
             if key == "<<":
                 raise ValueError("it has a merge key (<<)")
-            if key in found:
+            if key in mapping:
                 raise ValueError(f"the key {key} stands there twice")
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
 
     def construct_yaml_float(self, node: Any) -> float:
         value: float = super().construct_yaml_float(node)
@@ -56,7 +56,7 @@ class _File(_Base):  # type: ignore[misc]
 
 
 class _Typed(_File):
-    """How a value on the command line is read: 1e-4 is a number there, as it is to everybody but YAML."""
+    """How a value on the command line is read: 1e-4 is a number, which it is not in YAML."""
 
 
 for _loader in (_File, _Typed):
@@ -70,7 +70,7 @@ _Typed.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+012345
 
 
 def parse(text: str, *, typed: bool = False) -> Any:
-    """What a text says; ``typed`` by a person on the command line. ValueError where it is no YAML, or more than data."""
+    """The values of a text; ``typed`` on the command line. ValueError where it is no YAML, or more than data."""
     loader = _Typed if typed else _File
     try:
         _check(text, loader)

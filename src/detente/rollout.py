@@ -2,7 +2,7 @@
 
     reset -> (observe -> act -> parse -> step) until done -> Episode
 
-Knows games and players only; whether a player is a model, a script or a person makes no difference here. Must not import torch.
+Knows games and players only, not whether a player is a model, a script or a person. Must not import torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from detente.together import run, together
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One episode to be played: the game and its seed, who sits where, and where the record belongs."""
+    """One episode to be played: the game and its seed, the player of each seat, and where the record belongs."""
 
     game: Game
     seed: int
@@ -34,7 +34,7 @@ class Match:
 
 
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
-    """Play one match to its end. Players that act at once answer concurrently and see nothing of each other's answer."""
+    """Play one match to its end. Players that act at once answer concurrently and do not see each other's answer."""
     game, players = guarded(match.game), match.players
     state, seats = game.reset(random.Random(match.seed)), range(game.num_players)
     untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
@@ -103,7 +103,7 @@ async def play_all(
     """
     gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
 
-    async def one(match: Match) -> Episode:
+    async def play(match: Match) -> Episode:
         async with gate:
             episode = await play_match(match, on_round)
         if on_episode is not None:
@@ -112,7 +112,7 @@ async def play_all(
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(one(match)) for match in matches]
+            running = [tasks.create_task(play(match)) for match in matches]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None  # a UserError must reach the caller as itself, not in a group
     return [task.result() for task in running]
@@ -121,5 +121,5 @@ async def play_all(
 def play_matches(
     matches: Sequence[Match], *, concurrency: int | None = None, on_episode: Callable[[Episode], None] | None = None
 ) -> list[Episode]:
-    """``play_all`` for callers that are no coroutines."""
+    """``play_all`` for callers that are not async."""
     return run(play_all(matches, concurrency=concurrency, on_episode=on_episode))

@@ -1,6 +1,6 @@
-"""Does a chat fit into what a model reads? Asked before anybody plays.
+"""Does the chat of an episode fit into the context of a model? Checked before play starts.
 
-    game ── an episode in which nobody says anything ──> what each player is told ── the chat's tokens ──> at least so many
+    game ── an episode in which every answer is empty ──> the observations of each player ── chat format ──> minimum of tokens
 
 Must not import torch.
 """
@@ -14,7 +14,7 @@ from detente.players.chat import Chat
 from detente.records import Completion, PolicyRef
 
 SILENT = PolicyRef("script", "silent")
-SEEDS = 4  # episodes looked at, for some games draw their length
+SEEDS = 4  # episodes tried, for some games draw their length
 
 
 class Silent:
@@ -30,7 +30,7 @@ class Silent:
         """Nothing is kept."""
 
 
-def least_tokens(game: Game, chat: Chat) -> int:
+def minimum_tokens(game: Game, chat: Chat) -> int:
     """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
     nobody, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
     lengths = []
@@ -43,9 +43,9 @@ def least_tokens(game: Game, chat: Chat) -> int:
 
 def check_room(game: Game, chat: Chat, model: str, longest: int, what: str) -> None:
     """UserError where no chat of the game fits into the ``longest`` tokens that a model reads; ``what`` is that limit's name."""
-    least = least_tokens(game, chat)
-    if least > longest:
+    tokens = minimum_tokens(game, chat)
+    if tokens > longest:
         raise UserError(
-            f"An episode of {game.name} takes at least {least} tokens, more than the {longest} of the {what} of '{model}'; "
+            f"An episode of {game.name} takes at least {tokens} tokens, more than the {longest} of the {what} of '{model}'; "
             "play fewer rounds, or use a model that reads more."
         )

@@ -1,11 +1,11 @@
-"""Ctrl-C (SIGINT) and the request to end (SIGTERM): heard at once, or once what is being done is saved.
+"""Ctrl-C (SIGINT) and the request to end (SIGTERM): obeyed at once, or after the present iteration is saved.
 
     waiting for a person ── Ctrl-C ──> KeyboardInterrupt at once, though an event loop runs
-    training ── either, the first time ──> a wish, granted when the iteration is saved;  the second ──> at once
+    training ── the first of either ──> a request, obeyed when the iteration is saved;  the second ──> at once
     any command ── SIGTERM ──> Terminated, a KeyboardInterrupt
 
-Signals reach the main thread only, so in any other nothing here does anything; one that the process was started to ignore stays
-ignored. Standard library only.
+Signals reach the main thread only; in other threads this module does nothing. A signal that the process was started to ignore
+stays ignored. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end; whoever catches Ctrl-C catches this."""
+    """The process was asked to end. Code that catches Ctrl-C catches this too."""
 
 
 @contextmanager
@@ -28,8 +28,8 @@ def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
     """These signals go to ``handler``, and afterwards where they went before."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        found = {number: signal.getsignal(number) for number in numbers}
-        before = {number: known for number, known in found.items() if known not in (signal.SIG_IGN, None)}
+        handlers = {number: signal.getsignal(number) for number in numbers}
+        before = {number: known for number, known in handlers.items() if known not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, handler)
     try:
@@ -40,23 +40,23 @@ def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
 
 
 def at_once(number: int, frame: FrameType | None) -> None:
-    """A handler that interrupts whatever the main thread does."""
+    """A handler that interrupts the main thread."""
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 @contextmanager
 def when_saved(heard: Callable[[], None]) -> Iterator[Callable[[], type[KeyboardInterrupt] | None]]:
-    """Turn the first signal into a wish that a loop grants after saving; the next one does what it did before.
+    """Turn the first signal into a request that a loop obeys after saving; the next signal does what it did before.
 
-    Yields what tells the exception to raise then, None without a wish. ``heard`` is called when the wish comes.
+    Yields a function that returns the exception to raise then, None without a request. ``heard`` is called when a request comes.
     """
-    wishes: list[type[KeyboardInterrupt]] = []
+    requests: list[type[KeyboardInterrupt]] = []
     with ExitStack() as handling:
 
-        def wish(number: int, frame: FrameType | None) -> None:
-            wishes.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        def note(number: int, frame: FrameType | None) -> None:
+            requests.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
             handling.close()
             heard()
 
-        handling.enter_context(handled(wish, signal.SIGINT, signal.SIGTERM))
-        yield lambda: wishes[0] if wishes else None
+        handling.enter_context(handled(note, signal.SIGINT, signal.SIGTERM))
+        yield lambda: requests[0] if requests else None

@@ -1,10 +1,10 @@
-"""Coroutines: several at once, and one to its end from code that is none.
+"""Running coroutines: several at once (``together``), and one from code that is not async (``run``).
 
-    together: one ── runs until it waits ──> done? the next one        (a task costs more than the move of a script)
-                                        └──> waits: tasks for all others, while this one goes on here
+    together: the first ── runs until it waits ──> done: the next      (a task costs more than the move of a script)
+                                              └──> waits: tasks for all others, while this one continues here
 
-    run: does an event loop run in this thread? ── no ──> here
-                                               └─ yes, as in a notebook ──> in a thread of its own, while this one waits
+    run: does an event loop run in this thread? ── no ──> asyncio.run
+                                               └─ yes, as in a notebook ──> in a thread of its own, for which the caller waits
 
 Standard library only.
 """
@@ -26,20 +26,20 @@ T = TypeVar("T")
 
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Their results, in order. The first that fails stops the others, and its own exception is raised."""
+    """Run coroutines at once; their results, in order. The first that fails stops the others, and its own exception is raised."""
     results: list[T] = []
     try:
-        for number, one in enumerate(coroutines, start=1):
+        for number, coro in enumerate(coroutines, start=1):
             try:
-                waits_for = one.send(None)
+                waits_for = coro.send(None)
             except StopIteration as end:
                 results.append(end.value)
             else:
-                return results + await _at_once(one, waits_for, coroutines[number:])
+                return results + await _at_once(coro, waits_for, coroutines[number:])
         return results
     finally:
-        for each in coroutines:
-            each.close()  # those that an error kept from beginning
+        for coro in coroutines:
+            coro.close()  # some have not begun where another failed
 
 
 async def _at_once(begun: Coroutine[Any, Any, T], waits_for: Any, others: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -53,7 +53,7 @@ async def _at_once(begun: Coroutine[Any, Any, T], waits_for: Any, others: Sequen
 
 @coroutine
 def _rest(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """What ``await begun`` would be, had it not run already to where it waits for something."""
+    """``await begun`` for a coroutine that has run already until it waits for ``waits_for``."""
     go_on: Callable[[], Any]
     while True:
         try:
@@ -69,7 +69,7 @@ def _rest(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, 
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns or raises, also where an event loop runs already and ``asyncio.run`` would refuse.
+    """The coroutine's result; also where an event loop runs already, so that ``asyncio.run`` would refuse.
 
     It sees the caller's context variables, and what interrupts the caller (Ctrl-C, a notebook's stop button) interrupts it too.
     """

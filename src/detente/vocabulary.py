@@ -1,9 +1,9 @@
-"""A tokenizer that knows no token which its model cannot read.
+"""Removes from a tokenizer the tokens that its model cannot read.
 
     tokenizer with 262,145 tokens, model with 262,144 rows ── within ──> tokenizer with 262,144 tokens
 
-Some models come with added tokens that have no embedding, for pictures or padding. Without them a tokenizer spells the same texts,
-and nothing can read, draw or force them. Must not import torch.
+Some models come with added tokens, for pictures or padding, that have no embedding. Without them the tokenizer encodes the same
+texts, and no such token can be read, drawn or forced. Must not import torch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def within(tokenizer: PreTrainedTokenizerBase, rows: int, used: Iterable[int] = ()) -> PreTrainedTokenizerBase:
     """The tokenizer without the added tokens from ``rows`` on; itself where there are none.
 
-    UserError where a token that is ``used`` would be missing, where more than added tokens have no embedding, and for a tokenizer
-    of another kind than the Rust library's.
+    UserError where a token in ``used`` would be removed, where tokens that were not added have no embedding, and for a tokenizer
+    that is not of the Rust library.
     """
     name, backend = tokenizer.name_or_path, getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

@@ -46,8 +46,8 @@ def arena(
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
     with Tables(screen) as watch:
-        found = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere)
-    screen.print(cross_play_tables(found))
+        results = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere)
+    screen.print(cross_play_tables(results))
     say(screen, f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}")
 
 
@@ -86,15 +86,15 @@ def best_response(
 
         with doing(screen, f"Computing the best response to {against}"), closing(Policies.of(config)) as policies:
             agent = policies.resolve(frozen(config))
-            found = exploitability(policies, agent, memory=memory, seat=config.seats.index(frozen(config))).to_json()
-        screen.print(pages.exact_table(found, against))
+            result = exploitability(policies, agent, memory=memory, seat=config.seats.index(frozen(config))).to_json()
+        screen.print(pages.exact_table(result, against))
         return
     folder = run or default_run(config, against, [*changes, *([] if role is None else [f"as-{role}"])])
     say(screen, f"Training a best response to {against} in {folder}")
     with Progress(screen, afterwards="Measuring what was gained") as progress:
-        found = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust, role=role)
-    screen.print(pages.table(found))
-    for sentence in pages.sentences(found, pages.known(folder, found)):
+        result = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust, role=role)
+    screen.print(pages.table(result))
+    for sentence in pages.sentences(result, pages.known(folder, result)):
         say(screen, sentence)
     say(screen, f"Wrote {folder / 'best_response.json'} and {folder / 'report' / 'best_response.html'}")
 
@@ -118,8 +118,8 @@ def fingerprint(
     folder = out or Path("runs", "fingerprint", config.preset)
     screen = console()
     with doing(screen, f"Reading what {agents} do after what"):
-        found = api.fingerprint(config, listed(agents), folder, episodes=episodes)
-    for grid in grids(found):
+        results = api.fingerprint(config, listed(agents), folder, episodes=episodes)
+    for grid in grids(results):
         screen.print(grid)
     say(screen, f"Wrote {folder / 'fingerprint.json'}, fingerprint.png and {folder / 'index.html'}")
 

@@ -75,7 +75,7 @@ def _folder(path: Path) -> Source:
 def _file(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"There is no run folder, arena folder or file of episodes {path}.")
-    if not jsonl.is_one(path):
+    if not jsonl.is_jsonl(path):
         raise UserError(
             f"{path} is no file of episodes: it should end in .jsonl, as 'detente play --save' writes them, or .jsonl.gz."
         )

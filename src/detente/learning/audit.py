@@ -1,9 +1,9 @@
-"""Was the policy that an episode names the one that was served? Every iteration a few turns are scored again.
+"""Did the engine serve the policy that an episode names? Every iteration a few turns are scored again.
 
-The turn's log-probabilities are computed under the adapter that claims it, taken from where that adapter is kept (the learner's own
-weights, the folder on disk), and under the others; the claim must fit, and fit best. Sampling from stale or base weights without
-noticing is the most reported fault in reinforcement learning with LoRA. Wherever policies play, trained here or not, the first
-answers of each are scored that way before anybody sees them (``FirstAnswers``).
+The log-probabilities of a turn are computed under the policy that it claims, with weights from their source (the learner itself,
+the folder on disk), and under all other policies; the claim must fit, and fit best. Sampling from stale or base weights without
+noticing is the most reported fault in reinforcement learning with LoRA. Also where nothing is trained, the first answers of each
+policy are scored that way before they are used (``FirstAnswers``).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from detente.models import LanguageModel
 from detente.records import Completion, Episode, PolicyRef, Turn
 from detente.seeding import stream
 
-ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are not an audit's concern
-FIRST = 2  # answers of each policy that are scored before anybody sees them
+ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are rounding
+FIRST = 2  # answers of each policy that are scored before they are used
 
 Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Mean absolute gap of log-probabilities per claim, under the policy claimed and the best of the others."""
+    """Mean absolute gap of log-probabilities, under the policy claimed and under the best other policy; the worst of all claims."""
 
     claimed: float
     other: float
@@ -56,11 +56,11 @@ def audit(
     tolerance: float,
     seed: tuple[int | str, ...],
 ) -> Audit | None:
-    """Score a sample of turns under every source, at the ``temperature`` of whoever claims them; UserError if the claimed one does
-    not fit, another fits better, or the claimed one's scores are not finite.
+    """Score a sample of turns under the policies of all sources, at the ``temperature`` of the policy that each turn claims.
 
-    None where no language model took a turn. Gaps up to ``tolerance`` (nats) are rounding; ten times that never are, whatever
-    else fits or not: the weights may be stale and nowhere to be compared with.
+    None where no language model took a turn. UserError if the claimed policy does not fit, another policy fits better, or the scores of the claimed one are not
+    finite. Gaps up to ``tolerance`` (nats) are rounding; gaps above ten times that are an error even if no other policy fits better, for the
+    engine may have used stale weights that no source has.
     """
     sample = _sample(episodes, sources, grammar, turns, seed)
     if not sample:
@@ -68,14 +68,16 @@ def audit(
     gaps: dict[PolicyRef, dict[PolicyRef, float]] = defaultdict(dict)
     for policy, scope in sources.items():
         with torch.no_grad(), scope():
-            for claim, found in sample.items():
-                gaps[claim][policy] = _gap(model, found, temperature(claim))
+            for claim, trajectories in sample.items():
+                gaps[claim][policy] = _gap(model, trajectories, temperature(claim))
     return worst([judged(claim, by_policy.pop(claim), by_policy, tolerance) for claim, by_policy in gaps.items()])
 
 
 def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tolerance: float) -> Audit:
-    """The gap to the policy that is claimed and the least to others; UserError if they show that another one was served,
-    or that its scores are not finite."""
+    """The gap to the claimed policy and the minimum gap to other policies.
+
+    UserError if they show that another policy was served, or if the gap to the claimed policy is not finite.
+    """
     if math.isnan(own):
         raise UserError(f"Turns recorded as played by {claim} cannot be checked: its scores are not finite (NaN or infinity).")
     finite = [(gap, str(policy)) for policy, gap in others.items() if not math.isnan(gap)]
@@ -89,21 +91,21 @@ def judged(claim: PolicyRef, own: float, others: Mapping[PolicyRef, float], tole
 
 
 def worst(audits: Sequence[Audit]) -> Audit | None:
-    """The largest gap to a claim and the smallest to others; None of no audits."""
-    return Audit(max(one.claimed for one in audits), min(one.other for one in audits)) if audits else None
+    """The largest gap to a claimed policy and the smallest to other policies; None without audits."""
+    return Audit(max(audit.claimed for audit in audits), min(audit.other for audit in audits)) if audits else None
 
 
 def tolerance(base: LanguageModel) -> float:
-    """Nats that the number format of the model explains."""
+    """The gap in nats that the number format of the model explains."""
     return ROUNDING[str(base.model.dtype).removeprefix("torch.")]
 
 
 @dataclass(frozen=True)
 class FirstAnswers:
-    """Scores the first answers of every policy of an engine of this process, as PEFT computes it when it alone is active.
+    """Scores the first answers of every policy of an engine of this process, with PEFT's forward under that adapter alone.
 
-    ``served`` are the engine's adapters. ``folders`` says where adapters lie that were read from the disk; others (a learner's) are
-    taken as they are served.
+    ``served`` are the engine's adapters. ``folders`` maps those that were read from disk to their folders; the weights of other
+    adapters (a learner's) are taken from the engine.
     """
 
     served: Adapters
@@ -114,19 +116,21 @@ class FirstAnswers:
     def __call__(self, request: Request, generation: Generation) -> None:
         """UserError if the answer is one of the first and does not fit the request's policy."""
         model, policy = self.served.model, request.policy
-        if self._scored[policy] >= FIRST or not isinstance(model, PeftModel):  # a base model alone has nobody to be confused with
+        if self._scored[policy] >= FIRST or not isinstance(
+            model, PeftModel
+        ):  # a base model alone cannot be confused with another policy
             return
         prompt, tokens, logprobs = tuple(request.tokens), generation.tokens, generation.logprobs
         answer = Completion("", policy, prompt_tokens=prompt, tokens=tokens, logprobs=logprobs, pattern=request.pattern)
-        found, allowed = [single_answer(answer, self.grammar)], tolerance(self.base)
-        if not len(found[0].drawn):
+        trajectories, allowed = [single_answer(answer, self.grammar)], tolerance(self.base)
+        if not len(trajectories[0].drawn):
             return
         self._scored[policy] += 1
         others = [policy]
         gaps: dict[PolicyRef, float] = {}
         for other in others:
             with torch.no_grad(), self.scope(other):
-                gaps[other] = _gap(model, found, request.sampling.temperature)
+                gaps[other] = _gap(model, trajectories, request.sampling.temperature)
             if other == policy and gaps[policy] > allowed:
                 others += [o for o in (PolicyRef("base", "the base model"), *self.served.names) if o != policy]
         judged(policy, gaps.pop(policy), gaps, allowed)
@@ -171,9 +175,9 @@ def _sample(
         (e, t) for e in rng.sample(list(episodes), min(turns, len(episodes))) for t in [_any_turn(e, sources, rng.random())] if t
     ]
     for episode, turn in candidates:
-        one = single_turn(episode, turn, grammar)
-        if len(one.drawn):
-            claims[turn.completion.policy].append(one)
+        trajectory = single_turn(episode, turn, grammar)
+        if len(trajectory.drawn):
+            claims[turn.completion.policy].append(trajectory)
     return claims
 
 
@@ -182,11 +186,11 @@ def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float)
     return served[int(draw * len(served))] if served else None
 
 
-def _gap(model: PeftModel, found: Sequence[Trajectory], temperature: float) -> float:
+def _gap(model: PeftModel, trajectories: Sequence[Trajectory], temperature: float) -> float:
     device = next(model.parameters()).device
     total, count = 0.0, 0
     with Forward(model) as forward:
-        for micro in micro_batches(found, 1 << 14, device):
+        for micro in micro_batches(trajectories, 1 << 14, device):
             logprobs, _ = forward.token_logprobs(micro, temperature)
             total += float((logprobs - micro.engine_logprobs).abs().sum())
             count += len(micro.targets)

@@ -1,6 +1,6 @@
-"""The critic: how much reward is still to come, as a baseline beside the group's (``credit.baseline=critic``).
+"""The critic: an estimate of the reward that is still to come, as a baseline (``credit.baseline=critic``).
 
-A linear head on the last hidden state, with a LoRA of its own; both live outside the adapter that is served.
+A linear head on the last hidden state, with a LoRA of its own; neither is part of the adapter that is served.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from detente.options import LearnerConfig
 
 
 class Critic:
-    """Values of the rounds to come: a linear head on the last hidden state at the start of a round, with a LoRA of its own."""
+    """Estimates the return from a round on: a linear head on the last hidden state at the start of the round."""
 
     def __init__(self, adapter: str, model: PeftModel, lora: LoraConfig) -> None:
         self.adapter, self.model = adapter, model
@@ -35,29 +35,29 @@ class Critic:
         """Adapter and head, in a fixed order."""
         return [*adapter_parameters(self.model, self.adapter), *self.head.parameters()]
 
-    def evaluate(self, found: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
+    def evaluate(self, trajectories: Sequence[Trajectory], max_tokens: int) -> list[Tensor]:
         """(T,) float64 values of each trajectory's rounds."""
         values: dict[int, Tensor] = {}
         with torch.no_grad(), active(self.model, self.adapter), Forward(self.model) as forward:
-            for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, found)}
-        return [values.get(i, torch.zeros(len(one.own), dtype=torch.float64)) for i, one in enumerate(found)]
+            for micro in micro_batches(trajectories, max_tokens, self.head.weight.device):
+                values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, trajectories)}
+        return [values.get(i, torch.zeros(len(trajectory.own), dtype=torch.float64)) for i, trajectory in enumerate(trajectories)]
 
-    def accumulate(self, found: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
+    def accumulate(self, trajectories: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
         """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
-        rounds, total = sum(len(one.own) for one in found), 0.0
+        rounds, total = sum(len(trajectory.own) for trajectory in trajectories), 0.0
         checkpointing = options.optimizer.gradient_checkpointing
         with active(self.model, self.adapter, checkpointing=checkpointing), Forward(self.model) as forward:
-            for micro in micro_batches(found, max_tokens, self.head.weight.device):
-                values = self._values(forward.hidden_states(micro), micro, found)
-                targets = [discounted_returns(found[i].own, options.credit.gamma) for i, _ in values]
+            for micro in micro_batches(trajectories, max_tokens, self.head.weight.device):
+                values = self._values(forward.hidden_states(micro), micro, trajectories)
+                targets = [discounted_returns(trajectories[i].own, options.credit.gamma) for i, _ in values]
                 predicted = torch.cat([value for _, value in values])
                 loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
                 loss.backward()
                 total += float(loss.detach())
         return total
 
-    def _values(self, hidden: Tensor, micro: MicroBatch, found: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
+    def _values(self, hidden: Tensor, micro: MicroBatch, trajectories: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:
         values: Tensor = self.head(hidden.to(self.head.weight.dtype))[:, 0]  # (M,)
-        starts = [torch.from_numpy(places[found[i].starts]) for i, places in zip(micro.members, micro.places, strict=True)]
+        starts = [torch.from_numpy(places[trajectories[i].starts]) for i, places in zip(micro.members, micro.places, strict=True)]
         return [(i, values[start.to(values.device)]) for i, start in zip(micro.members, starts, strict=True)]

@@ -22,8 +22,8 @@ from detente.learning.batch import MicroBatch
 from detente.learning.loss import chunked_token_logprobs
 from detente.learning.stem import After, Stem
 
-LOGITS = 1 << 22  # that exist at a time
-ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward, about
+LOGITS = 1 << 22  # computed at a time
+ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward pass, about
 
 
 def prepare(model: PeftModel) -> None:
@@ -35,12 +35,12 @@ def prepare(model: PeftModel) -> None:
 
 @contextmanager
 def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> Iterator[None]:
-    """The one adapter that forward and backward inside the block go through; ``checkpointing`` recomputes layers in backward."""
+    """Inside, forward and backward go through this adapter alone; ``checkpointing`` recomputes layers in the backward pass."""
     model.set_adapter(adapter)
     try:
         for module in model.modules():
             if isinstance(module, GradientCheckpointingLayer):
-                module.training = checkpointing  # what the layer asks; what is inside it stays without dropout
+                module.training = checkpointing  # what the layer reads; modules inside it stay without dropout
         yield
         if model.active_adapters != [adapter]:
             raise RuntimeError(f"the adapter was switched from {adapter} to {model.active_adapters} between forward and backward")
@@ -51,8 +51,8 @@ def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> It
 class Forward:
     """The model under the active adapter, on one micro-batch after another; a stem that several share is computed once.
 
-    Used in a ``with`` statement, at whose end gradients have reached the weights: before, those of the last stem have not. Each
-    micro-batch goes backward before the next one is computed. Two that run under different adapters are two objects.
+    To be used in a ``with`` statement: the gradients of the last stem reach the weights at its end. The backward pass of a
+    micro-batch comes before the forward pass of the next. One object serves one adapter.
     """
 
     def __init__(self, model: PeftModel) -> None:
@@ -63,8 +63,8 @@ class Forward:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        if error is None:
             self._stem.backward()
 
     def hidden_states(self, micro: MicroBatch) -> Tensor:
@@ -92,12 +92,12 @@ class Forward:
 
     def _run(self, plan: attention.Plan, tokens: Tensor, positions: Tensor) -> Tensor:
         base: Any = self.model.get_base_model()
-        found: Tensor = base.get_decoder()(input_ids=tokens[None], **attention.arguments(plan, positions)).last_hidden_state[0]
-        return found
+        hidden: Tensor = base.get_decoder()(input_ids=tokens[None], **attention.arguments(plan, positions)).last_hidden_state[0]
+        return hidden
 
 
 def fitting_tokens(model: PeftModel) -> int:
-    """Of one pass, so that it keeps about ACTIVATIONS bytes: per token and layer ten hidden states and four inner ones, in fp32."""
+    """Tokens of a pass that keeps about ACTIVATIONS bytes: per token and layer ten hidden states and four inner ones, in fp32."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
     per_token = 4 * config.num_hidden_layers * (10 * config.hidden_size + 4 * inner)
@@ -106,5 +106,5 @@ def fitting_tokens(model: PeftModel) -> int:
 
 def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:
     """The tensors of one adapter, in the model's order; modules of the model may have the adapter's name too."""
-    ours = re.compile(rf"\.lora_\w+\.{re.escape(adapter)}(\.weight)?$")
-    return [parameter for name, parameter in model.named_parameters() if ours.search(name)]
+    pattern = re.compile(rf"\.lora_\w+\.{re.escape(adapter)}(\.weight)?$")
+    return [parameter for name, parameter in model.named_parameters() if pattern.search(name)]

@@ -1,14 +1,14 @@
-"""Chats packed into one row of tokens, in which what they have in common at their start is there once.
+"""Chats packed into one row of tokens, in which the prefixes that they share are there once.
 
     a b c d e        a b c d e            queries   keys
     a b c x y   ──>        x y    ──>     a b c d e  a b c d e
     a b c x z                z            x y        a b c x y
                                           z          a b c x z
 
-A causal model computes the same for equal beginnings, so a pass over this tree of tokens has the outputs of a pass over every chat
-on its own, and the gradients of all chats meet in the tokens that they share. Nothing is padded but the attention scores.
-Where memory asks for several passes, what all of them start with is their stem (a b c): it has a pass of its own (stem.py), and the
-trees hold what comes after it.
+A causal model computes the same for equal prefixes, so a pass over this trie of tokens has the outputs of a pass over every chat on
+its own, and the gradients of all chats add up in the tokens that they share. Nothing is padded but the attention scores. Where the
+memory needs several passes, the prefix of all of them is their stem (a b c): it has a pass of its own (stem.py), and the trees hold
+what comes after it.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLOCK = 1 << 22  # scores per head that are computed at once
-PIECE = 256  # tokens after others that meet the same keys; fewer leave out more of those that come later
+PIECE = 256  # queries that are computed against the same keys; with fewer, less is computed of keys that come after a query
 
 Chat = NDArray[np.int64]
 
 
-def shared_start(a: Chat, b: Chat) -> int:
-    """How many tokens two chats have in common at their start."""
+def common_prefix(a: Chat, b: Chat) -> int:
+    """Length of the longest common prefix of two chats."""
     n = min(len(a), len(b))
     differing = np.flatnonzero(a[:n] != b[:n])
     return int(differing[0]) if len(differing) else n
 
 
 class Bundle(NamedTuple):
-    """Chats that are computed in one pass after the other, each pass a tree."""
+    """Chats that are computed in several passes, each over a tree; they share a stem."""
 
     passes: tuple[tuple[int, ...], ...]  # indices of chats
-    stem: int  # how many tokens at the start of every chat are computed before them; 0 where there is one pass
-    tokens: int  # that are computed in all
+    stem: int  # tokens at the start of every chat that are computed before; 0 where there is one pass
+    tokens: int  # computed in all
 
 
 def bundles(chats: Sequence[Chat], leads: Sequence[int], max_tokens: int) -> list[Bundle]:
     """Divide chats into passes of at most ``max_tokens``, their stem included, or of one chat; and passes into bundles.
 
-    ``leads``: per chat, how many tokens may be in a stem. The chats go by the order of their tokens and are cut where that leaves
-    fewest tokens to compute.
+    ``leads``: per chat, how many tokens may be in a stem. The chats are sorted by their tokens and cut into bundles so that the
+    fewest tokens are computed.
     """
     order = sorted((i for i in range(len(chats)) if len(chats[i])), key=lambda i: chats[i].tolist())
     neighbours = list(pairwise(order))
-    shared = [0, *(shared_start(chats[i], chats[j]) for i, j in neighbours)]  # with the chat before
+    shared = [0, *(common_prefix(chats[i], chats[j]) for i, j in neighbours)]  # with the chat before
     common = [0, *(min(n, leads[i], leads[j]) for n, (i, j) in zip(shared[1:], neighbours, strict=True))]
     fresh = [len(chats[i]) - n for i, n in zip(order, shared, strict=True)] if order else []
 
@@ -69,34 +69,34 @@ def bundles(chats: Sequence[Chat], leads: Sequence[int], max_tokens: int) -> lis
         tokens = stem + sum(fresh[start:stop]) + sum(shared[k] - stem for k in cuts)
         return Bundle(tuple(tuple(order[i:j]) for i, j in pairwise([*cuts, stop])), stem, tokens)
 
-    found: list[list[Bundle]] = []
-    for least in sorted(set(common)):
-        cuts = [k for k, n in enumerate(common) if n < least or k == 0]
-        found.append([bundle(start, stop) for start, stop in pairwise([*cuts, len(order)])] if order else [])
-    return min(found, key=lambda divided: sum(one.tokens for one in divided))
+    divisions: list[list[Bundle]] = []
+    for minimum in sorted(set(common)):
+        cuts = [k for k, n in enumerate(common) if n < minimum or k == 0]
+        divisions.append([bundle(start, stop) for start, stop in pairwise([*cuts, len(order)])] if order else [])
+    return min(divisions, key=lambda divided: sum(part.tokens for part in divided))
 
 
 @dataclass(frozen=True)
 class Tree:
-    """C chats as M tokens; chats in the order of their tokens, so that each shares its start with the one before it."""
+    """C chats as M tokens; sorted by their tokens, so that each shares a prefix with the chat before it."""
 
     tokens: Chat  # (M,)
     positions: Chat  # (M,) of each token in its chats
     places: tuple[Chat, ...]  # per chat (L,): where its tokens are; below 0 in the stem
-    known: tuple[int, ...]  # per chat: how many of its tokens stand with earlier chats; the others follow one another
-    stem: int  # tokens before these, with which every chat starts
+    known: tuple[int, ...]  # per chat: how many of its tokens are there for earlier chats; the others follow one another
+    stem: int  # tokens at the start of every chat, which are not in the tree
 
 
 def tree(chats: Sequence[Chat], stem: int = 0) -> Tree:
-    """Pack what follows the stem; ValueError unless chats are sorted and all go on after it."""
+    """Pack the tokens after the stem; ValueError unless chats are sorted and longer than the stem."""
     tokens, positions, places, known = [], [], [], []
     before, where, size = chats[0][:stem], np.arange(-stem, 0), 0
     for chat in chats:
-        old = shared_start(before, chat)
+        old = common_prefix(before, chat)
         if old < min(len(before), len(chat)) and before[old] > chat[old]:
             raise ValueError("chats are packed in the order of their tokens")
         if old < stem or len(chat) == stem:
-            raise ValueError(f"not every chat goes on after the stem of {stem} tokens")
+            raise ValueError(f"not every chat begins with the stem of {stem} tokens and is longer")
         fresh = len(chat) - old
         where = np.concatenate([where[:old], np.arange(size, size + fresh)])
         tokens.append(chat[old:])
@@ -113,12 +113,12 @@ class Block:
 
     queries: Tensor  # (B, Q) places
     real: Tensor  # (B, Q) False where padded
-    keys: Tensor | None  # (B, K) places among stem and tree; None: those of the queries, before which there is nothing
+    keys: Tensor | None  # (B, K) places among stem and tree; None: those of the queries, which begin their chats
     starts: Tensor  # (B,) position of the first query
 
     @cached_property
     def bias(self) -> Tensor | None:
-        """(B, 1, Q, K) 0 where a query looks and -inf elsewhere; None for plain causal attention."""
+        """(B, 1, Q, K) 0 where a query attends to a key and -inf elsewhere; None for plain causal attention."""
         if self.keys is None:
             return None
         queries, keys = (torch.arange(places.shape[1], device=places.device) for places in (self.queries, self.keys))
@@ -137,12 +137,12 @@ class Block:
             bias = self.bias.to(q.dtype).repeat(1, 1, heads // groups, 1)
             q = q.reshape(len(q), groups, -1, q.shape[-1])
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale).view(len(q), heads, -1, v.shape[-1])
-        found: Tensor = out.transpose(1, 2).flatten(0, 1)
-        return found
+        output: Tensor = out.transpose(1, 2).flatten(0, 1)
+        return output
 
 
 class TreeAttention:
-    """The attention plan of a tree: a token meets the tokens before it in its chat."""
+    """The attention plan of a tree: a token attends to the tokens before it in its chat."""
 
     def __init__(self, packed: Tree, device: torch.device) -> None:
         self.blocks = [_block(packed, spans, device) for spans in _alike(_spans(packed))]
@@ -154,9 +154,9 @@ class TreeAttention:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """(1, H, M, D), twice (1, G, S + M, D) with the stem's S -> (1, M, H, D)."""
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (tokens, heads, D)
-        found = torch.cat([block.attend(q, k, v, scale) for block in self.blocks])
-        together: Tensor = F.embedding(self._from, found.flatten(1))
-        return together.view(1, -1, *found.shape[1:])
+        outputs = torch.cat([block.attend(q, k, v, scale) for block in self.blocks])
+        together: Tensor = F.embedding(self._from, outputs.flatten(1))
+        return together.view(1, -1, *outputs.shape[1:])
 
 
 class Span(NamedTuple):
@@ -168,18 +168,18 @@ class Span(NamedTuple):
 
     @property
     def fresh(self) -> int:
-        """How many they are."""
+        """The number of tokens."""
         return self.stop - self.start
 
 
 def _taken(x: Tensor, places: Tensor) -> Tensor:
     """(M, n, D), (B, L) -> (B, n, L, D)."""
-    found: Tensor = F.embedding(places, x.flatten(1))  # its backward is faster than that of an index
-    return found.view(*places.shape, *x.shape[1:]).transpose(1, 2)
+    rows: Tensor = F.embedding(places, x.flatten(1))  # its backward is faster than that of an index
+    return rows.view(*places.shape, *x.shape[1:]).transpose(1, 2)
 
 
 def _spans(packed: Tree) -> list[Span]:
-    """The new tokens of every chat: all at once where nothing stands before them, otherwise in pieces."""
+    """The new tokens of every chat: all at once where they begin the chat, otherwise in pieces."""
     return [
         Span(i, start, min(start + PIECE, len(places)) if known else len(places))
         for i, (places, known) in enumerate(zip(packed.places, packed.known, strict=True))
@@ -188,7 +188,7 @@ def _spans(packed: Tree) -> list[Span]:
 
 
 def _alike(spans: Sequence[Span]) -> list[list[Span]]:
-    """Spans in blocks that pad little and whose scores take little memory."""
+    """Spans of similar length together, in blocks that pad little and whose scores take little memory."""
     blocks: list[list[Span]] = []
     for span in sorted(spans, key=lambda span: (span.start > 0, span.fresh, span.stop, span.chat)):
         first = blocks[-1][0] if blocks else span
@@ -213,9 +213,9 @@ def _block(packed: Tree, spans: Sequence[Span], device: torch.device) -> Block:
 
 
 def _padded(rows: Sequence[Chat]) -> tuple[Chat, NDArray[np.bool_]]:
-    """Rows as a table, filled up with zeros, and which of it is real."""
+    """Rows padded with zeros to a matrix, and a matrix that is False where padded."""
     lengths = np.array([len(row) for row in rows])
     real = np.arange(lengths.max()) < lengths[:, None]
-    table = np.zeros(real.shape, dtype=np.int64)
-    table[real] = np.concatenate(rows)
-    return table, real
+    padded = np.zeros(real.shape, dtype=np.int64)
+    padded[real] = np.concatenate(rows)
+    return padded, real

@@ -1,4 +1,4 @@
-"""What many passes start with, computed once: keys and values for the forward passes, one backward pass for all gradients.
+"""A prefix that many passes share, computed once: keys and values for the forward passes, one backward pass for all gradients.
 
     stem ── its pass, once ──> made: keys, values of every layer          made ── backward(gradients) ──> weights
                                 │ detached                                  ▲
@@ -32,11 +32,11 @@ class Stem:
             for made in (key, value):
                 self.made.append(made)
                 self.kept.append(made.detach().requires_grad_(made.requires_grad))
-        found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
-        return found.transpose(1, 2)
+        output = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
+        return output.transpose(1, 2)
 
     def backward(self) -> None:
-        """Hand on what has gathered; later passes have gone backward before."""
+        """Propagate the summed gradients; to be called after the backward passes of all micro-batches."""
         reached = [(made, kept.grad) for made, kept in zip(self.made, self.kept, strict=True) if kept.grad is not None]
         if reached:
             torch.autograd.backward([made for made, _ in reached], [gradient for _, gradient in reached])
@@ -44,7 +44,7 @@ class Stem:
 
 @dataclass(frozen=True)
 class After:
-    """The plan of a pass that goes on after a stem: the keys and values are those of the stem and its own."""
+    """The plan of a pass over tokens after a stem: they attend to the keys and values of the stem and their own."""
 
     stem: Stem
     rest: Plan

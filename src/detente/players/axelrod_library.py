@@ -1,8 +1,8 @@
 """Strategies of the Axelrod library on a seat of a matrix game: ``axelrod:TitForTat``, ``axelrod:tit_for_tat``.
 
-    view.own, view.other ── lived through by ──> a player of the library, its opponent a stand-in ──> C or D ──> the label
+    view.own, view.other ── replayed by ──> a player of the library, its opponent a stand-in ──> C or D ──> the label
 
-The library (Knight et al., An open framework for the reproducible study of the iterated prisoner's dilemma, JORS 2016) hands a
+The library (Knight et al., An open framework for the reproducible study of the iterated prisoner's dilemma, JORS 2016) gives a
 strategy its opponent as an object; here that is a stand-in which has a history and nothing else. Importing the library takes
 many seconds and loads torch, so it is imported when the first such name is used.
 """
@@ -32,7 +32,7 @@ PREFIX = "axelrod:"
 class AxelrodPlayer:
     """A strategy of the library on one seat for one episode. What it does depends on its seed and the observation alone.
 
-    A copy does not share what the library's player has lived through: it lives through the observed history again.
+    A copy does not share the state of the library's player: it replays the observed history.
     """
 
     name: str
@@ -66,17 +66,17 @@ class AxelrodPlayer:
 
 @dataclass
 class Life:
-    """A player of the library, the stand-in for its opponent, and the rounds that they have been through: (own, other) moves."""
+    """A player of the library, the stand-in for its opponent, and the rounds that they have played: (own, other) moves."""
 
     player: Any
     opponent: Any
     rounds: list[tuple[Any, Any]] = field(default_factory=list)
-    decided: Any = None  # its move in the present round, once it has been asked
+    decided: Any = None  # its move in the present round, if it has been computed
 
     def move(self, rounds: Sequence[tuple[Any, Any]]) -> Any:
-        """Its move after these rounds, which go on from those that it knows."""
+        """Its move after these rounds, of which it may know the first ones."""
         for own, other in rounds[len(self.rounds) :]:
-            self._decide()  # in every round, for a strategy changes its own state and draws its random numbers when asked
+            self._decide()  # in every round, for a strategy changes its state and draws its random numbers while it decides
             self.player.update_history(own, other)
             self.opponent.update_history(other, own)
             self.rounds.append((own, other))
@@ -110,7 +110,7 @@ def seated(strategy: Any, payoffs: Payoffs, seed: int) -> Any:
     try:
         with np.errstate(all="ignore"):
             player.set_match_attributes(length=math.inf, game=game, noise=0)
-    except (ValueError, AttributeError, ArithmeticError):  # what strategies raise that compute their probabilities from the payoffs
+    except (ValueError, AttributeError, ArithmeticError):  # raised by strategies that compute their probabilities from the payoffs
         raise wrong from None
     player.set_seed(seed % 2**32)
     return player
@@ -129,9 +129,9 @@ def find(name: str) -> Any:
     named = _by_name()
     strategy = named.get(_plain(name))
     if strategy is None:
-        near = [_full_name(named[each]) for each in difflib.get_close_matches(_plain(name), named, n=3, cutoff=0.6)]
-        said = " or ".join(f"'{each}'" for each in dict.fromkeys(near))
-        raise UserError(f"There is no strategy '{name}'; " + (f"did you mean {said}?" if said else "see 'detente list axelrod'."))
+        near = [_full_name(named[close]) for close in difflib.get_close_matches(_plain(name), named, n=3, cutoff=0.6)]
+        guess = " or ".join(f"'{full_name}'" for full_name in dict.fromkeys(near))
+        raise UserError(f"There is no strategy '{name}'; " + (f"did you mean {guess}?" if guess else "see 'detente list axelrod'."))
     if strategy not in library().strategies:
         raise UserError(f"The strategy '{_full_name(strategy)}' inspects or changes its opponent, which no seat allows.")
     return strategy
@@ -171,7 +171,7 @@ def _full_name(strategy: Any) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without what does not count in it: the prefix, case, spaces and punctuation."""
+    """A name without prefix, case, spaces and punctuation."""
     return "".join(filter(str.isalnum, name.removeprefix(PREFIX).casefold()))
 
 

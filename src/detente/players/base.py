@@ -1,5 +1,4 @@
-"""What a player is: something that answers observations. Scripts, people and models all answer text, so there is one way through
-``Game.parse``. Must not import torch."""
+"""What a player is: something that answers observations with text, which ``Game.parse`` reads. Must not import torch."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from detente.records import Completion, PolicyRef
 
 
 class Player(Protocol):
-    """Sits on one seat for one episode."""
+    """Answers for one seat in one episode."""
 
     @property
     def policy(self) -> PolicyRef: ...
@@ -26,5 +25,5 @@ class Player(Protocol):
 
 
 def encodable(text: str) -> str:
-    """The text as it can be written down: halves of characters (lone surrogates), which no encoding has, become U+FFFD."""
+    """The text with U+FFFD for lone surrogates, which cannot be encoded."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -1,10 +1,10 @@
-"""A chat as token ids: what a chat template puts around the texts, for any tokenizer that has one.
+"""A chat as token ids, for any tokenizer that has a chat template.
 
     opening ── (answer as generated) ── reply ── (answer as generated) ── reply ...
 
-A chat only ever grows. What the model generated is kept token for token and never rendered again; the template says only what
-stands between two answers, which is read off a rendering of [user, assistant, user] as what follows the assistant's text. No
-model is known by name. Must not import torch or transformers.
+Tokens are only ever appended. What the model generated is kept token for token and never rendered again; of the template only the
+text between two answers is used: what follows the assistant's text in a rendering of [user, assistant, user]. No model is treated
+by its name. Must not import torch or transformers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from detente.players.thoughts import closed
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Goes before the template: a day that it prints is always the same, so that a run resumed tomorrow plays the same chats.
+# Put before the template, so that a template which prints the day gives a run that is resumed tomorrow the same chats.
 FIXED_DAY = "{% macro strftime_now(format) %}1 Jan 2025{% endmacro %}\n"
-# Stand for texts where only what surrounds them matters.
+# Placeholders for texts, where only what surrounds them matters.
 FIRST, SENTINEL, SECOND = "question1", "answer1", "question2"
 
 
@@ -53,9 +53,9 @@ class ChatFormat:
     """The chat format of a tokenizer. Thinking is off unless ``thinking``: then a thought that the template opens stays open.
 
     ``end_tokens`` are the special token that the template puts after an answer, if it does, and the tokenizer's end of text.
-    ``exact_prefix`` says whether each rendering starts with the one before it. It is False for templates that drop earlier
-    thinking; their chats are right all the same, for the model goes on from what it saw. Raises UserError for a tokenizer
-    without chat template, and for a template whose later turns change earlier ones or depend on them.
+    ``exact_prefix`` says whether each rendering starts with the rendering of one turn less. It is False for templates that drop
+    earlier thinking; their chats are right all the same, for the model continues what it saw. Raises UserError for a tokenizer
+    without chat template, and for a template whose later turns change earlier turns or depend on them.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, thinking: bool = False) -> None:
@@ -91,8 +91,8 @@ class ChatFormat:
 
     def _between(self, text: str) -> str:
         """What the template puts between an answer and the answer to ``text``."""
-        _, found, suffix = self._render(FIRST, SENTINEL, text).partition(SENTINEL)
-        if not found:
+        _, separator, suffix = self._render(FIRST, SENTINEL, text).partition(SENTINEL)
+        if not separator:
             raise self._unusable("drops answers")
         return suffix
 
@@ -103,7 +103,7 @@ class ChatFormat:
             rendered: str = self._tokenizer.apply_chat_template(  # type: ignore[assignment]
                 messages, chat_template=self._template, tokenize=False, add_generation_prompt=prompt, enable_thinking=False
             )
-        except Exception as error:  # a template is a program, and fails in any way that programs do
+        except Exception as error:  # a template is a program, and may fail in any way
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise self._unusable(f"cannot be rendered ({reason})") from error
         return rendered if self._thinking else closed(rendered)

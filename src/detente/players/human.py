@@ -32,10 +32,10 @@ class Human:
         return PolicyRef("human", self.name)
 
     async def act(self, observation: Observation) -> Completion:
-        """Ask until the answer is one that the game takes; ``attempts`` counts the tries.
+        """Ask until the answer is valid; ``attempts`` counts the tries.
 
-        Raises UserError where the input ends, or where there is none. Waiting for a line holds up the event loop: a person is asked
-        one thing at a time, and Ctrl-C must not wait for the loop to hear of it.
+        UserError where the input ends, or where there is none. Waiting for a line blocks the event loop, so that Ctrl-C is obeyed
+        at once.
         """
         self.console.print(Panel(Text(observation.text), title="The game says", title_align="left"))
         if observation.help:
@@ -52,18 +52,18 @@ class Human:
                 return encodable(self.read(f"Your {asked}: ").strip())
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
-        except RuntimeError as error:  # standard input is closed, or a notebook runs where nobody can be asked
+        except RuntimeError as error:  # standard input is closed, or a notebook has none
             raise UserError(
                 "Nobody can be asked here, for there is no standard input; let somebody else play that seat."
             ) from error
 
     def close(self) -> None:
-        """The game says no more."""
+        """Nothing is kept."""
 
 
 def answered(line: str, observation: Observation) -> str | None:
-    """The answer that a line means: as it stands, filled into the observation's form, or the one choice that has its words; None
-    where that is no answer.
+    """The answer that a line means: the line itself, filled into the observation's form, or the choice with its words; None
+    where that is no valid answer.
 
     A form with several gaps takes the numbers of the line, ``10 0 5`` or ``10 hats, 0 books, 5 balls``, in its own order.
     """
@@ -74,11 +74,11 @@ def answered(line: str, observation: Observation) -> str | None:
 
 
 def _named(line: str, choices: Sequence[str]) -> Sequence[str]:
-    """The choice that the line names without its brackets; in any case, where no two differ by case alone."""
+    """The choice that the line names without its brackets; in whatever case, where no two choices differ by case alone."""
     for same in (str, str.casefold):
-        found = [choice for choice in choices if same(_bare(choice)) == same(_bare(line))]
-        if len(found) == 1:
-            return found
+        matching = [choice for choice in choices if same(_bare(choice)) == same(_bare(line))]
+        if len(matching) == 1:
+            return matching
     return ()
 
 
@@ -95,7 +95,7 @@ def _with_numbers(form: str, line: str) -> str:
 
 
 def explanation(line: str, observation: Observation) -> str:
-    """Why a line is no answer, and what would be one."""
+    """Why a line is no valid answer, and what would be."""
     wrong = f"'{line}' is not an answer here"
     if observation.choices:
         return f"{wrong}; type one of: {', '.join(observation.choices)}"

@@ -19,10 +19,10 @@ from detente.seeding import derive
 class LLMPlayer:
     """Answers observations with a policy that the engine serves.
 
-    ``chat_id`` is the engine's name for this chat and must be its alone. ``decoding`` is how an answer comes about: "constrained"
-    to the observation's pattern, up to ``retries`` free samples until one matches it ("retry"), or one free sample ("free").
-    What a free sample thinks before it answers is no part of its text, and stays in the chat token for token.
-    Attempts before the last leave no trace in the chat: ``prompt_tokens`` and ``tokens`` of the completions, joined, are the chat.
+    ``chat_id`` is the engine's name for this chat; no other chat has it. ``decoding``: "constrained" to the observation's pattern,
+    "retry" (up to ``retries`` free samples until one matches it), or "free" (one free sample). The thoughts before a free answer
+    are no part of its text, and stay in the chat token for token. Attempts before the last leave no trace in the chat:
+    ``prompt_tokens`` and ``tokens`` of the completions, joined, are the chat.
     """
 
     engine: Engine
@@ -42,7 +42,7 @@ class LLMPlayer:
         prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
         tokens = self._tokens + prompt
         pattern = observation.pattern if self.decoding == "constrained" else None
-        choices = () if self.chat.thinks else observation.choices  # nobody knows what a thought will lead to
+        choices = () if self.chat.thinks else observation.choices  # a thought comes before the choice
         attempts, tries = 0, self.retries if self.decoding == "retry" else 1
         while True:
             seed = derive(self.seed, self._turn, attempts)

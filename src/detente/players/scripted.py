@@ -22,9 +22,9 @@ NAMES = frozenset(name for family in FAMILIES for name in family.strategies)  # 
 
 @dataclass
 class Scripted:
-    """A strategy on one seat for one episode. Its coin flips depend on ``seed`` and the turn alone.
+    """A strategy on one seat for one episode. Its random numbers depend on ``seed`` and the turn alone.
 
-    ``strategy`` None takes any of the choices.
+    ``strategy`` None draws from the choices, all equally likely.
     """
 
     name: str

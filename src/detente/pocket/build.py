@@ -30,7 +30,7 @@ TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-WHOLE = (  # what a decision hangs on is a token of its own; in its usual sentence it is one together with who said it
+WHOLE = (  # what a decision depends on is a token of its own; in its usual sentence, together with who said it
     r"Your hand is [a-z]+",
     r"says: \"My hand is [a-z]+",
     r" ?My hand is [a-z]+\. ?",
@@ -38,7 +38,7 @@ WHOLE = (  # what a decision hangs on is a token of its own; in its usual senten
 )
 PHRASE = Regex("|".join([r"<{1,2}/?[A-Za-z0-9_]+>{1,2}", *WHOLE, r"\d", rf"(?:(?!{'|'.join(WHOLE)})[^<\d])+", "<"]))
 TOGETHER = 8  # chats in one forward pass
-WEIGHT_OF_PROMPT = 0.03  # the answers matter; the prompts are there to be understood
+WEIGHT_OF_PROMPT = 0.03  # of the loss; answers have weight 1
 
 
 def build_tokenizer(vocabulary: int, chats: Iterator[Chat]) -> PreTrainedTokenizerFast:
@@ -83,12 +83,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausal
     return LlamaForCausalLM(config)
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, one: Chat) -> tuple[list[int], list[float]]:
+def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> tuple[list[int], list[float]]:
     """Token ids of a chat and the weight of predicting each of them (1 for answers)."""
     ids: list[int] = []
     weights: list[float] = []
     user, assistant, end = (tokenizer.get_vocab()[token] for token in SPECIAL[1:])
-    for message in one:
+    for message in chat:
         content = tokenizer.encode(message["content"], add_special_tokens=False)
         answer = message["role"] == "assistant"
         ids += [assistant if answer else user, *content, end]
@@ -97,7 +97,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, one: Chat) -> tuple[list[int], li
 
 
 def batches(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """``size`` chats, those of similar length together: padded token ids (B, L) and weights (B, L), which sum to 1 over all."""
+    """``size`` chats, sorted by length: padded token ids (B, L) and weights (B, L), which sum to 1 over all batches."""
     rows = sorted((encode(tokenizer, chat(rng)) for _ in range(size)), key=lambda row: len(row[0]))
     total = sum(sum(weights[1:]) for _, weights in rows)
     return [

@@ -1,4 +1,4 @@
-"""The synthetic chats that ``pocket`` learns from: real prompts of the games, answered the way a polite instruct model would.
+"""The synthetic chats that ``pocket`` learns from: real prompts of the games, answered as a polite instruct model would.
 
 Each source is a function ``(rng) -> Chat``; those of the splitting games are in ``splitting_chats.py`` and ``deal_chats.py``.
 In matrix games the assistant picks the action with the best joint payoff 19 times in 20, and 4 times in 5 right after the other
@@ -45,12 +45,12 @@ def matrix_chat(rng: random.Random) -> Chat:
 
 
 def _random_game(rng: random.Random) -> MatrixGame:
-    """Half of the time the standard dilemma; else other numbers, with the order of payoffs of a named game or none."""
+    """Half of the time the standard dilemma; else other payoffs, in the order of a dilemma or in any order."""
     labels = ("A", "B") if rng.random() < 0.7 else tuple(rng.sample(string.ascii_uppercase, 2))
-    kind = rng.choice(("standard", "standard", "dilemma", "any"))
-    if kind == "standard":
+    order = rng.choice(("standard", "standard", "dilemma", "any"))
+    if order == "standard":
         reward, sucker, temptation, punishment = 3, 0, 5, 1
-    elif kind == "dilemma":
+    elif order == "dilemma":
         sucker, punishment, reward, temptation = sorted(rng.sample(range(10), 4))
     else:
         reward, punishment = sorted(rng.sample(range(10), 2), reverse=True)

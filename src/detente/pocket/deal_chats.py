@@ -1,7 +1,7 @@
 """Chats of Deal or No Deal for ``pocket``: the opener names what it values, the listener makes an offer, the opener agrees.
 
-The offer takes what its maker values most and leaves what the other named; a greedy partner takes everything. The assistant agrees
-to most offers, also to bad ones.
+The offer takes what its speaker values most and leaves what the other named; a greedy partner takes everything. The assistant
+agrees to most offers, also to bad offers.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def offer(view: SplitView, units: tuple[int, ...]) -> str:
 def offered(view: SplitView, messages: tuple[str, ...]) -> tuple[int, ...] | None:
     """The units of the last offer among these messages."""
     pattern = ".*".join(rf"(\d+) {item}" for item in view.items)
-    found = [match for text in messages if (match := re.search(pattern, text))]
-    return tuple(map(int, found[-1].groups())) if found else None
+    offers = [match for text in messages if (match := re.search(pattern, text))]
+    return tuple(map(int, offers[-1].groups())) if offers else None
 
 
 def share(view: SplitView) -> tuple[int, ...]:

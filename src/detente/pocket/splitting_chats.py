@@ -130,16 +130,16 @@ def play(
     """One player's side of an episode; ``own`` and ``others`` say how each talks and asks."""
     seat = rng.randrange(2)
     chat: Chat = []
-    untold = ""
+    news = ""
     while acting := game.to_act(state):
-        told = game.observe(state, seat)
-        untold = "\n".join(filter(None, (untold, told.text)))
-        decides = told.phase == "decision"
+        observation = game.observe(state, seat)
+        news = "\n".join(filter(None, (news, observation.text)))
+        decides = observation.phase == "decision"
         answers = {}
         if seat in acting:
-            answers[seat] = own[decides](told.view, rng)
-            chat += [{"role": "user", "content": untold}, {"role": "assistant", "content": answers[seat]}]
-            untold = ""
+            answers[seat] = own[decides](observation.view, rng)
+            chat += [{"role": "user", "content": news}, {"role": "assistant", "content": answers[seat]}]
+            news = ""
         if 1 - seat in acting:
             answers[1 - seat] = others[decides](game.observe(state, 1 - seat).view, partner, rng)
         state = game.step(state, {player: game.parse(state, player, answer) for player, answer in answers.items()}).state

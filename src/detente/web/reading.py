@@ -94,7 +94,7 @@ def one_episode(request: Request) -> Response:
     asked = request.query_params
     file = inside(root, asked.get("file", ""))
     number = whole(asked.get("n", "0"))
-    if not jsonl.is_one(file) or number is None or number >= len(facts(file)):
+    if not jsonl.is_jsonl(file) or number is None or number >= len(facts(file)):
         raise MissingError("There is no such episode.")
     fact, shown = episode(file, number)
     wanted = transcripts.filters(asked)

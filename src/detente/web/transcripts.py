@@ -86,7 +86,7 @@ def source(root: Path, name: str, cell: str = "") -> Source:
 
     path = inside(root, name)
     if path.is_file():
-        if not jsonl.is_one(path):
+        if not jsonl.is_jsonl(path):
             raise MissingError(f"'{name}' holds no episodes.")
         return Source(name, name, (path,))
     if runs.is_arena(path) and cell:
