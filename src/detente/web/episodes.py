@@ -1,9 +1,9 @@
-"""Recorded episodes, one file at a time: what a search needs to know of each, and where it lies.
+"""Recorded episodes, one file at a time: what a search needs to know of each episode, and where its line is.
 
-    NNNNNN.jsonl.gz ── once ──> Fact per line: whom it met, invalid answers, rounds in which somebody was exploited
+    NNNNNN.jsonl.gz ── once ──> Fact per line: policies, invalid answers, rounds in which a player was exploited
                     ── on demand ──> one Episode
 
-However many files there are, never more than one of them is in memory. Must not import torch.
+Never more than one file is in memory. Must not import torch.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from detente.games import family_of, recorded
 from detente.records import UNREADABLE, Episode, Turn
 from detente.reports.transcript import kinds
 
-MOST = 1 << 27  # bytes of text that are read of one file, which may be a small one that unpacks to any size
+MOST = 1 << 27  # bytes of text that are read of a file, for a small compressed file may unpack to any size
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known of an episode without reading it again. ``invalid`` counts answers, ``exploited`` rounds."""
+    """What a search knows of an episode without reading it again. ``invalid`` counts answers, ``exploited`` rounds."""
 
     place: int  # where its line begins, in bytes of text
     length: int
@@ -67,33 +67,35 @@ def said(turn: Turn) -> str:
     return str(turn.action) if turn.valid and turn.phase == "message" else turn.completion.text
 
 
-def exploited(one: Episode) -> list[list[int]]:
-    """For each round the players who were exploited in it, as the family of the game has it."""
-    game = recorded(one.game)
-    return family_of(game).exploited(game, one)
+def exploited(episode: Episode) -> list[list[int]]:
+    """[round][players who were exploited in it], by the definition of the game's family."""
+    game = recorded(episode.game)
+    return family_of(game).exploited(game, episode)
 
 
 @lru_cache(maxsize=1024)
 def _facts(path: Path, _time: int, _size: int) -> tuple[Fact, ...]:
-    """The facts of a file in one of its states."""
-    found = []
+    """The facts of a file; time and size tell one state of the file from another."""
+    episodes = []
     for place, line in _lines(path):
-        one = Episode.from_json(line)
-        found.append((_fact(place, len(line), one), replace(one, rounds=())))  # without what it is made of
-    return tuple(replace(fact, kind=kind) for (fact, _), kind in zip(found, kinds([one for _, one in found]), strict=True))
+        episode = Episode.from_json(line)
+        episodes.append((_fact(place, len(line), episode), replace(episode, rounds=())))  # the rounds would take the memory
+    return tuple(
+        replace(fact, kind=kind) for (fact, _), kind in zip(episodes, kinds([episode for _, episode in episodes]), strict=True)
+    )
 
 
-def _fact(place: int, length: int, one: Episode) -> Fact:
+def _fact(place: int, length: int, episode: Episode) -> Fact:
     return Fact(
         place=place,
         length=length,
         kind="",
-        iteration=one.iteration,
-        policies=tuple(intern(str(policy)) for policy in one.policies),
-        points=tuple(one.mean_reward(player) for player in range(one.num_players)),
-        rounds=len(one.rounds),
-        invalid=sum(not turn.valid for turn in one.turns()),
-        exploited=sum(map(bool, exploited(one))),
+        iteration=episode.iteration,
+        policies=tuple(intern(str(policy)) for policy in episode.policies),
+        points=tuple(episode.mean_reward(player) for player in range(episode.num_players)),
+        rounds=len(episode.rounds),
+        invalid=sum(not turn.valid for turn in episode.turns()),
+        exploited=sum(map(bool, exploited(episode))),
     )
 
 

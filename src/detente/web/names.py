@@ -1,4 +1,4 @@
-"""Names that a person chooses or types for an opponent: what there is to choose from, and what a typed name may reach.
+"""Names that a person chooses or types for an opponent: the offers of the page, and what a typed name may reach.
 
     "tit_for_tat"  "x@40"  "model:pocket" ──> opponent_name ──> a name that ``Policies`` resolves, never a path out of RUNS
 
@@ -40,7 +40,7 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
         raise UserError(f"'{name}' names code, which no page runs; play against it with 'detente play'.")
     if name.startswith("model:"):
         return f"model:{_model(root, name.removeprefix('model:'))}"
-    if re.match(r"[a-z]+:", name):  # of another kind, whose names Policies knows
+    if re.match(r"[a-z]+:", name):  # such as axelrod:NAME, which Policies resolves
         return name
     path, at, version = name.rpartition("@") if re.search(r"@\d*$", name) else (name, "", "")
     folder = _below(root, path)
@@ -92,7 +92,7 @@ def _offer(game: Game, about: str, preset: bool) -> dict[str, Any]:
 
 
 def _model(root: Path, name: str) -> str:
-    """The id of a model as it is; a folder of a model only below ``root``."""
+    """The id of a model unchanged; a folder only below ``root``."""
     if name in MODELS:
         return name
     folder = _below(root, name)
@@ -103,11 +103,11 @@ def _model(root: Path, name: str) -> str:
 
 def _below(root: Path, name: str) -> Path | None:
     """The folder of that name below ``root``, also where the name begins with the root's own."""
-    for each in (name, name.removeprefix(f"{root.name}/")):
+    for candidate in (name, name.removeprefix(f"{root.name}/")):
         try:
-            found = inside(root, each)
+            folder = inside(root, candidate)
         except MissingError:
             continue
-        if found.is_dir():
-            return found
+        if folder.is_dir():
+            return folder
     return None

@@ -30,5 +30,5 @@ def fragment(request: Request, template: str, facts: Mapping[str, str] | None = 
 
 def _html(request: Request, template: str, context: dict[str, Any]) -> str:
     state = request.app.state
-    found: str = state.environment.get_template(template).render(root=state.root.name, address=request.url.path, **context)
-    return shown(found)
+    html: str = state.environment.get_template(template).render(root=state.root.name, address=request.url.path, **context)
+    return shown(html)

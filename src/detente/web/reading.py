@@ -18,7 +18,7 @@ from detente.web.episodes import episode, exploited, facts
 from detente.web.pages import fragment, page
 from detente.web.runs import is_arena, overview, relative
 from detente.web.safety import MissingError, inside, whole
-from detente.web.transcripts import Filters, Place, Source, found_rounds, search
+from detente.web.transcripts import Filters, Place, Source, matching_rounds, search
 
 FOLDED = {"diagnostics": "Training diagnostics"}  # parts that are drawn when somebody opens them
 
@@ -80,10 +80,10 @@ def transcript_list(request: Request) -> Response:
         kinds=KINDS,
         hits=[(hit, _address(request, found, hit.place, wanted)) for hit in hits],
         iterations=[number for number in map(whole, map(jsonl.name, found.files)) if number is not None] if found.trained else [],
-        earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.going_on if before else None),
-        later=_later(found, wanted, before, page_of.going_on, hits),
+        earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.next if before else None),
+        later=_later(found, wanted, before, page_of.next, hits),
         back=before is not None,
-        unfinished=len(hits) < transcripts.PAGE and page_of.going_on is not None,
+        unfinished=len(hits) < transcripts.PAGE and page_of.next is not None,
         searched=page_of.searched + (0 if before else (_place(asked.get("from")) or (0, 0))[0]),
     )
 
@@ -99,13 +99,13 @@ def one_episode(request: Request) -> Response:
     fact, shown = episode(file, number)
     wanted = transcripts.filters(asked)
     data = page_data([(fact.kind, shown)], longest=None)
-    found = found_rounds(shown, wanted)
+    found = matching_rounds(shown, wanted)
     for told, players, hit in zip(data["episodes"][0]["rounds"], exploited(shown), found, strict=True):
         told |= {"exploited": players, "found": hit}
     source = _source(request) if asked.get("in") else transcripts.source(root, relative(root, file))
     place = (source.files.index(file), number) if file in source.files else None
     neighbours = [
-        search(source.files, wanted, place and (place[0], place[1] + step), back=back, most=1, patience_s=0.5) if place else None
+        search(source.files, wanted, place and (place[0], place[1] + step), back=back, limit=1, patience_s=0.5) if place else None
         for back, step in ((True, 0), (False, 1))
     ]
     links = [_address(request, source, each.hits[0].place, wanted) if each and each.hits else "" for each in neighbours]
@@ -183,16 +183,16 @@ def _address(request: Request, source: Source, place: Place, wanted: Filters) ->
     return f"/episode?{urlencode({'file': file, 'n': place[1], 'in': source.name, **cell, **wanted.query()})}"
 
 
-def _earlier(source: Source, wanted: Filters, first: Place | None, going_on: Place | None) -> str:
+def _earlier(source: Source, wanted: Filters, first: Place | None, next_place: Place | None) -> str:
     """Where the page before this one begins, if there is one."""
-    place = going_on or first
-    if place is None or not (going_on or search(source.files, wanted, place, back=True, most=1, patience_s=0.5).hits):
+    place = next_place or first
+    if place is None or not (next_place or search(source.files, wanted, place, back=True, limit=1, patience_s=0.5).hits):
         return ""
     return _list(source, wanted, before=f"{place[0]}.{place[1]}")
 
 
-def _later(source: Source, wanted: Filters, before: Place | None, going_on: Place | None, hits: object) -> str:
-    place = before or going_on
+def _later(source: Source, wanted: Filters, before: Place | None, next_place: Place | None, hits: object) -> str:
+    place = before or next_place
     return "" if place is None else _list(source, wanted, **{"from": f"{place[0]}.{place[1]}"})
 
 

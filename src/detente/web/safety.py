@@ -1,4 +1,4 @@
-"""What the pages may show and who may ask: nothing outside the folder of runs, nobody but pages of our own.
+"""What the pages may show and who may change something: nothing outside the folder of runs, and only the pages of this server.
 
 request ── host known? ── a POST from our own page? ──> endpoint ── inside(root, name) ──> answer with a strict policy
 """
@@ -36,23 +36,23 @@ HEADERS = {
 
 
 class MissingError(Exception):
-    """There is nothing of that name here; the message is one full sentence."""
+    """There is nothing of that name; the message is one full sentence."""
 
 
 def inside(root: Path, name: str) -> Path:
-    """The resolved path of a name below ``root``, which is resolved; MissingError where it leads out of it, or nowhere."""
+    """The resolved path of a name below ``root``, itself resolved; MissingError where the path is outside or does not exist."""
     try:
         path = (root / name).resolve()
-        found = path.is_relative_to(root) and path.exists()
+        exists = path.is_relative_to(root) and path.exists()
     except (OSError, ValueError, RuntimeError):  # a name too long, with a zero byte, a ring of links
-        found = False
-    if not found:
+        exists = False
+    if not exists:
         raise MissingError(f"There is no '{name}' in this folder of runs.")
     return path
 
 
 def whole(text: str) -> int | None:
-    """The number that an address or a file name holds; None where it is none, or has more than 18 digits."""
+    """The whole number in an address or a file name; None for other text and for more than 18 digits."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
@@ -63,7 +63,7 @@ def shown(text: str) -> str:
 
 def leads_out(root: Path, folder: Path) -> bool:
     """Whether a link somewhere below the folder leads out of ``root``."""
-    return any(each.is_symlink() and not each.resolve().is_relative_to(root) for each in (folder, *folder.rglob("*")))
+    return any(path.is_symlink() and not path.resolve().is_relative_to(root) for path in (folder, *folder.rglob("*")))
 
 
 class StrictHeaders:
@@ -82,7 +82,7 @@ class StrictHeaders:
 
 
 class SameOrigin:
-    """Refuses what would change something unless a page of ours sent it: any page of the web can send a POST to 127.0.0.1."""
+    """Refuses requests that change something unless a page of this server sent them, for any page can send a POST to 127.0.0.1."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -96,7 +96,7 @@ class SameOrigin:
 
 
 def own(scope: Scope) -> bool:
-    """Whether the browser says that a page of this server sent the request; without a word from it the answer is no."""
+    """Whether the headers say that a page of this server sent the request; False where they say nothing."""
     headers = Headers(scope=scope)
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and origin != f"{scope['scheme']}://{headers.get('host', '')}":

@@ -1,8 +1,8 @@
-"""Episodes of a run, an arena or a person: where they lie, and a search through them that never holds more than one file.
+"""Episodes of a run, an arena or a person: their files, and a search through them that never holds more than one file.
 
-    address ──> Source (files) ── Filters ──> search, forwards or backwards from a place ──> hits, and where to go on
+    address ──> Source (files) ── Filters ──> search, forwards or backwards from a place ──> hits, and where to continue
 
-A search stops when it has a page full, or after a while: then it says how far it got, and the next request goes on from there.
+A search ends when a page is full or its time is over: then it says how far it came, and the next request continues there.
 Must not import torch.
 """
 
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What an episode must hold to be shown."""
+    """The conditions that an episode must meet to be shown."""
 
     text: str = ""
     iteration: int | None = None
@@ -52,7 +52,7 @@ class Filters:
     exploited: bool = False
 
     def query(self) -> dict[str, str]:
-        """The same as the part of an address."""
+        """The filters as parameters of an address."""
         return {
             key: str(int(value) if value is True else value)
             for key, value in asdict(self).items()
@@ -62,7 +62,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An episode that was found, and the first words in it that were searched for: before them, themselves, after them."""
+    """An episode that meets the filters, and a quote: the text before the first searched words, these words, the text after."""
 
     place: Place
     fact: Fact
@@ -72,11 +72,11 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """``going_on``: where the search stopped, None at the end of the files; ``searched``: files that it has seen all of."""
+class Hits:
+    """A page of hits. ``next``: where the search continues, None at the end of the files; ``searched``: files that it finished."""
 
     hits: tuple[Hit, ...]
-    going_on: Place | None
+    next: Place | None
     searched: int
 
 
@@ -97,14 +97,14 @@ def source(root: Path, name: str, cell: str = "") -> Source:
     return Source(name, "Games that people played" if name == runs.PLAYED else name, _below(root, files), trained)
 
 
-def filters(asked: Mapping[str, str]) -> Filters:
-    """The filters of an address; what it does not say, or says wrongly, filters nothing."""
+def filters(query: Mapping[str, str]) -> Filters:
+    """The filters in the parameters of an address; missing and invalid ones filter nothing."""
     return Filters(
-        text=asked.get("text", "").strip(),
-        iteration=whole(asked.get("iteration", "")),
-        kind=asked.get("kind", ""),
-        invalid=bool(asked.get("invalid")),
-        exploited=bool(asked.get("exploited")),
+        text=query.get("text", "").strip(),
+        iteration=whole(query.get("iteration", "")),
+        kind=query.get("kind", ""),
+        invalid=bool(query.get("invalid")),
+        exploited=bool(query.get("exploited")),
     )
 
 
@@ -114,17 +114,17 @@ def search(
     start: Place | None = None,
     *,
     back: bool = False,
-    most: int = PAGE,
+    limit: int = PAGE,
     patience_s: float = PATIENCE_S,
     clock: Callable[[], float] = time.monotonic,
-) -> Found:
+) -> Hits:
     """The episodes from ``start`` on (``back``: before it, the nearest first), by default from the beginning or the end."""
     end = clock() + patience_s
     hits: list[Hit] = []
     seen = 0
     for i in _order(len(files), start, back):
         if seen and clock() > end:
-            return Found(tuple(hits), (i + 1, 0) if back else (i, 0), seen)
+            return Hits(tuple(hits), (i + 1, 0) if back else (i, 0), seen)
         seen += 1
         if not _may_hold(files[i], wanted):
             continue
@@ -132,25 +132,25 @@ def search(
             hit = _hit(files[i], place, fact, wanted)
             if hit is None:
                 continue
-            if len(hits) == most:
-                return Found(tuple(hits), (i, place[1] + 1) if back else place, seen)
+            if len(hits) == limit:
+                return Hits(tuple(hits), (i, place[1] + 1) if back else place, seen)
             hits.append(hit)
-    return Found(tuple(hits), None, seen)
+    return Hits(tuple(hits), None, seen)
 
 
-def found_rounds(one: Episode, wanted: Filters) -> list[bool]:
-    """Which rounds hold what was looked for; none where nothing was."""
-    words, robbed = _pattern(wanted.text), exploited(one)
+def matching_rounds(episode: Episode, wanted: Filters) -> list[bool]:
+    """Which rounds meet the filters for rounds (words, invalid, exploited); none where there is no such filter."""
+    words, robbed = _pattern(wanted.text), exploited(episode)
     asked = [
-        *([[any(words.search(said(turn)) for turn in played.turns) for played in one.rounds]] if wanted.text else []),
-        *([[any(not turn.valid for turn in played.turns) for played in one.rounds]] if wanted.invalid else []),
+        *([[any(words.search(said(turn)) for turn in played.turns) for played in episode.rounds]] if wanted.text else []),
+        *([[any(not turn.valid for turn in played.turns) for played in episode.rounds]] if wanted.invalid else []),
         *([[bool(players) for players in robbed]] if wanted.exploited else []),
     ]
-    return [any(each) for each in zip(*asked, strict=True)] if asked else [False] * len(one.rounds)
+    return [any(matches) for matches in zip(*asked, strict=True)] if asked else [False] * len(episode.rounds)
 
 
 def _below(root: Path, files: Sequence[Path]) -> tuple[Path, ...]:
-    """Those of the files that are there, have names that addresses can hold, and do not lead out of the root."""
+    """The files that exist, have names that addresses can hold, and are not outside of the root."""
     there = (file for file in files if os.path.isfile(file) and shown(str(file)) == str(file))
     return tuple(file for file in there if file.resolve().is_relative_to(root))
 
@@ -162,7 +162,7 @@ def _order(count: int, start: Place | None, back: bool) -> range:
 
 
 def _may_hold(file: Path, wanted: Filters) -> bool:
-    """Whether a glance at a file leaves hope; much faster than reading its episodes."""
+    """False where a file surely holds no such episode; much faster than reading its episodes."""
     if wanted.iteration is not None and whole(jsonl.name(file)) not in (None, wanted.iteration):
         return False
     if not (wanted.text or wanted.invalid):
@@ -170,7 +170,7 @@ def _may_hold(file: Path, wanted: Filters) -> bool:
     try:
         content = b"".join(jsonl.lines(file, MOST)).decode(errors="replace")
     except ValueError:
-        return True  # a closer look says what is wrong with it
+        return True  # reading its episodes will say what is wrong
     return (not wanted.text or _mentions(content, wanted.text)) and (not wanted.invalid or '"valid":false' in content)
 
 
@@ -182,8 +182,8 @@ def _mentions(line: str, words: str) -> bool:
 def _lines(files: Sequence[Path], i: int, start: Place | None, back: bool) -> Iterator[tuple[Place, Fact]]:
     """The lines of a file that lie in the direction of the search."""
     known = list(enumerate(facts(files[i])))
-    here = start[1] if start and start[0] == i else None
-    chosen = known[:here][::-1] if back else known[here or 0 :]
+    line_number = start[1] if start and start[0] == i else None
+    chosen = known[:line_number][::-1] if back else known[line_number or 0 :]
     return (((i, line), fact) for line, fact in chosen)
 
 
