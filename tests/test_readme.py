@@ -104,6 +104,20 @@ def test_train_commands_resolve(words: list[str], capsys: pytest.CaptureFixture[
     assert cli.main([*words, "--dry-run"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.parametrize("module", ["records", "games/base", "games/family", "players/base", "engines/base", "learning/watchers"])
+def test_the_glossary_has_what_others_build_on(module: str) -> None:
+    """The class names of the modules that say what a record, a game, a family, a player, an engine and a watcher are."""
+    cells = re.findall(r"^\| ([^|]+) \|", CONCEPTS, flags=re.MULTILINE)
+    glossary = {word for cell in cells for word in re.findall(r"[a-z]+", cell.lower())}
+    code = (ROOT / "src" / "detente" / f"{module}.py").read_text(encoding="utf-8")
+    classes = re.findall(r"^class ([A-Z]\w+)", code, flags=re.MULTILINE)
+    assert classes
+    missing = [
+        name for name in classes if not {word.lower().removesuffix("s") for word in re.findall("[A-Z][a-z]+", name)} & glossary
+    ]
+    assert missing == []
+
+
 def test_every_source_file_has_its_line() -> None:
     package = ROOT / "src" / "detente"
     files = {str(path.relative_to(package)) for path in package.rglob("*.py") if path.stat().st_size}
