@@ -24,13 +24,13 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether there was no room for something; torch has an error of its own for a GPU, and words for a CPU."""
+    """Whether the error means that memory ran out; torch has a class of its own for a GPU, and a message for a CPU."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 @contextmanager
 def room_for(what: str, advice: str) -> Iterator[None]:
-    """Where memory runs out inside, a UserError that says for what, and what helps there."""
+    """Turn an error for want of memory inside into a UserError that says what needed it, and what helps."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,8 @@
-"""One hand that deals the seats: whoever wants episodes says who sits where and names the stream of seeds.
+"""From seatings to episodes: the only module that makes players, seeds and matches.
 
     seatings ── Stream: a game seed and a seed per seat ──> players ──> matches ── many at once ──> episodes
 
-Players, seeds and matches are made here and nowhere else. Must not import torch.
+A caller says which policy takes which seat, and names the stream of seeds. Must not import torch.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Path = tuple[int | str, ...]
 
 
 class Seats(Protocol):
-    """Whoever makes players of policies: ``detente.policies.Policies`` above all."""
+    """Makes players of policies, as ``detente.policies.Policies`` does."""
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player: ...
 
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
-        """How many episodes between these are played at the same time; None for all."""
+        """How many episodes between these policies are played at the same time; None for all."""
         ...
 
 
 class Stream(Protocol):
-    """Where the seeds of an occasion come from."""
+    """The seeds of games and players, such as those of a training or of an arena."""
 
     def game(self, seating: Seating) -> int:
         """The seed of the game: the same for all episodes of a group."""
@@ -54,9 +54,8 @@ async def play(
 ) -> list[Episode]:
     """One episode per seating, in the order given.
 
-    ``concurrency`` bounds the episodes that are played at the same time (None: what those who sit allow). ``watch`` is told of
-    every episode when it finishes, in any order, and ``on_round`` of every round. The first failure stops all and is raised as
-    itself.
+    ``concurrency`` bounds the episodes that are played at the same time (None: as the policies allow). ``watch`` is called with
+    every episode when it finishes, in any order, and ``on_round`` with every round. The first failure stops all and is raised.
     """
     sitting = list(dict.fromkeys(policy for seating in seatings for policy in seating.policies))
     matches = [_match(policies, game, seating, stream) for seating in seatings]
@@ -72,7 +71,7 @@ def play_sync(
     watch: Callable[[Episode], None] | None = None,
     concurrency: int | None = None,
 ) -> list[Episode]:
-    """``play`` for callers that are no coroutines, also where an event loop runs already."""
+    """``play`` for callers that are not async, also where an event loop runs already."""
     return run(play(policies, game, seatings, stream=stream, watch=watch, concurrency=concurrency))
 
 
@@ -114,7 +113,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Game seeds that people can name: ``first``, ``first + 1`` and so on, by episode; players' seeds follow from them."""
+    """Game seeds that a person can choose: ``first``, ``first + 1`` and so on, by episode; players' seeds follow from them."""
 
     first: int = 0
 
@@ -151,12 +150,12 @@ class Probes:
         return derive(0, "agent", str(seating.policies[1 - seat]), seating.index)
 
 
-# ---- those who need no model
+# ---- policies without a model
 
 
 @dataclass(frozen=True)
 class Scripts:
-    """The scripted strategies of a game, where nobody else plays."""
+    """Scripted strategies of a game only."""
 
     rules: Game
 
@@ -169,7 +168,7 @@ class Scripts:
 
 @dataclass(frozen=True)
 class Guest:
-    """Everybody of ``hosts``, and one policy more whose players are made by ``make``."""
+    """All policies of ``hosts``, and one more whose players are made by ``make``."""
 
     hosts: Seats
     policy: PolicyRef

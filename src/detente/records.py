@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
 FORMAT = 2  # of an episode's line; the first one said neither its number nor the steps of a round
-UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what odd records lead to
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # raised for odd records
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
 
@@ -100,8 +100,8 @@ class Round:
     steps: tuple[int, ...] = ()
 
     def by_step(self) -> list[tuple[Turn, ...]]:
-        """The turns of each step. Where steps are not known, the last turns are taken for one, if every player has one of them, and
-        every turn before them for a step of its own."""
+        """The turns of each step. In files of the first format the last turns count as one step if they are of different players,
+        and every earlier turn as a step of its own."""
         steps = self.steps
         if not steps:
             alone = max(0, len(self.turns) - len(self.rewards))
@@ -113,7 +113,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Seating:
-    """Who is to sit where in a match, and where its record belongs; the fields are those of ``Episode``."""
+    """Which policy takes which seat of a match, and where its record belongs; the fields are those of ``Episode``."""
 
     policies: tuple[PolicyRef, ...]
     learners: tuple[str | None, ...] = ()
@@ -164,12 +164,12 @@ class Episode:
         return self.to_line().decode().rstrip("\n")
 
     def to_line(self) -> bytes:
-        """The same as it stands in a file, newline included. Numbers of a game may be NumPy's."""
+        """The line of a file, newline included. Numbers of a game may be NumPy's."""
         return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
 
     @staticmethod
     def from_json(line: str | bytes) -> Episode:
-        """The inverse of ``to_json``; ValueError says in a few words what is wrong with a line that is no episode."""
+        """The inverse of ``to_json``; ValueError says briefly what is wrong with a line that is no episode."""
         from pydantic import ValidationError
 
         try:
@@ -177,22 +177,22 @@ class Episode:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             place, message = ".".join(str(part) for part in fault["loc"]), fault["msg"]
-            told = {"json_invalid": f"no {message.removeprefix('Invalid ')}", "missing": f"it has no '{place}'"}
-            raise ValueError(told.get(fault["type"], f"{place}: {message[0].lower()}{message[1:]}")) from None
+            phrases = {"json_invalid": f"no {message.removeprefix('Invalid ')}", "missing": f"it has no '{place}'"}
+            raise ValueError(phrases.get(fault["type"], f"{place}: {message[0].lower()}{message[1:]}")) from None
         _check(episode)
         return episode
 
 
 @cache
 def _reader() -> TypeAdapter[Episode]:
-    """Reads and checks a line in one go; pydantic is imported when something is read."""
+    """Reads and checks a line in one pass; pydantic is imported when a line is read."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Episode)
 
 
 def _check(episode: Episode) -> None:
-    """ValueError unless whatever speaks of players speaks of those that there are."""
+    """ValueError unless learners, rewards, turns and steps agree with the number of players."""
     count = episode.num_players
     if not 1 <= episode.format <= FORMAT:
         raise ValueError(f"format: {episode.format} is none that this version of detente knows; it reads those up to {FORMAT}")
@@ -218,8 +218,8 @@ def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
 def episode_writer(path: Path) -> Iterator[Callable[[Episode], None]]:
     """A function that takes episodes as they finish and writes them in the order of their indices, 0, 1, 2 ...
 
-    One that finishes before its turn waits for it. However the block ends, every episode that was handed over is in the file, which
-    is made with the first of them.
+    An episode that finishes early is kept until its predecessors are there. However the block ends, every episode that was handed
+    over is written. The first episode creates the file.
     """
     waiting: dict[int, Episode] = {}
     due, mode = 0, "w"

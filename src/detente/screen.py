@@ -1,4 +1,4 @@
-"""A rich console that text which is not ours can do nothing to: no markup, no emoji by name, no control characters.
+"""A rich console that prints foreign text harmlessly: no markup, no emoji by name, no control characters.
 
 Must not import torch.
 """

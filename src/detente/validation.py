@@ -34,7 +34,7 @@ def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> 
 
 
 def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:
-    here: Any = model
+    options: Any = model
     for part in path:
-        here = here.model_fields[part].annotation
-    return list(here.model_fields)
+        options = options.model_fields[part].annotation
+    return list(options.model_fields)

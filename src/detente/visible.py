@@ -1,7 +1,7 @@
-r"""Text that is not ours, shown so that it can do nothing: of models, of servers, in names of folders.
+r"""Text from models, servers and names of folders, made harmless: characters that act on a terminal are written out.
 
-    "\x1b[2J\u202eevil"  ──>  "\\x1b[2J\\u202eevil"         control characters, what turns the direction of writing or is not to be
-                                                           seen, and bytes of names that are not UTF-8
+    "\x1b[2J\u202eevil"  ──>  "\\x1b[2J\\u202eevil"         control characters, characters that are invisible or change the
+                                                           direction of writing, and bytes of names that are not UTF-8
 
 Standard library only.
 """
@@ -26,5 +26,5 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
-    """The text with everything that cannot be seen written out, except the characters to ``keep``; twice is as once."""
+    """The text with all invisible characters written out, except those to ``keep``. Idempotent."""
     return re.sub(rf"[^ -~{re.escape(keep)}]", _escaped, text)

@@ -47,10 +47,10 @@ def read(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
 
 def json_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds, which is an object; ValueError, OSError or RecursionError."""
-    found = json.loads(read_text(path, LARGEST))
-    if not isinstance(found, dict):
+    content = json.loads(read_text(path, LARGEST))
+    if not isinstance(content, dict):
         raise ValueError(f"{path.name} holds no JSON object")
-    return found
+    return content
 
 
 def unreadable(folder: Path, error: Exception) -> UserError:

@@ -157,10 +157,10 @@ def _note_first_numbers(adapters: str) -> None:
 
 def digest(folder: Path) -> str:
     """16 hex digits that identify the weights of a version and how they are applied."""
-    found = hashlib.sha256()
+    identity = hashlib.sha256()
     for name in (WEIGHTS, "adapter_config.json"):
-        found.update((folder / name).read_bytes())
-    return found.hexdigest()[:16]
+        identity.update((folder / name).read_bytes())
+    return identity.hexdigest()[:16]
 
 
 def _json(path: Path) -> dict[str, Any]:
