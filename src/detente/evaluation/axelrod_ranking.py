@@ -33,7 +33,7 @@ def ranking(names: Sequence[str], scores: Results, cooperation: Results | None =
     """The players by descending score; those with equal scores stay in the order given.
 
     scores[i][j][k] are the points per round of player i against j in repetition k, cooperation[i][j][k] the share of its actions
-    that cooperated. Everybody needs an opponent, and every pair as many repetitions as any other; [i][i] is not looked at.
+    that cooperated. Every player needs an opponent, and all pairs the same number of repetitions; [i][i] is ignored.
     """
     ranks = [
         Rank(
@@ -51,6 +51,6 @@ def ranking(names: Sequence[str], scores: Results, cooperation: Results | None =
 
 
 def _repetitions(results: Results, player: int, *, back: bool = False) -> list[tuple[float, ...]]:
-    """For each repetition the player's results against every other; ``back``: theirs against the player."""
+    """For each repetition the player's results against every other player; ``back``: theirs against it."""
     others = [other for other in range(len(results)) if other != player]
     return list(zip(*(results[other][player] if back else results[player][other] for other in others), strict=True))

@@ -1,11 +1,11 @@
-"""The best that anybody can do against a frozen agent in a matrix game, by dynamic programming over histories.
+"""The best response to a frozen agent in a matrix game, by dynamic programming over histories.
 
     V(h) = max_a sum_b P(b | h) [u(a, b) + c V(h + (b, a))]        a: the responder's move, b: the agent's
 
-u are the responder's points and c the probability that the game goes on after a round (1 with a fixed number of rounds, whose end
-nobody is told: the value is that of a responder who has learnt it). Where histories were left out, every value comes with bounds:
-beneath them the responder gets at least the worst and at most the best payoff of each round that is left. Where the full histories
-are too many, the last k joint moves stand for them, see ``last_moves``.
+u are the responder's points and c the probability that the game goes on after a round. With a fixed number of rounds c is 1, and
+the value is that of a responder who knows the last round, which players are not told. Where histories were left out, every value
+comes with bounds: after such a history the responder gets at least the worst and at most the best payoff of each remaining round.
+Where there are too many full histories, the last k joint moves stand for them, see ``last_moves``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from detente.records import Episode
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A number that is known to lie in [low, high]."""
+    """A number in [low, high]."""
 
     low: float
     high: float
@@ -53,10 +53,10 @@ def best_response(
     memory: int | None = None,
     moves: Sequence[str] | None = None,
 ) -> Response:
-    """The best response to an agent on ``seat`` over so many rounds. Of moves that are worth the same the first one is taken.
+    """The best response to an agent on ``seat`` over ``rounds`` rounds; of moves with equal values the first.
 
-    ``memory``: the agent's behaviour is known after its last so many joint moves only (see ``last_moves``), else after full
-    histories. ``moves`` limits the responder: a single one is what it is worth to play that whatever happens.
+    ``memory``: the agent's behaviour is given after the last ``memory`` joint moves (see ``last_moves``), else after full
+    histories. ``moves`` limits the responder; with a single move the value is that of always playing it.
     """
     goes_on = 1.0 if game.continuation is None else game.continuation
     left = [0.0, *itertools.accumulate(goes_on**t for t in range(rounds))][::-1]  # rounds that are expected after so many
@@ -70,7 +70,7 @@ def best_response(
     known: dict[tuple[int, History], tuple[Bounds, Bounds]] = {}
 
     def worth(played: int, history: History) -> tuple[Bounds, Bounds]:
-        """Of what is left of the episode, to the responder and to the agent."""
+        """The value of the remaining rounds, to the responder and to the agent."""
         unread = _unknown(worst[0], best[0], left[played]), _unknown(worst[1], best[1], left[played])
         return known.get((played, recent(history, memory)), unread)
 
@@ -107,7 +107,7 @@ def best_response(
 
 
 def recent(history: History, memory: int | None) -> History:
-    """What counts of a history: its last joint moves, or all of it."""
+    """The last ``memory`` joint moves of a history, or all of it."""
     return history if memory is None else history[len(history) - memory :] if memory < len(history) else history
 
 
@@ -122,21 +122,21 @@ def _unknown(worst: float, best: float, rounds: float) -> Bounds:
 def last_moves(game: MatrixGame, episodes: Iterable[Episode], memory: int, *, seat: int = 1, counted: bool = False) -> Behaviour:
     """An agent's mean probabilities after each sequence of its last ``memory`` joint moves, over the histories of these episodes.
 
-    The start of the game, where there are fewer moves, stands for itself. ``counted`` takes what was played in place of the
-    probabilities, which say nothing of invalid answers.
+    Shorter histories at the start of the game are kept apart. ``counted`` uses the actions played in place of the probabilities,
+    which say nothing of invalid answers.
     """
-    found: dict[History, list[tuple[float, ...]]] = defaultdict(list)
+    probabilities: dict[History, list[tuple[float, ...]]] = defaultdict(list)
     for episode in episodes:
         history: History = ()
-        for one in episode.rounds:
-            moves = {turn.player: turn for turn in one.turns}
+        for played in episode.rounds:
+            moves = {turn.player: turn for turn in played.turns}
             own = moves[seat]
             known = (() if counted else own.completion.probabilities) or tuple(
                 float(own.action == action) for action in game.actions
             )
-            found[recent(history, memory)].append(tuple(p / sum(known) for p in known))
+            probabilities[recent(history, memory)].append(tuple(p / sum(known) for p in known))
             history = (*history, (own.action, moves[1 - seat].action))
-    means = {state: tuple(sum(column) / len(rows) for column in zip(*rows, strict=True)) for state, rows in found.items()}
+    means = {state: tuple(sum(column) / len(rows) for column in zip(*rows, strict=True)) for state, rows in probabilities.items()}
     return Behaviour(game.actions, means, dict.fromkeys(means, 1.0), complete=False)
 
 

@@ -1,11 +1,12 @@
 """The fingerprint of a policy: what it does after what, under conditions that are the same for every policy.
 
-    matrix games      its own P(cooperate) after every history of one and of two moves; how it comes back after one defection
-    splitting games   its asks, given the hand or value that was named to it and what the other asked for last, in play with a
-                      player that names and asks at random
-    other games       whatever their families measure, what it does after what among it, in play with players at random
+    matrix games      its own P(cooperate) after every history of one and of two moves; how it returns to cooperation after one
+                      defection of the other
+    splitting games   its asks, given the other's claim and what the other asked for last, in play with a player that claims and
+                      asks at random
+    other games       the measures of their families, in play with players that act at random
 
-Matrix games are read from the policy's own probabilities (see ``histories``); nothing is counted there.
+In matrix games these are the policy's own probabilities (see ``histories``), not frequencies of play.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from detente.policies import Policies
 from detente.records import PolicyRef, Seating
 
 BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
-LEAST = 1e-4  # own moves less probable than this are not followed after the defection
-EVERY = -1.0  # follow moves of any probability, impossible ones too: a table has no gaps
+MIN_REACH = 1e-4  # own moves less probable than this are not followed after the defection
+EVERY = -1.0  # follow moves of any probability, impossible ones too, so that no history is missing
 
 
 def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, episodes: int = 128) -> dict[str, Any]:
@@ -87,16 +88,16 @@ def memory_tables(policies: Policies, policy: PolicyRef, seat: int) -> dict[str,
     One's own move first, older moves first. Where labels are counterbalanced: the mean over what they can mean.
     """
     game: MatrixGame = policies.game  # type: ignore[assignment]
-    found: dict[History, list[float]] = defaultdict(list)
+    cooperates: dict[History, list[float]] = defaultdict(list)
     for start in starts(game):
-        for history, probabilities in read(policies, policy, start, 3, seat=seat, least=EVERY).probabilities.items():
-            found[history].append(probabilities[0])
+        for history, probabilities in read(policies, policy, start, 3, seat=seat, min_reach=EVERY).probabilities.items():
+            cooperates[history].append(probabilities[0])
     joint = [(own, other) for own in game.actions for other in game.actions]
-    one: list[History] = [(), *((move,) for move in joint)]
-    two: list[History] = [(older, newer) for older in joint for newer in joint]
+    after_one: list[History] = [(), *((move,) for move in joint)]
+    after_two: list[History] = [(older, newer) for older in joint for newer in joint]
     return {
-        name: {" ".join(_letters(game, move) for move in history) or "start": fmean(found[history]) for history in histories}
-        for name, histories in (("memory_one", one), ("memory_two", two))
+        name: {" ".join(_letters(game, move) for move in history) or "start": fmean(cooperates[history]) for history in histories}
+        for name, histories in (("memory_one", after_one), ("memory_two", after_two))
     }
 
 
@@ -110,16 +111,16 @@ def forgiveness(policies: Policies, policy: PolicyRef, seat: int) -> list[dict[s
     Expected over the policy's own moves: each round sums over the histories that they can have led to.
     """
     game: MatrixGame = policies.game  # type: ignore[assignment]
-    kind, unkind = game.actions[0], game.actions[1]
-    script = [kind] * BEFORE + [unkind] + [kind] * AFTER
+    cooperate, defect = game.actions[0], game.actions[1]
+    script = [cooperate] * BEFORE + [defect] + [cooperate] * AFTER
     rounds: list[list[float]] = [[] for _ in script]
     for start in starts(game):
-        agent = read(policies, policy, start, len(script), seat=seat, others=lambda history: (script[len(history)],), least=LEAST)
+        agent = read(policies, policy, start, len(script), seat=seat, others=lambda history: (script[len(history)],), min_reach=MIN_REACH)
         for length, values in enumerate(rounds):
-            here = [(agent.reach[history], p[0]) for history, p in agent.probabilities.items() if len(history) == length]
-            values.append(sum(reach * p for reach, p in here) / sum(reach for reach, _ in here))
+            reached = [(agent.reach[history], p[0]) for history, p in agent.probabilities.items() if len(history) == length]
+            values.append(sum(reach * p for reach, p in reached) / sum(reach for reach, _ in reached))
     return [
-        {"round": number, "other": "C" if move == kind else "D", "cooperate": fmean(values)}
+        {"round": number, "other": "C" if move == cooperate else "D", "cooperate": fmean(values)}
         for number, (move, values) in enumerate(zip(script, rounds, strict=True), start=1)
     ]
 
@@ -128,23 +129,23 @@ def forgiveness(policies: Policies, policy: PolicyRef, seat: int) -> list[dict[s
 
 
 def response_curves(policies: Policies, policy: PolicyRef, config: Config, episodes: int, seats: Sequence[int]) -> dict[str, Any]:
-    """``responses``: the share of the stock that the policy asks for, by what it was told and what the other asked for last.
+    """``responses``: the share of the stock that the policy asks for, by the other's claim and what the other asked for last.
 
-    ``told``: whose value is the higher one as the other's message, or what is public, has it: upper (one's own), lower, nothing
-    (no usable message). ``last``: the share, rounded to a tenth, that the other asked for of what the policy values more, in the
-    last round that showed it; None before any did. Intervals are over episodes' game seeds.
+    ``told``: whose value is higher according to the other's message or, where values are public, in fact: upper (the policy's own),
+    lower, nothing (no usable message). ``last``: the share, rounded to a tenth, that the other asked for of what the policy values
+    more, in the last round that showed it; None before any did. Intervals are over episodes' game seeds.
     """
     game, responses = policies.game, family_of(policies.game).responses
     assert responses is not None
-    found: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    shares: dict[tuple[str, float | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for side in _against_random(policies, policy, config, episodes, seats):
-        for told_it, last, share in responses(game, side):
-            found[told_it, last][side[0].group].append(share)
+        for claim, last, share in responses(game, side):
+            shares[claim, last][side[0].group].append(share)
     return {
         "responses": [
-            {"told": told_it, "last": last, "asks": sum(map(len, groups.values())), "share": estimate(groups.values()).to_json()}
-            for (told_it, last), groups in sorted(
-                found.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
+            {"told": claim, "last": last, "asks": sum(map(len, groups.values())), "share": estimate(groups.values()).to_json()}
+            for (claim, last), groups in sorted(
+                shares.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
             )
         ]
     }

@@ -1,10 +1,9 @@
-"""What a frozen agent does after every history of a matrix game: its own probabilities, read and not counted.
+"""What a frozen agent does after every history of a matrix game: its own probabilities, not frequencies of play.
 
     agent, history of joint moves ──> P(each action)          history: ((own, other's), ...), the agent's move first
 
-The agent's chat is forked wherever its own move could have been another one, so each history is the chat that this very play would
-have led to. Histories that are too improbable are left out; whoever uses the result knows what it does not know. Must not load
-torch; agents that are models bring their own.
+The agent's chat is forked wherever it could have made another move, so that every history has the chat to which this play would
+have led. Histories that are too improbable are left out, and the result says so. Must not load torch; agents that are models do.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from detente.seeding import derive
 from detente.together import run
 
 History = tuple[tuple[str, str], ...]  # joint moves, the agent's own first
-Others = Callable[[History], Sequence[str]]  # which moves of the other one are asked about after a history
+Others = Callable[[History], Sequence[str]]  # the other player's moves that are followed after a history
 AT_ONCE = 512  # chats that an engine holds at the same time
 
 
@@ -49,7 +48,7 @@ class _Node:
 
 
 @dataclass
-class _Found:
+class _Collected:
     probabilities: dict[History, tuple[float, ...]] = field(default_factory=dict)
     reach: dict[History, float] = field(default_factory=dict)
     complete: bool = True
@@ -63,18 +62,18 @@ def read(
     *,
     seat: int = 1,
     others: Others | None = None,
-    least: float = 0.0,
-    most: int = 100_000,
+    min_reach: float = 0.0,
+    limit: int = 100_000,
 ) -> Behaviour:
     """The agent's probabilities after every history of fewer than ``rounds`` rounds.
 
     ``start`` is the state before the first round, which decides what the labels mean. ``others`` limits the other's moves that are
-    followed (default: all), ``least`` the reach below which a history is left out. UserError if there are more than ``most``
-    histories, and for an agent whose probabilities nobody knows: people, remote models, random strategies of other libraries.
+    followed (default: all), ``min_reach`` the reach below which a history is left out. UserError if there are more than ``limit``
+    histories, and for agents without known probabilities: people, remote models, random strategies of other libraries.
     """
     game: MatrixGame = policies.game  # type: ignore[assignment]
     follow = others or (lambda history: game.actions)
-    found = _Found()
+    collected = _Collected()
     tries = {"constrained": None, "free": 1, "retry": policies.answer.retries}[policies.answer.decoding]
     if policy.kind == "remote":
         raise UnknownProbabilitiesError(policy)
@@ -85,27 +84,29 @@ def read(
             player.decoding = "constrained"  # so that the chat can be continued with any move
         level = [_Node((), 1.0, player)]
         for _ in range(rounds):
-            if len(found.probabilities) + len(level) > most:
-                raise TooManyHistoriesError(most)
+            if len(collected.probabilities) + len(level) > limit:
+                raise TooManyHistoriesError(limit)
             parts = [level[i : i + AT_ONCE] for i in range(0, len(level), AT_ONCE)]
-            level = [child for part in parts for child in await _expand(game, start, seat, part, follow, least, tries, found)]
+            level = [
+                child for part in parts for child in await _expand(game, start, seat, part, follow, min_reach, tries, collected)
+            ]
 
     run(everything())
-    return Behaviour(game.actions, found.probabilities, found.reach, found.complete)
+    return Behaviour(game.actions, collected.probabilities, collected.reach, collected.complete)
 
 
 class UnknownProbabilitiesError(UserError):
-    """Nobody knows how probable the agent's actions are."""
+    """The probabilities of the agent's actions are not known."""
 
     def __init__(self, policy: PolicyRef) -> None:
         super().__init__(f"The probabilities of {policy} are not known, so what it does can only be counted in play.")
 
 
 class TooManyHistoriesError(UserError):
-    """More histories than anybody wants to wait for."""
+    """There are more histories than can be read."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"There are more than {most} histories to read; play fewer rounds.")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"There are more than {limit} histories to read; play fewer rounds.")
 
 
 async def _expand(
@@ -114,17 +115,24 @@ async def _expand(
     seat: int,
     level: Sequence[_Node],
     follow: Others,
-    least: float,
+    min_reach: float,
     tries: int | None,
-    found: _Found,
+    collected: _Collected,
 ) -> list[_Node]:
-    """Ask every node for its probabilities, and continue it with every move that is probable enough."""
-    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, least, tries, found) for node in level))
-    return [child for each in children for child in each]
+    """Read the probabilities of every node, and continue it with every move that is probable enough."""
+    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, min_reach, tries, collected) for node in level))
+    return [child for branch in children for child in branch]
 
 
 async def _ask(
-    game: MatrixGame, start: MatrixState, seat: int, node: _Node, follow: Others, least: float, tries: int | None, found: _Found
+    game: MatrixGame,
+    start: MatrixState,
+    seat: int,
+    node: _Node,
+    follow: Others,
+    min_reach: float,
+    tries: int | None,
+    collected: _Collected,
 ) -> list[_Node]:
     state = replace(start, history=tuple((own, other) if seat == 0 else (other, own) for own, other in node.history))
     observation = game.observe(state, seat)
@@ -133,11 +141,11 @@ async def _ask(
     asked.close()
     default = game.actions.index(game.default_action(state, seat))
     probabilities = _probabilities(completion, tries, default)
-    found.probabilities[node.history], found.reach[node.history] = probabilities, node.reach
+    collected.probabilities[node.history], collected.reach[node.history] = probabilities, node.reach
     children = []
     for action, p in zip(game.actions, probabilities, strict=True):
-        if p * node.reach <= least:
-            found.complete = found.complete and p == 0
+        if p * node.reach <= min_reach:
+            collected.complete = collected.complete and p == 0
             continue
         after = await _made(node, asked, completion, observation, observation.choices[game.actions.index(action)])
         for other in follow(node.history):
@@ -150,25 +158,25 @@ async def _made(node: _Node, asked: Player, completion: Completion, observation:
     """The player after it has given this answer."""
     if completion.text == answer:
         return asked
-    twin = _fork(node.player, node.history, answer)
-    if isinstance(twin, LLMPlayer):  # whose chat has to hold the answer; scripts see what was played
+    fork = _fork(node.player, node.history, answer)
+    if isinstance(fork, LLMPlayer):  # whose chat has to hold the answer; scripts see what was played
         observation = replace(observation, pattern=re.escape(answer), choices=())
-    await twin.act(observation)
-    twin.close()
-    return twin
+    await fork.act(observation)
+    fork.close()
+    return fork
 
 
 def _fork(player: Player, history: History, answer: str) -> Player:
-    """A player in the same place that goes its own way from here on."""
-    twin = copy.copy(player)
-    if isinstance(twin, LLMPlayer):
-        twin.chat_id = f"history/{history}/{answer}"
-    return twin
+    """A copy of the player in its present state, with a chat of its own from here on."""
+    fork = copy.copy(player)
+    if isinstance(fork, LLMPlayer):
+        fork.chat_id = f"history/{history}/{answer}"
+    return fork
 
 
 def _probabilities(completion: Completion, tries: int | None, default: int) -> tuple[float, ...]:
-    """Of each action. The mass that lies on what is no answer goes to all of them in proportion where decoding is guided (``tries``
-    is None), else to the default action, as far as so many tries end there."""
+    """The probability of each action. The mass of invalid answers goes to all actions in proportion where decoding is constrained
+    (``tries`` is None), else to the default action with the probability that all tries are invalid."""
     total = sum(completion.probabilities)
     if not total:
         raise UnknownProbabilitiesError(completion.policy)

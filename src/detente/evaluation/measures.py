@@ -1,4 +1,4 @@
-"""What the policy is, as numbers: read from episodes, one player's side at a time.
+"""Measures of a policy, from the sides of episodes that it played.
 
     measured  scalars: reward (points per round), share of invalid answers, and what the family of the game measures;
               tables: what the policy does, given what happened before

@@ -1,14 +1,14 @@
-"""Means with intervals: the one place where episodes are averaged over groups, and runs over seeds.
+"""Means with intervals: the only module that averages episodes over groups, and runs over seeds.
 
     episodes ── groups (one game seed each) ──> estimate            bootstrap over groups
-    seeds    ── groups of each run ──────────> stratified           bootstrap over groups, apart in every seed
-    seeds    ── one number of each run ──────> spread               mean, least and greatest
+    seeds    ── groups of each run ──────────> stratified           bootstrap over groups within every seed
+    seeds    ── one number of each run ──────> spread               mean, minimum and maximum
 
-Episodes of a group share their game seed, hence their luck: the group is the unit that is drawn again, never the episode. An
+Episodes of a group share their game seed, hence their luck: the bootstrap resamples groups, never episodes. An
 interval is the 95 % percentile interval of the bootstrap (Efron, Bootstrap methods, Annals of Statistics 1979), the stratified one
 as Agarwal and others propose (Deep reinforcement learning at the edge of the statistical precipice, NeurIPS 2021), with seeds as
-strata. It says how sure the evaluation is of these very policies; how much training itself varies, ``spread`` says. Everything is
-deterministic: the bootstrap draws from a fixed seed. Must not load torch; SciPy is imported when it is needed.
+strata. The interval says how precisely these policies are known; how much training itself varies, ``spread`` says. Everything is
+deterministic: the bootstrap has a fixed seed. Must not load torch; SciPy is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean and its interval; ``low`` and ``high`` are None where there is only one group, which says nothing of its luck."""
+    """A mean and its interval; ``low`` and ``high`` are None where there is only one group, which cannot be resampled."""
 
     mean: float
     low: float | None = None
@@ -39,14 +39,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean, least and greatest of a number over seeds."""
+    """Mean, minimum and maximum of a number over seeds."""
 
     mean: float
-    least: float
-    greatest: float
+    minimum: float
+    maximum: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+        return f"{self.mean:.2f} ({self.minimum:.2f} to {self.maximum:.2f})"
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -60,7 +60,7 @@ def estimate(groups: Iterable[Sequence[float]]) -> Estimate:
 
 
 def stratified(seeds: Sequence[Sequence[Sequence[float]]]) -> Estimate:
-    """The mean over seeds of their estimates; [seed][group][episode] values. Groups are drawn again within their own seed."""
+    """The mean over seeds of their estimates; [seed][group][episode] values. Groups are resampled within their own seed."""
     means = [[fmean(group) for group in groups] for groups in seeds]
     overall = fmean(map(fmean, means))
     if min(map(len, means)) < 2:
@@ -68,13 +68,13 @@ def stratified(seeds: Sequence[Sequence[Sequence[float]]]) -> Estimate:
     import numpy as np
     from scipy.stats import bootstrap
 
-    found = bootstrap(
+    interval = bootstrap(
         means,
-        lambda *drawn, axis: np.mean([each.mean(axis=axis) for each in drawn], axis=0),
+        lambda *drawn, axis: np.mean([sample.mean(axis=axis) for sample in drawn], axis=0),
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
         method="percentile",
         vectorized=True,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Estimate(overall, float(found.low), float(found.high))
+    return Estimate(overall, float(interval.low), float(interval.high))
