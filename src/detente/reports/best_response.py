@@ -25,40 +25,40 @@ from detente.reports.run import Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Found = Mapping[str, Any]
+Result = Mapping[str, Any]  # the content of best_response.json
 
 
 def best_response_page(run: Path) -> Path:
     """Write the page and the picture into the run's report folder; returns the page."""
     from detente.reports.plots import save, svg
 
-    found = stored.best_response(run / "best_response.json")
+    result = stored.best_response(run / "best_response.json")
     folder = run / "report"
     folder.mkdir(exist_ok=True)
-    save(picture(found), folder / "best_response.png")
+    save(picture(result), folder / "best_response.png")
     page = folder / "best_response.html"
     text = (
         environment()
         .get_template("best_response.html")
         .render(
-            found=found,
-            names=_names(found),
-            agent=_agent(found),
-            drawing=svg(picture(found, named=False), "best-response"),
-            rows=rows(found),
-            sentences=sentences(found, known(run, found)),
+            result=result,
+            names=_names(result),
+            agent=_agent(result),
+            drawing=svg(picture(result, named=False), "best-response"),
+            rows=rows(result),
+            sentences=sentences(result, known(run, result)),
         )
     )
     page.write_text(text, encoding="utf-8")
     return page
 
 
-def known(run: Path, found: Found) -> Description:
+def known(run: Path, result: Result) -> Description:
     """What is known of the game of a best response, which it does not say the parameters of."""
-    return description(run, {"name": found.get("game")})
+    return description(run, {"name": result.get("game")})
 
 
-def picture(found: Found, named: bool = True) -> Figure:
+def picture(result: Result, named: bool = True) -> Figure:
     """Rewards over iterations with their intervals, between what cooperation and the exact best response are worth.
 
     The page names the curves itself, so that they fit any screen.
@@ -66,83 +66,83 @@ def picture(found: Found, named: bool = True) -> Figure:
     from detente.reports.plots import Line, Panel, figure
 
     anchors = []
-    if "cooperator" in found:
-        anchors.append(Anchor("cooperating\nwith it", found["cooperator"]["reward"]["mean"]))
-    if exact := _comparable(found):
+    if "cooperator" in result:
+        anchors.append(Anchor("cooperating\nwith it", result["cooperator"]["reward"]["mean"]))
+    if exact := _comparable(result):
         anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
-    lines = tuple(Line(name, colour, _series(found, key)) for colour, (key, name) in enumerate(_names(found).items()))
+    lines = tuple(Line(name, colour, _series(result, key)) for colour, (key, name) in enumerate(_names(result).items()))
     panel = Panel("best_response", "Points per round", lines, tuple(anchors))
     return figure([panel], 1, {line.label: line.colour for line in lines} if named else None)
 
 
-def _names(found: Found) -> dict[str, str]:
-    return {"responder": in_role("best responder (learns)", _role(found, "responder")), "agent": f"{_agent(found)} (frozen)"}
+def _names(result: Result) -> dict[str, str]:
+    return {"responder": in_role("best responder (learns)", _role(result, "responder")), "agent": f"{_agent(result)} (frozen)"}
 
 
-def _role(found: Found, who: str) -> str:
+def _role(result: Result, who: str) -> str:
     """What the responder, or the agent, plays where seats differ; else ""."""
-    return str((found.get("roles") or {}).get(who, ""))
+    return str((result.get("roles") or {}).get(who, ""))
 
 
-def _agent(found: Found) -> str:
+def _agent(result: Result) -> str:
     """The agent by its name and role."""
-    return in_role(found["label"], _role(found, "agent"))
+    return in_role(result["label"], _role(result, "agent"))
 
 
-def _series(found: Found, key: str) -> Series:
-    points = [(row["iteration"], row[key]) for row in found["curve"]]
+def _series(result: Result, key: str) -> Series:
+    points = [(row["iteration"], row[key]) for row in result["curve"]]
     return Series(
         iterations=tuple(iteration for iteration, _ in points),
-        values=tuple(each["mean"] for _, each in points),
-        low=tuple(each["mean"] if each["low"] is None else each["low"] for _, each in points),
-        high=tuple(each["mean"] if each["high"] is None else each["high"] for _, each in points),
+        values=tuple(point["mean"] for _, point in points),
+        low=tuple(point["mean"] if point["low"] is None else point["low"] for _, point in points),
+        high=tuple(point["mean"] if point["high"] is None else point["high"] for _, point in points),
     )
 
 
-def rows(found: Found) -> list[tuple[str, str, str]]:
+def rows(result: Result) -> list[tuple[str, str, str]]:
     """(who, its points per round, the agent's) for the trained responder, a cooperator and the exact best response."""
-    table = [("trained best responder", estimate(found["responder"]["reward"]), estimate(found["responder"]["agent_reward"]))]
-    if "cooperator" in found:
-        kind = found["cooperator"]
-        table.append((kind["name"], estimate(kind["reward"]), estimate(kind["agent_reward"])))
-    if alone := found.get("self_play"):
+    table = [("trained best responder", estimate(result["responder"]["reward"]), estimate(result["responder"]["agent_reward"]))]
+    if "cooperator" in result:
+        cooperator = result["cooperator"]
+        table.append((cooperator["name"], estimate(cooperator["reward"]), estimate(cooperator["agent_reward"])))
+    if alone := result.get("self_play"):
         table.append(("the agent itself", estimate(alone["reward"]), estimate(alone.get("agent_reward") or alone["reward"])))
-    if exact := _comparable(found):
+    if exact := _comparable(result):
         value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
         table.append(("exact best response", value, other))
     return table
 
 
-def sentences(found: Found, game: Description) -> list[str]:
+def sentences(result: Result, game: Description) -> list[str]:
     """What the numbers say."""
-    told = []
-    place = f"as {role} " if (role := _role(found, "responder")) else ""
-    if "gain" in found:
-        told.append(
-            f"Trained {place}against {_agent(found)}, the best responder gains {estimate(found['gain'])} points per round over "
-            f"cooperating with it; the agent loses {estimate(found['loss'])} against what it gets from a cooperator."
+    lines = []
+    place = f"as {role} " if (role := _role(result, "responder")) else ""
+    if "gain" in result:
+        lines.append(
+            f"Trained {place}against {_agent(result)}, the best responder gains {estimate(result['gain'])} points per round over "
+            f"cooperating with it; the agent loses {estimate(result['loss'])} against what it gets from a cooperator."
         )
-    measured = found["responder"]["measures"].items()
+    measured = result["responder"]["measures"].items()
     if doing := ", ".join(f"{game.words(name)} {value:.2f}" for name, value in measured if value is not None):
-        told.append(f"What the responder does in the end: {doing}.")
-    if found["exact"]:
-        exact = found["exact"]
+        lines.append(f"What the responder does in the end: {doing}.")
+    if result["exact"]:
+        exact = result["exact"]
         total = bounds(exact["value"])
-        told.append(
+        lines.append(
             f"The exact best response over {_length(exact)} is worth {total} points in all ({exact['method']}, "
             f"{exact['histories']} histories read): {exact['play']} if the agent does what it does most often."
         )
         if exact["earned"]:
-            told.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
-    return told
+            lines.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
+    return lines
 
 
-def table(found: Found) -> Table:
-    """The same for the terminal."""
-    drawn = Table(title=f"against {_agent(found)}, points per round", title_justify="left")
+def table(result: Result) -> Table:
+    """The rows for the terminal."""
+    drawn = Table(title=f"against {_agent(result)}, points per round", title_justify="left")
     for head in ("responder", "gets", "the agent gets"):
         drawn.add_column(head, justify="left" if head == "responder" else "right")
-    for name, own, theirs in rows(found):
+    for name, own, theirs in rows(result):
         drawn.add_row(Text(name), own, theirs)
     return drawn
 
@@ -156,15 +156,16 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
     drawn.add_row("best response", bounds(exact["value"]), bounds(exact["agent_value"]))
     if exact["cooperator"]:
         drawn.add_row("always cooperating", bounds(exact["cooperator"]), bounds(exact["agent_with_cooperator"]))
-    told = f"{exact['method']}, {exact['histories']} histories read; the best response likely plays {exact['play']}"
+    text = f"{exact['method']}, {exact['histories']} histories read; the best response likely plays {exact['play']}"
     if exact["earned"]:
-        told += f"; played against the agent it earned {estimate(exact['earned'])}"
-    return Group(drawn, Text(told))
+        text += f"; played against the agent it earned {estimate(exact['earned'])}"
+    return Group(drawn, Text(text))
 
 
-def estimate(found: Mapping[str, float | None]) -> str:
+def estimate(interval: Mapping[str, float | None]) -> str:
     """``1.40 [1.38, 1.42]``."""
-    return f"{found['mean']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
+    mean, low, high = (interval[key] for key in ("mean", "low", "high"))
+    return f"{mean:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
 
 
 def bounds(pair: tuple[float, float]) -> str:
@@ -173,10 +174,10 @@ def bounds(pair: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _comparable(found: Found) -> Mapping[str, Any] | None:
+def _comparable(result: Result) -> Mapping[str, Any] | None:
     """The exact best response where it can stand beside points per round: not where the end is drawn, for then short episodes
     count as much as long ones in those, and less in its totals."""
-    exact: Mapping[str, Any] | None = found["exact"]
+    exact: Mapping[str, Any] | None = result["exact"]
     return exact if exact and exact["expected_rounds"] == exact["rounds"] else None
 
 

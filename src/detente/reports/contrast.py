@@ -18,9 +18,9 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     runs = read_runs(paths)
     readings = [run.known.reading for run in runs]
     words = {name: run.known.words(name) for run in runs for name in run.known.reading.contrast}
-    measures = tuple(dict.fromkeys(name for each in readings for name in each.contrast))
-    given = {key: f"{each.given_title} {head}" for each in readings for key, head in each.given.items()}
-    rivals = tuple(dict.fromkeys(name for each in readings for name in each.contrast_rivals))
+    measures = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast))
+    given = {key: f"{reading.given_title} {head}" for reading in readings for key, head in reading.given.items()}
+    rivals = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast_rivals))
     table = Table(caption="points per round; where others play: own / theirs", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
     telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
@@ -48,7 +48,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
 
 
 def _alone(result: Result, measure: str) -> str:
-    """With everybody on their own seat; points also of the others, where there are any."""
+    """The measure with every learner on its own seat; of points also those of the other learners."""
     theirs = result.partners.values() if measure == "reward" else ()
     return " / ".join(_number(value) for value in (result.self_play.get(measure), *theirs))
 

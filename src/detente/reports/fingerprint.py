@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TOLD = {
+CLAIMS = {
     "upper": "told that one's own value is the higher one",
     "lower": "told that it is the lower one",
     "nothing": "told nothing usable",
@@ -68,22 +68,26 @@ def fingerprint_page(folder: Path) -> Path:
     """Write index.html and fingerprint.png into a fingerprint's folder; returns the page."""
     from detente.reports.plots import save, svg
 
-    found = stored.fingerprint(folder / "fingerprint.json")
-    drawn = picture(found)
+    fingerprint = stored.fingerprint(folder / "fingerprint.json")
+    drawn = picture(fingerprint)
     save(drawn, folder / "fingerprint.png")
     page = folder / "index.html"
     text = (
         environment()
         .get_template("fingerprint.html")
-        .render(found=found, tables=tables(found), drawings=[(each.title, svg(_alone(each), each.title)) for each in curves(found)])
+        .render(
+            fingerprint=fingerprint,
+            tables=tables(fingerprint),
+            drawings=[(panel.title, svg(_alone(panel), panel.title)) for panel in curves(fingerprint)],
+        )
     )
     page.write_text(text, encoding="utf-8")
     return page
 
 
-def tables(found: Mapping[str, Any]) -> list[Table]:
-    """Memory one and two in matrix games, what was told in splitting games, what was measured in others."""
-    agents = found["agents"]
+def tables(fingerprint: Mapping[str, Any]) -> list[Table]:
+    """Memory one and two in matrix games, shares asked for by claim in splitting games, the measures of other games."""
+    agents = fingerprint["agents"]
     if "measures" in agents[0]:
         return [_measured(agents, name, keys) for name, keys in _by_table(agents).items()]
     if "memory_one" in agents[0]:
@@ -92,14 +96,14 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
             Table(title, tuple(agents[0][key]), tuple((agent["label"], tuple(agent[key].values())) for agent in agents))
             for key, title in titles.items()
         ]
-    kinds = [(told, greedy) for told in TOLD for greedy in (False, True) if _responses(agents, told)]
-    heads = tuple(f"{told}, other {'greedy' if greedy else 'fair'}" for told, greedy in kinds)
-    rows = tuple((agent["label"], tuple(_mean(agent, told, greedy) for told, greedy in kinds)) for agent in agents)
+    conditions = [(claim, greedy) for claim in CLAIMS for greedy in (False, True) if _responses(agents, claim)]
+    heads = tuple(f"{claim}, other {'greedy' if greedy else 'fair'}" for claim, greedy in conditions)
+    rows = tuple((agent["label"], tuple(_mean(agent, claim, greedy) for claim, greedy in conditions)) for agent in agents)
     return [Table("Share asked for, by what was told and by the other's last ask", heads, rows)]
 
 
 def _by_table(agents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The measures that no table holds under "", and those of each table under its name."""
+    """The measures of each table under its name, and all other measures under ""."""
     keys = dict.fromkeys(key for agent in agents for key, value in agent["measures"].items() if value is not None)
     grouped: dict[str, list[str]] = {}
     for key in keys:
@@ -113,42 +117,48 @@ def _measured(agents: Sequence[Mapping[str, Any]], name: str, keys: Sequence[str
     return Table(title, heads, tuple((agent["label"], tuple(agent["measures"].get(key) for key in keys)) for agent in agents))
 
 
-def _responses(agents: Sequence[Mapping[str, Any]], told: str) -> bool:
-    return any(one["told"] == told for agent in agents for one in agent["responses"])
+def _responses(agents: Sequence[Mapping[str, Any]], claim: str) -> bool:
+    """Whether any agent met the claim."""
+    return any(response["told"] == claim for agent in agents for response in agent["responses"])
 
 
-def _mean(agent: Mapping[str, Any], told: str, greedy: bool) -> float | None:
+def _after_asks(agent: Mapping[str, Any], claim: str) -> list[Mapping[str, Any]]:
+    """The responses to a claim after the other has asked for a share."""
+    return [response for response in agent["responses"] if response["told"] == claim and response["last"] is not None]
+
+
+def _mean(agent: Mapping[str, Any], claim: str, greedy: bool) -> float | None:
     """The mean share over the asks after a greedy, or a fair, ask of the other."""
-    here = [one for one in agent["responses"] if one["told"] == told and one["last"] is not None and (one["last"] > 0.5) == greedy]
-    asks = sum(one["asks"] for one in here)
-    return sum(one["share"]["mean"] * one["asks"] for one in here) / asks if asks else None
+    responses = [response for response in _after_asks(agent, claim) if (response["last"] > 0.5) == greedy]
+    asks = sum(response["asks"] for response in responses)
+    return sum(response["share"]["mean"] * response["asks"] for response in responses) / asks if asks else None
 
 
-def curves(found: Mapping[str, Any]) -> list[Curves]:
+def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
     """Both tables and the course of forgiveness in matrix games, the response curves in splitting games, tables in others."""
-    agents = found["agents"]
+    agents = fingerprint["agents"]
     if "measures" in agents[0]:
-        every = tables(found)
+        every = tables(fingerprint)
         return [_points(table, "", "", None) for table in every[1:] or every]
     if "forgiveness" in agents[0]:
         rounds = agents[0]["forgiveness"]
-        ticks = tuple(f"{one['round']}\nafter {rounds[i - 1]['other']}" if i else "1" for i, one in enumerate(rounds))
+        ticks = tuple(f"{point['round']}\nafter {rounds[i - 1]['other']}" if i else "1" for i, point in enumerate(rounds))
         lines = []
         for agent in agents:
-            values = tuple(one["cooperate"] for one in agent["forgiveness"])
-            lines.append(Curve(agent["label"], tuple(one["round"] for one in agent["forgiveness"]), values, values, values))
+            values = tuple(point["cooperate"] for point in agent["forgiveness"])
+            lines.append(Curve(agent["label"], tuple(point["round"] for point in agent["forgiveness"]), values, values, values))
         title = "P(cooperate) against one that defects once"
         course = Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)
-        return [*(_points(table) for table in tables(found)), course]
+        return [*(_points(table) for table in tables(fingerprint)), course]
     return [
         Curves(
-            f"Asks, {TOLD[told]}",
+            f"Asks, {CLAIMS[claim]}",
             "share that the other asked for last",
             "share asked",
-            tuple(_response(agent, told) for agent in agents),
+            tuple(_response(agent, claim) for agent in agents),
         )
-        for told in TOLD
-        if _responses(agents, told)
+        for claim in CLAIMS
+        if _responses(agents, claim)
     ]
 
 
@@ -168,17 +178,15 @@ def _points(
     return Curves(table.title, across, up, tuple(lines), ticks, joined=False, limits=limits)
 
 
-def _response(agent: Mapping[str, Any], told: str) -> Curve:
-    here = [one for one in agent["responses"] if one["told"] == told and one["last"] is not None]
-    means = tuple(one["share"]["mean"] for one in here)
-    ends = [
-        [mean if one["share"][key] is None else one["share"][key] for one, mean in zip(here, means, strict=True)]
-        for key in ("low", "high")
-    ]
-    return Curve(agent["label"], tuple(one["last"] for one in here), means, tuple(ends[0]), tuple(ends[1]))
+def _response(agent: Mapping[str, Any], claim: str) -> Curve:
+    responses = _after_asks(agent, claim)
+    shares = [response["share"] for response in responses]
+    means = tuple(share["mean"] for share in shares)
+    low, high = (tuple(share["mean"] if share[key] is None else share[key] for share in shares) for key in ("low", "high"))
+    return Curve(agent["label"], tuple(response["last"] for response in responses), means, low, high)
 
 
-def picture(found: Mapping[str, Any]) -> Figure:
+def picture(fingerprint: Mapping[str, Any]) -> Figure:
     """All curves in a row, with one legend."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -186,7 +194,7 @@ def picture(found: Mapping[str, Any]) -> Figure:
 
     from detente.reports.plots import SERIES, STYLE
 
-    panels = curves(found)
+    panels = curves(fingerprint)
     labels = [line.label for line in panels[0].lines]
     with matplotlib.rc_context(STYLE):
         drawn = Figure(
@@ -236,16 +244,16 @@ def _draw(axes: Axes, panel: Curves) -> None:
 
 
 def _style(number: int) -> str:
-    """Agents beyond the sixth have the colours of the first ones, dashed."""
+    """Agents beyond the sixth have the colours of the first agents, dashed."""
     from detente.reports.plots import SERIES
 
     return "-" if number < len(SERIES) else "--"
 
 
-def grids(found: Mapping[str, Any]) -> list[Grid]:
+def grids(fingerprint: Mapping[str, Any]) -> list[Grid]:
     """The tables for the terminal."""
     drawn = []
-    for table in tables(found):
+    for table in tables(fingerprint):
         grid = Grid(title=table.title, title_justify="left")
         grid.add_column("")
         for head in table.heads:

@@ -65,9 +65,9 @@ def _number(value: float | Undefined | None) -> str:
     return "–" if value is None or isinstance(value, Undefined) else f"{value:.2f}"
 
 
-def _interval(found: Mapping[str, float | None]) -> str:
+def _interval(estimate: Mapping[str, float | None]) -> str:
     """[low, high], or a dash where there is no interval."""
-    return "–" if found["low"] is None else f"[{found['low']:.2f}, {found['high']:.2f}]"
+    return "–" if estimate["low"] is None else f"[{estimate['low']:.2f}, {estimate['high']:.2f}]"
 
 
 def _breakable(name: str) -> Markup:

@@ -172,11 +172,11 @@ def _size(plot: Panel | Bars) -> tuple[float, float]:
 def _panel(axes: Axes, panel: Panel) -> None:
     few = max(len(line.series.values) for line in panel.lines) < 25
     for line in panel.lines:
-        found, colour = line.series, _colour(line.colour)
+        series, colour = line.series, _colour(line.colour)
         style = "--" if line.dashed else "-"
-        axes.plot(found.iterations, found.values, color=colour, lw=1.8, ls=style, marker="o" if few else "", ms=3)
-        if (found.low, found.high) != (found.values, found.values):
-            axes.fill_between(found.iterations, found.low, found.high, color=colour, alpha=0.18, lw=0)
+        axes.plot(series.iterations, series.values, color=colour, lw=1.8, ls=style, marker="o" if few else "", ms=3)
+        if (series.low, series.high) != (series.values, series.values):
+            axes.fill_between(series.iterations, series.low, series.high, color=colour, alpha=0.18, lw=0)
     values = [value for line in panel.lines for series in (line.series.low, line.series.high) for value in series]
     values += [anchor.value for anchor in panel.anchors]
     low, high = panel.limits or (min(values), max(values))

@@ -64,8 +64,8 @@ class Run:
         """The names of the policies that train."""
         if self.summary is not None:
             return tuple(self.summary["learners"])
-        found = tuple(key.removeprefix("reward/") for key in self.keys if re.fullmatch(r"reward/[^/]+", key))
-        return found or ("main",)
+        trained = tuple(key.removeprefix("reward/") for key in self.keys if re.fullmatch(r"reward/[^/]+", key))
+        return trained or ("main",)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -89,21 +89,21 @@ class Run:
         return tuple((learner, role) for learner in self.learners for role in self.roles(learner))
 
     def result(self, learner: str, role: str = "") -> Result:
-        """The learner's final evaluation, in one of its roles where it has any, or the state of affairs."""
+        """The learner's final evaluation, in a role where it has any; before that, its last metrics."""
         if self.summary is None or learner not in self.summary["learners"]:
             return self._so_far(learner, role)
-        found = self.summary["learners"][learner]
-        scores = (found.get("roles") or {}).get(role, found)
+        measured = self.summary["learners"][learner]
+        scores = (measured.get("roles") or {}).get(role, measured)
         return Result(
             learner=learner,
-            algorithm=found.get("algorithm", self._algorithm(learner)),
+            algorithm=measured.get("algorithm", self._algorithm(learner)),
             final=True,
             self_play=_numbers(scores.get("self_play")),
             against={name: _numbers(numbers) for name, numbers in (scores.get("against") or {}).items()},
             given=_numbers(flat_tables(stored.tables(scores))),
             invalid=scores.get("invalid"),
             interval=_interval(scores),
-            partners=_numbers(scores.get("partners")) if role else _partners(found, learner, self.summary["learners"]),
+            partners=_numbers(scores.get("partners")) if role else _partners(measured, learner, self.summary["learners"]),
         )
 
     def _algorithm(self, learner: str) -> str:
@@ -111,7 +111,7 @@ class Run:
         return str(own.get("algorithm", self.options.get("algorithm", "")))
 
     def _so_far(self, learner: str, role: str) -> Result:
-        """From the last value of every metric; what the last repeated evaluation says goes before what training says."""
+        """The last value of every metric; those of the last repeated evaluation go before those of training."""
         everything = {key: value for row in self.metrics for key, value in row.items() if value is not None}
         last = {key.removeprefix(prefix(role)): value for key, value in everything.items() if key.startswith(prefix(role))}
         known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
@@ -121,8 +121,8 @@ class Run:
         known |= {key.removeprefix(evaluated): value for key, value in last.items() if key.startswith(evaluated)}
         against: dict[str, dict[str, float]] = {}
         for key, value in known.items():
-            if found := re.fullmatch(r"vs/([^/]+)/([^/]+)", key):
-                against.setdefault(found[1], {})[found[2]] = value
+            if match := re.fullmatch(r"vs/([^/]+)/([^/]+)", key):
+                against.setdefault(match[1], {})[match[2]] = value
         self_play = {key.removeprefix("self_play/"): value for key, value in known.items() if key.startswith("self_play/")}
         measured = [measure.name for measure in self.known.measures]
         return Result(
@@ -148,33 +148,33 @@ class Arm:
     label: str
     runs: tuple[Run, ...]
 
-    def series(self, key: str, most: int = 250) -> Series | None:
-        """The mean and range of a metric over the runs at each iteration; long series are averaged down to ``most`` points."""
-        found: dict[int, list[float]] = {}
+    def series(self, key: str, limit: int = 250) -> Series | None:
+        """The mean and range of a metric over the runs at each iteration; long series are averaged down to ``limit`` points."""
+        by_iteration: dict[int, list[float]] = {}
         for row in (row for run in self.runs for row in run.metrics):
             if isinstance(row.get(key), int | float):
-                found.setdefault(int(row["iteration"]), []).append(float(row[key]))
-        if not found:
+                by_iteration.setdefault(int(row["iteration"]), []).append(float(row[key]))
+        if not by_iteration:
             return None
-        width = -(-len(found) // most)
-        points = sorted(found.items())
+        width = -(-len(by_iteration) // limit)
+        points = sorted(by_iteration.items())
         bins = [points[i : i + width] for i in range(0, len(points), width)]
-        spreads = [[spread(values) for _, values in each] for each in bins]
+        by_bin = [[spread(values) for _, values in points] for points in bins]
         return Series(
-            iterations=tuple(each[-1][0] for each in bins),
-            values=tuple(fmean(one.mean for one in each) for each in spreads),
-            low=tuple(fmean(one.least for one in each) for each in spreads),
-            high=tuple(fmean(one.greatest for one in each) for each in spreads),
+            iterations=tuple(points[-1][0] for points in bins),
+            values=tuple(fmean(point.mean for point in spreads) for spreads in by_bin),
+            low=tuple(fmean(point.minimum for point in spreads) for spreads in by_bin),
+            high=tuple(fmean(point.maximum for point in spreads) for spreads in by_bin),
         )
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
-    """Read run folders, each labelled by the shortest end of its path that no other has; raises UserError."""
+    """Read run folders, each labelled by the shortest end of its path that tells it from the others; UserError for no run."""
     return tuple(_read(path, label) for path, label in zip(paths, short_names(paths), strict=True))
 
 
 def arms(runs: Sequence[Run]) -> tuple[Arm, ...]:
-    """Put together the runs whose options differ only by seed, in the order given."""
+    """Group the runs whose options differ only by seed, in the order given."""
     together: dict[str, list[Run]] = {}
     for run in runs:
         same = json.dumps({key: value for key, value in run.options.items() if key != "seed"}, sort_keys=True, default=str)
@@ -197,22 +197,22 @@ def _shared_label(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         return runs[0].label
     letters = zip(*(run.label for run in runs), strict=False)
-    same = [each[0] for each in itertools.takewhile(lambda each: len(set(each)) == 1, letters)]
+    same = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, letters)]
     shared = re.sub(r"[\W_]*(seed)?[\W_]*\d*$", "", "".join(same))
     return f"{shared or runs[0].label} ({len(runs)} seeds)"
 
 
-def _interval(found: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Of the reward in self-play, where the evaluation had several game seeds."""
-    low, high = found.get("intervals", {}).get("self_play", {}).get("reward") or (None, None)
+def _interval(evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The interval of the reward in self-play, where the evaluation had several game seeds."""
+    low, high = evaluation.get("intervals", {}).get("self_play", {}).get("reward") or (None, None)
     return None if low is None or high is None else (low, high)
 
 
-def _partners(found: Mapping[str, Any], learner: str, learners: Mapping[str, Any]) -> Numbers:
+def _partners(evaluation: Mapping[str, Any], learner: str, learners: Mapping[str, Any]) -> Numbers:
     """As the evaluation says; in one of an earlier version as the other learners say of themselves, who play the same episodes."""
     others = {name: (numbers.get("self_play") or {}).get("reward") for name, numbers in learners.items()}
-    return {name: reward for name, reward in _numbers(found.get("partners", others)).items() if name != learner}
+    return {name: reward for name, reward in _numbers(evaluation.get("partners", others)).items() if name != learner}
 
 
-def _numbers(found: Mapping[str, float | None] | None) -> Numbers:
-    return {key: value for key, value in (found or {}).items() if value is not None}
+def _numbers(numbers: Mapping[str, float | None] | None) -> Numbers:
+    return {key: value for key, value in (numbers or {}).items() if value is not None}

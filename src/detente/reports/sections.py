@@ -1,9 +1,9 @@
-"""The parts of a report, one function each: from runs to a Section, or None where the runs hold nothing of the kind.
+"""The parts of a report, one function each: from runs to a Section, or None where the runs hold nothing for it.
 
     sections: Study ──> outcome, training, the chapters of the game's family, against, ...
 
-Generic throughout: whatever is measured in self-play gets a curve, whatever was played against gets bars, and what is special
-about a game its family says. Must not import torch.
+Every measure of self-play gets a curve, every opponent gets bars, and what is special about a game comes from the reading of its
+family. Must not import torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_PLOTS = 60  # in one part of the page; a few hundredths of a second each
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page: each of ``plots`` (title, SVG) on its own; together, with a ``legend``, they make NAME.png."""
+    """A part of the page. Each of ``plots`` (title, SVG) stands on its own; all together, with a ``legend``, are NAME.png."""
 
     name: str
     title: str
@@ -44,12 +44,12 @@ class Section:
 
     @cached_property
     def picture(self) -> Figure | None:
-        """All plots together; drawn when it is asked for, which pages that change all the time never do."""
+        """All plots together; drawn on first use, which the pages of a running training never make."""
         return figure(self.drawn, self.columns, self.legend) if self.drawn else None
 
 
 def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
-    """What makes the parts of the page, by their names, in order."""
+    """The functions that make the parts of the page, by name, in order."""
     return {
         "outcome": outcome,
         "training": training,
@@ -64,12 +64,12 @@ def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
 
 def sections(study: Study) -> tuple[Section, ...]:
     """The parts of the page that these runs have, in order."""
-    found = (make(study) for make in parts(study).values())
-    return tuple(section for section in found if section is not None)
+    made = (make(study) for make in parts(study).values())
+    return tuple(section for section in made if section is not None)
 
 
 def outcome(study: Study) -> Section:
-    """The verdict of every learner, in cards and in one table with the scripted references beneath."""
+    """The verdict of every learner, in cards, and in a table with the scripted references beneath."""
     known = study.reading
     measured = dict.fromkeys(name for entry in study.entries for name in entry.result.self_play)
     verdicts = [known.verdict(entry.result) for entry in study.entries]
@@ -83,9 +83,9 @@ def outcome(study: Study) -> Section:
 
 
 def training(study: Study) -> Section | None:
-    """Curves of self-play, those first that the family puts together, and of all training."""
-    told = {name for chapter in study.reading.chapters for plot in chapter.plots for name in plot.measures}
-    shown = told | {name for plot in study.reading.plots for name in plot.measures}
+    """Curves of self-play, first the plots of the family, and curves of all training episodes."""
+    in_chapters = {name for chapter in study.reading.chapters for plot in chapter.plots for name in plot.measures}
+    shown = in_chapters | {name for plot in study.reading.plots for name in plot.measures}
     rest = [name for name in _self_play(study) if name not in shown]
     plots = [*study.reading.plots, *(_alone(study, name) for name in rest)]
     whole = [
@@ -119,7 +119,7 @@ def behaviour(study: Study, chapter: Chapter) -> Section | None:
     rows = [entry for entry in study.entries if keys & entry.result.given.keys()]
     if not rows and not any(panels):
         return None
-    references = [found for found in study.references if keys & found.given.keys()]
+    references = [reference for reference in study.references if keys & reference.given.keys()]
     data = {"chapter": chapter, "rows": rows, "references": references, "told": _told(study, chapter)}
     return _plotted(
         study,
@@ -139,7 +139,7 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
     sentences = []
     for measure in chapter.told:
         for curve in study.curves:
-            series = curve.series(f"self_play/{measure}/LEARNER", most=10**9)
+            series = curve.series(f"self_play/{measure}/LEARNER", limit=10**9)
             if series is None:
                 continue
             start, end = series.values[0], series.values[-1]
@@ -152,10 +152,10 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
 def against(study: Study) -> Section | None:
     """Rewards against each scripted strategy at the end, with those of a reference marked."""
     titles = {"reward": "What the learner gets", "opponent_reward": "What the strategy gets"}
-    found = {key: groups for key in titles if (groups := _groups(study, key))}
-    values = [value for groups in found.values() for group in groups for value in group.values]
+    groups_of = {key: groups for key in titles if (groups := _groups(study, key))}
+    values = [value for groups in groups_of.values() for group in groups for value in group.values]
     limits = (min(0.0, *values), max(0.0, *values)) if values else (0.0, 0.0)
-    plots = [Bars(key, titles[key], groups, limits) for key, groups in found.items()]
+    plots = [Bars(key, titles[key], groups, limits) for key, groups in groups_of.items()]
     marks = f"; the upright marks are what {study.reading.marked.replace('_', '-')} would get and give" if study.marked else ""
     text = f"Points per round{marks}."
     return _plotted(study, "against", "Against scripted strategies", text, plots, columns=2)
@@ -166,9 +166,9 @@ def opponents(study: Study) -> Section | None:
     evaluated = [(key, re.fullmatch(r"eval/LEARNER/vs/([^/]+)/reward", key)) for key in study.keys]
     trained = [(key, re.fullmatch(r"vs/([^/]+)/reward/LEARNER", key)) for key in study.keys]
     panels = (
-        study.panel(f"vs_{found[1]}", f"against {found[1]}", [key, key.replace("/reward", "/opponent_reward")], small=True)
-        for key, found in [*evaluated, *trained]
-        if found
+        study.panel(f"vs_{match[1]}", f"against {match[1]}", [key, key.replace("/reward", "/opponent_reward")], small=True)
+        for key, match in [*evaluated, *trained]
+        if match
     )
     text = "Points per round over time; solid: the learner's, dashed: the opponent's where it was measured."
     return _plotted(study, "opponents", "Against others over time", text, panels, columns=4, small=True)
@@ -177,17 +177,17 @@ def opponents(study: Study) -> Section | None:
 def transcripts(study: Study) -> Section | None:
     """A browser of sampled episodes."""
     room = MOST_TEXT // len(study.runs)
-    found = [{"label": run.label, **transcript.fitting(run.path, room)} for run in study.runs]
-    found = [each for each in found if each["episodes"]]
+    sampled = [{"label": run.label, **transcript.fitting(run.path, room)} for run in study.runs]
+    sampled = [run_data for run_data in sampled if run_data["episodes"]]
     text = "A few episodes of each recorded iteration, with everything that was said."
-    return Section("transcripts", "Transcripts", "transcripts.html", text, data={"payload": found}) if found else None
+    return Section("transcripts", "Transcripts", "transcripts.html", text, data={"payload": sampled}) if sampled else None
 
 
 def options(study: Study) -> Section:
     """Every option; with several runs, those that differ come first."""
     flat = [_flat(run.options) for run in study.runs]
-    names = tuple(dict.fromkeys(name for each in flat for name in each))
-    rows = [(name, [each.get(name, "–") for each in flat]) for name in names]
+    names = tuple(dict.fromkeys(name for values in flat for name in values))
+    rows = [(name, [values.get(name, "–") for values in flat]) for name in names]
     differing = [row for row in rows if len(set(row[1])) > 1]
     shared = [row for row in rows if len(set(row[1])) == 1]
     data = {"labels": [run.label for run in study.runs], "differing": differing, "shared": shared}
@@ -218,14 +218,14 @@ def _plotted(
     **more: Any,
 ) -> Section | None:
     """A section of plots, at most MOST_PLOTS; None without any, unless its template shows more than plots."""
-    found = list(islice((plot for plot in plots if plot is not None), MOST_PLOTS + 1))
-    if not found and template == "plots.html":
+    drawn = list(islice((plot for plot in plots if plot is not None), MOST_PLOTS + 1))
+    if not drawn and template == "plots.html":
         return None
-    if len(found) > MOST_PLOTS:
-        found, text = found[:MOST_PLOTS], f"{text} Only the first {MOST_PLOTS} are drawn; metrics.jsonl has them all."
-    drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in found)
+    if len(drawn) > MOST_PLOTS:
+        drawn, text = drawn[:MOST_PLOTS], f"{text} Only the first {MOST_PLOTS} are drawn; metrics.jsonl has them all."
+    drawings = tuple((plot.title, svg(figure([plot], 1), f"{name}-{plot.name}")) for plot in drawn)
     labels = {curve.label: curve.colour for curve in study.curves}
-    return Section(name, title, template, text, drawings, tuple(found), labels, columns=columns, **more)
+    return Section(name, title, template, text, drawings, tuple(drawn), labels, columns=columns, **more)
 
 
 def _from_zero(panel: Panel | None) -> Panel | None:
@@ -257,11 +257,11 @@ def _groups(study: Study, key: str) -> tuple[Group, ...]:
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, value in options.items():
         name = f"{prefix}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: _shown(value)}
-    return found
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: _shown(value)}
+    return flat
 
 
 def _shown(value: Any) -> str:

@@ -29,12 +29,12 @@ class Curve:
     learner: str
     role: str = ""
 
-    def series(self, key: str, most: int = 250) -> Series | None:
+    def series(self, key: str, limit: int = 250) -> Series | None:
         """The metric ``key``, in which LEARNER stands for the learner's name. What is not measured by role counts for the first."""
         named = key.replace("LEARNER", self.learner)
-        by_role = self.arm.series(prefix(self.role) + named, most)
+        by_role = self.arm.series(prefix(self.role) + named, limit)
         first = self.role == self.arm.runs[0].roles(self.learner)[0]
-        return by_role or (self.arm.series(named, most) if first else None)
+        return by_role or (self.arm.series(named, limit) if first else None)
 
     def line(self, key: str, dashed: bool = False) -> Line | None:
         """The same as a line of this colour."""
@@ -100,7 +100,7 @@ class Study:
     @property
     def marked(self) -> Result | None:
         """The reference that the plots mark."""
-        return next((found for found in self.references if found.learner == self.reading.marked), None)
+        return next((reference for reference in self.references if reference.learner == self.reading.marked), None)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -110,8 +110,8 @@ class Study:
     def panel(self, name: str, title: str, keys: Iterable[str], **more: Any) -> Panel | None:
         """A panel with every curve that has one of ``keys``; the second key is dashed."""
         lines = [curve.line(key, dashed=i > 0) for i, key in enumerate(keys) for curve in self.curves]
-        found = tuple(line for line in lines if line is not None)
-        return Panel(name, title, found, **more) if found else None
+        drawn = tuple(line for line in lines if line is not None)
+        return Panel(name, title, drawn, **more) if drawn else None
 
 
 def _label(label: str, run: Run, learner: str, role: str) -> str:

@@ -33,11 +33,11 @@ WORD = {True: (" ✓ true", "green"), False: (" ✗ not true", "red"), None: (" 
 LONGEST = 2000  # characters of one answer on the page
 
 
-def sample(run: Path, iterations: int = 8, each: int = 4) -> list[tuple[str, Episode]]:
-    """A few (kind, episode) of a run: ``each`` per recorded iteration, of every kind in turn, for iterations spread evenly."""
+def sample(run: Path, iterations: int = 8, per_iteration: int = 4) -> list[tuple[str, Episode]]:
+    """A few (kind, episode) of a run: ``per_iteration`` of every kind in turn, for ``iterations`` spread evenly over the run."""
     files = jsonl.files(run / "episodes")
     chosen = dict.fromkeys(round(i * (len(files) - 1) / max(1, iterations - 1)) for i in range(iterations)) if files else {}
-    return [pick for i in chosen for pick in _in_turn(_finished(files[i]), each)]
+    return [pick for i in chosen for pick in _in_turn(_finished(files[i]), per_iteration)]
 
 
 def _finished(path: Path) -> list[Episode]:
@@ -49,26 +49,26 @@ def _finished(path: Path) -> list[Episode]:
 
 
 def kinds(episodes: Sequence[Episode]) -> list[str]:
-    """For each episode of one iteration whom the learners met: a key of ``KINDS``.
+    """For each episode of an iteration a key of ``KINDS``: which opponents the learners met.
 
-    Learners that met only each other's present selves are in self-play; an older version of a learner is a kept checkpoint.
+    Learners that met only the present versions of each other are in self-play; an older version of a learner is a kept checkpoint.
     """
     trained = {policy for e in episodes for policy, learner in zip(e.policies, e.learners, strict=True) if learner is not None}
     newest = {policy.name: max(p.version for p in trained if p.name == policy.name) for policy in trained}
 
-    def kind(policy: PolicyRef) -> str:
+    def kind_of(policy: PolicyRef) -> str:
         if policy.kind == "script":
             return "scripted"
         if policy.kind == "adapter" and policy.name in newest:
             return "self_play" if policy.version >= newest[policy.name] else "kept"
         return "other"
 
-    found = [{kind(policy) for policy in e.policies} - {"self_play"} for e in episodes]
-    return [min(each, key=list(KINDS).index) if each else "self_play" for each in found]
+    opponents = [{kind_of(policy) for policy in e.policies} - {"self_play"} for e in episodes]
+    return [min(met, key=list(KINDS).index) if met else "self_play" for met in opponents]
 
 
 def rows(played: Round) -> list[list[Turn]]:
-    """The turns of a round as they are read: steps one beneath another, those who answered at once side by side."""
+    """The turns of a round as they are shown: a row per step, turns of the same step side by side."""
     return [sorted(step, key=lambda turn: turn.player) for step in played.by_step()]
 
 
@@ -84,19 +84,19 @@ def cooperation(episode: Episode, turn: Turn) -> float | None:
 
 
 def opening(episode: Episode, player: int) -> str:
-    """The rules as the player was told them."""
+    """The rules as the player read them."""
     game = recorded(episode.game)
     return family_of(game).rules(game) or next((turn.prompt for turn in episode.turns(player)), "")
 
 
 def notes(episode: Episode, played: Round) -> Notes | None:
-    """What a reader is told of a round beyond what was said, where its game has something to tell."""
+    """What the game shows a reader of a round beyond the answers, if anything."""
     game = recorded(episode.game)
     return family_of(game).notes(game, played)
 
 
-def told(episode: Episode, turn: Turn) -> str:
-    """What the player was told before it answered, without the rules."""
+def news(episode: Episode, turn: Turn) -> str:
+    """What the player read before it answered, without the rules."""
     return turn.prompt.removeprefix(opening(episode, turn.player)).strip()
 
 
@@ -117,7 +117,7 @@ def answer_text(turn: Turn) -> str:
 def page_data(picks: Iterable[tuple[str, Episode]], longest: int | None = LONGEST) -> dict[str, Any]:
     """The episodes as plain values for the browser: {"kinds", "rules", "episodes"}; the rules are stored once.
 
-    What is longer than ``longest`` characters is cut (None: nothing is).
+    Texts longer than ``longest`` characters are cut (None: none is).
     """
     texts: dict[str, int] = {}
     try:
@@ -131,15 +131,15 @@ def page_data(picks: Iterable[tuple[str, Episode]], longest: int | None = LONGES
 
 def fitting(run: Path, room: int) -> dict[str, Any]:
     """``page_data`` of a sample of the run: of 4, 2 or 1 episodes per iteration, as many as ``room`` characters of JSON hold."""
-    for each in (4, 2, 1):
-        data = page_data(sample(run, each=each))
+    for per_iteration in (4, 2, 1):
+        data = page_data(sample(run, per_iteration=per_iteration))
         if len(json.dumps(data)) <= room:
             break
     return data
 
 
 def render_text(episode: Episode) -> RenderableType:
-    """A transcript for the terminal: who sat where, the rules once, then each round's answers, points and running totals."""
+    """A transcript for the terminal: the rules, the policy of every seat, and each round's answers, points and running totals."""
     players = range(episode.num_players)
     texts = [opening(episode, player) for player in players]
     panels = [
@@ -171,8 +171,8 @@ def _answers(episode: Episode, held: Notes | None, row: Sequence[Turn], player: 
 
 
 def _answer(episode: Episode, held: Notes | None, turn: Turn) -> Text:
-    news = told(episode, turn) if held is None else ""  # else the page of the round shows it
-    text = Text().append(f"{news}\n" if news else "", style="dim")
+    before = news(episode, turn) if held is None else ""  # else the first line of the round shows it
+    text = Text().append(f"{before}\n" if before else "", style="dim")
     text.append(answer_text(turn), style="bold")
     if not turn.valid:
         text.append(f" invalid, {action_text(turn)} played instead", style="red")
@@ -192,15 +192,15 @@ def _points(values: Sequence[float]) -> str:
     return " / ".join(f"{round(value, 1):g}" for value in values)
 
 
-def _in_turn(episodes: Sequence[Episode], each: int) -> list[tuple[str, Episode]]:
-    """At most ``each`` episodes, taking one of every kind before a second of any."""
+def _in_turn(episodes: Sequence[Episode], limit: int) -> list[tuple[str, Episode]]:
+    """At most ``limit`` episodes, taking one of every kind before a second of any."""
     waiting = {name: [e for kind, e in zip(kinds(episodes), episodes, strict=True) if kind == name] for name in KINDS}
-    ranked = [(place, name, episode) for name, found in waiting.items() for place, episode in enumerate(found[:each])]
-    return [(name, episode) for _, name, episode in sorted(ranked, key=lambda item: item[0])[:each]]
+    ranked = [(place, name, episode) for name, of_kind in waiting.items() for place, episode in enumerate(of_kind[:limit])]
+    return [(name, episode) for _, name, episode in sorted(ranked, key=lambda item: item[0])[:limit]]
 
 
 def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: int | None) -> dict[str, Any]:
-    told_first = dict.fromkeys(opening(episode, player) for player in range(episode.num_players))
+    rules = dict.fromkeys(opening(episode, player) for player in range(episode.num_players))
     totals = [0.0] * episode.num_players
     rounds = []
     for played in episode.rounds:
@@ -225,7 +225,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
         "seed": str(episode.seed),
         "policies": [str(policy) for policy in episode.policies],
         "learners": episode.learners,
-        "rules": [texts.setdefault(text, len(texts)) for text in told_first],
+        "rules": [texts.setdefault(text, len(texts)) for text in rules],
         "rounds": rounds,
     }
 
@@ -237,7 +237,7 @@ def _turn_data(episode: Episode, held: Notes | None, turn: Turn, longest: int | 
         facts = {"honest": held.honest(turn)} if turn.phase == "message" else {"received": held.received[turn.player]}
     return {
         "player": turn.player,
-        "told": _clipped(told(episode, turn), longest),
+        "told": _clipped(news(episode, turn), longest),
         "answer": _clipped(answer_text(turn), longest),
         "action": action_text(turn) if held is None or not turn.valid else "",
         "cooperates": turn.action == episode.game["cooperative"] if episode.game.get("cooperative") else None,
