@@ -3,7 +3,7 @@
     requests of all chats that act now ── left-pad ──> one batch ── model.generate (its cache lives for this call) ──> answers
 
 Games, prompts, players and records are ours: only the engine is another. An answer is drawn at the same temperature, of the same
-regular expressions, with the same most tokens; a processor of logits follows them node by node. Log-probabilities of the answers,
+regular expressions, with the same most tokens; a processor of logits follows them state by state. Log-probabilities of the answers,
 which our engine records, are not computed here.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from detente.engines.base import Generation, Request
-from detente.engines.grammar import Grammar, Node, unpack
+from detente.engines.grammar import Grammar, GrammarState, unpack
 
 
 class Follow:
@@ -27,13 +27,13 @@ class Follow:
 
     def __init__(self, grammar: Grammar, patterns: Sequence[str | None]) -> None:
         self.grammar = grammar
-        self.nodes: list[Node | None] = [None if pattern is None else grammar.start(pattern) for pattern in patterns]
+        self.states: list[GrammarState | None] = [None if pattern is None else grammar.start(pattern) for pattern in patterns]
         self.lengths, self.over = [0] * len(patterns), [False] * len(patterns)
         self.everything = np.full(-(-grammar.vocab_size // 8), 255, dtype=np.uint8)
 
     def allow(self, scores: Tensor) -> Tensor:
         """(B, V) the scores of what may come next; generation pads what is over."""
-        packed = [self.everything if node is None or node.finished else node.packed for node in self.nodes]
+        packed = [self.everything if state is None or state.finished else state.packed for state in self.states]
         allowed = torch.from_numpy(unpack(np.stack(packed), self.grammar.vocab_size)).to(scores.device)
         return scores.masked_fill(~allowed, -torch.inf)
 
@@ -42,11 +42,11 @@ class Follow:
         for row, token in enumerate(tokens):
             if self.over[row]:
                 continue
-            node = self.nodes[row]
-            if node is not None:
-                node = self.nodes[row] = node.next(token)
+            state = self.states[row]
+            if state is not None:
+                state = self.states[row] = state.next(token)
             self.lengths[row] += 1
-            self.over[row] = self.grammar.ends(token) or (node is not None and node.finished)
+            self.over[row] = self.grammar.ends(token) or (state is not None and state.finished)
         return self.over
 
 
