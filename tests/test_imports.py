@@ -178,7 +178,7 @@ def test_nobody_but_the_engines_names_one_of_them() -> None:
         ("evaluation.measures", "from detente.config import Config"),
         ("evaluation.arena", "from detente.learning.loop import train"),
         ("reports.page", "from detente.learning import batch"),
-        ("web.tables", "from detente.learning.loop import train"),
+        ("web.matches", "from detente.learning.loop import train"),
         ("players.llm", "from detente.engines.transformers import TransformersEngine"),
         ("somewhere", "import json"),
     ],

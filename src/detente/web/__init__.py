@@ -2,7 +2,7 @@
 
 RUNS/ ──> overview ──> run, live ──> transcripts ──> one episode
                   └──> arena ── a cell ──┘   ^
-          play ── tables ── RUNS/played/ ────┘
+          play ── matches ── RUNS/played/ ────┘
 """
 
 from detente.web.app import build

@@ -4,7 +4,7 @@
     /rows  /stamp  /part  /state/ID        what their scripts ask for, as JSON
     POST /play  /answer/ID                 what a person does
 
-Everything that is named in an address is a name below the folder of runs. Must not import torch.
+All names in addresses are names below the folder of runs. Must not import torch.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from starlette.staticfiles import StaticFiles
 
 from detente.errors import UserError
 from detente.web import playing, reading
+from detente.web.matches import PATIENCE_S, Matches
 from detente.web.pages import page, templates
 from detente.web.safety import HEADERS, LOCAL, MissingError, SameOrigin, StrictHeaders, shown
-from detente.web.tables import PATIENCE_S, Tables
 
 LARGEST = 1 << 16  # bytes of a request
 HERE = Path(__file__).parent
-SHARED = HERE.parent / "reports" / "templates"  # what reports are made of, too
+SHARED = HERE.parent / "reports" / "templates"  # used by reports too
 
 
 def build(root: Path, host: str = "127.0.0.1", *, patience_s: float = PATIENCE_S) -> Starlette:
     """The pages over a folder, for requests that name ``host`` or this machine."""
-    tables = Tables(root, patience_s=patience_s)
+    matches = Matches(root, patience_s=patience_s)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        tables.close()
+        matches.close()
 
     hosts = [*LOCAL, f"[{host}]" if ":" in host else host]
     app = Starlette(
@@ -54,20 +54,20 @@ def build(root: Path, host: str = "127.0.0.1", *, patience_s: float = PATIENCE_S
         lifespan=lifespan,
         max_body_size=LARGEST,
     )
-    app.state.root, app.state.tables, app.state.environment = root.resolve(), tables, templates()
+    app.state.root, app.state.matches, app.state.environment = root.resolve(), matches, templates()
     return app
 
 
 def shared(request: Request) -> Response:
     """Style and script that pages share with reports."""
     name = request.path_params["name"]
-    kinds = {"style.css": "text/css", "episode.js": "text/javascript"}
-    if name not in kinds:
+    media_types = {"style.css": "text/css", "episode.js": "text/javascript"}
+    if name not in media_types:
         raise MissingError(f"There is no '{name}' here.")
-    return Response((SHARED / name).read_text(encoding="utf-8"), media_type=kinds[name])
+    return Response((SHARED / name).read_text(encoding="utf-8"), media_type=media_types[name])
 
 
-def _told(request: Request, sentence: str, status: int) -> Response:
+def _error_response(request: Request, sentence: str, status: int) -> Response:
     """An error as one sentence: on a page, or for the script of a page."""
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"error": shown(sentence)}, status)
@@ -75,24 +75,24 @@ def _told(request: Request, sentence: str, status: int) -> Response:
 
 
 def _missing(request: Request, error: Exception) -> Response:
-    return _told(request, str(error), 404)
+    return _error_response(request, str(error), 404)
 
 
 def _user_error(request: Request, error: Exception) -> Response:
-    return _told(request, str(error).replace(f"{request.app.state.root}/", ""), 422)
+    return _error_response(request, str(error).replace(f"{request.app.state.root}/", ""), 422)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "There is no page at this address.", 405: "This address does not take that."}
-    return _told(request, words.get(error.status_code, f"{str(error.detail).rstrip('.')}."), error.status_code)
+    return _error_response(request, words.get(error.status_code, f"{str(error.detail).rstrip('.')}."), error.status_code)
 
 
 def _fault(request: Request, error: Exception) -> Response:
     what = " ".join(f"{type(error).__name__} {error}".split())
-    told = _told(request, f"This page failed: {what}; this is a fault of ours.", 500)
-    told.headers.update(HEADERS)  # it is made outside of all middleware
-    return told
+    response = _error_response(request, f"This page failed: {what}; this is a fault of ours.", 500)
+    response.headers.update(HEADERS)  # it is made outside of all middleware
+    return response
 
 
 ROUTES = [

@@ -34,8 +34,8 @@ _drawing = threading.Lock()  # matplotlib's style is global
 
 def stamp(paths: Sequence[Path]) -> Stamp:
     """Size and time of the files that a page is made from: it changes when a page would."""
-    found = [path / name for path in paths for name in WATCHED]
-    return tuple((file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in found)
+    files = [path / name for path in paths for name in WATCHED]
+    return tuple((file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in files)
 
 
 def heading(paths: Sequence[Path]) -> list[tuple[Run, str]]:
@@ -51,7 +51,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 
 
 def part(paths: Sequence[Path], name: str) -> str:
-    """The HTML of one part; "" where the runs hold nothing of the kind. KeyError for a name that is no part."""
+    """The HTML of one part; "" where the runs hold nothing for it. KeyError for a name that is no part."""
     return _part(tuple(paths), stamp(paths), name)
 
 

@@ -10,12 +10,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from detente.errors import UserError
+from detente.web.match import LiveMatch
+from detente.web.matches import Matches
 from detente.web.names import offers
 from detente.web.pages import page
 from detente.web.runs import overview
 from detente.web.safety import MissingError
-from detente.web.table import Table
-from detente.web.tables import Tables
 
 LONGEST = 1000  # characters of a name
 
@@ -25,60 +25,60 @@ def play(request: Request) -> Response:
     return page(request, "play.html", offers=offers(overview(request.app.state.root)), asked=request.query_params)
 
 
-async def open_table(request: Request) -> Response:
-    """Start a game."""
-    asked = await _json(request)
-    seat = asked.get("seat", 0)
+async def open_match(request: Request) -> Response:
+    """Start a match."""
+    sent = await _json(request)
+    seat = sent.get("seat", 0)
     if not isinstance(seat, int):
         raise UserError("A seat is a number.")
-    if len(str(asked.get("opponent", ""))) > LONGEST:
+    if len(str(sent.get("opponent", ""))) > LONGEST:
         raise UserError("That is no opponent: the name is too long.")
-    tables: Tables = request.app.state.tables
-    table = await run_in_threadpool(tables.open, str(asked.get("game", "")), str(asked.get("opponent", "")), seat)
-    return JSONResponse({"address": f"/play/{table.id}"})
+    matches: Matches = request.app.state.matches
+    match = await run_in_threadpool(matches.open, str(sent.get("game", "")), str(sent.get("opponent", "")), seat)
+    return JSONResponse({"address": f"/play/{match.id}"})
 
 
-def table(request: Request) -> Response:
-    """The page of one game."""
-    return page(request, "table.html", table=_table(request))
+def match(request: Request) -> Response:
+    """The page of a match."""
+    return page(request, "match.html", match=_match(request))
 
 
 def state(request: Request) -> Response:
-    """How that game stands."""
-    return JSONResponse(_table(request).state())
+    """The present state of a match, for the script of its page."""
+    return JSONResponse(_match(request).state())
 
 
 async def answer(request: Request) -> Response:
-    """The person's answer to a question of the game."""
-    given = await _json(request)
-    number, line = given.get("number"), given.get("line")
+    """The person's answer to a question of a match."""
+    sent = await _json(request)
+    number, line = sent.get("number"), sent.get("line")
     if not isinstance(number, int) or not isinstance(line, str):
         raise UserError("An answer is a line of text for a question with a number.")
-    return JSONResponse({"problem": _table(request).answer(number, line)})
+    return JSONResponse({"problem": _match(request).answer(number, line)})
 
 
-def _table(request: Request) -> Table:
-    tables: Tables = request.app.state.tables
+def _match(request: Request) -> LiveMatch:
+    matches: Matches = request.app.state.matches
     try:
-        return tables.table(request.path_params["id"])
+        return matches.match(request.path_params["id"])
     except KeyError:
         raise MissingError("There is no such game here any more; games that are finished are among the transcripts.") from None
 
 
 async def _json(request: Request) -> dict[str, Any]:
     try:
-        found = await request.json()
+        content = await request.json()
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         raise UserError("What was sent is not what this page understands.")
-    return found
+    return content
 
 
 ROUTES = [
     Route("/play", play, methods=["GET"]),
-    Route("/play", open_table, methods=["POST"]),
-    Route("/play/{id}", table),
+    Route("/play", open_match, methods=["POST"]),
+    Route("/play/{id}", match),
     Route("/state/{id}", state),
     Route("/answer/{id}", answer, methods=["POST"]),
 ]

@@ -1,4 +1,4 @@
-"""The pages that show what lies in the folder of runs: the overview, runs, arenas and transcripts."""
+"""The pages that show the content of the folder of runs: the overview, runs, arenas and transcripts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from detente.web.runs import is_arena, overview, relative
 from detente.web.safety import MissingError, inside, whole
 from detente.web.transcripts import Filters, Place, Source, matching_rounds, search
 
-FOLDED = {"diagnostics": "Training diagnostics"}  # parts that are drawn when somebody opens them
+FOLDED = {"diagnostics": "Training diagnostics"}  # parts that are drawn when a reader opens them
 
 
 def home(request: Request) -> Response:
     """The overview."""
-    return page(request, "overview.html", found=overview(request.app.state.root))
+    return page(request, "overview.html", overview=overview(request.app.state.root))
 
 
 def rows(request: Request) -> Response:
-    """What changes on the overview."""
-    return fragment(request, "overview_rows.html", found=overview(request.app.state.root))
+    """The part of the overview that changes."""
+    return fragment(request, "overview_rows.html", overview=overview(request.app.state.root))
 
 
 def run(request: Request) -> Response:
@@ -49,7 +49,7 @@ def run(request: Request) -> Response:
 
 
 def stamp(request: Request) -> Response:
-    """Whether something changed, and how far the runs are."""
+    """A stamp that changes when the runs do, and the state of each run."""
     names, paths = _runs(request)
     when = live.stamp(paths)
     return fragment(request, "run_heading.html", {"stamp": str(hash(when))}, runs=live.heading(paths), names=names)
@@ -65,54 +65,57 @@ def part(request: Request) -> Response:
 
 
 def transcript_list(request: Request) -> Response:
-    """The episodes of a run, an arena, a cell, a folder or a file; those that the filters let pass."""
-    asked = request.query_params
-    found = _source(request)
-    wanted = transcripts.filters(asked)
-    before = _place(asked.get("before"))
-    page_of = search(found.files, wanted, before or _place(asked.get("from")), back=before is not None)
-    hits = page_of.hits[::-1] if before else page_of.hits
+    """The episodes of a run, an arena, a cell, a folder or a file that meet the filters."""
+    query = request.query_params
+    source = _source(request)
+    wanted = transcripts.filters(query)
+    before = _place(query.get("before"))
+    result = search(source.files, wanted, before or _place(query.get("from")), back=before is not None)
+    hits = result.hits[::-1] if before else result.hits
     return page(
         request,
         "episodes.html",
-        source=found,
+        source=source,
         wanted=wanted,
         kinds=KINDS,
-        hits=[(hit, _address(request, found, hit.place, wanted)) for hit in hits],
-        iterations=[number for number in map(whole, map(jsonl.name, found.files)) if number is not None] if found.trained else [],
-        earlier=_earlier(found, wanted, hits[0].place if hits else None, page_of.next if before else None),
-        later=_later(found, wanted, before, page_of.next, hits),
+        hits=[(hit, _address(request, source, hit.place, wanted)) for hit in hits],
+        iterations=[number for number in map(whole, map(jsonl.name, source.files)) if number is not None] if source.trained else [],
+        earlier=_earlier(source, wanted, hits[0].place if hits else None, result.next if before else None),
+        later=_later(source, wanted, before, result.next, hits),
         back=before is not None,
-        unfinished=len(hits) < transcripts.PAGE and page_of.next is not None,
-        searched=page_of.searched + (0 if before else (_place(asked.get("from")) or (0, 0))[0]),
+        unfinished=len(hits) < transcripts.PAGE and result.next is not None,
+        searched=result.searched + (0 if before else (_place(query.get("from")) or (0, 0))[0]),
     )
 
 
 def one_episode(request: Request) -> Response:
     """One episode, at an address of its own."""
     root: Path = request.app.state.root
-    asked = request.query_params
-    file = inside(root, asked.get("file", ""))
-    number = whole(asked.get("n", "0"))
+    query = request.query_params
+    file = inside(root, query.get("file", ""))
+    number = whole(query.get("n", "0"))
     if not jsonl.is_jsonl(file) or number is None or number >= len(facts(file)):
         raise MissingError("There is no such episode.")
     fact, shown = episode(file, number)
-    wanted = transcripts.filters(asked)
+    wanted = transcripts.filters(query)
     data = page_data([(fact.kind, shown)], longest=None)
-    found = matching_rounds(shown, wanted)
-    for told, players, hit in zip(data["episodes"][0]["rounds"], exploited(shown), found, strict=True):
-        told |= {"exploited": players, "found": hit}
-    source = _source(request) if asked.get("in") else transcripts.source(root, relative(root, file))
+    matching = matching_rounds(shown, wanted)
+    for round_data, players, hit in zip(data["episodes"][0]["rounds"], exploited(shown), matching, strict=True):
+        round_data |= {"exploited": players, "found": hit}
+    source = _source(request) if query.get("in") else transcripts.source(root, relative(root, file))
     place = (source.files.index(file), number) if file in source.files else None
     neighbours = [
         search(source.files, wanted, place and (place[0], place[1] + step), back=back, limit=1, patience_s=0.5) if place else None
         for back, step in ((True, 0), (False, 1))
     ]
-    links = [_address(request, source, each.hits[0].place, wanted) if each and each.hits else "" for each in neighbours]
+    links = [
+        _address(request, source, neighbour.hits[0].place, wanted) if neighbour and neighbour.hits else ""
+        for neighbour in neighbours
+    ]
     return page(
         request,
         "episode.html",
-        data=data | {"query": wanted.text, "filtered": any(found)},
+        data=data | {"query": wanted.text, "filtered": any(matching)},
         fact=fact,
         source=source,
         back=_list(source, wanted, **({"from": f"{place[0]}.{place[1]}"} if place else {})),
@@ -141,7 +144,7 @@ def arena_page(request: Request) -> Response:
 
 
 def _runs(request: Request) -> tuple[list[str], list[Path]]:
-    """The runs that an address names, each once; none of their files leads out of the folder of runs."""
+    """The different runs that an address names; none of their files leads out of the folder of runs."""
     root: Path = request.app.state.root
     names = list(dict.fromkeys(request.query_params.getlist("run")))
     paths = [inside(root, name) for name in names]
@@ -177,7 +180,7 @@ def _list(source: Source, wanted: Filters, **more: str) -> str:
 
 
 def _address(request: Request, source: Source, place: Place, wanted: Filters) -> str:
-    """The address of an episode, which also tells the way back to the list that it was found in."""
+    """The address of an episode, with that of the list to go back to."""
     file = relative(request.app.state.root, source.files[place[0]].resolve())
     cell = {"cell": source.cell} if source.cell else {}
     return f"/episode?{urlencode({'file': file, 'n': place[1], 'in': source.name, **cell, **wanted.query()})}"

@@ -1,4 +1,4 @@
-"""What there is below the folder of runs: training runs, arenas and saved games.
+"""The content of the folder of runs: training runs, arenas and saved games.
 
     config.yaml ──> Run: preset, algorithm, seed, iteration n of N, state, last reward
     arena.json, arena.yaml ──> Arena          played/*.jsonl ──> games that a person played
@@ -23,7 +23,7 @@ from detente.games.roles import in_role
 from detente.options import algorithms_in_words
 from detente.web.safety import shown, whole
 
-PLAYED = "played"  # where the games lie that a person played here
+PLAYED = "played"  # the folder of the games that a person played on these pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that lies below a folder, by name."""
+    """The runs, arenas and games below a folder, by name."""
 
     runs: tuple[Run, ...]
     arenas: tuple[Arena, ...]
@@ -61,13 +61,13 @@ class Overview:
 
 
 def overview(root: Path) -> Overview:
-    """Look through the folder; links to folders are not followed."""
-    found = list(folders(root))
+    """Search the folder; links to folders are not followed."""
+    inside = list(folders(root))
     return Overview(
-        runs=tuple(run(root, folder) for folder in found if not is_arena(folder) or not _speakable(folder)),
+        runs=tuple(run(root, folder) for folder in inside if not is_arena(folder) or not _speakable(folder)),
         arenas=tuple(
             Arena(relative(root, folder), os.path.isfile(folder / "arena.json"))
-            for folder in found
+            for folder in inside
             if is_arena(folder) and _speakable(folder)
         ),
         played=len(games(root)),
@@ -75,7 +75,7 @@ def overview(root: Path) -> Overview:
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """The run and arena folders, by name; there is nothing to look for inside of one."""
+    """The run and arena folders, by name; they are not searched themselves."""
     for path, inner, files in os.walk(root):
         inner.sort()
         if {"config.yaml", "arena.json", "arena.yaml"} & {*files}:
@@ -90,7 +90,7 @@ def is_arena(folder: Path) -> bool:
 
 
 def games(root: Path) -> list[Path]:
-    """The saved games of a person, the newest last: their names begin with the time."""
+    """The saved games of a person, the newest last, for their names begin with the time."""
     return jsonl.files(root / PLAYED) if os.path.realpath(root / PLAYED).startswith(f"{root}{os.sep}") else []
 
 
@@ -107,7 +107,7 @@ def _algorithms(options: Mapping[str, Any], learners: Iterable[str]) -> str:
 
 
 def run(root: Path, folder: Path) -> Run:
-    """One run as far as it got."""
+    """The present state of a run."""
     name = relative(root, folder)
     if not _speakable(folder):
         return Run(

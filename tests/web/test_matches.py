@@ -20,9 +20,9 @@ from detente.errors import UserError
 from detente.players.scripted import Scripted
 from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
+from detente.web.match import GIVEN_UP, gaps, in_words
 from detente.web.names import offers, opponent_name
 from detente.web.runs import overview
-from detente.web.table import GIVEN_UP, gaps, in_words
 from tests.reports.make_run import make_run
 
 OWN = {"Origin": "http://localhost", "Accept": "application/json"}
@@ -159,7 +159,7 @@ def test_a_game_whose_page_was_closed_is_given_up(root: Path) -> None:
     root.mkdir()
     with TestClient(web.build(root, patience_s=0.3), base_url="http://localhost") as client:
         closed = begin(client, "ipd", "tit_for_tat")
-        seen = client.app.state.tables._tables[closed].table  # type: ignore[attr-defined]
+        seen = client.app.state.matches._matches[closed].match  # type: ignore[attr-defined]
         waiting = begin(client, "ipd", "tit_for_tat")
         end = time.monotonic() + 30
         while seen.stage != "failed" and time.monotonic() < end:  # without asking for it, as a closed page
@@ -183,14 +183,14 @@ def test_no_game_is_given_up_while_the_opponent_thinks(root: Path, monkeypatch: 
     monkeypatch.setattr(Scripted, "act", slowly)
     root.mkdir()
     with TestClient(web.build(root, patience_s=0.1), base_url="http://localhost") as client:
-        table = client.app.state.tables._tables[begin(client, "ipd", "tit_for_tat")].table  # type: ignore[attr-defined]
+        match = client.app.state.matches._matches[begin(client, "ipd", "tit_for_tat")].match  # type: ignore[attr-defined]
         time.sleep(1.0)
-        assert (table.stage, table.thinking, table.problem) == ("playing", 1, "")
+        assert (match.stage, match.thinking, match.problem) == ("playing", 1, "")
         go_on.set()
         end = time.monotonic() + 30
-        while table.stage != "failed" and time.monotonic() < end:
+        while match.stage != "failed" and time.monotonic() < end:
             time.sleep(0.02)
-    assert table.problem == GIVEN_UP
+    assert match.problem == GIVEN_UP
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""A table at which a person plays on a page: one game, what the person was told and said, and what it is asked now.
+"""A match that a person plays on a page: what the person has read and said, and the question that waits for an answer.
 
     play ── act ──> Person ── Question ──> page ── a line ──> answered ──> Completion ──> play
-                                                  └─ no answer of the game: why, and the question again
+                                                  └─ invalid: why, and the question again
 
 The game runs in the loop of ``tables``; pages read and answer from other threads. Must not import torch.
 """
@@ -31,7 +31,7 @@ GIVEN_UP = "This game was given up because its page was closed."
 
 @dataclass(frozen=True)
 class Question:
-    """What the person is asked, and where the answer goes."""
+    """An observation that waits for the person's answer, and the future that gets it."""
 
     number: int
     observation: Observation
@@ -39,8 +39,8 @@ class Question:
 
 
 @dataclass
-class Table:
-    """One game between a person and others. What pages read is replaced as a whole, never changed in place."""
+class LiveMatch:
+    """A match between a person and other policies. What pages read is replaced as a whole, never changed in place."""
 
     id: str
     title: str
@@ -56,8 +56,8 @@ class Table:
     question: Question | None = None
     asked: int = 0
     attempts: int = 1
-    thinking: int = 0  # how many others are answering now
-    public: bool = False  # whether the rules tell the person everybody's points
+    thinking: int = 0  # how many other players are answering now
+    public: bool = False  # whether the rules tell the person the points of all players
     saved: str = ""  # the file of the episode below the folder of runs
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -71,7 +71,7 @@ class Table:
         return future
 
     def answer(self, number: int, line: str) -> str:
-        """Take the answer to a question; returns why it is none, or "" . From any thread."""
+        """Take the answer to a question; returns why it is invalid, or "". From any thread."""
         with self._lock:
             question = self.question
             if question is None or question.number != number:
@@ -87,14 +87,14 @@ class Table:
         return ""
 
     def give_up(self) -> None:
-        """End the game; only while nobody else thinks, as an answer under way cannot be called back. In the loop."""
+        """End the match; only while no other player thinks, as its answer cannot be cancelled. In the loop."""
         with self._lock:
             question, self.question = self.question, None
         if question is not None:
             question.answer.set_exception(UserError(GIVEN_UP))
 
-    def told_rules(self, game: Game, first: Observation) -> None:
-        """Keep the rules apart from the rest of what the person is told first."""
+    def keep_rules(self, game: Game, first: Observation) -> None:
+        """Keep the rules apart from the rest of the first observation."""
         self.rules = family_of(game).rules(game) or first.text
 
     def state(self) -> dict[str, Any]:
@@ -122,9 +122,9 @@ HUMAN = PolicyRef("human", "human")
 
 @dataclass
 class Person(Player):
-    """The person on a seat of a table."""
+    """The person of a match as a player."""
 
-    table: Table
+    match: LiveMatch
     game: Game
 
     @property
@@ -132,22 +132,22 @@ class Person(Player):
         return HUMAN
 
     async def act(self, observation: Observation) -> Completion:
-        if not self.table.rules:
-            self.table.told_rules(self.game, observation)
-        return await self.table.ask(observation)
+        if not self.match.rules:
+            self.match.keep_rules(self.game, observation)
+        return await self.match.ask(observation)
 
     def close(self) -> None:
-        """The game is over, or came to grief: nothing is asked any more."""
-        question, self.table.question = self.table.question, None
+        """The match is over or has failed: the question, if any, is withdrawn."""
+        question, self.match.question = self.match.question, None
         if question is not None:
             question.answer.cancel()
 
 
 @dataclass
 class Watched(Player):
-    """Another player, of whom the table knows whether it is thinking."""
+    """Another player; the match knows whether it is thinking."""
 
-    table: Table
+    match: LiveMatch
     player: Player
 
     @property
@@ -155,27 +155,27 @@ class Watched(Player):
         return self.player.policy
 
     async def act(self, observation: Observation) -> Completion:
-        self.table.thinking += 1
+        self.match.thinking += 1
         try:
             return await self.player.act(observation)
         finally:
-            self.table.thinking -= 1
+            self.match.thinking -= 1
 
     def close(self) -> None:
         self.player.close()
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """Makes the players of a table: the person, and everybody else watched."""
+class MatchPlayers:
+    """Makes the players of a match: the person, and the others watched."""
 
-    table: Table
+    match: LiveMatch
     policies: Policies
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         if policy == HUMAN:
-            return Person(self.table, self.policies.game)
-        return Watched(self.table, self.policies.player(policy, chat=f"{self.table.id}/{chat}", seed=seed))
+            return Person(self.match, self.policies.game)
+        return Watched(self.match, self.policies.player(policy, chat=f"{self.match.id}/{chat}", seed=seed))
 
     def at_once(self, sitting: Sequence[PolicyRef]) -> int:
         """A person plays one episode at a time."""
@@ -184,24 +184,25 @@ class Sitting:
 
 def question_data(question: Question) -> dict[str, Any]:
     """What a page needs to ask: buttons for choices, a field with a slider for each number, or a field for text."""
-    seen = question.observation
+    observation = question.observation
     return {
         "number": question.number,
-        "phase": seen.phase,
-        "help": seen.help,
-        "choices": seen.choices,
-        "gaps": [] if seen.choices or seen.phase == "message" else gaps(seen),
+        "phase": observation.phase,
+        "help": observation.help,
+        "choices": observation.choices,
+        "gaps": [] if observation.choices or observation.phase == "message" else gaps(observation),
     }
 
 
 def gaps(observation: Observation) -> list[dict[str, Any]]:
     """The numbers that a form asks for: {"name", "low", "high"}; none unless the pattern lists the numbers for every gap."""
-    lists = [[int(each) for each in found.split("|")] for found in re.findall(r"\((-?\d+(?:\|-?\d+)*)\)", observation.pattern)]
+    listed = re.findall(r"\((-?\d+(?:\|-?\d+)*)\)", observation.pattern)
+    lists = [[int(number) for number in numbers.split("|")] for numbers in listed]
     if len(lists) != observation.form.count("{}"):
         return []
     items: Sequence[str] = getattr(observation.view, "items", ())
     named = items if len(items) == len(lists) else [f"number {i}" for i in range(1, len(lists) + 1)]
-    return [{"name": name, "low": min(each), "high": max(each)} for name, each in zip(named, lists, strict=True)]
+    return [{"name": name, "low": min(numbers), "high": max(numbers)} for name, numbers in zip(named, lists, strict=True)]
 
 
 def in_words(line: str, observation: Observation) -> str:

@@ -1,9 +1,9 @@
-"""All tables at which people play: one background thread with one event loop, as an engine is not made for several threads.
+"""All matches that people play: one background thread with one event loop, as an engine is not made for several threads.
 
     open ──> loop: resolve the opponent (loads a model) ── play ──> RUNS/played/TIME-GAME-ID.jsonl
-                     └── a page that was closed: its game is given up after a while
+                     └── a page that was closed: its match is given up after a while
 
-Must not import torch; the policies of a game do, when a model plays.
+Must not import torch; the policies of a match do, when a model plays.
 """
 
 from __future__ import annotations
@@ -28,43 +28,44 @@ from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
 from detente.policies import Policies, check_seat
 from detente.records import Round, write_episodes
+from detente.web.match import HUMAN, LiveMatch, MatchPlayers
 from detente.web.names import opponent_name
 from detente.web.runs import PLAYED
 from detente.web.safety import leads_out
-from detente.web.table import HUMAN, Sitting, Table
 
 PATIENCE_S = 300.0  # a browser asks at least once a minute for a page that is open, even one in the background
 KEEP_S = 3600.0  # how long a finished game can still be looked at here
-MOST = 32  # games at the same time
-MODELS = 3  # of how many games the loaded models are kept that nobody plays
+MOST = 32  # matches at the same time
+MODELS = 3  # games whose loaded models are kept while no match needs them
 
 
 @dataclass
-class Seen:
-    """A table and when its page last asked for it."""
+class Visited:
+    """A match, and the time at which its page last asked for it."""
 
-    table: Table
+    match: LiveMatch
     when: float
 
 
-class Tables:
-    """Opens tables and knows them by their ids."""
+class Matches:
+    """Opens matches and knows them by their ids."""
 
     def __init__(self, given: Path, *, patience_s: float = PATIENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
         self.given, self.root = given, given.resolve()
         self.patience_s, self.clock = patience_s, clock
-        self._tables: dict[str, Seen] = {}
+        self._matches: dict[str, Visited] = {}
         self._policies: dict[str, Policies] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
 
-    def open(self, game: str, opponent: str, seat: int) -> Table:
-        """Start a game of a preset or a game against whoever is named; UserError for what cannot be."""
-        policies = table_for(game)
+    def open(self, game: str, opponent: str, seat: int) -> LiveMatch:
+        """Start a match of a preset's game, or of a game by name, against the opponent; UserError where that cannot be."""
+        policies = policies_for(game)
         made = policies.game
         if not 0 <= seat < made.num_players:
             raise UserError(f"The game {made.name} has the seats 1 to {made.num_players}, not {seat + 1}.")
-        if sum(seen.table.stage in ("opening", "playing") for seen in list(self._tables.values())) >= MOST:
+        matches = [visited.match for visited in list(self._matches.values())]
+        if sum(match.stage in ("opening", "playing") for match in matches) >= MOST:
             raise UserError(f"{MOST} games are being played here already; finish one of them first.")
         name = opponent_name(self.root, opponent, self.given)
         for other in range(made.num_players):
@@ -72,64 +73,64 @@ class Tables:
                 check_seat(made, name, other)
         role = roles(made)[seat] if roles(made) else ""
         public = family_of(made).tells_points(made)
-        table = Table(secrets.token_hex(8), game, opponent.strip(), seat, made.num_players, role, public=public)
-        self._tables[table.id] = Seen(table, self.clock())
-        asyncio.run_coroutine_threadsafe(self._play(table, policies, name), self._running())
-        return table
+        match = LiveMatch(secrets.token_hex(8), game, opponent.strip(), seat, made.num_players, role, public=public)
+        self._matches[match.id] = Visited(match, self.clock())
+        asyncio.run_coroutine_threadsafe(self._play(match, policies, name), self._running())
+        return match
 
-    def table(self, id: str) -> Table:
-        """The table with that id, which is thereby still wanted; KeyError where there is none."""
-        seen = self._tables[id]
-        seen.when = self.clock()
-        return seen.table
+    def match(self, id: str) -> LiveMatch:
+        """The match with that id, whose page is thus still open; KeyError where there is none."""
+        visited = self._matches[id]
+        visited.when = self.clock()
+        return visited.match
 
     def close(self) -> None:
-        """End the loop; games that are not finished are given up."""
+        """End the loop; matches that are not finished are given up."""
         loop, self._loop = self._loop, None
         if loop is not None:
             asyncio.run_coroutine_threadsafe(_end(), loop)
             self._thread.join(1.0)  # a model that is being loaded cannot be interrupted; its thread ends with the program
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        """The loop; its thread starts with the first game and ends with the program."""
+        """The loop; its thread starts with the first match and ends with the program."""
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="tables", daemon=True)
+                self._thread = threading.Thread(target=self._loop.run_forever, name="matches", daemon=True)
                 self._thread.start()
                 asyncio.run_coroutine_threadsafe(self._tidy(), self._loop)
             return self._loop
 
-    async def _play(self, table: Table, fresh: Policies, name: str) -> None:
+    async def _play(self, match: LiveMatch, fresh: Policies, name: str) -> None:
         game = fresh.game
         try:
-            policies = self._policies.setdefault(table.title, fresh)
+            policies = self._policies.setdefault(match.title, fresh)
             policy = policies.resolve(name)
             policies.check_room([policy])
-            sitting = [HUMAN if seat == table.seat else policy for seat in range(game.num_players)]
-            table.stage = "playing"
+            sitting = [HUMAN if seat == match.seat else policy for seat in range(game.num_players)]
+            match.stage = "playing"
             (episode,) = await play(
-                Sitting(table, policies),
+                MatchPlayers(match, policies),
                 game,
                 in_turn(sitting, 1),
                 stream=Counted(secrets.randbits(31)),
-                on_round=lambda played: _add(table, played),
+                on_round=lambda played: _add(match, played),
             )
-        except Exception as error:  # whatever it is, the page of this game says it, and the other games go on
-            table.problem, table.stage = sentence(error), "failed"
+        except Exception as error:  # the page of this match says so, and the other matches go on
+            match.problem, match.stage = sentence(error), "failed"
             return
         try:
-            table.saved = self._save(table, game, lambda path: write_episodes(path, [episode]))
+            match.saved = self._save(match, game, lambda path: write_episodes(path, [episode]))
         except Exception as error:
-            table.problem = sentence(error)
-        table.stage = "over"  # the last to change: a page that sees it asks no more
+            match.problem = sentence(error)
+        match.stage = "over"  # changed last: a page that sees it stops asking
 
-    def _save(self, table: Table, game: Game, write: Callable[[Path], None]) -> str:
+    def _save(self, match: LiveMatch, game: Game, write: Callable[[Path], None]) -> str:
         folder = self.root / PLAYED
         if folder.is_symlink() and leads_out(self.root, folder):
             raise UserError(f"The game was not saved: {PLAYED} leads out of this folder of runs.")
         name = re.sub(r"\W+", "_", game.name)
-        file = folder / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{table.id}.jsonl"
+        file = folder / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{match.id}.jsonl"
         try:
             write(file)
         except OSError as error:
@@ -137,22 +138,24 @@ class Tables:
         return f"{PLAYED}/{file.name}"
 
     async def _tidy(self) -> None:
-        """Give up games and forget tables whose pages are gone, and models that no game needs."""
+        """Give up and forget matches whose pages are gone, and models that no match needs."""
         while True:
             await asyncio.sleep(min(5.0, self.patience_s / 4))
-            for id, seen in list(self._tables.items()):
-                idle, table = self.clock() - seen.when, seen.table
-                if table.stage == "playing" and idle > self.patience_s and not table.thinking:
-                    table.give_up()
-                elif table.stage in ("over", "failed") and idle > KEEP_S:
-                    del self._tables[id]
-            used = {seen.table.title for seen in list(self._tables.values()) if seen.table.stage in ("opening", "playing")}
+            for id, visited in list(self._matches.items()):
+                idle, match = self.clock() - visited.when, visited.match
+                if match.stage == "playing" and idle > self.patience_s and not match.thinking:
+                    match.give_up()
+                elif match.stage in ("over", "failed") and idle > KEEP_S:
+                    del self._matches[id]
+            used = {
+                visited.match.title for visited in list(self._matches.values()) if visited.match.stage in ("opening", "playing")
+            }
             for game in [game for game in self._policies if game not in used][:-MODELS]:
                 self._policies.pop(game).close()
 
 
-def table_for(name: str) -> Policies:
-    """Everybody who can play the game of a preset, as the preset says, or the game of that name."""
+def policies_for(name: str) -> Policies:
+    """The policies that can play the game of a preset, with the preset's options, or the game of that name."""
     if name in preset_names():
         return Policies.of(load(name))
     if name in games.GAMES:  # and never a name that would import something
@@ -170,7 +173,7 @@ def sentence(error: BaseException) -> str:
 
 
 async def _end() -> None:
-    """Cancel whatever goes on in the loop, and stop it."""
+    """Cancel all tasks of the loop, and stop it."""
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
@@ -178,5 +181,5 @@ async def _end() -> None:
     asyncio.get_running_loop().stop()
 
 
-def _add(table: Table, played: Round) -> None:
-    table.rounds = (*table.rounds, played)
+def _add(match: LiveMatch, played: Round) -> None:
+    match.rounds = (*match.rounds, played)

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { id, players } = get("table").dataset;
+  const { id, players } = get("match").dataset;
   const alone = Number(players) <= 2; // against one other player
   const number = (value) => String(Math.round(value * 100) / 100).replace("-", "−");
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -65,7 +65,7 @@
     form.hidden = false;
     get("problem").hidden = true;
     form.querySelector("textarea, input, button").focus({ preventScroll: true });
-    get("table").scrollIntoView({ block: "end", behavior: "instant" });
+    get("match").scrollIntoView({ block: "end", behavior: "instant" });
   }
 
   // The history round by round: what the game said, what the person said, and what the round was worth.
