@@ -76,8 +76,8 @@ def default_folder(paths: Sequence[Path]) -> Path:
 @contextmanager
 def unseen(folder: Path) -> Iterator[Path]:
     """A hidden folder inside ``folder`` that is gone afterwards; after an error so is ``folder``, if it was not there before."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not nearest.is_dir():
         raise UserError(f"The tables cannot go to {folder}: {nearest} is a file and no folder.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def unseen(folder: Path) -> Iterator[Path]:
             yield Path(hidden)
     except BaseException:
         with suppress(OSError):  # somebody else may have put something there
-            for each in missing:
-                each.rmdir()
+            for parent in missing:
+                parent.rmdir()
         raise
 
 
@@ -115,6 +115,6 @@ def _add_episode(tables: dict[str, Table[Any]], source: Source, path: Path, line
 
 def _add_metrics(tables: dict[str, Table[Any]], source: Source, path: Path, line: Line) -> None:
     with located(path, line.number, "line of metrics"):
-        found = json.loads(line.text)
-        iteration = found.pop("iteration")
-        tables["metrics"].add([MetricRow(source.name, iteration, metric, value) for metric, value in found.items()])
+        values = json.loads(line.text)
+        iteration = values.pop("iteration")
+        tables["metrics"].add([MetricRow(source.name, iteration, metric, value) for metric, value in values.items()])

@@ -78,8 +78,8 @@ def recorded(parameters: Mapping[str, Any]) -> Game | None:
 
 @lru_cache(maxsize=64)
 def _recorded(parameters: str) -> Game | None:
-    found = json.loads(parameters)
+    stored = json.loads(parameters)
     try:
-        return make(**found) if found.get("name") in [*GAMES] else None  # a list: the name may be anything
+        return make(**stored) if stored.get("name") in [*GAMES] else None  # a list: the name may be anything
     except UserError:
         return None

@@ -194,10 +194,10 @@ def measures(game: Game, sides: Sequence[Side]) -> Scalars:
     return scalars | flat_tables(tables) if sides else {}
 
 
-def flat_tables(found: Tables) -> Scalars:
+def flat_tables(tables: Tables) -> Scalars:
     """Tables as metrics: ``ask_told/upper``; ``ask_lower_given/greedy`` where a table holds several measures."""
     result: Scalars = {}
-    for table, rows in found.items():
+    for table, rows in tables.items():
         for condition, cell in rows.items():
             if isinstance(cell, dict):
                 result |= {f"{measure}_given/{condition}": value for measure, value in cell.items()}

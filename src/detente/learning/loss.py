@@ -76,13 +76,14 @@ def chunked_token_logprobs(
     keeping them. ``allowed`` gives the masks (n, V) of a slice of the N tokens, also twice.
     """
 
-    def one(piece: slice, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def logprobs_of(piece: slice, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         mask = None if allowed is None else allowed(piece)
         return token_logprobs(head(hidden), targets, temperature=temperature, allowed=mask)
 
     pieces = [slice(start, start + chunk) for start in range(0, len(targets), chunk)]
     results = [
-        checkpoint(one, piece, hidden[piece], targets[piece], use_reentrant=False, preserve_rng_state=False) for piece in pieces
+        checkpoint(logprobs_of, piece, hidden[piece], targets[piece], use_reentrant=False, preserve_rng_state=False)
+        for piece in pieces
     ]
     logprobs, entropy = (torch.cat(column) for column in zip(*results, strict=True))
     return logprobs, entropy

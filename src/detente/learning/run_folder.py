@@ -50,9 +50,9 @@ class RunFolder:
 
     def forget_adapters(self, name: str, version: int) -> None:
         """Remove a learner's adapter folders later than the version, and those that are not complete."""
-        for one in (self.adapters / name).glob("[0-9]*"):
-            if not one.name.isdecimal() or int(one.name) > version:
-                shutil.rmtree(one)
+        for version_folder in (self.adapters / name).glob("[0-9]*"):
+            if not version_folder.name.isdecimal() or int(version_folder.name) > version:
+                shutil.rmtree(version_folder)
 
     def write(self, iteration: int, metrics: Mapping[str, Any], episodes: Sequence[Episode]) -> None:
         """Append one iteration's metrics and, where there are any, its episodes."""
