@@ -84,5 +84,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, also those that nobody has used yet."""
+    """The public names, also those that are not imported yet."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

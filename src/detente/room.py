@@ -32,9 +32,9 @@ class Silent:
 
 def minimum_tokens(game: Game, chat: Chat) -> int:
     """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
-    nobody, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
+    silence, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
     lengths = []
-    for episode in play_sync(nobody, game, seatings, stream=Counted()):
+    for episode in play_sync(silence, game, seatings, stream=Counted()):
         for seat in range(game.num_players):
             first, *others = [turn.prompt for turn in episode.turns(seat)] or [""]
             lengths.append(len(chat.opening(first)) + sum(1 + len(chat.reply(text, ())) for text in others))

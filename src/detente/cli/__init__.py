@@ -1,4 +1,4 @@
-"""The commands; the only place that reads the command line, and the only one that turns an error into a sentence.
+"""The commands: the only package that reads the command line, and that turns an error into a sentence.
 
     detente train | play | arena | best-response | fingerprint | report | serve | export | list  ──> one call into the library
 
@@ -58,7 +58,7 @@ def _nowhere() -> TextIO:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0; 2 for what the user can put right; 130 for Ctrl-C and 143 for SIGTERM; 1 for a
+    """Run a command and return its exit status: 0; 2 for what the user can put right; 130 for Ctrl-C, 143 for SIGTERM; 1 for a
     fault of ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -80,9 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as done:
         return done.exit_code
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, OSError):  # what standard output did not take must not be tried again when Python exits
+        if isinstance(error, OSError):  # Python would write the rest of the output again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever read our output, head for one, has seen enough
+        if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has seen enough
             return 0
         if debug:
             print(visible(traceback.format_exc()), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``arena``, ``best-response`` and ``fingerprint``: who does how well against whom, what can be gained, and what an agent is."""
+"""``arena``, ``best-response`` and ``fingerprint``: agents against each other, against a best response, and what they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``list``: what there is, one line each."""
+"""``list``: the names of games, players, algorithms, presets and models, one line each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``play``: episodes between anybody, and their transcripts."""
+"""``play``: episodes between any players, and their transcripts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def play(
 
 @contextmanager
 def _waiting(screen: Console, preset: str, names: Sequence[str]) -> Iterator[None]:
-    """Say what is played where that takes a while; beside a prompt nothing may move, and scripts do not keep a person waiting."""
+    """Say what is played where that takes a while; beside a person's prompt without a moving line."""
     from detente.foreign import is_strategy
     from detente.players.scripted import NAMES
 

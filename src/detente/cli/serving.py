@@ -39,7 +39,7 @@ def serve(
         say(console(), f"{runs} is shown at {address}; Ctrl-C ends it.")
         if browser and _has_display():
             threading.Timer(0.5, webbrowser.open, [address]).start()
-        # What fails is told on its page; a traceback in the terminal would help nobody who reads the page.
+        # Errors are shown on their pages; a traceback in the terminal would not help a reader of the page.
         options = uvicorn.Config(
             web.build(runs, host), http=PatientProtocol, log_level="critical", timeout_graceful_shutdown=1, server_header=False
         )

@@ -29,7 +29,7 @@ PATIENCE_S = 3.0
 
 
 def console() -> Console:
-    """Standard output; wider than rich's 80 columns where it goes to a file, so that tables keep their shape."""
+    """Standard output; wider than rich's 80 columns where it is a file, so that tables keep their shape."""
     from detente.screen import Screen
 
     return Screen(width=None if sys.stdout.isatty() else 132)
@@ -47,8 +47,8 @@ def sitting(names: Sequence[str]) -> str:
 
 @contextmanager
 def doing(screen: Console, what: str) -> Iterator[None]:
-    """Say what is being done: in a terminal at once, by a line that moves and is gone afterwards; elsewhere by a plain line, where
-    it takes longer than ``PATIENCE_S``."""
+    """Say what is being done: in a terminal by a moving line that is removed afterwards; elsewhere by a plain line, if it takes
+    longer than ``PATIENCE_S``."""
     if not screen.is_terminal:
         later = threading.Timer(PATIENCE_S, say, (screen, what))
         later.daemon = True
@@ -65,7 +65,7 @@ def doing(screen: Console, what: str) -> Iterator[None]:
 
 
 def listed(text: str) -> list[str]:
-    """The names in a list that commas separate; one that holds a comma stands in double quotes, or has a backslash before it."""
+    """The names in a list separated by commas; a name with a comma is in double quotes, or has a backslash before the comma."""
     try:
         return [name.strip() for row in csv.reader([text], skipinitialspace=True, escapechar="\\") for name in row]
     except csv.Error:  # for a line break, or far more text than names have
@@ -96,16 +96,16 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def hush() -> None:
-    """Libraries' warnings and progress bars are not for people, in this process and in those that it starts."""
+    """Hide the warnings and progress bars of libraries, in this process and in those that it starts."""
     warnings.simplefilter("ignore")
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of every task that Ctrl-C ended
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports every task that Ctrl-C ended
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 class Notices(logging.Handler):
-    """What the library notices is a line of standard error."""
+    """Prints the library's log messages as lines of standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print it."""
@@ -113,7 +113,7 @@ class Notices(logging.Handler):
 
 
 def heed() -> None:
-    """From now on show the library's notices."""
+    """Show the library's log messages from now on."""
     log = logging.getLogger("detente")
     if not any(isinstance(handler, Notices) for handler in log.handlers):
         log.addHandler(Notices())

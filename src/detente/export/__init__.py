@@ -85,7 +85,7 @@ def unseen(folder: Path) -> Iterator[Path]:
         with TemporaryDirectory(prefix=".partial-", dir=folder) as hidden:
             yield Path(hidden)
     except BaseException:
-        with suppress(OSError):  # somebody else may have put something there
+        with suppress(OSError):  # another process may have put something there
             for parent in missing:
                 parent.rmdir()
         raise

@@ -71,7 +71,7 @@ def words(measure: str) -> str:
 def recorded(parameters: Mapping[str, Any]) -> Game | None:
     """The game that a file says was played; None where this version of detente has no such game.
 
-    A game that lives elsewhere counts as unknown: what somebody wrote into a file must not decide which code is run.
+    A game from outside the package counts as unknown: the content of a file must not decide which code is run.
     """
     return _recorded(json.dumps(parameters))
 

@@ -28,7 +28,7 @@ USUAL_RANK = 1024  # up to which a configuration may name a rank that no tensor 
 def read(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
     """Weights and configuration; UserError that names the folder and what is wrong in it.
 
-    Adapters of other methods than LoRA are read too, for whoever serves them to refuse.
+    Adapters of other methods than LoRA are read too; engines refuse them.
     """
     try:
         _check_config(json_object(folder / CONFIG))
@@ -40,7 +40,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
             raise ValueError(reason)
         if isinstance(config, LoraConfig):
             _check_ranks(weights, config)
-    except Exception as error:  # what a library makes of somebody else's file is not known beforehand
+    except Exception as error:  # a library may raise anything for a foreign file
         raise unreadable(folder, error) from error
     return weights, config
 

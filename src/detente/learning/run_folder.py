@@ -1,4 +1,4 @@
-"""The run folder: who may write it, and what lies where.
+"""The run folder: its files, and the lock that lets one process write it.
 
 config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
 """
@@ -62,16 +62,16 @@ class RunFolder:
             file.write(json.dumps(metrics) + "\n")
 
     def drop_end(self, iteration: int, every: int) -> None:
-        """Remove the episodes of an iteration that were written only because the run ended there, now that it goes on.
+        """Remove the episodes of an iteration that were written only because the run ended there, when the run continues.
 
-        So a run that was stopped or made longer leaves the same files as one that was not.
+        So a run that was stopped or made longer leaves the same files as a run that was not.
         """
         if not due(iteration, every):
             self.episodes(iteration).unlink(missing_ok=True)
 
 
 def check_folder(path: Path, config: Config) -> None:
-    """UserError for a folder that holds anything else than a run with these options; writes nothing."""
+    """UserError for a folder that holds anything but a run with these options; writes nothing."""
     options = RunFolder(path).options
     if options.exists():
         stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(options), config))
@@ -82,21 +82,21 @@ def check_folder(path: Path, config: Config) -> None:
 
 @contextmanager
 def opened(path: Path, config: Config) -> Iterator[RunFolder]:
-    """Lock the folder for a run with these options. A folder that holds anything else than this run is left as it is, and a run
-    that never begins leaves no folder."""
+    """Lock the folder for a run with these options. A folder that holds anything but this run is left as it is, and a run that does
+    not begin leaves no folder."""
     run = RunFolder(path)
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     check_folder(path, config)
     path.mkdir(parents=True, exist_ok=True)
     with locked(path, f"The run folder {path}", ANOTHER):
-        check_folder(path, config)  # nobody can change it any more
+        check_folder(path, config)  # no other process can change it now
         try:
             yield run
         finally:
             if not run.options.exists():
                 for leftover in BEFORE_A_RUN:
                     (path / leftover).unlink(missing_ok=True)
-                with suppress(OSError):  # somebody else may have put something there
+                with suppress(OSError):  # another process may have put something there
                     for folder in missing:
                         folder.rmdir()
 

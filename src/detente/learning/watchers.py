@@ -1,4 +1,4 @@
-"""Who watches a run: the terminal, a tracker, a function of yours.
+"""Watchers hear what happens in a run: the terminal's display, a tracker, a class of yours.
 
     training loop ── start, episode, evaluating, iteration, stopping, finish ──> every watcher in turn
                   <── should_stop ── any of them
@@ -42,42 +42,42 @@ class Watcher:
 
 
 class Watchers(Watcher):
-    """Several as one: each is told in turn, and one of them is enough to stop."""
+    """Several watchers as one: each is called in turn, and any of them can stop the training."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self.watchers = tuple(watchers)
 
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.start(config, run, first_iteration)
 
     def episode(self) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.episode()
 
     def evaluating(self, name: str) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.evaluating(name)
 
     def should_stop(self, metrics: dict[str, Any]) -> bool:
-        """Ask everybody, also where one has said yes."""
+        """Ask every watcher, also after a watcher has said yes."""
         answers = [watcher.should_stop(metrics) for watcher in self.watchers]
         return any(answers)
 
     def iteration(self, metrics: dict[str, Any]) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.iteration(metrics)
 
     def stopping(self) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.stopping()
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Tell everybody."""
+        """Call every watcher."""
         for watcher in self.watchers:
             watcher.finish(summary)

@@ -2,7 +2,7 @@
 
     openai:MODEL@URL ──> Endpoint ── ask(messages) ──> Reply          Budget counts every request and token on the way
 
-The ``openai`` package does the talking, and tries again where that makes sense. It is imported when there is somebody to talk to.
+The ``openai`` package does the talking, and tries again where that makes sense. It is imported with the first remote model.
 The key comes from OPENAI_API_KEY; it is in no record, no option and no error. Must not import torch.
 """
 
@@ -118,7 +118,7 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._opened = self._open()
-            self._connection = await anext(self._opened)  # runs up to the yield at once, so nobody comes in between
+            self._connection = await anext(self._opened)  # runs up to the yield at once, so no other task comes in between
             self._loop = loop
         return self._connection
 

@@ -25,8 +25,9 @@ SILENCE = "(nothing)"  # endpoints refuse messages without text
 class RemotePlayer:
     """Answers observations with what an endpoint says.
 
-    An answer that does not match the observation's pattern is asked for again, ``tries`` times in all, each time with what was
-    wrong; the last one goes to the game as it is. Later turns see the last answer only. ``attempts`` of the completion counts.
+    Where an answer does not match the observation's pattern the model is told why and asked again, up to ``tries`` times in all;
+    the last answer goes to the game as it is, and is the only one that later turns see. ``attempts`` of the completion counts the
+    tries.
     """
 
     endpoint: Endpoint
@@ -54,7 +55,7 @@ class RemotePlayer:
 
 
 class Remotes:
-    """The remote models at one table, each with one endpoint; together they keep within one budget."""
+    """The remote models of a command, each with one endpoint; they share a budget."""
 
     def __init__(self, answer: AnswerOptions, options: RemoteOptions) -> None:
         self.options, self.budget = options, Budget(options)

@@ -1,9 +1,9 @@
-"""The tokens of a chat: a sequence that never changes, and that a longer one can begin with at no cost.
+"""The tokens of a chat: an immutable sequence that a longer one can begin with at no cost.
 
     chat ────────────┐
     chat + prompt ───┴──────┐        one list; each sequence knows how much of it is its own
 
-With tuples, every turn would copy all that was said before. Standard library only.
+With tuples, every turn would copy the whole chat. Standard library only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Tokens(Sequence[int]):
 
     def __add__(self, more: Iterable[int]) -> Tokens:
         longer = Tokens.__new__(Tokens)
-        # Where another sequence went on from here already, the list goes on with its tokens.
+        # If another sequence continues this one already, the shared list holds its tokens, so the new one needs a copy.
         longer._shared = self._shared if len(self._shared) == self._length else self._shared[: self._length]
         longer._shared.extend(more)
         longer._length = len(longer._shared)

@@ -1,4 +1,4 @@
-"""The local pages over a folder of runs: ``detente serve``. Must not import torch before somebody plays against a model.
+"""The local pages over a folder of runs: ``detente serve``. Must not import torch before a person plays against a model.
 
 RUNS/ ──> overview ──> run, live ──> transcripts ──> one episode
                   └──> arena ── a cell ──┘   ^

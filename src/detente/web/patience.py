@@ -1,7 +1,7 @@
-"""Requests that never become whole are given up, so that nobody holds connections open by sending half of one.
+"""Requests that do not arrive completely in time are given up, so that connections cannot be held open by half a request.
 
-a connection opens, or a request begins ── whole in time? ── yes ──> answered
-                                                        └── no ──> closed
+a connection opens, or a request begins ── complete in time? ── yes ──> answered
+                                                           └── no ──> closed
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PATIENCE_S = 20.0
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it, with ``patience_s`` seconds for each request to arrive as a whole."""
+    """uvicorn's HTTP/1.1, with ``patience_s`` seconds for each request to arrive completely."""
 
     patience_s = PATIENCE_S
     _end: asyncio.TimerHandle | None = None
@@ -33,7 +33,7 @@ class PatientProtocol(H11Protocol):
         self._stop()
 
     def _wait(self) -> None:
-        """Start the clock where there is half a request, stop it where there is a whole one."""
+        """Start the clock where a request is incomplete, stop it where it is complete."""
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._stop()
         elif self._end is None:

@@ -1,7 +1,7 @@
-"""Deal or No Deal: a few things are divided by talk, and without an agreement nobody gets anything.
+"""Deal or No Deal: a few things are divided by talk, and without an agreement both players get nothing.
 
 The game of Lewis et al., Deal or No Deal? End-to-End Learning for Negotiation Dialogues (EMNLP 2017, arXiv 1706.05125), played for
-several rounds. Both know what there is and nobody knows what it is worth to the other, so talk must find out whose values differ;
+several rounds. Both know the stock and neither knows what it is worth to the other, so talk must find out how values differ;
 claiming more than one's share pays as long as the other gives in, and costs both of them everything when it does not.
 """
 

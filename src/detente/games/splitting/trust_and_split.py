@@ -1,4 +1,4 @@
-"""Trust-and-Split: coins are worth more to the player with the winning hand, and nobody sees the other's hand.
+"""Trust-and-Split: coins are worth more to the player with the winning hand, and neither sees the other's hand.
 
 The game of Piche et al., Learning Robust Social Strategies with Large Language Models (arXiv 2511.19405). Each round two different
 hands are dealt; only talk tells the players whose is the winning one, and a lie pays at once.
