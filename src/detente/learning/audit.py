@@ -58,9 +58,9 @@ def audit(
 ) -> Audit | None:
     """Score a sample of turns under the policies of all sources, at the ``temperature`` of the policy that each turn claims.
 
-    None where no language model took a turn. UserError if the claimed policy does not fit, another policy fits better, or the scores
-    of the claimed one are not finite. Gaps up to ``tolerance`` (nats) are rounding; gaps above ten times that are an error even if
-    no other policy fits better, for the engine may have used stale weights that no source has.
+    None where no language model took a turn. UserError if the claimed policy does not fit, another policy fits better, or the
+    scores of the claimed one are not finite. Gaps up to ``tolerance`` (nats) are rounding; gaps above ten times that are an error
+    even if no other policy fits better, for the engine may have used stale weights that no source has.
     """
     sample = _sample(episodes, sources, grammar, turns, seed)
     if not sample:
