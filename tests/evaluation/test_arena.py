@@ -130,12 +130,12 @@ def listing(folder: Path) -> dict[Path, bytes]:
 SLOW = """
 from detente.evaluation import arena
 original = arena.play_seating
-def slowly(config, policies, agents, table, *rest):
+def slowly(config, policies, agents, seating, *rest):
     import time
-    print(table, flush=True)
-    if table == (1, 2):
+    print(seating, flush=True)
+    if seating == (1, 2):
         time.sleep(60)
-    original(config, policies, agents, table, *rest)
+    original(config, policies, agents, seating, *rest)
 arena.play_seating = slowly
 """
 

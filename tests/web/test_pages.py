@@ -188,7 +188,7 @@ def test_an_arena_that_still_plays_says_so(client: TestClient, folder: Path, tmp
     shutil.copytree(folder / "meeting", tmp_path / "half")
     (tmp_path / "half" / "arena.json").unlink()
     with TestClient(web.build(tmp_path), base_url="http://localhost", raise_server_exceptions=False) as client:
-        assert "not finished: 9 tables were played" in words(text(client, "/arena", **{"in": "half"}))
+        assert "not finished: 9 seatings were played" in words(text(client, "/arena", **{"in": "half"}))
         assert "not finished" in words(text(client, "/"))
         (tmp_path / "half" / "arena.json").write_text('{"agents": 3}')
         broken = client.get("/arena", params={"in": "half"})

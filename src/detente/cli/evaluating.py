@@ -27,7 +27,9 @@ def arena(
         str, typer.Option(help="Who plays, separated by commas (a name with a comma in quotes): see 'detente list players'.")
     ],
     overrides: Overrides = None,
-    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per table, each with a game seed of its own.")] = 64,
+    episodes: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Episodes per seating, each with a game seed of its own.")
+    ] = 64,
     out: Annotated[
         Path | None, typer.Option(help="The folder; an unfinished arena goes on.", show_default="runs/arena/PRESET")
     ] = None,
@@ -45,7 +47,7 @@ def arena(
     folder = out or Path("runs", "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
-    with Tables(screen) as watch:
+    with Seatings(screen) as watch:
         results = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere)
     screen.print(cross_play_tables(results))
     say(screen, f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}")
@@ -133,8 +135,8 @@ def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
     return Path("runs", "best-response", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
 
 
-class Tables:
-    """The progress of an arena: a bar in a terminal, else a line per table."""
+class Seatings:
+    """The progress of an arena: a bar in a terminal, else a line per seating."""
 
     def __init__(self, screen: Console) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -149,7 +151,7 @@ class Tables:
         )
         self.bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
-    def __enter__(self) -> Tables:
+    def __enter__(self) -> Seatings:
         self.bar.start()
         self.task = self.bar.add_task("loading", total=None)
         return self
@@ -157,17 +159,17 @@ class Tables:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def begin(self, tables: int, finished: int, episodes: int) -> None:
-        """So many tables, of which some are there already."""
-        self.tables, self.at = tables, finished
-        self.bar.update(self.task, total=tables * episodes, completed=finished * episodes)
+    def begin(self, seatings: int, finished: int, episodes: int) -> None:
+        """The arena has so many seatings, of which ``finished`` are there already."""
+        self.seatings, self.at = seatings, finished
+        self.bar.update(self.task, total=seatings * episodes, completed=finished * episodes)
         if finished:
-            say(self.screen, f"{finished} of {tables} tables are there already")
+            say(self.screen, f"{finished} of {seatings} seatings are there already")
 
-    def table(self, names: Sequence[str]) -> None:
-        """A table begins."""
+    def seating(self, names: Sequence[str]) -> None:
+        """A seating begins."""
         self.at += 1
-        line = f"table {self.at} of {self.tables}: {sitting(names)}"
+        line = f"seating {self.at} of {self.seatings}: {sitting(names)}"
         self.bar.update(self.task, description=line)
         if not self.screen.is_terminal:
             say(self.screen, line)

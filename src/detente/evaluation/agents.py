@@ -1,4 +1,4 @@
-"""Who is evaluated: from the names that were asked for to agents that are loaded, each once, with a label for people."""
+"""The agents of an evaluation: from names to loaded policies with labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from detente.records import PolicyRef
 
 @dataclass(frozen=True)
 class Agent:
-    """One participant: ``name`` as it was asked for, ``label`` for people, ``weights`` the fingerprint of an adapter's files or of
-    a base model; ``earlier`` is what stood for the latter before all of it counted. ``seats``: those that it takes, from 0 on.
+    """A policy that is evaluated: ``name`` as a person typed it, ``label`` a short form of it, ``weights`` the fingerprint of an
+    adapter's files or of a base model, ``earlier`` that of a base model in earlier versions; it takes the ``seats``.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Agent:
 
 
 def participants(policies: Policies, names: Sequence[str], *, anywhere: bool = False) -> list[Agent]:
-    """The agents of these names, all of them loaded; UserError where one does not exist, sits at a keyboard or is named twice.
+    """The agents of these names, loaded; UserError for a name that does not exist, is a person or comes twice.
 
     ``anywhere`` lets them take seats for which they were not trained, too.
     """
@@ -46,12 +46,12 @@ def participants(policies: Policies, names: Sequence[str], *, anywhere: bool = F
             raise UserError(f"The agent {name} is named twice.")
         if name == "human":
             raise UserError("A person cannot take part here; use 'detente play' instead.")
-    found = [policies.resolve(name) for name in names]
-    same = [policies.folders[policy].resolve() if policy in policies.folders else policy for policy in found]
-    for i, one in enumerate(same):
-        if one in same[:i]:
-            raise UserError(f"The agents {names[same.index(one)]} and {names[i]} are the same.")
-    described = zip(names, labels(names, found), found, strict=True)
+    resolved = [policies.resolve(name) for name in names]
+    same = [policies.folders[policy].resolve() if policy in policies.folders else policy for policy in resolved]
+    for i, identity in enumerate(same):
+        if identity in same[:i]:
+            raise UserError(f"The agents {names[same.index(identity)]} and {names[i]} are the same.")
+    described = zip(names, labels(names, resolved), resolved, strict=True)
     return [
         Agent(
             name,
@@ -72,8 +72,8 @@ def check_others(game: Game) -> None:
 
 
 def seats_of(game: Game, policy: PolicyRef, folder: Path | None) -> tuple[int, ...]:
-    """The seats that an agent takes, from 0 on: a strategy those that it can play, where seats differ an adapter those of its
-    learner in a run of this game, everybody else all of them."""
+    """The seats that an agent takes, from 0: a strategy those that it can play; where seats differ an adapter those of its learner
+    in a run of this game; every other policy all seats."""
     if policy.kind == "script":
         return seats_for(game, policy.name)
     trained = trained_seats(game, folder) if folder is not None and roles(game) else ()
@@ -94,9 +94,9 @@ def trained_seats(game: Game, folder: Path) -> tuple[int, ...]:
 
 def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
     """Short names for people: the end of a folder that tells it from the others, a remote model without its address."""
-    found = [name.partition("@http")[0] for name in names]
+    short_labels = [name.partition("@http")[0] for name in names]
     folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
     for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
         short = "/".join(Path(policies[i].name).parts[-2:]) if short.isdecimal() else short  # a version says too little
-        found[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
-    return found if len(set(found)) == len(found) else list(names)
+        short_labels[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
+    return short_labels if len(set(short_labels)) == len(short_labels) else list(names)

@@ -1,10 +1,10 @@
 """Cross-play: every agent meets every agent, itself included, on the same game seeds.
 
-    agents ── tables (who sits where) ──> episodes/I-J.jsonl.gz ──> cells [row][column] ── ranking ──> arena.json
+    agents ── seatings ──> episodes/I-J.jsonl.gz ──> cells [row][column] ── ranking ──> arena.json
 
-``cells`` says what is made of the episodes. A table that is finished is kept; an arena that was stopped goes on with the tables
-that are missing, and ends as if it had never stopped.
-Files: arena.yaml (what was asked for), episodes/ (one file per table, named by the agents' numbers seat by seat), arena.json.
+``cells`` computes the results from the episodes. A seating that is finished is kept; an arena that was stopped continues with the
+missing seatings, and ends as if it had not been stopped.
+Files: arena.yaml (what was asked for), episodes/ (one file per seating, named by the agents' numbers seat by seat), arena.json.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from detente import family_file, jsonl
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
-from detente.evaluation.cells import Table, episodes_file, results
-from detente.evaluation.cells import tables as every_table
+from detente.evaluation.cells import AgentSeating, all_seatings, episodes_file, results
 from detente.files import check_same, locked, read_text, reason, replace_text
 from detente.former import renamed
 from detente.games.base import Game
@@ -36,10 +35,10 @@ ANOTHER = "give --out another folder"
 
 
 class Watch(Protocol):
-    """Whoever wants to watch an arena."""
+    """Hears how far an arena is."""
 
-    def begin(self, tables: int, finished: int, episodes: int) -> None: ...
-    def table(self, names: Sequence[str]) -> None: ...
+    def begin(self, seatings: int, finished: int, episodes: int) -> None: ...
+    def seating(self, names: Sequence[str]) -> None: ...
     def episode(self) -> None: ...
 
 
@@ -54,14 +53,14 @@ def arena(
 ) -> dict[str, Any]:
     """Play what is missing and write arena.json, which is returned.
 
-    ``config`` gives the game, the way models answer and the seed. A table plays ``episodes`` episodes, each with a game seed of its
-    own that all tables share. Where seats differ, a trained agent takes those of its training (``anywhere``: all). UserError for
-    agents that do not exist or do not load, and for a folder that was started with anything else.
+    ``config`` gives the game, the way models answer and the seed. A seating plays ``episodes`` episodes, each with a game seed of
+    its own that all seatings share. Where seats differ, a trained agent takes those of its training (``anywhere``: all). UserError
+    for agents that do not exist or do not load, and for a folder that was started with anything else.
     """
     policies = Policies.of(config)
     game = policies.game
     agents = participants(policies, names, anywhere=anywhere)
-    tables = every_table(game, agents)
+    seatings = all_seatings(game, agents)
     policies.check_room(agent.policy for agent in agents)
     asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
     _check_free(folder)
@@ -71,14 +70,14 @@ def arena(
         _claim(folder, asked, agents)
         replace_text(folder / family_file.FILE, known)
         named = roles(game) or ("",) * game.num_players
-        missing = [table for table in tables if not complete(episodes_file(folder, table), episodes)]
+        missing = [seating for seating in seatings if not complete(episodes_file(folder, seating), episodes)]
         if watch is not None:
-            watch.begin(len(tables), len(tables) - len(missing), episodes)
-        for table in missing:
+            watch.begin(len(seatings), len(seatings) - len(missing), episodes)
+        for seating in missing:
             if watch is not None:
-                watch.table([in_role(agents[i].label, role) for i, role in zip(table, named, strict=True)])
-            jsonl.remove(episodes_file(folder, table))  # one that was damaged
-            play_table(config, policies, agents, table, episodes_file(folder, table), episodes, watch)
+                watch.seating([in_role(agents[i].label, role) for i, role in zip(seating, named, strict=True)])
+            jsonl.remove(episodes_file(folder, seating))  # one that was damaged
+            play_seating(config, policies, agents, seating, episodes_file(folder, seating), episodes, watch)
         result = results(game, agents, folder, asked)
         replace_text(folder / "arena.json", json.dumps(result, indent=2) + "\n")
     return result
@@ -127,25 +126,31 @@ def _claim(folder: Path, asked: dict[str, Any], agents: Sequence[Agent]) -> None
 
 
 def complete(path: Path, episodes: int) -> bool:
-    """Whether the file holds every episode of a table; what was damaged is played again."""
+    """Whether the file holds every episode of a seating; a damaged file is played again."""
     return [episode.index for episode in _whole(path)] == list(range(episodes))
 
 
-def play_table(
-    config: Config, policies: Policies, agents: Sequence[Agent], table: Table, path: Path, episodes: int, watch: Watch | None
+def play_seating(
+    config: Config,
+    policies: Policies,
+    agents: Sequence[Agent],
+    numbers: AgentSeating,
+    path: Path,
+    episodes: int,
+    watch: Watch | None,
 ) -> None:
-    """Play one table and write its episodes in order.
+    """Play one seating and write its episodes in order.
 
-    Until then they gather in a file of their own. Of a table that was stopped in the middle they are played again, unless a remote
-    model took part: its answers cost money and never come twice alike.
+    Until the last episode they are in a partial file. When a seating was stopped in the middle its episodes are played again,
+    unless a remote model took part: its answers cost money and cannot be repeated.
     """
     gathered, whole, packed = (path.with_name(f"{jsonl.name(path)}.{what}") for what in ("partial", "whole", "whole.gz"))
-    remote = any(agents[i].policy.kind == "remote" for i in table)
+    remote = any(agents[i].policy.kind == "remote" for i in numbers)
     done = {episode.index: episode for episode in _whole(gathered)} if remote else {}
     write_episodes(whole, done.values())
     whole.replace(gathered)
-    seatings = [seating for seating in in_turn([agents[i].policy for i in table], episodes) if seating.index not in done]
-    stream = Named((config.seed, "arena game"), (config.seed, "arena", *table))
+    seatings = [seating for seating in in_turn([agents[i].policy for i in numbers], episodes) if seating.index not in done]
+    stream = Named((config.seed, "arena game"), (config.seed, "arena", *numbers))
     with gathered.open("ab") as file:
 
         def finished(episode: Episode) -> None:
@@ -157,15 +162,15 @@ def play_table(
         played = play_sync(policies, policies.game, seatings, stream=stream, watch=finished, concurrency=config.concurrency)
         done |= {episode.index: episode for episode in played}
     write_episodes(packed, (done[index] for index in range(episodes)))
-    packed.replace(gathered)  # so that a crash leaves no more than a table to be played again
+    packed.replace(gathered)  # so that a crash leaves no more than a seating to be played again
     gathered.replace(path)
 
 
 def _whole(path: Path) -> list[Episode]:
     """The episodes of a file in which some lines may be damaged."""
-    found = []
+    episodes = []
     with suppress(ValueError):  # a compressed file may be damaged as a whole
         for line in jsonl.lines(path) if path.exists() else ():
             with suppress(ValueError, KeyError, TypeError):
-                found.append(Episode.from_json(line))
-    return found
+                episodes.append(Episode.from_json(line))
+    return episodes

@@ -1,4 +1,4 @@
-"""The evaluation of a run: every learner with whoever shares its game, and against scripted strategies.
+"""The evaluation of a run: every learner in the game of the run, and against scripted strategies.
 
 Written to summary.json at the end of training, and to the metrics in between. Plays through the same rollout as training, on
 game seeds of its own.
@@ -30,10 +30,10 @@ def evaluate(
     config: Config, game: Game, policies: Policies, present: Mapping[str, PolicyRef], iteration: int, announce: Announce
 ) -> dict[str, dict[str, Any]]:
     """Per learner: ``self_play``, the points of its ``partners`` there, ``against`` each strategy, ``intervals`` of their rewards,
-    and the game's tables pooled over all; where seats differ, under ``roles`` the same of each of its roles alone.
+    and the game's tables over all episodes; where seats differ, under ``roles`` the same for each of its roles.
 
-    Self-play is the game with everybody on their own seat. Against a strategy the learner takes its seats in turn, each game seed
-    once from every seat, so that a good hand helps either side as much; the strategy takes all others, where it can.
+    In self-play every seat has its own learner. Against a strategy the learner takes its seats in turn, each game seed once from
+    every seat, so that a good hand helps either side as much; the strategy takes all other seats, if it can.
     """
     if config.evaluation.episodes:
         announce("self-play")
@@ -79,8 +79,8 @@ def meet(
             continue
         announce(f"{name} against {script}")
         other = PolicyRef("script", script)
-        tables = [tuple(present[name] if seat == own else other for seat in range(game.num_players)) for own in seats]
-        episodes = play(config, game, policies, tables, script, iteration)
+        by_seat = [tuple(present[name] if seat == own else other for seat in range(game.num_players)) for own in seats]
+        episodes = play(config, game, policies, by_seat, script, iteration)
         meetings[script] = list(zip(episodes, itertools.cycle(seats), strict=False))
     return meetings
 
@@ -88,7 +88,7 @@ def meet(
 def scores(
     game: Game, alone: Sequence[Side], meetings: Mapping[str, Sequence[Side]], theirs: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What a learner's sides say: with everybody on their own seat, where its partners have ``theirs``, and against strategies."""
+    """The scores of a learner from its sides in self-play, where its partners got ``theirs``, and against strategies."""
     against, intervals = {}, {}
     for script, sides in meetings.items():
         others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
@@ -106,7 +106,7 @@ def scores(
 
 
 def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[str, float]:
-    """Points per round of those who share the episodes with a learner, by the names on their seats.
+    """Points per round of the other players in a learner's episodes, by the names on their seats.
 
     A learner on several seats is a partner of itself. Empty without episodes.
     """
@@ -115,23 +115,23 @@ def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[
         seats.setdefault(name, []).append(seat)
     if len(seats[learner]) == 1:
         del seats[learner]
-    found = {name: mean(episode.mean_reward(seat) for episode in episodes for seat in taken) for name, taken in seats.items()}
-    return {name: reward for name, reward in found.items() if reward is not None}
+    points = {name: mean(episode.mean_reward(seat) for episode in episodes for seat in taken) for name, taken in seats.items()}
+    return {name: reward for name, reward in points.items() if reward is not None}
 
 
 def partners_by_role(config: Config, episodes: Sequence[Episode], named: Sequence[str], own: int) -> dict[str, float]:
-    """Points per round of those who share the episodes with seat ``own``, as ``main as trustee``; empty without episodes."""
+    """Points per round of the other players in episodes of seat ``own``, as ``main as trustee``; empty without episodes."""
     others = {seat: in_role(name, named[seat]) for seat, name in enumerate(config.seats) if seat != own}
-    found = {label: mean(episode.mean_reward(seat) for episode in episodes) for seat, label in others.items()}
-    return {label: reward for label, reward in found.items() if reward is not None}
+    points = {label: mean(episode.mean_reward(seat) for episode in episodes) for seat, label in others.items()}
+    return {label: reward for label, reward in points.items() if reward is not None}
 
 
 def interval(sides: Sequence[Side]) -> tuple[float | None, float | None] | None:
     """The ends of the 95 % interval of the mean reward, over game seeds; None without episodes."""
     if not sides:
         return None
-    found = estimate(by_group(sides))
-    return found.low, found.high
+    estimated = estimate(by_group(sides))
+    return estimated.low, estimated.high
 
 
 def opponents(config: Config, game: Game) -> Sequence[str]:
@@ -142,12 +142,12 @@ def opponents(config: Config, game: Game) -> Sequence[str]:
 
 
 def play(
-    config: Config, game: Game, policies: Policies, tables: Sequence[tuple[PolicyRef, ...]], purpose: str, iteration: int
+    config: Config, game: Game, policies: Policies, seats: Sequence[tuple[PolicyRef, ...]], purpose: str, iteration: int
 ) -> list[Episode]:
-    """The evaluation's episodes, at each table in turn and at all of them on the same game seeds."""
-    count = len(tables)
+    """The evaluation's episodes, with each of the seatings in turn and for all of them on the same game seeds."""
+    count = len(seats)
     seatings = [
-        Seating(tables[index % count], iteration=iteration, group=index // count, index=index)
+        Seating(seats[index % count], iteration=iteration, group=index // count, index=index)
         for index in range(config.evaluation.episodes)
     ]
     stream = Named((config.seed, "evaluation game"), (config.seed, "evaluation", iteration, purpose))
@@ -158,16 +158,16 @@ def flat(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]
     """The evaluation as metrics: ``eval/NAME/self_play/reward``, ``eval/NAME/vs/STRATEGY/opponent_reward`` ..., and of each role
     under ``role/ROLE/``."""
     result: dict[str, float | None] = {}
-    for name, found in evaluation.items():
-        result |= _flat(f"eval/{name}", found)
-        for role, in_it in found.get("roles", {}).items():
+    for name, measured_scores in evaluation.items():
+        result |= _flat(f"eval/{name}", measured_scores)
+        for role, in_it in measured_scores.get("roles", {}).items():
             result |= _flat(f"{prefix(role)}eval/{name}", in_it)
     return result
 
 
-def _flat(head: str, found: Mapping[str, Any]) -> dict[str, float | None]:
-    result = {f"{head}/self_play/{key}": value for key, value in found["self_play"].items()}
-    for script, row in found["against"].items():
+def _flat(head: str, measured_scores: Mapping[str, Any]) -> dict[str, float | None]:
+    result = {f"{head}/self_play/{key}": value for key, value in measured_scores["self_play"].items()}
+    for script, row in measured_scores["against"].items():
         result |= {f"{head}/vs/{script}/{key}": value for key, value in row.items()}
-    tables = flat_tables({key: table for key, table in found.items() if key not in NO_TABLES})
+    tables = flat_tables({key: table for key, table in measured_scores.items() if key not in NO_TABLES})
     return result | {f"{head}/{key}": value for key, value in tables.items()}

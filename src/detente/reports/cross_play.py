@@ -31,21 +31,21 @@ def cross_play_page(folder: Path) -> Path:
     """Write index.html and arena.png into an arena's folder; returns the page."""
     from detente.reports.plots import save
 
-    found = stored.arena(folder / "arena.json")
-    save(heatmap(found), folder / "arena.png")
+    content = stored.arena(folder / "arena.json")
+    save(heatmap(content), folder / "arena.png")
     page = folder / "index.html"
-    shown = page_data(found, known(folder, found))
+    shown = page_data(content, known(folder, content))
     page.write_text(environment().get_template("cross_play.html").render(**shown), encoding="utf-8")
     return page
 
 
 def known(folder: Path, arena: Arena) -> Description:
-    """What is known of the game of an arena, whose parameters an old one may not say."""
+    """What is known of the game of an arena; an old arena may not say its parameters."""
     return description(folder, arena.get("game_options") or {"name": arena.get("game")})
 
 
 def page_data(arena: Arena, game: Description) -> dict[str, Any]:
-    """What the page shows: the matrix, each cell with its place between the least (0) and greatest (1) mean, and the measures."""
+    """What the page shows: the matrix, each cell with its place between the minimum (0) and maximum (1) mean, and the measures."""
     rows = matrix(arena)
     means = [cell["reward"]["mean"] for cell in arena["cells"]]
     low, span = min(means), (max(means) - min(means)) or 1.0
@@ -142,8 +142,8 @@ def _tournament(arena: Arena, labels: Sequence[str]) -> Table:
     return table
 
 
-def _cell(found: Mapping[str, float | None]) -> Text:
-    text = Text(f"{found['mean']:.2f}", style="bold")
-    if found["low"] is not None and found["high"] is not None:
-        text.append(f" ±{(found['high'] - found['low']) / 2:.2f}", style="not bold dim")
+def _cell(interval: Mapping[str, float | None]) -> Text:
+    text = Text(f"{interval['mean']:.2f}", style="bold")
+    if interval["low"] is not None and interval["high"] is not None:
+        text.append(f" ±{(interval['high'] - interval['low']) / 2:.2f}", style="not bold dim")
     return text

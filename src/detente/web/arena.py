@@ -1,6 +1,6 @@
-"""An arena for the page: who met whom, as a coloured table, the ranking, and the games behind every cell.
+"""An arena for the page: the results as a coloured table, the ranking, and the episodes of every cell.
 
-    arena.json ──> Board ── rows of Cell (value, interval, shade) ──> a cell opens episodes/I-J.jsonl.gz of its tables
+    arena.json ──> Board ── rows of Cell (value, interval, shade) ──> a cell opens episodes/I-J.jsonl.gz of its seatings
 
 Must not import torch.
 """
@@ -37,7 +37,7 @@ class Cell:
     row: int
     column: int
     values: Mapping[str, Value]
-    tables: tuple[tuple[int, ...], ...]
+    seatings: tuple[tuple[int, ...], ...]
     role: str = ""
     address: str = ""
 
@@ -67,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """An arena that was played to its end. ``facts`` say what was played."""
+    """A finished arena. ``facts``: game, preset, seed, episodes and unit."""
 
     facts: Mapping[str, Any]
     labels: tuple[str, ...]
@@ -85,74 +85,75 @@ class Board:
 
     @property
     def measures(self) -> dict[str, str]:
-        """What the table can show, with the words for it."""
+        """The measures that the table can show, with their words."""
         names = dict.fromkeys(name for cell in self.cells.values() for name in cell.values if name not in REWARDS)
         return REWARDS | {name: self.known.words(name) for name in names}
 
     def shade(self, measure: str, value: float) -> float:
-        """Where a value stands between the least (0) and the greatest (1) of the table."""
-        found = [cell.values[measure].mean for cell in self.cells.values() if measure in cell.values]
-        known = [each for each in found if each is not None]
+        """The position of a value between the minimum (0) and the maximum (1) of the table."""
+        means = [cell.values[measure].mean for cell in self.cells.values() if measure in cell.values]
+        known = [mean for mean in means if mean is not None]
         low, high = min(known), max(known)
         return (value - low) / (high - low) if high > low else 0.5
 
 
 def board(folder: Path) -> Board:
     """The arena of a folder; UserError where arena.json is none."""
-    found = stored.arena(folder / "arena.json")
-    labels = tuple(agent["label"] for agent in found["agents"])
-    roles = list(dict.fromkeys(["", *(line.get("role", "") for line in (*found["cells"], *found["ranking"]))]))
-    cells = {(cell["row"], cell.get("role", ""), cell["column"]): _cell(cell, roles) for cell in found["cells"]}
+    content = stored.arena(folder / "arena.json")
+    labels = tuple(agent["label"] for agent in content["agents"])
+    roles = list(dict.fromkeys(["", *(line.get("role", "") for line in (*content["cells"], *content["ranking"]))]))
+    cells = {(cell["row"], cell.get("role", ""), cell["column"]): _cell(cell, roles) for cell in content["cells"]}
     ranking = tuple(
-        _rank(line, labels) for line in sorted(found["ranking"], key=lambda line: (roles.index(line.get("role", "")), line["rank"]))
+        _rank(line, labels)
+        for line in sorted(content["ranking"], key=lambda line: (roles.index(line.get("role", "")), line["rank"]))
     )
-    tournament = tuple(_standing(line, labels) for line in found.get("tournament") or ())
-    facts = {name: found.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
-    kinds = tuple(agent.get("kind", "") for agent in found["agents"])
-    return Board(facts, labels, kinds, cells, ranking, tournament, known(folder, found))
+    tournament = tuple(_standing(line, labels) for line in content.get("tournament") or ())
+    facts = {name: content.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
+    kinds = tuple(agent.get("kind", "") for agent in content["agents"])
+    return Board(facts, labels, kinds, cells, ranking, tournament, known(folder, content))
 
 
 def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
-    """The title and the files of a cell: the tables at which its two agents sat."""
-    found = board(folder)
-    cell = next((cell for cell in found.cells.values() if cell.address == address), None)
+    """The title and the files of a cell: the episodes of its seatings."""
+    arena = board(folder)
+    cell = next((cell for cell in arena.cells.values() if cell.address == address), None)
     if cell is None:
         raise MissingError(f"The arena {folder.name} has no cell '{address}'.")
-    files = [jsonl.file(folder / "episodes", "-".join(map(str, table))) for table in cell.tables]
-    return f"{in_role(found.labels[cell.row], cell.role)} against {found.labels[cell.column]}", files
+    files = [jsonl.file(folder / "episodes", "-".join(map(str, seating))) for seating in cell.seatings]
+    return f"{in_role(arena.labels[cell.row], cell.role)} against {arena.labels[cell.column]}", files
 
 
-def tables_played(folder: Path) -> int:
-    """How many tables of an arena have been played so far."""
+def seatings_played(folder: Path) -> int:
+    """How many seatings of an arena have been played so far."""
     return len(jsonl.files(folder / "episodes"))
 
 
-def _cell(found: Mapping[str, Any], roles: list[str]) -> Cell:
-    values = {name: _value(found[name]) for name in REWARDS}
-    values |= {name: Value(_number(value)) for name, value in (found.get("measures") or {}).items()}
-    row, column, role = found["row"], found["column"], found.get("role", "")
+def _cell(cell: Mapping[str, Any], roles: list[str]) -> Cell:
+    values = {name: _value(cell[name]) for name in REWARDS}
+    values |= {name: Value(_number(value)) for name, value in (cell.get("measures") or {}).items()}
+    row, column, role = cell["row"], cell["column"], cell.get("role", "")
     address = f"{row}-{column}" + (f"-{roles.index(role)}" if role else "")
-    return Cell(row, column, values, tuple(tuple(table) for table in found["tables"]), role, address)
+    return Cell(row, column, values, tuple(tuple(seating) for seating in cell["tables"]), role, address)
 
 
-def _rank(found: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
+def _rank(line: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
     return Rank(
-        rank=found["rank"],
-        label=in_role(labels[found["agent"]], found.get("role", "")),
-        reward=_value(found["reward"]),
-        self_play=_number(found.get("self_play")),
-        worst=_number(found.get("worst")),
-        worst_against="" if found.get("worst_against") is None else labels[found["worst_against"]],
+        rank=line["rank"],
+        label=in_role(labels[line["agent"]], line.get("role", "")),
+        reward=_value(line["reward"]),
+        self_play=_number(line.get("self_play")),
+        worst=_number(line.get("worst")),
+        worst_against="" if line.get("worst_against") is None else labels[line["worst_against"]],
     )
 
 
-def _standing(found: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
-    numbers = {key: _number(found.get(key)) for key in ("score", "wins", "cooperation")}
-    return Standing(rank=found["rank"], label=labels[found["agent"]], **numbers)
+def _standing(line: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
+    numbers = {key: _number(line.get(key)) for key in ("score", "wins", "cooperation")}
+    return Standing(rank=line["rank"], label=labels[line["agent"]], **numbers)
 
 
-def _value(found: Mapping[str, Any]) -> Value:
-    return Value(_number(found["mean"]), _number(found.get("low")), _number(found.get("high")))
+def _value(estimate: Mapping[str, Any]) -> Value:
+    return Value(_number(estimate["mean"]), _number(estimate.get("low")), _number(estimate.get("high")))
 
 
 def _number(value: Any) -> float | None:

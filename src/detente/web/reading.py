@@ -135,7 +135,7 @@ def arena_page(request: Request) -> Response:
         if (folder / file).exists():
             inside(root, relative(root, folder / file))
     if not (folder / "arena.json").is_file():
-        return page(request, "arena_playing.html", name=name, played=arena.tables_played(folder))
+        return page(request, "arena_playing.html", name=name, played=arena.seatings_played(folder))
     board = arena.board(folder)
     measure = request.query_params.get("measure", "reward")
     if measure not in board.measures:
