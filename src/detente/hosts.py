@@ -1,6 +1,6 @@
-"""A host: one base model in memory, the engine that serves it with all of its adapters, and what its chats look like.
+"""A host: a base model in memory, the engine that serves it with all of its adapters, and its chat formats.
 
-    base model (with learners' adapters) ── opened ──> Host <── everybody whose base model it is: learners, frozen runs, itself
+    base model (with learners' adapters) ── opened ──> Host <── all policies on this base model: learners, frozen runs, itself
 
 Importing this loads no model library; ``opened`` does.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """A base model, the engine that serves it and its adapters, and what guides its answers."""
+    """A base model, the engine that serves it and its adapters, and the grammar that constrains answers."""
 
     base: LanguageModel
     engine: Engine
@@ -37,7 +37,7 @@ class Host:
     chats: dict[bool, ChatFormat] = field(default_factory=dict)  # by whether a thought may stay open
 
     def chat(self, answer: DecodingOptions) -> ChatFormat:
-        """How it chats: it may think before it answers, but not where its first token has to be the answer's."""
+        """The chat format: the model may think before it answers, unless decoding is constrained from the first token."""
         thinking = answer.decoding != "constrained"
         if thinking not in self.chats:
             self.chats[thinking] = ChatFormat(self.base.tokenizer, thinking=thinking)

@@ -1,11 +1,11 @@
-"""One Checkpoint: all that an interrupted run needs to go on exactly where it was.
+"""A Checkpoint: all that an interrupted run needs to continue exactly.
 
     checkpoint/NNNNNN/  state.json (counters, pool, digests)  NAME.safetensors (adapter, optimizer and critic of that learner)
-                        backlog.jsonl.gz (episodes that an update to come trains on, where there are any)
+                        backlog.jsonl.gz (episodes that a later update trains on, if any)
 
-A state is written to a temporary folder and renamed, so it is there whole or not at all; the one before it is removed after that.
-A learner that was not trained since then keeps its file: the new folder gets another name for it, a hard link, and nothing is
-written. Random streams need no place in a state: they are functions of the seed and the iteration.
+A checkpoint is written to a temporary folder and renamed, so it is there completely or not at all; after that its predecessor is
+removed. The file of a learner that was not trained in between is not written again: the new folder gets a hard link to it. Random
+streams need no place in a checkpoint: they are functions of the seed and the iteration.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from detente.learning.state import RunState
 from detente.records import Episode, read_episodes
 
 STATE, BACKLOG = "state.json", "backlog.jsonl.gz"
-WHOLE = "tensors.safetensors"  # the latter held all learners before each had a file
+WHOLE = "tensors.safetensors"  # of earlier versions, with all learners
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged state raises
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stands, each learner's tensors, and the fingerprint of its base model."""
+    """The state of a run, each learner's tensors, and the fingerprint of its base model."""
 
     state: RunState
     tensors: Mapping[str, Tensors]
@@ -53,7 +53,7 @@ def capture(state: RunState, learners: Mapping[str, Learner], bases: Mapping[str
 
 
 def restore(saved: Checkpoint, learners: Mapping[str, Learner]) -> None:
-    """Put the learners back to what was saved; UserError, before any of them has changed, if it is of other learners."""
+    """Set the learners to what was saved; UserError, before any of them has changed, for a checkpoint of other learners."""
     state = saved.state
     for name, learner in learners.items():
         if name not in state.learners or not _fits(saved.tensors.get(name, {}), learner):
@@ -74,7 +74,7 @@ def restore(saved: Checkpoint, learners: Mapping[str, Learner]) -> None:
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Save a checkpoint, then remove the older ones. A version of a learner names its tensors, which are not compared."""
+    """Save a checkpoint, then remove older ones. Tensors of a learner with the same version are the same, and not compared."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -103,7 +103,7 @@ def newest(folder: Path) -> int:
 
 
 def read_newest(folder: Path) -> Checkpoint | None:
-    """The newest one, or None where there is none; UserError if it is damaged or its numbers are not finite."""
+    """The newest checkpoint, or None; UserError if it is damaged or its numbers are not finite."""
     states = _states(folder)
     if not states:
         return None
@@ -126,7 +126,7 @@ def read_newest(folder: Path) -> Checkpoint | None:
 
 
 def _counters(checkpoint: Checkpoint) -> dict[str, Any]:
-    """All but the tensors, as state.json says it."""
+    """The content of state.json: all but the tensors."""
     state = checkpoint.state
     return {
         "iteration": state.iteration,
@@ -138,18 +138,18 @@ def _counters(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _state(header: Mapping[str, Any]) -> RunState:
-    """The inverse of ``_counters``; runs from before costs were counted have none."""
+    """The inverse of ``_counters``; runs of earlier versions did not count costs."""
     pool = {name: tuple(versions) for name, versions in header["kept"].items()}
     return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}))
 
 
 def _bases(header: Mapping[str, Any]) -> dict[str, str]:
-    """The fingerprints of the learners' base models; runs from before each could have its own name one for all."""
+    """The fingerprints of the learners' base models; runs of earlier versions have one for all learners."""
     return dict(header["bases"]) if "bases" in header else dict.fromkeys(header["versions"], header.get("base", ""))
 
 
 def _write_backlog(file: Path, episodes: Sequence[Episode]) -> dict[str, str]:
-    """Write the episodes, if there are any; returns their digest as state.json has it."""
+    """Write the episodes, if there are any; returns their digest for state.json."""
     if not episodes:
         return {}
     payload = gzip.compress(b"".join(episode.to_line() for episode in episodes), jsonl.LEVEL, mtime=0)
@@ -163,7 +163,7 @@ def _read_backlog(file: Path, sha256: str) -> tuple[Episode, ...]:
 
 
 def _header(state: Path) -> dict[str, Any]:
-    """What state.json says; one of DAMAGE if it does not match its digest."""
+    """The content of state.json; an error of DAMAGE if it does not match its digest."""
     header: dict[str, Any] = json.loads((state / STATE).read_text(encoding="utf-8"))
     if "files" in header:
         _check(header.pop("sha256"), _json(header))
@@ -178,7 +178,7 @@ def _read(file: Path, sha256: str) -> Tensors:
 
 
 def _read_whole(file: Path, header: dict[str, Any]) -> dict[str, Tensors]:
-    """All learners' tensors, from before each had a file; takes the digest out of the header, which it covers too."""
+    """All learners' tensors, from the file of earlier versions; removes the digest, which covers the header, from the header."""
     payload = file.read_bytes()
     _check(header.pop("sha256"), _json(header) + payload)
     tensors: dict[str, Tensors] = {name: {} for name in header["versions"]}
@@ -189,16 +189,16 @@ def _read_whole(file: Path, header: dict[str, Any]) -> dict[str, Tensors]:
 
 
 def _unchanged(before: Path, versions: Mapping[str, int]) -> dict[str, str]:
-    """The digests of the learners' files in the state before that hold these versions."""
+    """The digests of the files in the previous checkpoint that hold the same versions of learners."""
     try:
         header = _header(before)
         return {name: sha for name, sha in header["files"].items() if header["versions"][name] == versions.get(name)}
-    except DAMAGE:  # or of the layout before; to complain is for whoever reads
+    except DAMAGE:  # or of the earlier layout; ``read_newest`` reports damage
         return {}
 
 
 def _linked(old: Path, new: Path) -> bool:
-    """Give a file another name; False where it is gone, or on a disk without links."""
+    """Make a hard link to a file; False where the file is gone or the disk has no links."""
     try:
         os.link(old, new)
     except OSError:
@@ -235,7 +235,7 @@ def _parameters(learner: Learner) -> list[Any]:
 
 
 def _fits(own: Tensors, learner: Learner) -> bool:
-    """Whether these are tensors of such a learner, each of the shape of the parameter that it belongs to."""
+    """Whether these are the tensors of such a learner, of the right shapes."""
     shapes: dict[str, torch.Size] = {}
     for i, parameter in enumerate(_parameters(learner)):
         shapes |= {f"parameter/{i}": parameter.shape}

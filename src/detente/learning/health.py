@@ -2,7 +2,7 @@
 
     credit ── loss ── gradient ── one step ── weights, optimizer ── scores          a check after each of them
 
-What a run has saved before stays the last healthy state: nothing is written between these checks.
+Nothing is written between these checks, so what a run has saved is healthy.
 """
 
 from __future__ import annotations

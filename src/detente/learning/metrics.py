@@ -1,4 +1,4 @@
-"""What the play of an iteration says about the learners: the game's measures, as one line of metrics.jsonl holds them."""
+"""The game's measures of the learners in an iteration, as metrics of metrics.jsonl."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def joined(config: Config, pool: Pool, learners: Mapping[str, int], done: int) -
 
 
 def write_due(session: Session, folder: RunFolder, state: RunState, *, last: bool) -> None:
-    """Write the present adapters if they are in the pool, or if this is the end of training. A version is written once."""
+    """Write the present adapters if they are in the pool, or at the end of training. A version is written once."""
     for name, learner in session.learners.items():
         target = adapters.version_folder(folder.adapters, name, learner.version)
         if (last or learner.version in state.pool[name]) and not target.exists():
@@ -34,7 +34,7 @@ def write_due(session: Session, folder: RunFolder, state: RunState, *, last: boo
 
 
 def remove_dropped(session: Session, folder: RunFolder, state: RunState) -> None:
-    """Remove the adapters that have left the pool, and that the newest checkpoint does not name: a resumed run needs those."""
+    """Remove the adapters that have left the pool, except those of the newest checkpoint, which a resumed run needs."""
     if session.config.opponents.max_kept is None:
         return
     for name, versions in state.pool.items():

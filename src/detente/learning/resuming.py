@@ -1,4 +1,4 @@
-"""Saving a run after an iteration, and going on from what was saved."""
+"""Saving a run after an iteration, and resuming it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save(
     last: bool,
     stopped: bool,
 ) -> None:
-    """Write what an iteration leaves: metrics, and adapters, episodes and checkpoint where they are due or the run ends.
+    """Write an iteration: metrics, and adapters, episodes and checkpoint where they are due or the run ends.
 
     ``last``: training is complete; ``stopped``: it was interrupted.
     """
@@ -41,7 +41,7 @@ def save(
 
 
 def resume(session: Session, folder: RunFolder) -> RunState:
-    """Put the session where the newest checkpoint left it, and forget what the folder holds of later iterations."""
+    """Restore the newest checkpoint, and remove what the folder holds of later iterations."""
     saved = checkpoint.read_newest(folder.checkpoints)
     state = begun(session.learners) if saved is None else saved.state
     if saved is not None:

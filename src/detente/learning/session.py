@@ -1,4 +1,4 @@
-"""What a run holds in memory: its learners, the base models that they lie on, and everybody who can sit down.
+"""What a run holds in memory: its learners, their base models, and all policies that can take a seat.
 
 Config ──> Session (game, learners, a host for each base model, policies)
 """
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Session:
-    """The live objects of a run; ``hosts`` maps each learner to what serves it, which those on the same base model share, and
-    ``frozen`` the names of seats that do not learn to their policies."""
+    """The live objects of a run. ``hosts`` maps each learner to its host, which learners on the same base model share; ``frozen``
+    maps the names in ``config.seats`` that do not learn to their policies."""
 
     config: Config
     game: Game
@@ -45,17 +45,17 @@ class Session:
 
     @property
     def present(self) -> dict[str, PolicyRef]:
-        """Every name in ``config.seats`` with the policy that it stands for now."""
+        """The present policy of every name in ``config.seats``."""
         return {name: learner.policy for name, learner in self.learners.items()} | self.frozen
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """What identifies the base model of each learner."""
+        """The fingerprint of each learner's base model."""
         return {name: host.base.fingerprint for name, host in self.hosts.items()}
 
     @property
     def models(self) -> dict[Host, PeftModel]:
-        """Each base model that learners lie on, with the adapters of all of them."""
+        """Each base model of learners, with the adapters of all of them."""
         return {host: self.learners[name].model for name, host in self.hosts.items()}
 
     def publish(self) -> None:
@@ -66,7 +66,7 @@ class Session:
                 engine.serve(learner.policy, learner.weights(), learner.lora)
 
     def serve_kept(self, folder: Path, wanted: Collection[PolicyRef]) -> None:
-        """Serve the kept checkpoints that take part in an iteration and nothing else that is old; read those not served already."""
+        """Serve the kept versions that take part in an iteration, and retire other old ones; versions not served yet are read."""
         present = self.present.values()
         for host in self.models:
             for policy in host.engine.policies:
@@ -83,7 +83,7 @@ class Session:
         self.policies.close()
 
     def sources(self, host: Host, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
-        """For the audit: how to run a base model under each policy that played on it, and alone, not asking the engine."""
+        """For the audit: scopes that run a base model, without the engine, under each policy that played on it, and alone."""
         model = self.models[host]
         scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): model.disable_adapter}
         for policy in played:
@@ -115,12 +115,12 @@ def check_served(session: Session, folder: Path, episodes: Sequence[Episode], it
         )
         for host, model in session.models.items()
     ]
-    result = worst([one for one in audits if one is not None])
+    result = worst([result for result in audits if result is not None])
     return {} if result is None else {"audit/gap": result.claimed, "audit/other_gap": result.other}
 
 
 def with_versions(config: Config, begun: Config | None) -> Config:
-    """The options with a version for every frozen seat that names a run: that with which this run begun, else the newest.
+    """The options with a version for every frozen seat that names a run: the version with which this run began, else the newest.
 
     So the opponent stays the same when its own run trains on. UserError for a run without adapters.
     """
@@ -133,7 +133,7 @@ def with_versions(config: Config, begun: Config | None) -> Config:
 
 
 def open_session(config: Config) -> Session:
-    """Load and connect everything that a run needs; UserError for what is missing."""
+    """Load and connect all that a run needs; UserError for what is missing."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = check(config)
@@ -149,7 +149,7 @@ def open_session(config: Config) -> Session:
 
 
 def _by_base(config: Config) -> list[list[str]]:
-    """The learners' names, those on the same base model together."""
+    """The learners' names, grouped by base model."""
     together: dict[str, list[str]] = {}
     for name, model in config.models.items():
         together.setdefault(models.own_folder(model) or model, []).append(name)
@@ -187,7 +187,7 @@ def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, Lora
         model = get_peft_model(base.model, loras[name], adapter_name=name)
         for name in more:
             model.add_adapter(name, loras[name])
-    except ValueError as error:  # PEFT's
+    except ValueError as error:  # raised by PEFT
         targets = loras[name].target_modules or ()
         named = targets if isinstance(targets, str) else f"[{','.join(sorted(targets))}]"
         raise UserError(f"lora.targets={named} does not fit the model '{base.name}'.") from error
@@ -195,7 +195,7 @@ def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, Lora
 
 
 def _check_name(name: str, base: LanguageModel) -> None:
-    """PEFT finds an adapter's tensors by its name, which must be no other part of a tensor's name."""
+    """UserError for a learner with the name of a module: PEFT finds an adapter's tensors by the adapter's name."""
     taken = {part for path, _ in base.model.named_modules() for part in path.split(".")}
     if name in taken:
         raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")

@@ -1,4 +1,4 @@
-"""Where a run stands, as a value.
+"""The state of a run, as a value.
 
 RunState ── advance ──> RunState          checkpoint.py writes one to disk, beside the tensors that its versions name
 """
@@ -14,11 +14,11 @@ from detente.records import Episode
 
 @dataclass(frozen=True)
 class RunState:
-    """What the next iteration begins with.
+    """The state before the next iteration.
 
     ``iteration``: how many are done. ``learners``: the version of each, which names its tensors in memory and on disk. ``pool``:
     the versions of each that are kept as opponents, in ascending order. ``spent``: what remote models have cost, by unit.
-    ``backlog``: episodes that an update to come trains on, in the order played.
+    ``backlog``: episodes that a later update trains on, in the order played.
     """
 
     iteration: int
@@ -29,13 +29,13 @@ class RunState:
 
 
 def begun(learners: Iterable[str]) -> RunState:
-    """The state of a run in which nothing has happened."""
+    """The state before the first iteration."""
     names = tuple(learners)
     return RunState(0, dict.fromkeys(names, 0), dict.fromkeys(names, ()))
 
 
 def to_train_on(options: LearnerConfig, backlog: Sequence[Episode], episodes: Sequence[Episode], done: int) -> list[Episode]:
-    """What a learner's update after ``done`` iterations takes of the backlog and the last episodes; [] where none is due."""
+    """The episodes of backlog and last iteration that a learner's update after ``done`` iterations trains on; [] if none is due."""
     if done % options.update_every:
         return []
     earlier = [e for e in backlog if e.iteration > done - options.update_every] if options.collect == "all" else []
@@ -43,6 +43,6 @@ def to_train_on(options: LearnerConfig, backlog: Sequence[Episode], episodes: Se
 
 
 def left_over(learners: Mapping[str, LearnerConfig], episodes: Iterable[Episode], done: int) -> tuple[Episode, ...]:
-    """Those of the episodes that an update after more than ``done`` iterations takes."""
+    """The episodes that an update after more than ``done`` iterations trains on."""
     updated = {name: done - done % options.update_every for name, options in learners.items() if options.collect == "all"}
     return tuple(e for e in episodes if any(name in updated and e.iteration > updated[name] for name in e.learners))
