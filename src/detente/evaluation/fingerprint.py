@@ -115,7 +115,9 @@ def forgiveness(policies: Policies, policy: PolicyRef, seat: int) -> list[dict[s
     script = [cooperate] * BEFORE + [defect] + [cooperate] * AFTER
     rounds: list[list[float]] = [[] for _ in script]
     for start in starts(game):
-        agent = read(policies, policy, start, len(script), seat=seat, others=lambda history: (script[len(history)],), min_reach=MIN_REACH)
+        agent = read(
+            policies, policy, start, len(script), seat=seat, others=lambda history: (script[len(history)],), min_reach=MIN_REACH
+        )
         for length, values in enumerate(rounds):
             reached = [(agent.reach[history], p[0]) for history, p in agent.probabilities.items() if len(history) == length]
             values.append(sum(reach * p for reach, p in reached) / sum(reach for reach, _ in reached))
