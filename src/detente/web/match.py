@@ -3,7 +3,7 @@
     play ── act ──> Person ── Question ──> page ── a line ──> answered ──> Completion ──> play
                                                   └─ invalid: why, and the question again
 
-The game runs in the loop of ``tables``; pages read and answer from other threads. Must not import torch.
+The match runs in the loop of ``matches``; pages read and answer from other threads. Must not import torch.
 """
 
 from __future__ import annotations
