@@ -112,41 +112,43 @@ def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, gram
     ]
 
 
-def opening(one: Trajectory, length: int) -> Trajectory:
-    """The first tokens of a chat with the one after them as the only one drawn: the first drawn one, or that after ``length``."""
-    at = min(int(one.drawn[0]), length)
-    first = {key: getattr(one, key)[:1] for key in ("rounds", "logprobs", "rewards", "actions")}
-    return replace(one, **first, drawn=np.array([at]), starts=np.array([at - 1]), allowed=None, credit=None)
+def opening(trajectory: Trajectory, length: int) -> Trajectory:
+    """The first tokens of a chat, of which only the last counts as drawn: the first drawn token, or the one after ``length``."""
+    at = min(int(trajectory.drawn[0]), length)
+    first = {key: getattr(trajectory, key)[:1] for key in ("rounds", "logprobs", "rewards", "actions")}
+    return replace(trajectory, **first, drawn=np.array([at]), starts=np.array([at - 1]), allowed=None, credit=None)
 
 
 Assign = Callable[[Group], Tensor]  # -> credit (G, K, T)
 
 
-def with_credit(found: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, baseline: str) -> list[Trajectory]:
+def with_credit(
+    trajectories: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, baseline: str
+) -> list[Trajectory]:
     """Give every trajectory the credit of its rounds, group by group.
 
     A group is the trajectories of one seat that share a game seed (``baseline`` "batch": all of a seat). A trajectory alone in
     its group has nothing to be compared with and is left out, unless nothing is compared (``baseline`` "none").
     """
     groups: dict[tuple[tuple[int, ...], int], list[int]] = defaultdict(list)
-    for index, one in enumerate(found):
-        groups[() if baseline == "batch" else (one.iteration, one.group), one.seat].append(index)
+    for index, trajectory in enumerate(trajectories):
+        groups[() if baseline == "batch" else (trajectory.iteration, trajectory.group), trajectory.seat].append(index)
     credited: dict[int, Trajectory] = {}
     for members in groups.values():
-        if len({len(found[i].own) for i in members}) > 1:
+        if len({len(trajectories[i].own) for i in members}) > 1:
             raise UserError(
                 "credit.baseline=batch needs episodes of equal length; use credit.baseline=group with a random horizon."
             )
         if len(members) < 2 and baseline != "none":
             continue
         group = Group(
-            rewards=torch.stack([found[i].rewards for i in members])[None],  # (1, K, T, P)
-            seat=found[members[0]].seat,
+            rewards=torch.stack([trajectories[i].rewards for i in members])[None],  # (1, K, T, P)
+            seat=trajectories[members[0]].seat,
             values=None if values is None else torch.stack([values[i] for i in members])[None],
-            actions=(tuple(found[i].actions for i in members),),
+            actions=(tuple(trajectories[i].actions for i in members),),
         )
         for i, credit in zip(members, assign(group)[0], strict=True):
-            credited[i] = replace(found[i], credit=credit)
+            credited[i] = replace(trajectories[i], credit=credit)
     return [credited[i] for i in sorted(credited)]
 
 
@@ -175,34 +177,39 @@ class MicroBatch:
         return (bits & 1).flatten(1)[:, :vocab_size].bool()
 
 
-def micro_batches(found: Sequence[Trajectory], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Chats with the same start together, at most ``max_tokens`` (but at least one chat); what they share counts once.
+def micro_batches(trajectories: Sequence[Trajectory], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
+    """Chats with a common prefix together, of at most ``max_tokens`` (but at least one chat); shared tokens count once.
 
     Micro-batches with the same stem follow one another.
     """
-    drawn = [i for i in range(len(found)) if len(found[i].drawn)]
-    chats = [found[i].tokens[: _needed(found[i])] for i in drawn]
-    for bundle in bundles(chats, [_lead(found[i]) for i in drawn], max_tokens):
+    drawn = [i for i in range(len(trajectories)) if len(trajectories[i].drawn)]
+    chats = [trajectories[i].tokens[: _needed(trajectories[i])] for i in drawn]
+    for bundle in bundles(chats, [_lead(trajectories[i]) for i in drawn], max_tokens):
         stem = torch.from_numpy(chats[bundle.passes[0][0]][: bundle.stem]).to(device)
         for members in bundle.passes:
-            yield _packed(found, [drawn[k] for k in members], stem, tree([chats[k] for k in members], bundle.stem), device)
+            yield _packed(trajectories, [drawn[k] for k in members], stem, tree([chats[k] for k in members], bundle.stem), device)
 
 
-def _lead(one: Trajectory) -> int:
+def _lead(trajectory: Trajectory) -> int:
     """How many tokens stand before all whose hidden states are read."""
-    return int(min(one.drawn[0] - 1, one.starts.min(initial=one.drawn[0])))
+    return int(min(trajectory.drawn[0] - 1, trajectory.starts.min(initial=trajectory.drawn[0])))
 
 
-def _needed(one: Trajectory) -> int:
-    """How many tokens have to be computed: up to the one before the last drawn, and up to the start of the last round."""
-    return int(max(one.drawn[-1], one.starts.max(initial=0) + 1))
+def _needed(trajectory: Trajectory) -> int:
+    """How many tokens must be computed: up to the one before the last drawn token, and up to the start of the last round."""
+    return int(max(trajectory.drawn[-1], trajectory.starts.max(initial=0) + 1))
 
 
-def _packed(found: Sequence[Trajectory], members: Sequence[int], stem: Tensor, packed: Tree, device: torch.device) -> MicroBatch:
-    chosen = [found[i] for i in members]
-    credit = [one.credit[one.rounds] if one.credit is not None else torch.zeros(len(one.drawn)) for one in chosen]
+def _packed(
+    trajectories: Sequence[Trajectory], members: Sequence[int], stem: Tensor, packed: Tree, device: torch.device
+) -> MicroBatch:
+    chosen = [trajectories[i] for i in members]
+    credit = [
+        trajectory.credit[trajectory.rounds] if trajectory.credit is not None else torch.zeros(len(trajectory.drawn))
+        for trajectory in chosen
+    ]
     masks, mask_of = _distinct_masks(chosen)
-    before = [places[one.drawn - 1] for one, places in zip(chosen, packed.places, strict=True)]
+    before = [places[trajectory.drawn - 1] for trajectory, places in zip(chosen, packed.places, strict=True)]
     return MicroBatch(
         members=tuple(members),
         stem=stem,
@@ -211,8 +218,8 @@ def _packed(found: Sequence[Trajectory], members: Sequence[int], stem: Tensor, p
         attention=TreeAttention(packed, device),
         places=packed.places,
         before=torch.from_numpy(np.concatenate(before)).to(device),
-        targets=torch.from_numpy(np.concatenate([one.tokens[one.drawn] for one in chosen])).to(device),
-        engine_logprobs=torch.from_numpy(np.concatenate([one.logprobs for one in chosen])).float().to(device),
+        targets=torch.from_numpy(np.concatenate([trajectory.tokens[trajectory.drawn] for trajectory in chosen])).to(device),
+        engine_logprobs=torch.from_numpy(np.concatenate([trajectory.logprobs for trajectory in chosen])).float().to(device),
         credit=torch.cat(credit).float().to(device),
         masks=None if masks is None else torch.from_numpy(masks).to(device),
         mask_of=torch.tensor(mask_of, device=device),
@@ -221,7 +228,7 @@ def _packed(found: Sequence[Trajectory], members: Sequence[int], stem: Tensor, p
 
 def _distinct_masks(chosen: Sequence[Trajectory]) -> tuple[NDArray[np.uint8] | None, list[int]]:
     """Every mask once (U, ceil(V / 8)), and which of them each drawn token has; None where nothing was constrained."""
-    all_masks = [mask for one in chosen for mask in one.allowed or [None] * len(one.drawn)]
+    all_masks = [mask for trajectory in chosen for mask in trajectory.allowed or [None] * len(trajectory.drawn)]
     distinct = {id(mask): mask for mask in all_masks}
     number = {key: i for i, key in enumerate(distinct)}
     width = max((len(mask) for mask in distinct.values() if mask is not None), default=0)
@@ -230,7 +237,7 @@ def _distinct_masks(chosen: Sequence[Trajectory]) -> tuple[NDArray[np.uint8] | N
 
 
 def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:
-    """The chat up to and including one turn, with only that turn's tokens drawn; for scoring it again."""
+    """The chat up to and including a turn, with only that turn's tokens as drawn; for scoring it again."""
     whole: list[int] = []
     for earlier in episode.turns(turn.player):
         whole += earlier.completion.prompt_tokens

@@ -81,38 +81,40 @@ class Learner:
         weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.name, save_embedding_layers=False)
         return weights
 
-    def update(self, found: Sequence[Trajectory], progress: float) -> dict[str, float]:
+    def update(self, trajectories: Sequence[Trajectory], progress: float) -> dict[str, float]:
         """``optimizer.steps`` Adam steps on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run.
 
         {} and no step where there is nothing to learn from. NotFiniteError before a step where credit, loss or gradient are not
         finite, after it where the new weights or their scores are not; the learner is of no use then.
         """
-        first = self.gradients(found, progress)
+        first = self.gradients(trajectories, progress)
         if first is None:
             return {}
         norm, later = self.apply(progress), first
         for _ in range(1, self.options.optimizer.steps):
-            later = self.gradients(found, progress, first) or later
+            later = self.gradients(trajectories, progress, first) or later
             self.apply(progress)
-        self._require(self._scores_finite(next(one for one in first.batch if len(one.drawn))), "scores")
+        self._require(self._scores_finite(next(trajectory for trajectory in first.batch if len(trajectory.drawn))), "scores")
         self.version += 1
         metrics = _metrics(self.name, first.sums, first.batch, norm)
         return metrics if later is first else metrics | _step_metrics(self.name, first, later)
 
-    def gradients(self, found: Sequence[Trajectory], progress: float, first: Gradients | None = None) -> Gradients | None:
+    def gradients(self, trajectories: Sequence[Trajectory], progress: float, first: Gradients | None = None) -> Gradients | None:
         """Put the gradients of the loss on all trajectories into the parameters' ``grad``; None where nothing can be learned from.
 
         ``first`` is what the first of several passes over the same trajectories returned: its credit is used again, and ratios
         to its probabilities are clipped. NotFiniteError where credit or loss are not finite.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        batch = self._credited(found, progress) if first is None else first.batch
-        if not any(len(one.drawn) for one in batch):
+        batch = self._credited(trajectories, progress) if first is None else first.batch
+        if not any(len(trajectory.drawn) for trajectory in batch):
             return None
-        self._require(all_finite([torch.cat([one.credit for one in batch if one.credit is not None])]), "credit")
+        self._require(
+            all_finite([torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None])]), "credit"
+        )
         sums, logprobs = self._accumulate(batch, progress, None if first is None else first.logprobs)
         if self.critic:
-            sums["critic_loss"] = self.critic.accumulate(found, self.options, self.max_tokens)
+            sums["critic_loss"] = self.critic.accumulate(trajectories, self.options, self.max_tokens)
         self._require(math.isfinite(sums["loss"] + sums.get("critic_loss", 0.0)), "loss")
         return Gradients(batch, sums, logprobs)
 
@@ -128,19 +130,19 @@ class Learner:
         self._require(all_finite(trained), "weights")  # Adam's moments are as finite as the clipped gradients
         return norm
 
-    def _credited(self, found: Sequence[Trajectory], progress: float) -> list[Trajectory]:
-        values = self.critic.evaluate(found, self.max_tokens) if self.critic else None
+    def _credited(self, trajectories: Sequence[Trajectory], progress: float) -> list[Trajectory]:
+        values = self.critic.evaluate(trajectories, self.max_tokens) if self.critic else None
         assign = partial(self.algorithm.credit, progress=progress)
-        batch = with_credit(found, assign, values, baseline=self.options.credit.baseline)
+        batch = with_credit(trajectories, assign, values, baseline=self.options.credit.baseline)
         return _whitened(batch) if self.options.credit.whiten and batch else batch
 
     def _require(self, finite: bool, what: str) -> None:
         if not finite:
             raise health.failure(what, self.name, self.options.model_dump())
 
-    def _scores_finite(self, one: Trajectory) -> bool:
+    def _scores_finite(self, trajectory: Trajectory) -> bool:
         """Whether the present weights can say what follows the first tokens of a chat, and what it is worth."""
-        first = opening(one, PROBED)
+        first = opening(trajectory, PROBED)
         now = self.model.active_adapters == [self.name]  # to switch takes longer than these few tokens
         with torch.no_grad(), nullcontext() if now else active(self.model, self.name), Forward(self.model) as forward:
             (micro,) = micro_batches([first], self.max_tokens, self.device)
@@ -159,7 +161,7 @@ class Learner:
     ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         """Backward through every micro-batch; returns sums over the drawn tokens, and each micro-batch's log-probabilities."""
         options = self.options.loss
-        generated = sum(one.generated for one in batch)
+        generated = sum(trajectory.generated for trajectory in batch)
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
         checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
@@ -186,7 +188,7 @@ class Learner:
                 )
                 (loss.loss / generated).backward()
                 gap = mismatch(logprobs.detach(), micro.engine_logprobs)
-                found = {
+                values = {
                     "loss": loss.loss / generated,
                     "entropy": loss.entropy,
                     "ratio": loss.ratio,
@@ -196,8 +198,8 @@ class Learner:
                     "mismatch/mean_abs": gap.absolute,
                 }
                 if reference is not None:
-                    found["kl"] = loss.kl
-                for key, value in found.items():
+                    values["kl"] = loss.kl
+                for key, value in values.items():
                     sums[key] = sums.get(key, 0.0) + float(value.detach())
                 sums["mismatch/max_abs"] = max(sums.get("mismatch/max_abs", 0.0), float(gap.largest))
         return sums, tuple(seen)
@@ -209,15 +211,15 @@ class Learner:
 
 
 def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:
-    scaled = credits.whiten(torch.cat([one.credit for one in batch if one.credit is not None]))
-    pieces = scaled.split([len(one.own) for one in batch])
-    return [replace(one, credit=piece) for one, piece in zip(batch, pieces, strict=True)]
+    scaled = credits.whiten(torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None]))
+    pieces = scaled.split([len(trajectory.own) for trajectory in batch])
+    return [replace(trajectory, credit=piece) for trajectory, piece in zip(batch, pieces, strict=True)]
 
 
 def _metrics(name: str, sums: Mapping[str, float], batch: Sequence[Trajectory], norm: float) -> dict[str, float]:
-    drawn = sum(len(one.drawn) for one in batch)
-    generated, spoken = sum(one.generated for one in batch), sum(one.spoken for one in batch)
-    credit = torch.cat([one.credit for one in batch if one.credit is not None])
+    drawn = sum(len(trajectory.drawn) for trajectory in batch)
+    generated, spoken = sum(trajectory.generated for trajectory in batch), sum(trajectory.spoken for trajectory in batch)
+    credit = torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None])
     result = {
         f"loss/{name}": sums["loss"],
         f"entropy/{name}": sums["entropy"] / drawn,
@@ -241,7 +243,7 @@ def _metrics(name: str, sums: Mapping[str, float], batch: Sequence[Trajectory], 
 
 
 def _step_metrics(name: str, first: Gradients, last: Gradients) -> dict[str, float]:
-    """How far the policy before the last of several steps was from that before the first one."""
+    """How far the policy before the last of several steps was from the policy before the first."""
     gap = torch.cat([new - old for new, old in zip(last.logprobs, first.logprobs, strict=True)])
     return {
         f"steps/{name}/ratio": float(gap.exp().mean()),
