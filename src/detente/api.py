@@ -44,7 +44,7 @@ def play(
     ``on_episode`` is told of each episode when it finishes, in any order. UserError for names that nobody answers to, and for a
     preset file that names code as its game, unless ``trust`` is given.
     """
-    with closing(_table(game_or_preset, overrides, trust)) as policies:
+    with closing(_policies(game_or_preset, overrides, trust)) as policies:
         game = policies.game
         check_seats(game, players)
         sitting = [policies.resolve(name) for name in players]
@@ -82,9 +82,9 @@ def arena(
     from detente.reports.cross_play import cross_play_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
-    found = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch, anywhere=anywhere)
+    results = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch, anywhere=anywhere)
     cross_play_page(Path(folder))
-    return found
+    return results
 
 
 def best_response(
@@ -109,9 +109,9 @@ def best_response(
     from detente.reports.best_response import best_response_page
 
     config = exploiting.responder_config(preset, against, overrides, trust=trust, role=role)
-    found = exploiting.best_response(config, Path(run), watchers=_all_watchers(watchers, progress), memory=memory)
+    result = exploiting.best_response(config, Path(run), watchers=_all_watchers(watchers, progress), memory=memory)
     best_response_page(Path(run))
-    return found
+    return result
 
 
 def fingerprint(
@@ -127,15 +127,15 @@ def fingerprint(
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
     with closing(Policies.of(config)) as policies:
-        found = fingerprints(policies, agents, config, episodes=episodes)
+        content = fingerprints(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     family_file.write(Path(folder), policies.game, ())
-    replace_text(Path(folder) / "fingerprint.json", json.dumps(found, indent=2) + "\n")
+    replace_text(Path(folder) / "fingerprint.json", json.dumps(content, indent=2) + "\n")
     fingerprint_page(Path(folder))
-    return found
+    return content
 
 
-def _table(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:
+def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:
     about = ABOUT_PLAY if isinstance(name, str) else ABOUT_PLAY[1:]  # a Game has its parameters
     for item in overrides:
         if re.split(r"[.=]", item)[0] not in about:

@@ -1,4 +1,4 @@
-"""From a name to somebody who plays: scripts, people, base models, trained adapters and remote models.
+"""From a name to a policy, and to its players: scripts, people, base models, trained adapters and remote models.
 
     "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/rival@40"   ──> PolicyRef ──> Player
     "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"
@@ -163,7 +163,7 @@ def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
 
 
 class Policies:
-    """Everybody who can sit down at a table. Each base model is loaded once, with one engine for it and all of its adapters."""
+    """The policies that can take a seat of a game. Each base model is loaded once, with one engine for it and its adapters."""
 
     def __init__(
         self,
@@ -297,7 +297,7 @@ class Policies:
         return next((host for host in self.hosts if host.base.name == model or (place and host.base.folder == place)), None)
 
     def _host(self, model: str, dtype: str) -> Host:
-        found = self._loaded(model)
-        if found is None:
-            found = self.use(models.load(model, dtype=dtype, device=self.device))
-        return found
+        host = self._loaded(model)
+        if host is None:
+            host = self.use(models.load(model, dtype=dtype, device=self.device))
+        return host

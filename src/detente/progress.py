@@ -55,7 +55,7 @@ class Progress(Watcher):
         self._wait("loading the model")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
@@ -157,8 +157,8 @@ class Progress(Watcher):
 
     def _invalid(self) -> str:
         shares = {name: self.metrics.get(f"invalid/{name}") or 0.0 for name in self.config.learner_names}
-        told = [f"{share:.0%} of {name}'s answers were invalid" for name, share in shares.items() if share >= NOTABLE]
-        return ", ".join(told)
+        notices = [f"{share:.0%} of {name}'s answers were invalid" for name, share in shares.items() if share >= NOTABLE]
+        return ", ".join(notices)
 
     def _key(self, metric: str, label: str) -> str:
         """The name of a metric, {} standing for the learner, of a row."""

@@ -255,31 +255,31 @@ def tables(learner: Mapping[str, Any]) -> dict[str, Any]:
 
 def arena(path: Path) -> dict[str, Any]:
     """The result of an arena; every agent that it speaks of is one of its agents, and no pair has two cells in one role."""
-    found = _json(path, "the result of an arena", _Arena)
+    content = _json(path, "the result of an arena", _Arena)
     with _readable(path, "the result of an arena"):
-        count = len(found["agents"])
-        sides = [(cell["row"], cell["column"], cell.get("role", "")) for cell in found["cells"]]
+        count = len(content["agents"])
+        sides = [(cell["row"], cell["column"], cell.get("role", "")) for cell in content["cells"]]
         if len(set(sides)) < len(sides):
             raise ValueError("it has two cells for one pair of agents")
-        numbers = [number for cell in found["cells"] for table in cell["tables"] for number in table]
+        numbers = [number for cell in content["cells"] for table in cell["tables"] for number in table]
         numbers += [number for row, column, _ in sides for number in (row, column)]
-        numbers += [line["agent"] for line in (*found["ranking"], *(found.get("tournament") or ()))]
-        numbers += [line["worst_against"] for line in found["ranking"] if line.get("worst_against") is not None]
+        numbers += [line["agent"] for line in (*content["ranking"], *(content.get("tournament") or ()))]
+        numbers += [line["worst_against"] for line in content["ranking"] if line.get("worst_against") is not None]
         if max(numbers, default=0) >= count:
             raise ValueError(f"it speaks of agent {max(numbers)} and has {count} agents")
-    return found
+    return content
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """What agents do after what: all of them in a matrix game, all in a splitting game, or all in one of another family."""
-    found = _json(path, "a fingerprint", _Fingerprint)
+    content = _json(path, "a fingerprint", _Fingerprint)
     with _readable(path, "a fingerprint"):
-        kinds = {tuple(key for key in PRINTS if agent.get(key) is not None) for agent in found["agents"]}
+        kinds = {tuple(key for key in PRINTS if agent.get(key) is not None) for agent in content["agents"]}
         if kinds not in ({PRINTS[:3]}, {PRINTS[3:4]}, {PRINTS[4:]}):
             raise ValueError("its agents do not all have the tables of a matrix game, all responses, or all measures")
-        if len({tuple(tuple(agent[key]) for key in PRINTS[:2] if key in agent) for agent in found["agents"]}) > 1:
+        if len({tuple(tuple(agent[key]) for key in PRINTS[:2] if key in agent) for agent in content["agents"]}) > 1:
             raise ValueError("its agents have different tables")
-    return found
+    return content
 
 
 def best_response(path: Path) -> dict[str, Any]:
@@ -297,13 +297,13 @@ def _json(path: Path, what: str, model: type[_Stored]) -> dict[str, Any]:
         return _checked(model, orjson.loads(read_text(path, LARGEST)))
 
 
-def _checked(model: type[_Stored], found: Any) -> dict[str, Any]:
+def _checked(model: type[_Stored], content: Any) -> dict[str, Any]:
     """What was found, as it is, if it has the shape of the model."""
     try:
-        model.model_validate(found)
+        model.model_validate(content)
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
-    return dict(found)
+    return dict(content)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -148,7 +148,7 @@ def curve(game: Game, run: Path) -> list[dict[str, Any]]:
 
 
 def units(sides: Sequence[Side]) -> Estimate:
-    """The mean reward with its interval over groups; over episodes where there is one group, which is all that can be said then."""
+    """The mean reward with its interval over groups, or over episodes where there is only one group."""
     groups = by_group(sides)
     return estimate(groups if len(groups) > 1 else [[value] for value in groups[0]])
 
@@ -157,26 +157,30 @@ def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: Pol
     """The trained responder, a cooperator and the agent itself against the agent, and the differences."""
     own, theirs = _meeting(config, policies, responder, agent)
     scalars = {name: value for name, value in measured(policies.game, own)[0].items() if name != "reward"}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "responder": {"reward": units(own).to_json(), "agent_reward": units(theirs).to_json(), "measures": scalars},
     }
     place = _places(config)["responder"]
     named = roles(policies.game)
     if not named or {*place} <= {*seats_of(policies.game, agent, policies.folders.get(agent))}:
         alone, others = _meeting(config, policies, agent, agent)
-        found["self_play"] = {"reward": units(alone).to_json()} | ({"agent_reward": units(others).to_json()} if named else {})
+        result["self_play"] = {"reward": units(alone).to_json()} | ({"agent_reward": units(others).to_json()} if named else {})
     script = family_of(policies.game).cooperator(policies.game)
     if script is not None and {*place} <= {*seats_for(policies.game, script)}:
-        kind, with_it = _meeting(config, policies, PolicyRef("script", script), agent)
-        found["cooperator"] = {"name": script, "reward": units(kind).to_json(), "agent_reward": units(with_it).to_json()}
-        for name, more, less in (("gain", own, kind), ("loss", with_it, theirs)):
+        cooperating, theirs_then = _meeting(config, policies, PolicyRef("script", script), agent)
+        result["cooperator"] = {
+            "name": script,
+            "reward": units(cooperating).to_json(),
+            "agent_reward": units(theirs_then).to_json(),
+        }
+        for name, more, less in (("gain", own, cooperating), ("loss", theirs_then, theirs)):
             groups = differences(more, less)
-            found[name] = estimate(groups).to_json() | {"by_game_seed": [group[0] for group in groups]}
-    return found
+            result[name] = estimate(groups).to_json() | {"by_game_seed": [group[0] for group in groups]}
+    return result
 
 
 def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[float]]:
-    """How much more the first sides got than the second ones, one number per game seed."""
+    """Mean reward of the first sides less that of the second sides, [game seed][one number]."""
     return [[fmean(a) - fmean(b)] for a, b in zip(by_group(first), by_group(second), strict=True)]
 
 

@@ -81,7 +81,7 @@ TURNS: tuple[Column[TurnRow], ...] = (
     Column("action", "string", "what the game took it for, in JSON", lambda r: to_json(r.turn.action)),
     Column("valid", "bool", "false where the game's default action was played in place of the answer", lambda r: r.turn.valid),
     Column("attempts", "int64", "how many answers it took; only the last one counts", lambda r: r.answer.attempts),
-    *(fact(each) for family in FAMILIES for each in family.facts),
+    *(fact(known) for family in FAMILIES for known in family.facts),
     Column("reward", "float64", "the player's points in this round", lambda r: r.played.rewards[r.player]),
     Column("other_rewards", "list<float64>", "the other players' points in this round", lambda r: r.others(r.played.rewards)),
     Column("info", "string", "what the game put on record about the round, in JSON", lambda r: to_json(r.played.info)),
@@ -119,7 +119,7 @@ EPISODES: tuple[Column[PlayerRow], ...] = (
         lambda r: mean(not turn.valid for turn in r.turns),
     ),
     Column("num_tokens", "int64", "how many tokens the player generated", lambda r: sum(len(t.completion.tokens) for t in r.turns)),
-    *(measure(each) for family in FAMILIES for each in family.measures if not each.table),
+    *(measure(known) for family in FAMILIES for known in family.measures if not known.table),
 )
 
 METRICS: tuple[Column[MetricRow], ...] = (

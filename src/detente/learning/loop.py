@@ -1,6 +1,6 @@
 """Training, top to bottom.
 
-    for each iteration:  who plays whom -> rollout -> audit -> one update per learner -> serve the new version -> save
+    for each iteration:  seatings -> rollout -> audit -> one update per learner -> serve the new version -> save
 
 Killing the process at any point loses at most the current iteration: what an iteration writes counts once its checkpoint is there.
 """
@@ -97,15 +97,15 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
 
 
 def rollout(
-    session: Session, folder: RunFolder, tables: Sequence[Sequence[Seating]], iteration: int, watch: Watcher
+    session: Session, folder: RunFolder, groups: Sequence[Sequence[Seating]], iteration: int, watch: Watcher
 ) -> list[Episode]:
     """Play every group of the iteration; the episodes of a group share their game seed."""
     config = session.config
-    session.serve_kept(folder.adapters, {policy for row in tables for seating in row for policy in seating.policies})
+    session.serve_kept(folder.adapters, {policy for group in groups for seating in group for policy in seating.policies})
     return matches.play_sync(
         session.policies,
         session.game,
-        [seating for row in tables for seating in row],
+        [seating for group in groups for seating in group],
         stream=matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration)),
         watch=lambda episode: watch.episode(),
         concurrency=config.concurrency,
@@ -120,19 +120,19 @@ def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> di
             if reward := learner.options.reward:
                 batch = shaped(batch, reward)
                 metrics[f"shaped_reward/{name}"] = mean_reward(batch, name)
-            found = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
+            chats = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
-                metrics |= learner.update(found, state.iteration / max(1, session.config.iterations - 1))
+                metrics |= learner.update(chats, state.iteration / max(1, session.config.iterations - 1))
     return largest_mismatch(metrics, session.learners)
 
 
 def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> dict[str, Any]:
     """The final evaluation, written to summary.json."""
     config = session.config
-    found = evaluate(config, session.game, session.policies, session.present, state.iteration, watch.evaluating)
+    results = evaluate(config, session.game, session.policies, session.present, state.iteration, watch.evaluating)
     about = {"game": session.game.name, "preset": config.preset, "model": config.model, "seed": config.seed}
     others = {name: {"model": model} for name, model in config.models.items() if model != config.model}
-    learners = {name: result | others.get(name, {}) for name, result in found.items()}
+    learners = {name: result | others.get(name, {}) for name, result in results.items()}
     summary = {**about, "iterations": state.iteration, "learners": learners}
     replace_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     return summary
