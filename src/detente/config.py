@@ -155,8 +155,8 @@ def is_preset(name: str) -> bool:
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, without: Collection[str] = ()) -> Config:
     """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
 
-    What the preset says of ``without`` does not count. Whoever uses an option of module:attribute runs that code, and whoever seats
-    a remote model sends it one's key, so a file may name these only with ``trust``; an override may.
+    What the preset says of ``without`` does not count. An option of module:attribute runs that code, and a remote model on
+    a seat gets the user's key, so a file may name these only with ``trust``; an override may.
     """
     data = _preset(preset)
     dotted = _overrides(overrides)

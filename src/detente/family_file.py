@@ -2,7 +2,7 @@
 
     game, its family ── described ──> Description ── write ──> FOLDER/family.json ── description ──> reports, exports, pages
 
-Who reads the file needs no code of whoever made the game, and runs none. A folder without one, of an earlier version, is read as
+Readers of the file need no code of the game's author, and run none. A folder without one, of an earlier version, is read as
 the families of the package have it. Must not import torch.
 """
 
@@ -39,7 +39,7 @@ SIZE, LONGEST, MOST = 1 << 20, 10_000, 200  # bytes of a file; characters of a t
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What is known of a game. ``references`` None: the package has the game, and whoever wants them plays them."""
+    """What is known of a game. ``references`` None: the package has the game, so that they can be played when needed."""
 
     __pydantic_config__ = STRICT
     measures: tuple[Measure, ...] = ()
@@ -71,7 +71,7 @@ def content(game: Game, strategies: Sequence[str] | None = None) -> str:
     """The text of the file; UserError where what the family says cannot stand in one, so ask before a folder is begun.
 
     The scripts of a game that the package does not have play for its references here, against ``strategies`` (None: all that can
-    play): nobody can do it later.
+    play), for later it cannot be done.
     """
     family = family_of(game)
     played = None

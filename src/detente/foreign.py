@@ -1,10 +1,10 @@
-"""Code that an option names: ``module:attribute`` is a game, an algorithm ... that somebody wrote outside of the package.
+"""Code that an option names: ``module:attribute`` is a game, an algorithm ... from outside the package.
 
     a command line names it ──────────────────────────────> imported
     a preset or a run folder names it ── trusted? ── yes ──> imported
                                              └────── no ──> UserError: which module, where it lies, what to say
 
-Whoever imports it runs it, so a file may not decide that. Nothing is imported to find out where a module lies.
+To import it is to run it, so a file may not decide that. Nothing is imported to find out where a module lies.
 Standard library only.
 """
 
@@ -60,7 +60,7 @@ def is_foreign(name: object) -> bool:
 
 
 def is_strategy(name: object) -> bool:
-    """Whether the name of a player names code, a strategy of somebody's own."""
+    """Whether the name of a player names code, a user's own strategy."""
     return isinstance(name, str) and FORM.fullmatch(name) is not None and not name.startswith(PLAYERS)
 
 
@@ -87,7 +87,7 @@ def check_trusted(file: str, options: Mapping[str, Any], given: Mapping[str, Any
 
 
 def fault(what: str, error: Exception, where: str = "") -> UserError:
-    """The sentence for what somebody's own code raised; what is meant for people stays as it is."""
+    """The sentence for what a user's own code raised; a UserError stays as it is."""
     inside = f" in {where}" if where else ""
     return error if isinstance(error, UserError) else UserError(f"{what} raised {said(error)}{inside}; --debug shows where.")
 

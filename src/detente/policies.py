@@ -185,7 +185,7 @@ class Policies:
 
     @staticmethod
     def of(config: Config) -> Policies:
-        """Everybody who can play a run's game, as its options say."""
+        """The policies of a run's game, with its options."""
         game = configured(config.game, config.measures)
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
 
@@ -195,7 +195,7 @@ class Policies:
         return self.hosts[-1]
 
     def close(self) -> None:
-        """Let the engines go of what they hold; nobody plays any more."""
+        """Close the engines, after the last episode."""
         for host in self.hosts:
             host.engine.close()
 
@@ -204,7 +204,7 @@ class Policies:
         return self.homes[policy] if policy in self.homes else self.learners[policy.name][0]
 
     def answering(self, policy: PolicyRef) -> DecodingOptions:
-        """How a language model answers: a learner as its own options say, everybody else as those of all."""
+        """How a language model answers: a learner by its own options, every other policy by those of the run."""
         return self.answer if policy in self.homes or policy.name not in self.learners else self.learners[policy.name][1]
 
     def resolve(self, name: str) -> PolicyRef:
@@ -244,7 +244,7 @@ class Policies:
             check_room(self.game, host.chat(answer), host.base.name, host.engine.longest, host.engine.limit)
 
     def weights(self, policy: PolicyRef) -> str | None:
-        """What identifies the weights of a policy that was asked for by name; None for whoever has none of ours."""
+        """The fingerprint of the weights of a policy that was resolved by name; None for policies without weights here."""
         from detente.learning import adapters
 
         if policy in self.folders:
@@ -252,7 +252,7 @@ class Policies:
         return self.home(policy).base.fingerprint if policy.kind == "base" else None
 
     def earlier_weights(self, policy: PolicyRef) -> str | None:
-        """What identified the weights of a base model before all of it counted; None for everybody else."""
+        """The fingerprint of a base model in earlier versions; None for other policies."""
         return self.home(policy).base.earlier if policy.kind == "base" else None
 
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:

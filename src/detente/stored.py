@@ -3,7 +3,7 @@
     config.yaml ── options     metrics.jsonl ── metrics, last_metrics     summary.json ── summary
     arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
 
-A folder may be somebody else's, cut short, or damaged. What these return has the shape that their readers rely on; everything else
+A folder may be foreign, cut short, or damaged. What these return has the shape that their readers rely on; everything else
 is a UserError of one sentence that names the file and the first thing wrong with it. Fields that nobody asks for pass. Must not
 import torch.
 """

@@ -121,7 +121,7 @@ def turn_rows(origin: Origin, episode: Episode) -> list[TurnRow]:
 
 
 def _steps(played: Round) -> Sequence[int | None]:
-    """The number of the step of every turn; None where nobody wrote it down."""
+    """The number of the step of every turn; None where it was not recorded."""
     return [step for step, count in enumerate(played.steps) for _ in range(count)] or [None] * len(played.turns)
 
 

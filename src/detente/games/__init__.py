@@ -59,7 +59,7 @@ def make(name: str, **parameters: Any) -> Game:
 
 
 def configured(options: Mapping[str, Any], measures: Sequence[str] = ()) -> Game:
-    """The game of a run: its name and parameters, with the measures of somebody's own (``module:attribute``)."""
+    """The game of a run: its name and parameters, with the user's own measures (``module:attribute``)."""
     return with_measures(make(**options), measures)
 
 

@@ -78,7 +78,7 @@ def exploited_by_actions(game: Any, episode: Episode) -> list[list[int]]:
 
 
 def has_payoffs(game: Any) -> bool:
-    """Whether there is a table of payoffs, with which everybody knows everybody's points."""
+    """Whether there is a payoff table, from which all players know all points."""
     return hasattr(game, "payoffs")
 
 

@@ -1,6 +1,6 @@
-"""Games and families of somebody's own, whose faults are told in one sentence: of which game, in which method, what is wrong.
+"""Games and families from outside the package, whose faults become one sentence: which game, in which method, what is wrong.
 
-    game of the package ──> itself          game of somebody's own ── guarded ──> the same game, whose methods are watched
+    game of the package ──> itself          a user's own game ── guarded ──> the same game, whose methods are checked
 
 The same for the functions of a family. Must not import anything above games.
 """
@@ -32,7 +32,7 @@ def guarded(game: Game) -> Game:
 
 
 class Guarded:
-    """A game whose methods are watched."""
+    """A game whose methods are checked."""
 
     def __init__(self, game: Game) -> None:
         self._game = game
@@ -48,8 +48,8 @@ class Guarded:
         whole = isinstance(acting, tuple | list) and len(acting) > 0 and all(acting.count(p) == 1 and p in seats for p in acting)
         return "" if whole else f"the players who answer, at least one of {', '.join(map(str, seats))} until the game is done"
 
-    def _observed(self, told: Any) -> str:
-        return "" if isinstance(told, Observation) else "an Observation"
+    def _observed(self, observation: Any) -> str:
+        return "" if isinstance(observation, Observation) else "an Observation"
 
     def _stepped(self, step: Any) -> str:
         if not isinstance(step, Step):
@@ -78,7 +78,7 @@ def watched(call: Callable[..., F], whose: str, name: str, check: Callable[[F], 
 
 
 def guarded_family(family: Any, game: Game) -> Any:
-    """The family of somebody's own game, whose functions are watched."""
+    """The family of a user's own game, whose functions are checked."""
     named = {field.name: getattr(family, field.name) for field in fields(family)}
     whose = f"The family '{named['name']}' of the game {game.name}"
     checks = {"measure": _measured}

@@ -1,4 +1,4 @@
-"""Measures of somebody's own, beside those of a game's family: ``module:attribute``, a function or a ``Measure`` with one.
+"""A user's own measures, beside those of a game's family: ``module:attribute``, a function or a ``Measure`` with one.
 
     game, names ── with_measures ──> the same game, in which these are measured too
 

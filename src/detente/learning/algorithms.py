@@ -1,9 +1,9 @@
-"""A learner's algorithm with its options: one of the package's, or ``module:attribute``, somebody's own.
+"""A learner's algorithm with its options: one of the package, or a user's own, ``module:attribute``.
 
     credit ── gamma, baseline ... ──────────┐
     credit.options ── what is its own ──> its class of options ──> function(group, options) ──> credit, checked
 
-Whatever goes wrong in somebody's own algorithm is one sentence that names it. Loads torch for these alone, and to compute credit.
+Every fault in a user's own algorithm becomes one sentence that names it. Loads torch for these alone, and to compute credit.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _options_class(name: str) -> type[AlgorithmOptions]:
 
 @contextmanager
 def _blamed(name: str) -> Iterator[None]:
-    """What somebody's code raises inside, as one sentence that names their algorithm."""
+    """Turn what a user's code raises inside into one sentence that names the algorithm."""
     try:
         yield
     except Exception as error:

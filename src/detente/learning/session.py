@@ -79,7 +79,7 @@ class Session:
                 host.engine.serve(policy, weights, config)
 
     def close(self) -> None:
-        """Let the engines go of what they hold; nobody plays any more."""
+        """Close the engines, after the last episode."""
         self.policies.close()
 
     def sources(self, host: Host, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:

@@ -1,4 +1,4 @@
-"""A reward of somebody's own in place of the game's points, for training alone.
+"""A user's own reward in place of the game's points, for training alone.
 
     episode ── reward(episode) ──> (T, P) numbers ── shaped ──> the same episode with these as rewards ──> trajectories
 

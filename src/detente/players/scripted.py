@@ -1,4 +1,4 @@
-"""Scripted players: a strategy on one seat, of the game's family or, as ``module:attribute``, of somebody's own.
+"""Scripted players: a strategy on one seat, of the game's family or, as ``module:attribute``, a user's own.
 
 The strategies lie in the folders of the families, ``games/FAMILY/strategies.py``; their names are unique within a family.
 """
