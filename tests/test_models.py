@@ -392,7 +392,7 @@ def test_smollm2_answers_in_english_and_ends_its_turn() -> None:
 def test_auto_is_bfloat16_where_the_processor_has_it(
     tiny_model: str, monkeypatch: pytest.MonkeyPatch, told: dict[str, bool], dtype: str
 ) -> None:
-    from detente.engines import lora
+    from detente.backbone import lora
 
     lora.has_bfloat16.cache_clear()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)

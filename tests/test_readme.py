@@ -61,8 +61,7 @@ def test_the_blocks_about_data_run(small_run: Path, tmp_path: Path, monkeypatch:
 def test_an_adapter_of_pocket_loads_in_plain_peft_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import get_peft_model, get_peft_model_state_dict
 
-    from detente import models
-    from detente.learning import adapters
+    from detente import adapters, models
     from detente.options import LoraOptions
 
     base = models.load("pocket", device="cpu")

@@ -74,7 +74,7 @@ def load(name: str, *, dtype: str = "float32", device: str = "auto") -> Language
     tokenizer = _tokenizer(name, source)
     chat = ChatFormat(tokenizer)  # raises where the template cannot carry a chat, before the weights are read
     if dtype == "auto":
-        from detente.engines.lora import has_bfloat16
+        from detente.backbone.lora import has_bfloat16
 
         dtype = "bfloat16" if has_bfloat16(where) else "float32"
     model = _model(name, source, getattr(torch, dtype))
@@ -201,7 +201,7 @@ def _model(name: str, source: _Source, dtype: Any) -> Any:
             model, report = _load(name, source, AutoModelForCausalLM.from_pretrained, output_loading_info=True, **options)
     except UserError as error:
         if "scaled_dot_product_attention" in str(error):  # Transformers' words about attention that is more than that
-            from detente.engines.attention import unusable
+            from detente.backbone.attention import unusable
 
             raise unusable(str(CLASSES[model_type])) from error
         raise

@@ -68,7 +68,7 @@ def pinned(name: str) -> str:
     trains on."""
     if not os.path.isdir(name):
         return name
-    from detente.learning import adapters
+    from detente import adapters
 
     if not adapters.named_by(Path(name)):
         return name
@@ -147,7 +147,7 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
 
 def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
     """The folder of an adapter that is named by it, by its run, or by its learner's folder in the run."""
-    from detente.learning import adapters
+    from detente import adapters
 
     if adapters.named_by(path):
         if version is not None and not version.isdecimal():
@@ -245,7 +245,7 @@ class Policies:
 
     def weights(self, policy: PolicyRef) -> str | None:
         """The fingerprint of the weights of a policy that was resolved by name; None for policies without weights here."""
-        from detente.learning import adapters
+        from detente import adapters
 
         if policy in self.folders:
             return adapters.digest(self.folders[policy])
@@ -265,7 +265,7 @@ class Policies:
 
     def _serve(self, policy: PolicyRef, folder: Path) -> None:
         """Have the adapter of a folder served, on a base model in the number format of its run."""
-        from detente.learning import adapters
+        from detente import adapters
 
         place = Path(policy.name)
         options = (place.parent.parent if place.parent.name == "adapters" else place) / "config.yaml"
@@ -277,7 +277,7 @@ class Policies:
 
     def _host_of(self, folder: Path, dtype: str) -> Host:
         """What can serve an adapter: its base model by fingerprint, else by name. One that names none goes on the first."""
-        from detente.learning import adapters
+        from detente import adapters
         from detente.models import MODELS
 
         called, fingerprint = adapters.trained_on(folder)

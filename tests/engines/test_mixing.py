@@ -12,7 +12,7 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import nn
 
-from detente.engines import attention, lora
+from detente.backbone import attention, lora
 from detente.engines.adapters import Adapters
 from detente.engines.mixing import grouped, linear_only, unreached
 from detente.errors import UserError

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from detente import adapters
 from detente.errors import UserError
-from detente.learning import adapters
 from detente.learning.audit import audit
 from detente.learning.forward import active
 from detente.records import PolicyRef, Seating
@@ -208,7 +208,7 @@ WAYS = ["play", "free answers", "arena", "fingerprint", "exact best response"]
 def test_wrong_weights_are_refused_with_their_first_answer_wherever_they_play(
     way: Any, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from detente.engines import lora
+    from detente.backbone import lora
 
     play = ways_to_play(small_run, tmp_path)[way]
     monkeypatch.setattr(lora, "_of_parts", lambda layer, x, parts: lora.product(x, layer.base_layer.weight, layer.base_layer.bias))
@@ -221,7 +221,7 @@ def test_the_first_answers_of_the_base_model_are_scored_too(
     small_run: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from detente import api
-    from detente.engines import lora
+    from detente.backbone import lora
 
     active = lora._forward
 
@@ -243,7 +243,7 @@ def test_the_first_answers_of_the_base_model_are_scored_too(
 def test_a_version_that_is_evaluated_and_never_played_is_scored(
     open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from detente.engines import lora
+    from detente.backbone import lora
     from detente.evaluation.final import evaluate
 
     run = open_run(evaluation={"episodes": 2, "against": []}).shake(size=0.2)

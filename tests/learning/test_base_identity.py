@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from detente import config, models
+from detente import adapters, config, models
 from detente.errors import UserError
-from detente.learning import adapters, checkpoint, loop
+from detente.learning import checkpoint, loop
 
 OPTIONS = (
     "device=cpu game.rounds=1 episodes=2 group_size=2 lora.rank=2 opponents.kept=0.5 opponents.keep_every=1 evaluation.episodes=0"

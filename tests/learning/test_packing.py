@@ -10,7 +10,7 @@ import torch
 import transformers
 from torch.nn import functional as F
 
-from detente.engines import attention
+from detente.backbone import attention
 from detente.learning import packing
 from detente.learning.packing import TreeAttention, bundles, common_prefix, tree
 from detente.learning.stem import After, Stem

@@ -64,7 +64,8 @@ from pathlib import Path
 import torch
 from detente import files, rollout
 from detente.engines.transformers import TransformersEngine
-from detente.learning import adapters, checkpoint, loop, resuming, run_folder
+from detente import adapters
+from detente.learning import checkpoint, loop, resuming, run_folder
 
 def at(owner, name, *counts, after=False, number=signal.SIGKILL):
     '''Send this process a signal at the given calls of owner.name, before it does anything or after it is done.'''

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from detente import adapters
 from detente.errors import UserError
-from detente.learning import adapters
 from detente.records import PolicyRef
 
 

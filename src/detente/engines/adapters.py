@@ -18,7 +18,7 @@ from peft.config import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from detente.engines import lora
+from detente.backbone import lora
 from detente.engines.mixing import PROVENANCE, REMEDY, agrees, grouped, refused, unmixed
 from detente.errors import UserError
 from detente.records import PolicyRef

@@ -19,7 +19,7 @@ from peft.config import PeftConfig
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import Tensor, nn
 
-from detente.engines import attention, lora
+from detente.backbone import attention, lora
 
 # Settings of an adapter that tell where it comes from and change nothing that it computes.
 PROVENANCE = {

@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from detente.engines import attention, head, lora
+from detente.backbone import attention, head, lora
 from detente.engines.adapters import Adapters
 from detente.engines.cache import Pool
 from detente.engines.chats import Chat, Chats

@@ -20,7 +20,7 @@ from peft.config import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from detente.engines import attention
+from detente.backbone import attention
 from detente.engines.adapters import Adapters
 from detente.engines.base import THOUGHT_ENDS, Generation, Request
 from detente.engines.cache import Pool

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from detente import adapters
 from detente.engines.adapters import Adapters
 from detente.engines.base import Generation, Request
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
-from detente.learning import adapters
 from detente.learning.batch import Trajectory, micro_batches, single_answer, single_turn
 from detente.learning.forward import Forward, active
 from detente.models import LanguageModel

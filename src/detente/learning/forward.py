@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from detente.engines import attention, head, lora
+from detente.backbone import attention, head, lora
 from detente.learning.batch import MicroBatch
 from detente.learning.loss import chunked_token_logprobs
 from detente.learning.stem import After, Stem

@@ -18,7 +18,7 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
-from detente.engines import head
+from detente.backbone import head
 from detente.finite import all_finite
 from detente.learning import credit as credits
 from detente.learning import health

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from detente import adapters
 from detente.config import Config
-from detente.learning import adapters
 from detente.learning.opponents import thinned
 from detente.learning.run_folder import RunFolder
 from detente.learning.session import Session

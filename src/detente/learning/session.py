@@ -14,13 +14,12 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from detente import models
+from detente import adapters, models
 from detente.config import Config
 from detente.engines.mixing import linear_only, unreached
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.hosts import Host
-from detente.learning import adapters
 from detente.learning.audit import Scope, audit, tolerance, worst
 from detente.learning.forward import active
 from detente.learning.learner import Learner

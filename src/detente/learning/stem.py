@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from detente.engines.attention import Plan
+from detente.backbone.attention import Plan
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detente.engines.lora import product
+from detente.backbone.lora import product
 
 
 def logits(model: Any, states: Tensor, tokens: Tensor | None = None) -> Tensor:

@@ -22,9 +22,9 @@ from peft import LoraConfig, PeftConfig
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from detente.adapters import files as adapter_files
 from detente.errors import UserError
 from detente.files import write_synced
-from detente.learning import adapter_files
 from detente.models import MODELS, LanguageModel
 from detente.options import LoraOptions
 

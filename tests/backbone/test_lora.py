@@ -12,8 +12,8 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from detente.engines import lora
-from detente.engines.lora import mixed
+from detente.backbone import lora
+from detente.backbone.lora import mixed
 
 if TYPE_CHECKING:
     from peft.peft_model import PeftModel

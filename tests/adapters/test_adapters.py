@@ -15,9 +15,8 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from detente import models
+from detente import adapters, models
 from detente.errors import UserError
-from detente.learning import adapters
 from detente.learning.forward import adapter_parameters
 from detente.options import LoraOptions
 from detente.records import PolicyRef

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from detente.engines import attention, head
+from detente.backbone import attention, head
 from detente.errors import UserError
 
 SMALL: dict[str, Any] = {
