@@ -112,6 +112,14 @@ def test_train_is_the_loop(tiny_model: str, tmp_path: Path) -> None:
     assert json.loads((run / "summary.json").read_text())["iterations"] == 1
 
 
+def test_what_is_no_watcher_is_said_before_anything_begins(tiny_model: str, tmp_path: Path) -> None:
+    options = config.load("ipd", [f"model={tiny_model}"])
+    for watchers, sentence in (([object()], "object cannot watch a run: derive it"), (detente.Watcher(), "are given as a list")):
+        with pytest.raises(UserError, match=sentence):
+            api.train(options, tmp_path / "run", watchers=watchers)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
 def test_whoever_watches_is_told_how_training_goes(tiny_model: str, tmp_path: Path) -> None:
     class Watcher(detente.Watcher):
         told: tuple[int, ...] = ()

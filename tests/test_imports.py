@@ -70,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
     "learning.shaping": {"errors", "foreign", "games.guard", "records"},
-    "learning.watchers": {"config"},
+    "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},
     "evaluation": PLAY | {"family_file", "files", "former", "config", "policies"},
     "evaluation.statistics": set(),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,4 +151,6 @@ def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Polici
 
 
 def _all_watchers(watchers: Sequence[Watcher], progress: Watcher | None) -> tuple[Watcher, ...]:
+    if not isinstance(watchers, Iterable):
+        raise UserError("Watchers are given as a list, also where there is one: watchers=[...].")
     return (*watchers, *([] if progress is None else [progress]))

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from detente.errors import UserError
 from detente.reports import report
@@ -168,6 +169,24 @@ def test_partners_points_stand_beside_ones_own(tmp_path: Path) -> None:
     page = Page(report([folder]))
     assert "8.88/ 0.38" in page.row("pair")
     assert "runs/&lt;b&gt;" in page.html.replace("<wbr>", "")
+
+
+def test_points_against_somebody_else_are_no_verdict(tmp_path: Path) -> None:
+    alone, shared = make_run(tmp_path / "alone", iterations=2), make_run(tmp_path / "shared", iterations=2)
+    options = yaml.safe_load((shared / "config.yaml").read_text()) | {"seats": ["main", "always_defect"]}
+    (shared / "config.yaml").write_text(yaml.safe_dump(options))
+    assert 'class="verdict"' in Page(report([alone])).html
+    assert 'class="verdict"' not in Page(report([shared])).html
+
+
+def test_rows_of_references_have_as_many_cells_as_those_of_runs(tmp_path: Path) -> None:
+    """Also where runs of different games are not judged, so that there is no column of verdicts."""
+    short, long = make_run(tmp_path / "short", iterations=2), make_run(tmp_path / "long", iterations=2)
+    options = yaml.safe_load((short / "config.yaml").read_text())
+    (short / "config.yaml").write_text(yaml.safe_dump(options | {"game": options["game"] | {"rounds": 4}}))
+    for runs in ([long], [short, long]):
+        page = Page(report(runs))
+        assert len(page.row("tit_for_tat")) == len(page.row("long"))
 
 
 def test_no_runs_and_no_folder_are_one_sentence(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ class Result:
     Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
     ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
     own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play. ``partners``: the
-    points there of who else has a seat, by name; empty where that is the learner alone.
+    points there of who else has a seat, by name; empty where that is the learner alone. ``shared``: another learner or a frozen
+    policy has a seat there, so that it says nothing of the learner with itself.
     """
 
     learner: str
@@ -39,6 +40,7 @@ class Result:
     invalid: float | None = None
     interval: tuple[float, float] | None = None
     partners: Numbers = field(default_factory=dict)
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Chapter:
 class Condition:
     """That a number of a result is at ``least`` this, at ``most`` that, ``below`` something; without limits, that it is known.
 
-    ``number`` is self_play/MEASURE, against/STRATEGY/MEASURE (``opponent_reward`` too), or given/TABLE/CONDITION.
+    ``number`` is self_play/MEASURE (not measured where seats are ``shared``), against/STRATEGY/MEASURE (``opponent_reward`` too),
+    or given/TABLE/CONDITION.
     """
 
     number: str
@@ -190,4 +193,5 @@ def number(result: Result, name: str) -> float | None:
     if part == "against":
         strategy, _, measure = key.rpartition("/")
         return result.against.get(strategy, {}).get(measure)
-    return {"self_play": result.self_play, "given": result.given}.get(part, {}).get(key)
+    alone: Numbers = {} if result.shared else result.self_play
+    return {"self_play": alone, "given": result.given}.get(part, {}).get(key)

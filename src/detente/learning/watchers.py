@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detente.config import Config
+from detente.errors import UserError
 
 
 class Watcher:
@@ -45,7 +46,11 @@ class Watchers(Watcher):
     """Several watchers as one: each is called in turn, and any of them can stop the training."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
+        """UserError for what is no watcher."""
         self.watchers = tuple(watchers)
+        for watcher in self.watchers:
+            if any(not callable(getattr(watcher, name, None)) for name in vars(Watcher) if not name.startswith("_")):
+                raise UserError(f"{type(watcher).__name__} cannot watch a run: derive it from detente.Watcher.")
 
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
         """Call every watcher."""

@@ -104,7 +104,12 @@ class Run:
             invalid=scores.get("invalid"),
             interval=_interval(scores),
             partners=_numbers(scores.get("partners")) if role else _partners(measured, learner, self.summary["learners"]),
+            shared=self._shared(learner),
         )
+
+    def _shared(self, learner: str) -> bool:
+        """Whether somebody other than the learner has a seat."""
+        return any(seat != learner for seat in self.options.get("seats") or ())
 
     def _algorithm(self, learner: str) -> str:
         own = (self.options.get("learners") or {}).get(learner) or {}
@@ -138,6 +143,7 @@ class Run:
                 for name, other in self.measured
                 if (name, other) != (learner, role) and (key := f"{prefix(other)}self_play/reward/{name}") in everything
             },
+            shared=self._shared(learner),
         )
 
 
