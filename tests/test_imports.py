@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
-    "learning.shaping": {"errors", "foreign", "games.guard", "records"},
+    "learning.shaping": {"errors", "foreign", "games.guard", "games.sides", "records"},
     "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},
     "evaluation": PLAY | {"family_file", "files", "former", "config", "policies"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_rewards_in_place_of_points(module: str) -> None:
     assert [r.rewards for r in shaped([episode], f"{module}:array")[0].rounds] == [(1, 1)] * 2
     assert made.rounds[0].turns == episode.rounds[0].turns
     assert (made.policies, made.seed) == (episode.policies, episode.seed)
+
+
+def test_a_learner_without_an_episode_has_no_mean_reward() -> None:
+    """As in an iteration in which its kept versions play everywhere."""
+    (episode,) = detente.play("ipd", ["always_defect", "always_cooperate"], overrides=["game.rounds=2"])
+    assert mean_reward([replace(episode, learners=("main", None))], "main") == 5
+    assert mean_reward([replace(episode, learners=("main", None))], "other") is None
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def three(view, rng):
 def zeros(view, rng):
     return [0.0, 0.0]
 
+def negative(view, rng):
+    return (-1, 2)
+
+def halves(view, rng):
+    return (0.25, 0.25)
+
 rule = 7
 """
 
@@ -60,6 +66,8 @@ def test_a_strategy_of_ones_own_plays_under_its_name(rules: str, capsys: pytest.
         ("nothing", "The strategy 'own_rules:nothing' returned None; it should return an answer, a text or 2 probabilities"),
         ("three", r"The strategy 'own_rules:three' returned \(1, 2, 3\); it should return an answer"),
         ("zeros", r"The strategy 'own_rules:zeros' returned \[0.0, 0.0\]; it should return an answer"),
+        ("negative", r"The strategy 'own_rules:negative' returned \(-1, 2\); it should return an answer"),
+        ("halves", r"The strategy 'own_rules:halves' returned \(0.25, 0.25\); .* 2 probabilities that sum to 1, of <A>, <B>"),
         ("rule", "'own_rules:rule' does not name a strategy: rule is no class or function, but int"),
         ("absent", "'own_rules:absent' does not name a strategy that can be imported: AttributeError"),
     ],

@@ -175,7 +175,7 @@ def test_points_against_somebody_else_are_no_verdict(tmp_path: Path) -> None:
     alone, shared = make_run(tmp_path / "alone", iterations=2), make_run(tmp_path / "shared", iterations=2)
     options = yaml.safe_load((shared / "config.yaml").read_text()) | {"seats": ["main", "always_defect"]}
     (shared / "config.yaml").write_text(yaml.safe_dump(options))
-    assert 'class="verdict"' in Page(report([alone])).html
+    assert 'class="verdict"' in Page(report([str(alone)])).html
     assert 'class="verdict"' not in Page(report([shared])).html
 
 

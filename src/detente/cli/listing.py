@@ -18,7 +18,7 @@ def list_names(
     """Say what there is, one line each."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
-    with doing(console(), f"Looking for {what}"):
+    with doing(console(stderr=True), f"Looking for {what}"):  # what is listed may be read by a program
         described = LISTS[what]()
     width = max(map(len, described), default=0)
     for name, description in described.items():

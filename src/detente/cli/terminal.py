@@ -28,11 +28,11 @@ Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset
 PATIENCE_S = 3.0
 
 
-def console() -> Console:
-    """Standard output; wider than rich's 80 columns where it is a file, so that tables keep their shape."""
+def console(*, stderr: bool = False) -> Console:
+    """Standard output, or error; wider than rich's 80 columns where it is a file, so that tables keep their shape."""
     from detente.screen import Screen
 
-    return Screen(width=None if sys.stdout.isatty() else 132)
+    return Screen(width=None if (sys.stderr if stderr else sys.stdout).isatty() else 132, stderr=stderr)
 
 
 def say(screen: Console, line: str) -> None:

@@ -112,18 +112,19 @@ def rollout(
     )
 
 
-def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float]:
+def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float | None]:
     """An update of every learner whose turn it is, on its share of the backlog and the iteration's episodes."""
     metrics: dict[str, float] = {}
+    rewards: dict[str, float | None] = {}
     for name, learner in session.learners.items():
         if batch := to_train_on(learner.options, state.backlog, episodes, state.iteration + 1):
             if reward := learner.options.reward:
                 batch = shaped(batch, reward)
-                metrics[f"shaped_reward/{name}"] = mean_reward(batch, name)
+                rewards[f"shaped_reward/{name}"] = mean_reward(batch, name)
             chats = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(chats, state.iteration / max(1, session.config.iterations - 1))
-    return largest_mismatch(metrics, session.learners)
+    return rewards | largest_mismatch(metrics, session.learners)
 
 
 def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 from detente import foreign
 from detente.errors import UserError
 from detente.games.guard import brief, is_finite, watched
+from detente.games.sides import mean
 from detente.records import Episode
 
 Reward = Callable[[Episode], Sequence[Sequence[float]]]  # (T rounds, P players)
@@ -31,9 +31,9 @@ def shaped(episodes: Sequence[Episode], name: str) -> list[Episode]:
     return [_shaped(episode, reward(episode), name) for episode in episodes]
 
 
-def mean_reward(episodes: Sequence[Episode], learner: str) -> float:
-    """Reward per round of the seats that train a learner."""
-    return fmean(e.mean_reward(seat) for e in episodes for seat, trained in enumerate(e.learners) if trained == learner)
+def mean_reward(episodes: Sequence[Episode], learner: str) -> float | None:
+    """Reward per round of the seats that train a learner; None where it has none."""
+    return mean(e.mean_reward(seat) for e in episodes for seat, trained in enumerate(e.learners) if trained == learner)
 
 
 def _shaped(episode: Episode, rewards: Any, name: str) -> Episode:

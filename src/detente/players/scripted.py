@@ -5,6 +5,7 @@ The strategies lie in the folders of the families, ``games/FAMILY/strategies.py`
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -48,14 +49,17 @@ class Scripted:
         if isinstance(said, str):
             return Completion(said, self.policy, seed)
         try:
-            (answer,) = rng.choices(observation.choices, tuple(said))
+            probabilities = tuple(said)
+            (answer,) = rng.choices(observation.choices, probabilities)
+            if min(probabilities) < 0 or not math.isclose(sum(probabilities), 1, abs_tol=1e-6):
+                raise ValueError("these are no probabilities")
         except (TypeError, ValueError, IndexError) as error:
             raise self._wrong(said, observation) from error
-        return Completion(answer, self.policy, seed, probabilities=tuple(said))
+        return Completion(answer, self.policy, seed, probabilities=probabilities)
 
     def _wrong(self, said: object, observation: Observation) -> UserError:
         choices = observation.choices
-        also = f" or {len(choices)} probabilities, of {', '.join(choices)}" if choices else ""
+        also = f" or {len(choices)} probabilities that sum to 1, of {', '.join(choices)}" if choices else ""
         return UserError(f"The strategy '{self.name}' returned {brief(said)}; it should return an answer, a text{also}.")
 
     def close(self) -> None:

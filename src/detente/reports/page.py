@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detente.reports.study import Study
 
 
-def report(runs: Sequence[Path], out: Path | None = None) -> Path:
+def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write the page and return its path.
 
     ``out`` is the page's file: by default RUN/report/index.html for one run and report.html beside the first of several. The
@@ -36,9 +36,10 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
 
     if not runs:
         raise UserError("A report needs at least one run folder.")
-    study = Study(read_runs(runs))
+    folders = [Path(run) for run in runs]
+    study = Study(read_runs(folders))
     parts = sections(study)
-    page = out or (runs[0] / "report" / "index.html" if len(runs) == 1 else runs[0].parent / "report.html")
+    page = Path(out) if out else folders[0] / "report" / "index.html" if len(runs) == 1 else folders[0].parent / "report.html"
     pictures = page.parent if page.stem == "index" else page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     for section in parts:
