@@ -141,6 +141,7 @@ def _others(session: Any, count: int) -> list[Any]:
         generator = torch.Generator().manual_seed(i)
         weights = {k: 0.02 * torch.randn(w.shape, generator=generator) for k, w in session.learners["main"].weights().items()}
         session.hosts["main"].engine.serve(policy, weights, session.learners["main"].lora)
+        session.policies.homes[policy] = session.hosts["main"]
     return policies
 
 
