@@ -63,7 +63,7 @@ class Config(Options):
     )
     learners: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="options that differ (model, lora, answer, algorithm, credit, loss, optimizer, update_every, collect)",
+        description="options that differ (model, lora, answer, algorithm, reward, credit, loss, optimizer, update_every, collect)",
     )
     reward: str | None = Field(
         None, description="a function of your own, as module:attribute, whose rewards training uses in place of the game's points"

@@ -41,7 +41,7 @@ EXAMPLES = {
     "algorithm": "my_algorithms:inequity",
     "strategy": "my_rules:grudger",
     "measure": "my_measures:gini",
-    "reward": "my_rewards:generous",
+    "reward": "my_rewards:prosocial",
 }
 PLAYERS = ("model:", "axelrod:", "openai:")  # names of players that are no code
 

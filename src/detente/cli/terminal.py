@@ -41,7 +41,7 @@ def say(screen: Console, line: str) -> None:
 
 
 def sitting(names: Sequence[str]) -> str:
-    """Who sits at a table, seat by seat: two against each other, more of them in a row."""
+    """Who sits where, seat by seat: two against each other, more of them in a row."""
     return (" against " if len(names) == 2 else ", ").join(names)
 
 
