@@ -185,9 +185,10 @@ def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[floa
 
 
 def exact(policies: Policies, agent: PolicyRef, memory: int | None = None, seat: int = 1) -> dict[str, Any] | None:
-    """The exact best response where there is one: in matrix games, against agents on ``seat`` whose probabilities are
-    known."""
-    if family_of(policies.game).normal_form(policies.game) is None or agent.kind == "remote":
+    """The exact best response where there is one: in matrix games without noise, against agents on ``seat`` whose probabilities
+    are known."""
+    table = family_of(policies.game).normal_form(policies.game)
+    if table is None or table.noise or agent.kind == "remote":
         return None
     try:
         return exploitability(policies, agent, memory=memory, seat=seat).to_json()

@@ -41,7 +41,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What ``step`` returns: the next state, one reward per player when a round ends (else None), and facts for the record."""
+    """What ``step`` returns: the next state, one reward per player when a round ends (else None), and facts for the record.
+
+    Where chance changes actions, ``info["played"]`` holds what was played, one action per player.
+    """
 
     state: State
     rewards: tuple[float, ...] | None = None
@@ -52,10 +55,11 @@ class Step:
 class Game(Protocol):
     """The rules. Implementations are frozen dataclasses whose fields are the parameters, all of them JSON values.
 
-    Three more members are optional; ``contract.check_game`` uses them where they exist. ``symmetric`` (bool) promises that
+    Four more members are optional; ``contract.check_game`` uses them where they exist. ``symmetric`` (bool) promises that
     players who trade seats trade rewards; where it is False, ``roles`` may name the seats, ("investor", "trustee").
     ``resample(state, player, rng)`` returns a state that the player cannot tell from this one: what is hidden from it is drawn
-    afresh.
+    afresh. Where the seed decides something for each seat, ``reseated(state, seats)`` returns the first state in which what was
+    player p's belongs to ``seats[p]``: then players who trade seats and luck trade rewards.
     """
 
     @property

@@ -169,6 +169,7 @@ def _check_symmetry(game: Game, played: _Played) -> None:
     """Give everyone a new seat and let them do what they did: they must earn what they earned."""
     seats = stream(played.seed, "seats").sample(range(game.num_players), game.num_players)
     state = game.reset(random.Random(played.seed))
+    state = game.reseated(state, seats) if hasattr(game, "reseated") else state
     for step, actions in zip(played.steps, played.actions, strict=True):
         moved = {seats[player]: action for player, action in actions.items()}
         _require(set(_acting(game, state)) == set(moved), "symmetric", "who acts depends on the seat")

@@ -20,7 +20,7 @@ from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.games.guard import guarded, guarded_family, is_ours
 from detente.games.reading import Meet, Notes, Reading, Result
-from detente.games.sides import Scalars, Side, Tables, mean
+from detente.games.sides import Scalars, Side, Tables, mean, moves
 from detente.records import Episode, Round
 
 Probabilities = tuple[float, ...]  # of each of the choices, in their order
@@ -73,7 +73,7 @@ def exploited_by_actions(game: Any, episode: Episode) -> list[list[int]]:
     cooperative = episode.game.get("cooperative")
     if cooperative is None or episode.num_players != 2:
         return [[] for _ in episode.rounds]
-    actions = [{turn.player: turn.action == cooperative for turn in played.turns} for played in episode.rounds]
+    actions = [{player: action == cooperative for player, action in moves(played).items()} for played in episode.rounds]
     return [[player for player in (0, 1) if acted[player] and not acted[1 - player]] for acted in actions]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import field, fields
 from typing import Any, TypeVar
 
 from detente.errors import UserError, unknown
@@ -23,9 +23,15 @@ def build(game: type[G], defaults: dict[str, Any], given: dict[str, Any]) -> G:
     return game(**defaults | given)
 
 
+def added(default: Any) -> Any:
+    """A parameter that earlier versions did not have: on record only where it is set, so that folders of theirs can go on."""
+    return field(default=default, metadata={"added": True})
+
+
 def as_json(game: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values; tuples become lists."""
-    return {field.name: _plain(getattr(game, field.name)) for field in fields(game)}
+    """The fields of a dataclass as JSON values, those that were ``added`` where they are set; tuples become lists."""
+    values = {parameter: getattr(game, parameter.name) for parameter in fields(game)}
+    return {p.name: _plain(value) for p, value in values.items() if "added" not in p.metadata or value != p.default}
 
 
 def _plain(value: Any) -> Any:
@@ -48,6 +54,12 @@ def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
     check_count("max_rounds", max_rounds, 1, MOST_ROUNDS)
     if continuation is not None and not (isinstance(continuation, int | float) and 0 <= continuation < 1):
         raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
+
+
+def check_share(option: str, value: Any) -> None:
+    """UserError unless this is a number from 0 to 1."""
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise UserError(f"The option {option} is a probability, a number from 0 to 1, not {value!r}.")
 
 
 def check_count(option: str, value: Any, minimum: int, maximum: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from detente.records import Episode
+from detente.records import Episode, Round
 
 Side = tuple[Episode, int]  # the episode and the seat
 Scalars = dict[str, float | None]  # by name; None where nothing was seen that could be averaged
@@ -23,3 +24,8 @@ def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
     for episode, seat in sides:
         groups.setdefault(episode.group, []).append(episode.mean_reward(seat))
     return tuple(tuple(groups[group]) for group in sorted(groups))
+
+
+def moves(played: Round) -> dict[int, Any]:
+    """What each player did in a round: what the game says was ``played``, where chance changes actions, else what was chosen."""
+    return dict(enumerate(played.info["played"])) if "played" in played.info else {t.player: t.action for t in played.turns}

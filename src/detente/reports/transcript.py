@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from detente import jsonl
 from detente.errors import UserError
 from detente.games import family_of, recorded
 from detente.games.reading import Notes
+from detente.games.sides import moves
 from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
 
 KINDS = {
@@ -107,6 +109,12 @@ def action_text(turn: Turn) -> str:
     return (turn.action or "(nothing)") if isinstance(turn.action, str) else json.dumps(turn.action, ensure_ascii=False)
 
 
+def outcome_text(played: Round, turn: Turn) -> str:
+    """The action in words, and what was played where chance replaced it."""
+    done = moves(played)[turn.player] if "played" in played.info else turn.action
+    return action_text(turn) if done == turn.action else f"{action_text(turn)}, by chance {action_text(replace(turn, action=done))}"
+
+
 def answer_text(turn: Turn) -> str:
     """What the player answered; of a valid message or ask without the tags."""
     if turn.valid and isinstance(turn.action, dict):
@@ -156,7 +164,7 @@ def render_text(episode: Episode) -> RenderableType:
     for number, played in enumerate(episode.rounds, 1):
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
         held = notes(episode, played)
-        lines = [[_answers(episode, held, row, player) for player in players] for row in rows(played)]
+        lines = [[_answers(episode, played, held, row, player) for player in players] for row in rows(played)]
         if held is not None:
             lines.insert(0, [Text(text, style="dim") for text in held.held])
         for place, cells in enumerate(lines):
@@ -166,18 +174,18 @@ def render_text(episode: Episode) -> RenderableType:
     return Group(*panels, table, means)
 
 
-def _answers(episode: Episode, held: Notes | None, row: Sequence[Turn], player: int) -> Text:
-    return Text("\n").join(_answer(episode, held, turn) for turn in row if turn.player == player)
+def _answers(episode: Episode, played: Round, held: Notes | None, row: Sequence[Turn], player: int) -> Text:
+    return Text("\n").join(_answer(episode, played, held, turn) for turn in row if turn.player == player)
 
 
-def _answer(episode: Episode, held: Notes | None, turn: Turn) -> Text:
+def _answer(episode: Episode, played: Round, held: Notes | None, turn: Turn) -> Text:
     before = news(episode, turn) if held is None else ""  # else the first line of the round shows it
     text = Text().append(f"{before}\n" if before else "", style="dim")
     text.append(answer_text(turn), style="bold")
     if not turn.valid:
-        text.append(f" invalid, {action_text(turn)} played instead", style="red")
+        text.append(f" invalid, {outcome_text(played, turn)} played instead", style="red")
     elif held is None:
-        text.append(f" → {action_text(turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
+        text.append(f" → {outcome_text(played, turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
     elif turn.phase == "decision":
         text.append(f" → gets {held.received[turn.player]}")
     else:
@@ -206,7 +214,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
     for played in episode.rounds:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
         held = notes(episode, played)
-        lines = [[_turn_data(episode, held, turn, longest) for turn in row] for row in rows(played)]
+        lines = [[_turn_data(episode, played, held, turn, longest) for turn in row] for row in rows(played)]
         facts = {} if held is None else {"stock": held.stock, "held": held.held}
         rounds.append(
             {
@@ -230,7 +238,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
     }
 
 
-def _turn_data(episode: Episode, held: Notes | None, turn: Turn, longest: int | None) -> dict[str, Any]:
+def _turn_data(episode: Episode, played: Round, held: Notes | None, turn: Turn, longest: int | None) -> dict[str, Any]:
     probability = cooperation(episode, turn)
     facts: dict[str, Any] = {}
     if held is not None:
@@ -239,7 +247,7 @@ def _turn_data(episode: Episode, held: Notes | None, turn: Turn, longest: int | 
         "player": turn.player,
         "told": _clipped(news(episode, turn), longest),
         "answer": _clipped(answer_text(turn), longest),
-        "action": action_text(turn) if held is None or not turn.valid else "",
+        "action": outcome_text(played, turn) if held is None or not turn.valid else "",
         "cooperates": turn.action == episode.game["cooperative"] if episode.game.get("cooperative") else None,
         "p": None if probability is None else round(probability, 4),
         "valid": turn.valid,

@@ -8,7 +8,7 @@ from typing import Any
 
 from detente.games.family import Fact, Measure
 from detente.games.matrix.rules import MatrixGame
-from detente.games.sides import Scalars, Side, Tables, mean
+from detente.games.sides import Scalars, Side, Tables, mean, moves
 from detente.records import Episode
 
 JOINT_MOVES = ("start", "CC", "CD", "DC", "DD")  # one's own last move first
@@ -47,16 +47,16 @@ def measure(game: MatrixGame, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
 def cooperate_given(game: MatrixGame, sides: Iterable[Side]) -> Scalars:
     """Mean probability of the cooperative action after each last joint move; None for a move that was never seen.
 
-    The probability is the policy's own where it was recorded, else 1 or 0 for what was played.
+    The probability is the policy's own where it was recorded, else 1 or 0 for what it chose; joint moves are those played.
     """
     probabilities: dict[str, list[float]] = defaultdict(list)
     cooperative = game.actions.index(game.cooperative or game.actions[0])
     for episode, player in sides:
         last = "start"
         for played in episode.rounds:
-            by_player = {turn.player: turn for turn in played.turns}
-            own = by_player[player]
+            own = next(turn for turn in played.turns if turn.player == player)
             known = own.completion.probabilities
             probabilities[last].append(known[cooperative] if known else float(own.action == game.cooperative))
-            last = "".join("C" if by_player[p].action == game.cooperative else "D" for p in (player, 1 - player))
+            joint = moves(played)
+            last = "".join("C" if joint[p] == game.cooperative else "D" for p in (player, 1 - player))
     return {move: mean(probabilities[move]) for move in JOINT_MOVES}

@@ -5,21 +5,23 @@
     I D    5, 0     1, 1
 
 The prompt is neutral: players see labels such as <A> and <B>, never what they mean. ``counterbalance`` draws from the game
-seed which label stands for which action and in which order they are listed.
+seed which label stands for which action and in which order they are listed. With ``noise`` a chosen action may be replaced:
+
+    chosen ── slip, from the game seed ──> played ──> points, and what both players are told
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.base import Observation, Step
-from detente.games.parameters import as_json, build, check_horizon, check_switch, draw_horizon
+from detente.games.parameters import added, as_json, build, check_horizon, check_share, check_switch, draw_horizon
 
 LARGEST_PAYOFF = 10**12  # sums over many rounds stay exact enough
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
@@ -39,12 +41,13 @@ class MatrixView:
 
 @dataclass(frozen=True, slots=True)
 class MatrixState:
-    """Everything that has happened, and what the seed decided."""
+    """Everything that has happened, and what the seed decided. ``history``: the joint moves that were played."""
 
     horizon: int
     labels: tuple[str, ...]  # the label of each action, in the order of actions
     listing: tuple[int, ...]  # the order in which the prompt lists the actions
     history: tuple[tuple[str, str], ...] = ()
+    slips: tuple[tuple[int, int], ...] = ()  # [round][player] from the chosen action's number to the played one's; () without noise
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class MatrixGame:
     payoffs[i][j] = (row player's points, column player's points) when row plays actions[i] and column actions[j].
     ``cooperative`` names the action whose rate is reported as cooperation: the first one, or None where there is no such action.
     ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
-    ``max_rounds`` rounds in all.
+    ``max_rounds`` rounds in all. ``noise``: the probability with which a player's chosen action is replaced by another one, all
+    equally likely.
     """
 
     name: str
@@ -66,6 +70,7 @@ class MatrixGame:
     rounds: int = 10
     continuation: float | None = None
     max_rounds: int = 50
+    noise: float = added(0.0)
 
     num_players = 2
     family: ClassVar[str] = "detente.games.matrix:FAMILY"
@@ -82,6 +87,9 @@ class MatrixGame:
             raise UserError(f"The cooperative action is the first of {list(self.actions)}, not '{self.cooperative}'.")
         check_switch("counterbalance", self.counterbalance)
         check_horizon(self.rounds, self.continuation, self.max_rounds)
+        check_share("noise", self.noise)
+        if self.noise and len(self.actions) < 2:
+            raise UserError("Noise replaces an action by another one, and this game has one action.")
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
@@ -102,7 +110,15 @@ class MatrixGame:
             rng.shuffle(labels)
             rng.shuffle(listing)
         horizon = draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)
-        return MatrixState(horizon, tuple(labels), tuple(listing))
+        slips = tuple((self._slip(rng), self._slip(rng)) for _ in range(horizon)) if self.noise else ()
+        return MatrixState(horizon, tuple(labels), tuple(listing), slips=slips)
+
+    def _slip(self, rng: random.Random) -> int:
+        return rng.randrange(1, len(self.actions)) if rng.random() < self.noise else 0
+
+    def reseated(self, state: MatrixState, seats: Sequence[int]) -> MatrixState:
+        """The state in which the slips of player p belong to the player on ``seats[p]``."""
+        return replace(state, slips=tuple((pair[seats.index(0)], pair[seats.index(1)]) for pair in state.slips))
 
     def to_act(self, state: MatrixState) -> tuple[int, ...]:
         return (0, 1) if len(state.history) < state.horizon else ()
@@ -113,9 +129,10 @@ class MatrixGame:
         own, other = (rows, columns) if player == 0 else (columns, rows)
         view = MatrixView(player, self.actions, answers, own, other, self._seen_by[player])
         if not other:
-            return Observation(_rules(view.payoffs, answers, state.listing), view, pattern, answers)
-        text = f"The other player picked {answers[self.actions.index(other[-1])]}. Your label?"
-        return Observation(text, view, pattern, answers)
+            return Observation(_rules(view.payoffs, answers, state.listing, self.noise), view, pattern, answers)
+        theirs, mine = answers[self.actions.index(other[-1])], answers[self.actions.index(own[-1])]
+        news = f"You played {mine}. The other player played {theirs}." if self.noise else f"The other player picked {theirs}."
+        return Observation(f"{news} Your label?", view, pattern, answers)
 
     @cached_property
     def _seen_by(self) -> tuple[Payoffs, Payoffs]:
@@ -133,11 +150,16 @@ class MatrixGame:
         return self.actions[state.listing[0]]
 
     def step(self, state: MatrixState, actions: Mapping[int, str]) -> Step:
-        row, column = actions[0], actions[1]
+        row, column = self._played(state, 0, actions[0]), self._played(state, 1, actions[1])
         history = (*state.history, (row, column))
-        after = MatrixState(state.horizon, state.labels, state.listing, history)
+        after = MatrixState(state.horizon, state.labels, state.listing, history, state.slips)
         rewards = self.payoffs[self.actions.index(row)][self.actions.index(column)]
-        return Step(after, rewards, done=len(history) >= state.horizon)
+        info = {"played": [row, column]} if self.noise else {}
+        return Step(after, rewards, done=len(history) >= state.horizon, info=info)
+
+    def _played(self, state: MatrixState, player: int, chosen: str) -> str:
+        slip = state.slips[len(state.history)][player] if state.slips else 0
+        return self.actions[(self.actions.index(chosen) + slip) % len(self.actions)] if slip else chosen
 
 
 @lru_cache(1024)
@@ -148,8 +170,10 @@ def _answers(labels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 
 @lru_cache(1024)
-def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...]) -> str:
+def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...], noise: float) -> str:
     """What a player reads first; the payoffs have its own action first."""
+    replaced = "the other one" if len(answers) == 2 else "another one, all equally likely"
+    slips = f"With a probability of {_number(noise)} your label is replaced by {replaced}, and so is theirs; what is played counts."
     lines = [
         f"- You {answers[i]}, they {answers[j]}: you get {_number(payoffs[i][j][0])}, they get {_number(payoffs[i][j][1])}."
         for i in listing
@@ -161,6 +185,7 @@ def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...])
             f"You are playing a game with one other player. In every round both of you pick one label at the same time: {either}.",
             "Points in a round:",
             *lines,
+            *([slips] if noise else []),
             "Your goal: maximise your own total points over the whole game.",
             f"Answer with exactly one label, {either}, and nothing else.",
         ]
