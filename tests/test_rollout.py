@@ -131,6 +131,26 @@ def test_a_waiting_player_hears_everything_once() -> None:
     assert [turn.prompt for turn in episode.turns(first)] == heard[first]
 
 
+def test_a_briefing_follows_the_first_words_of_its_seat_whoever_acts_first() -> None:
+    (plain,), (match,) = matches(1, 1), matches(1, 1)
+    play_matches([plain])
+    (episode,) = play_matches([replace(match, briefing=("be kind", "", "be quick"))])
+    first = random.Random(match.seed).randrange(3)
+    opening = f"Round 0, {first} speaks."
+    for p, text in enumerate(match.briefing or ("be kind", "", "be quick")):
+        heard = match.players[p].heard  # type: ignore[attr-defined]
+        assert heard[0].startswith(f"{opening}\n{text}" if text else opening)
+        assert [text in words for words in heard if text] == ([True] + [False] * (len(heard) - 1) if text else [])
+        assert next(episode.turns(p)).prompt == heard[0]
+    assert match.players[1].heard[0] == plain.players[1].heard[0]  # type: ignore[attr-defined]
+
+
+def test_a_briefing_is_one_text_for_each_seat() -> None:
+    (match,) = matches(1, 1)
+    with pytest.raises(ValueError, match="zip"):
+        play_matches([replace(match, briefing=("be kind",))])
+
+
 def test_invalid_answers_are_recorded_and_the_default_is_played() -> None:
     turns = [turn for episode in play_matches(matches(2, 20)) for turn in episode.turns()]
     invalid = [turn for turn in turns if not turn.valid]

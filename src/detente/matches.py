@@ -91,7 +91,8 @@ def _match(policies: Seats, game: Game, seating: Seating, stream: Stream) -> Mat
         policies.player(policy, chat=f"{seating.index}/{seat}/{seed}", seed=seed)
         for seat, (policy, seed) in enumerate(zip(seating.policies, seeds, strict=True))
     ]
-    return Match(game, stream.game(seating), players, seating.learners, seating.iteration, seating.group, seating.index)
+    place = {name: getattr(seating, name) for name in ("learners", "iteration", "group", "index", "briefing")}
+    return Match(game, stream.game(seating), players, **place)
 
 
 # ---- streams

@@ -113,13 +113,17 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Seating:
-    """Which policy takes which seat of a match, and where its record belongs; the fields are those of ``Episode``."""
+    """Which policy takes which seat of a match, and where its record belongs; these fields are those of ``Episode``.
+
+    ``briefing`` is what each seat is told after the game's own first words; its turns record it as part of the prompt.
+    """
 
     policies: tuple[PolicyRef, ...]
     learners: tuple[str | None, ...] = ()
     iteration: int = 0
     group: int = 0
     index: int = 0
+    briefing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

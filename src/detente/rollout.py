@@ -22,7 +22,10 @@ from detente.together import run, together
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One episode to be played: the game and its seed, the player of each seat, and where the record belongs."""
+    """One episode to be played: the game and its seed, the player of each seat, and where the record belongs.
+
+    ``briefing`` is what each seat is told in the beginning, after the game's own first words ("": nothing; () for nobody).
+    """
 
     game: Game
     seed: int
@@ -31,6 +34,7 @@ class Match:
     iteration: int = 0
     group: int = 0
     index: int = 0
+    briefing: tuple[str, ...] = ()
 
 
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
@@ -38,6 +42,7 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     game, players = guarded(match.game), match.players
     state, seats = game.reset(random.Random(match.seed)), range(game.num_players)
     untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
+    briefing = match.briefing or ("",) * game.num_players
     rounds: list[Round] = []
     turns: list[Turn] = []
     steps: list[int] = []
@@ -45,7 +50,8 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     try:
         while not done:
             acting = game.to_act(state)
-            seen = [_told(game.observe(state, p), untold[p]) for p in seats]
+            seen = [_told(untold[p], game.observe(state, p), text) for p, text in zip(seats, briefing, strict=True)]
+            briefing = ("",) * game.num_players
             untold = [observation.text for observation in seen]
             turns_now = await together([_turn(game, state, p, players[p], seen[p]) for p in acting])
             for turn in turns_now:
@@ -77,9 +83,9 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     )
 
 
-def _told(new: Observation, before: str) -> Observation:
-    """The observation with what the player was told while it waited."""
-    return replace(new, text=f"{before}\n{new.text}" if new.text else before) if before else new
+def _told(before: str, new: Observation, after: str) -> Observation:
+    """The observation with what the player was told while it waited, and with its briefing."""
+    return replace(new, text="\n".join(filter(None, (before, new.text, after)))) if before or after else new
 
 
 async def _turn(game: Game, state: Any, seat: int, player: Player, observation: Observation) -> Turn:

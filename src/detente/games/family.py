@@ -96,6 +96,13 @@ def no_notes(game: Any, played: Round) -> None:
     """Nothing beyond what was said."""
 
 
+def points_told(game: Any, played: Round, player: int, seed: int) -> str:
+    """Its own points, and those of the others where players learn them."""
+    own = f"you got {played.rewards[player]:g}"
+    others = [f"{points:g}" for seat, points in enumerate(played.rewards) if seat != player]
+    return f"{own}, they got {' and '.join(others)}" if others and family_of(game).tells_points(game) else own
+
+
 def no_rules(game: Any) -> str:
     """The rules are the first thing that a player is told."""
     return ""
@@ -132,6 +139,8 @@ class Family:
     references    scripted policies that stand beneath the learners, measured like them: with themselves, and against those of the
                   strategies that play this game
     notes         what a reader is told of a round
+    outcome       outcome(game, round, player, seed): what a round came to, in a few words to a player who is about to play the game
+                  again, on that game seed
     rules         the game's rules, where players are told more than these at first; else ""
     tells_points  whether players learn what the others got
     normal_form   the game as a ``MatrixGame``, if it is one: both act at once, and a table gives the points
@@ -152,6 +161,7 @@ class Family:
     reading: Callable[[Any, Meet], Reading] = plain_reading
     references: Callable[[Any, Meet, Sequence[str]], tuple[Result, ...]] = no_references
     notes: Callable[[Any, Round], Notes | None] = no_notes
+    outcome: Callable[[Any, Round, int, int], str] = points_told
     rules: Callable[[Any], str] = no_rules
     tells_points: Callable[[Any], bool] = has_payoffs
     normal_form: Callable[[Any], Any] = none_of

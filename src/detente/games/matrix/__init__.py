@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detente.games.family import Family
-from detente.games.matrix import measures, reading, strategies
+from detente.games.matrix import measures, reading, rules, strategies
 from detente.games.matrix.rules import (
     MatrixGame,
     MatrixState,
@@ -44,6 +44,7 @@ FAMILY = Family(
     measure=measures.measure,
     facts=measures.FACTS,
     turn_facts=measures.turn_facts,
+    outcome=rules.outcome,
     reading=reading.reading,
     references=reading.references,
     normal_form=_itself,

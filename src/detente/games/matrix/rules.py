@@ -22,6 +22,8 @@ from typing import Any, ClassVar
 from detente.errors import UserError
 from detente.games.base import Observation, Step
 from detente.games.parameters import added, as_json, build, check_horizon, check_share, check_switch, draw_horizon
+from detente.games.sides import moves
+from detente.records import Round
 
 LARGEST_PAYOFF = 10**12  # sums over many rounds stay exact enough
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
@@ -160,6 +162,13 @@ class MatrixGame:
     def _played(self, state: MatrixState, player: int, chosen: str) -> str:
         slip = state.slips[len(state.history)][player] if state.slips else 0
         return self.actions[(self.actions.index(chosen) + slip) % len(self.actions)] if slip else chosen
+
+
+def outcome(game: MatrixGame, played: Round, player: int, seed: int) -> str:
+    """What both played, under the labels that the game has on this seed."""
+    answers, _ = _answers(game.reset(random.Random(seed)).labels)
+    picked = {seat: answers[game.actions.index(action)] for seat, action in moves(played).items()}
+    return f"you {picked[player]} they {picked[1 - player]}"
 
 
 @lru_cache(1024)
