@@ -57,6 +57,9 @@ def payoffs(row: str, column: str, game: str) -> tuple[float, float]:
         ("reciprocator", "reciprocator", (50, 50), (127.5, 127.5)),
         ("grim", "welfare", (50, 50), (127.5, 127.5)),
         ("liar", "greedy", (27.5, 27.5), (82.5, 82.5)),
+        ("half_lower", "reciprocator", (51.67, 33.33), (130.83, 94.17)),
+        ("fair_reciprocator", "fair_reciprocator", (50, 50), (127.5, 127.5)),
+        ("fair_reciprocator", "welfare", (50, 50), (127.5, 127.5)),
     ],
 )
 def test_anchor_payoffs(row: str, column: str, coins: tuple[float, ...], items: tuple[float, ...]) -> None:

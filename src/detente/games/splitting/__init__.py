@@ -34,6 +34,7 @@ FAMILY = Family(
         "deal_or_no_deal": deal_or_no_deal,
     },
     strategies=strategies.SPLITTING,
+    can_play=strategies.can_play,
     cooperator=_cooperator,
     measures=measures.MEASURES,
     measure=measures.measure,

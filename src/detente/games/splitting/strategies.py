@@ -1,19 +1,19 @@
 """Strategies for splitting games: the next message or ask as a pure function of what was seen.
 
-Every strategy but ``liar``, ``silent`` and ``random`` names truthfully what only it knows. Where points need an exact agreement,
-messages also say what the player means to take, see ``bargaining``; greedy strategies take everything and never agree. Adding a
-strategy is a function and a line in ``SPLITTING``.
+Every strategy but ``liar``, ``liar_half``, ``silent`` and ``random`` names truthfully what only it knows. Where points need an
+exact agreement, messages also say what the player means to take, see ``bargaining``; greedy strategies take everything and never
+agree. Adding a strategy is a function and a line in ``SPLITTING``.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from detente.games.family import Strategy
 from detente.games.splitting.bargaining import bargain, spoken
-from detente.games.splitting.deals import Amounts, SplitView, Values
-from detente.games.splitting.rules import greed, named
+from detente.games.splitting.deals import Amounts, Seen, SplitView, Values
+from detente.games.splitting.rules import SplittingGame, allocate, greed, named
 from detente.games.splitting.trust_and_split import BEATS
 
 PUNISHMENT = 2  # rounds
@@ -37,12 +37,26 @@ def welfare(view: SplitView, rng: random.Random) -> str:
     return _play(view, view.truth, efficient(view))
 
 
+def half_lower(view: SplitView, rng: random.Random) -> str:
+    """Honestly ask for all of what one values more than the other does, and for half of the rest: never more than half of that.
+
+    So a ``reciprocator``, which takes no more than half for fair, never punishes it.
+    """
+    return _play(view, view.truth, at_least_half(view))
+
+
 def liar(view: SplitView, rng: random.Random) -> str:
     """Ask for everything and name something false: the hand that beats the other's where that is known, else a random word."""
-    heard = _heard(view)
-    false = [word for word in view.vocabulary if word not in view.truth] or view.vocabulary
-    winning = [word for word in false if len(heard) == 1 and BEATS.get(word) in heard]
-    return _play(view, winning or [rng.choice(false)], view.stock)
+    false = _false(view)
+    return _play(view, _winning(view, false) or [rng.choice(false)], view.stock)
+
+
+def liar_half(view: SplitView, rng: random.Random) -> str:
+    """Ask as ``half_lower`` does and claim the hand that beats the other's, true or not; name a false one where that is not known.
+
+    The asks give nothing away: only the values, after the round, show that it lied.
+    """
+    return _play(view, _winning(view, view.vocabulary) or [rng.choice(_false(view))], at_least_half(view))
 
 
 def silent(view: SplitView, rng: random.Random) -> str:
@@ -59,6 +73,18 @@ def reciprocator(view: SplitView, rng: random.Random) -> str:
     return greedy(view, rng) if any(greed_shown(view)[-PUNISHMENT:]) else welfare(view, rng)
 
 
+def fair_reciprocator(view: SplitView, rng: random.Random) -> str:
+    """Welfare, but greedy after it got less than its due in one of the last two rounds that show it.
+
+    Its due is all of each item that it values more than the other does, and half, rounded down, of each item that both value the
+    same: what it gets where both say the truth and ask for what gives both together the most. It compares this with what it
+    received, so that taking a little, lying and keeping silent are all punished. It remembers of a round whether it got its due; a
+    round in which nothing is due to it shows nothing. It forgives once it got its due in two such rounds in a row; two that fall
+    out by a misunderstanding never make up.
+    """
+    return greedy(view, rng) if any(shortfall_shown(view)[-PUNISHMENT:]) else welfare(view, rng)
+
+
 def grim(view: SplitView, rng: random.Random) -> str:
     """Welfare until the other was greedy once, as for the reciprocator, then greedy for ever."""
     return greedy(view, rng) if any(greed_shown(view)) else welfare(view, rng)
@@ -73,12 +99,20 @@ SPLITTING: dict[str, Strategy] = {
     "greedy": greedy,
     "fair_half": fair_half,
     "welfare": welfare,
+    "half_lower": half_lower,
     "liar": liar,
+    "liar_half": liar_half,
     "silent": silent,
     "reciprocator": reciprocator,
+    "fair_reciprocator": fair_reciprocator,
     "grim": grim,
     "random": random_split,
 }
+
+
+def can_play(game: SplittingGame, strategy: str) -> bool:
+    """Whether a strategy makes sense in a game: nothing is due to anybody where points need an agreement."""
+    return strategy != "fair_reciprocator" or not game.exact
 
 
 def _play(view: SplitView, words: Iterable[str], units: Iterable[int]) -> str:
@@ -109,6 +143,25 @@ def efficient(view: SplitView) -> Amounts:
     )
 
 
+def at_least_half(view: SplitView) -> Amounts:
+    """All of what the player values more than the other does, half of the rest; half of everything if it cannot tell."""
+    values = None if view.exact else values_of(view)
+    if values is None:
+        return half(view)
+    return tuple(q if own > other else q // 2 for q, own, other in zip(view.stock, values.own, values.other, strict=True))
+
+
+def _false(view: SplitView) -> Sequence[str]:
+    """The words that an honest player would not name; all of them where it would name all."""
+    return [word for word in view.vocabulary if word not in view.truth] or view.vocabulary
+
+
+def _winning(view: SplitView, words: Sequence[str]) -> list[str]:
+    """Of these words the hand that beats the one that the other named; none where it named none, or several."""
+    heard = _heard(view)
+    return [word for word in words if len(heard) == 1 and BEATS.get(word) in heard]
+
+
 def values_of(view: SplitView) -> Values | None:
     """The values of both players, if they are public or if the other's messages of this round name what tells them."""
     return view.known.values or view.known.if_named.get(_heard(view))
@@ -126,3 +179,20 @@ def greed_shown(view: SplitView) -> list[bool]:
         if seen.values is not None and seen.other is not None
     ]
     return [share > 1 / 2 for share in shares if share is not None]
+
+
+def shortfall_shown(view: SplitView) -> list[bool]:
+    """Whether the player got less than its due of some item, in each past round that shows it; see ``fair_reciprocator``."""
+    return [short for seen in view.past if (short := _shortfall(seen)) is not None]
+
+
+def _shortfall(seen: Seen) -> bool | None:
+    """None where nothing was due, and where the values or the asks were not revealed."""
+    if seen.values is None or seen.other is None:
+        return None
+    due = [
+        q if own > other else q // 2 if own == other else 0
+        for q, own, other in zip(seen.stock, seen.values.own, seen.values.other, strict=True)
+    ]
+    received = [allocate(asks, q)[0] for q, *asks in zip(seen.stock, seen.own, seen.other, strict=True)]
+    return any(units < fair for units, fair in zip(received, due, strict=True)) if any(due) else None
