@@ -60,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
     | {"adapters", "room", "config", "hosts", "options", "models", "engines"}
-    | {f"learning.{name}" for name in ("algorithms", "audit", "opponents")},
+    | {f"learning.{name}" for name in ("algorithms", "audit", "opponents", "shaping")},
     "learning": TRAIN,
     "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
     "learning.credit": {"options"},
@@ -69,6 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
+    "learning.starting": TRAIN | {"policies"},
     "learning.shaping": {"errors", "foreign", "games.guard", "games.sides", "records"},
     "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},

@@ -42,6 +42,7 @@ from detente.validation import LONGEST, sentence
 from detente.visible import visible
 
 STORED = "config.yaml"  # the options of a run folder
+DIFFERING = tuple(LearnerConfig.model_fields)  # the options that learners may differ in
 
 
 class Config(Options):
@@ -61,13 +62,11 @@ class Config(Options):
     seats: tuple[str, ...] = Field(
         ("main", "main"), description="per seat: a learner's name, or a frozen policy (script, adapter folder, remote model)"
     )
-    learners: dict[str, dict[str, Any]] = Field(
-        default_factory=dict,
-        description="options that differ (model, lora, answer, algorithm, reward, credit, loss, optimizer, update_every, collect)",
-    )
+    learners: dict[str, dict[str, Any]] = Field(default_factory=dict, description=f"options that differ: {', '.join(DIFFERING)}")
     reward: str | None = Field(
-        None, description="a function of your own, as module:attribute, whose rewards training uses in place of the game's points"
+        None, description="what training uses in place of the points: harm, margin or a function of your own, as module:attribute"
     )
+    start_from: str | None = Field(None, description="the run (runs/x@40) or adapter folder with whose weights the adapter starts")
     measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
     iterations: int = Field(
         100,
@@ -130,7 +129,7 @@ class Config(Options):
         """
         own = self.learners.get(name, {})
         shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
-        shared |= {"model": self.model, "algorithm": self.algorithm, "reward": self.reward}
+        shared |= {key: getattr(self, key) for key in ("model", "algorithm", "reward", "start_from")}
         shared["answer"] = self.answer.model_dump(exclude={"request"})
         if own.get("algorithm", self.algorithm) != self.algorithm:
             shared["credit"]["options"] = {}

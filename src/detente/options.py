@@ -231,6 +231,7 @@ class LearnerConfig(Options):
     loss: LossOptions
     optimizer: OptimizerOptions
     reward: str | None = None
+    start_from: str | None = None
     update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
     collect: Literal["last", "all"] = Field(
         "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"

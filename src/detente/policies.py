@@ -75,9 +75,12 @@ def pinned(name: str) -> str:
     return f"{name}@{int(adapters.newest(Path(name)).name)}"
 
 
-def check(config: Config) -> Game:
-    """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong."""
-    from detente.learning import algorithms
+def check(config: Config, *, begun: bool = False) -> Game:
+    """The game of a run, once all is checked that can be without loading a model; UserError for the first thing that is wrong.
+
+    A run that has ``begun`` holds the weights that its learners started from.
+    """
+    from detente.learning import algorithms, shaping
     from detente.learning.opponents import check_updates
 
     game = configured(config.game, config.measures)
@@ -103,8 +106,11 @@ def check(config: Config) -> Game:
     if config.device not in ("auto", "cpu"):  # these there are everywhere, so torch need not be asked
         models.device_named(config.device)
     for name in config.learner_names:
-        if reward := config.learner(name).reward:
-            foreign.imported(reward, "reward")
+        options = config.learner(name)
+        if options.reward:
+            shaping.named(options.reward, game.num_players)
+        if options.start_from and not begun:
+            adapter_folder(options.start_from)
     check_updates(config)
     algorithms.check(config)
     return game
@@ -136,19 +142,29 @@ def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
         return PolicyRef("remote", name), None
     if name in strategies_for(game) or foreign.is_strategy(name):
         return PolicyRef("script", checked(name, game)), None
-    path, _, version = (name, "", None) if "@" not in name or os.path.isdir(name) else name.rpartition("@")
+    path, _ = _versioned(name)
     if os.path.isdir(path):  # unlike Path.is_dir, it calls a name that is too long no folder
-        folder = _adapter_folder(Path(path), version, name)
+        folder = adapter_folder(name)
         return PolicyRef("adapter", str(Path(path)), int(folder.name) if folder.name.isdecimal() else 0), folder
     if "/" in name:
         raise UserError(f"There is no run or adapter folder '{path}'.")
     return PolicyRef("script", checked(name, game)), None
 
 
-def _adapter_folder(path: Path, version: str | None, name: str) -> Path:
-    """The folder of an adapter that is named by it, by its run, or by its learner's folder in the run."""
+def _versioned(name: str) -> tuple[str, str | None]:
+    """``runs/x@40`` -> the folder and what follows the @, None where the name has no version."""
+    path, at, version = name.rpartition("@")
+    return (path, version) if at and not os.path.isdir(name) else (name, None)
+
+
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter that is named by it, by its run, or by its learner's folder in the run; UserError for others."""
     from detente import adapters
 
+    place, version = _versioned(name)
+    if not os.path.isdir(place):
+        raise UserError(f"There is no run or adapter folder '{place}'.")
+    path = Path(place)
     if adapters.named_by(path):
         if version is not None and not version.isdecimal():
             raise UserError(f"'{name}' should end in a version number, such as {path}@40.")

@@ -12,7 +12,7 @@ import pytest
 import detente
 from detente import config
 from detente.errors import UserError
-from detente.learning.shaping import mean_reward, shaped
+from detente.learning.shaping import harm, margin, mean_reward, named, shaped
 from detente.policies import check
 from detente.records import read_episodes
 
@@ -88,7 +88,7 @@ def test_training_uses_them_and_says_both(module: str, tiny_model: str, tmp_path
 
 
 def test_a_reward_is_checked_before_anything_is_loaded(module: str) -> None:
-    with pytest.raises(UserError, match=r"'generous' does not name a reward: a reward of your own is module:attribute"):
+    with pytest.raises(UserError, match=r"^There is no reward 'generous'; there are: harm, margin, module:attribute"):
         check(config.load("ipd", ["reward=generous"]))
     with pytest.raises(UserError, match="does not name a reward that can be imported"):
         check(config.load("ipd", ["seats=[main,other]", f"learners.other.reward={module}:absent"]))
@@ -99,3 +99,31 @@ def test_no_file_brings_a_reward_untold(module: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"one.yaml names the reward 'own_reward:generous', .*--trust"):
         config.load(str(tmp_path / "one.yaml"))
     assert module not in sys.modules
+
+
+def test_the_rewards_of_adversaries() -> None:
+    """Of three players who get 10, 20 and 40: minus the mean of the other two, and what is left of one's own."""
+    (episode,) = detente.play("ipd", ["always_defect", "always_cooperate"], overrides=["game.rounds=1"])
+    assert shaped([episode], "harm")[0].rounds[0].rewards == (0, -5)
+    assert shaped([episode], "margin")[0].rounds[0].rewards == (5, -5)
+    three = replace(
+        episode, policies=(*episode.policies, episode.policies[0]), rounds=(replace(episode.rounds[0], rewards=(10, 20, 40)),)
+    )
+    assert harm(three) == [[-30, -25, -15]]
+    assert margin(three) == [[-20, -5, 25]]
+
+
+def test_one_player_harms_nobody() -> None:
+    with pytest.raises(UserError, match=r"^The reward 'harm' is about the points of other players, and the game has one player"):
+        named("harm", players=1)
+
+
+def test_an_adversary_trains_on_its_aim(tiny_model: str, tmp_path: Path) -> None:
+    options = f"game.rounds=2 model={tiny_model} device=cpu iterations=1 episodes=4 group_size=2 lora.rank=2 evaluation.episodes=0"
+    changes = [*options.split(), "algorithm=reinforce", "seats=[main,random]"]
+    for aim, of in (("harm", lambda own, other: -other), ("margin", lambda own, other: own - other)):
+        run = detente.train(config.load("ipd", [*changes, f"reward={aim}"]), tmp_path / aim)
+        (row,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        episodes = read_episodes(run / "episodes" / "000001.jsonl.gz")
+        aimed = [of(episode.mean_reward(0), episode.mean_reward(1)) for episode in episodes]
+        assert row["shaped_reward/main"] == pytest.approx(sum(aimed) / len(aimed))

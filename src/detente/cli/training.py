@@ -29,7 +29,7 @@ def train(
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     config, folder = _resolve(target, changes, run, trust)
-    check(config)
+    check(config, begun=(folder / "config.yaml").exists())
     if dry_run:
         from detente.config import to_yaml
         from detente.learning.run_folder import check_folder

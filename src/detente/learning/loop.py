@@ -42,9 +42,9 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     Ctrl-C and SIGTERM stop after the current iteration is saved (KeyboardInterrupt). A watcher that asks to stop ends the training
     there as if it had been the last iteration. UserError for options, models or folders that do not fit.
     """
-    check(config)
-    watch = Watchers(watchers)
     options = run / "config.yaml"
+    check(config, begun=options.exists())
+    watch = Watchers(watchers)
     config = with_versions(config, read(options) if options.exists() else None)
     with opened(run, config) as folder, closing(open_session(config)) as session:
         known = family_file.content(session.game, opponents(config, session.game))

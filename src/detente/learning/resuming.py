@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detente.errors import UserError
-from detente.learning import checkpoint
+from detente.learning import checkpoint, starting
 from detente.learning.pool import remove_dropped, write_due
 from detente.learning.run_folder import RunFolder, due
 from detente.learning.session import Session
@@ -41,7 +41,7 @@ def save(
 
 
 def resume(session: Session, folder: RunFolder) -> RunState:
-    """Restore the newest checkpoint, and remove what the folder holds of later iterations."""
+    """Restore the newest checkpoint, or begin where the learners start, and remove what the folder holds of later iterations."""
     saved = checkpoint.read_newest(folder.checkpoints)
     state = begun(session.learners) if saved is None else saved.state
     if saved is not None:
@@ -49,12 +49,16 @@ def resume(session: Session, folder: RunFolder) -> RunState:
         checkpoint.restore(saved, session.learners)
         checkpoint.remove_older(folder.checkpoints)
         session.policies.remote.budget.spent = dict(state.spent)
+    else:
+        starting.start(session, folder)
     asked = session.config.iterations
     if state.iteration > asked:
         raise UserError(f"The run {folder.path} has {state.iteration} iterations already; iterations={asked} is less than that.")
     folder.begin(session.config, state.iteration)
     for name, version in state.learners.items():
         folder.forget_adapters(name, version)
+    if saved is None:
+        starting.keep(session, folder)
     remove_dropped(session, folder, state)
     return state
 

@@ -119,23 +119,36 @@ def check_served(session: Session, folder: Path, episodes: Sequence[Episode], it
 
 
 def with_versions(config: Config, begun: Config | None) -> Config:
-    """The options with a version for every frozen seat that names a run: the version with which this run began, else the newest.
+    """The options with a version for every run that a frozen seat or a start names: the version with which this run began, else the
+    newest.
 
-    So the opponent stays the same when its own run trains on. UserError for a run without adapters.
+    So they stay the same when the run that they name trains on. UserError for a run without adapters.
     """
-    before = begun.seats if begun is not None and len(begun.seats) == len(config.seats) else (None,) * len(config.seats)
-    seats = []
-    for name, old in zip(config.seats, before, strict=True):
-        same = old is not None and (old == name or old.rpartition("@")[0] == name)
-        seats.append(old if same else name if name in config.learner_names else pinned(name))
-    return config.model_copy(update={"seats": tuple(seats)})
+    before = begun if begun is not None and len(begun.seats) == len(config.seats) else None
+    seats = [
+        name if name in config.learner_names else _versioned(name, before.seats[seat] if before else None)
+        for seat, name in enumerate(config.seats)
+    ]
+    old = {name: own.get("start_from") for name, own in before.learners.items()} if before else {}
+    learners = {
+        name: own | {"start_from": _versioned(own["start_from"], old.get(name))}
+        for name, own in config.learners.items()
+        if own.get("start_from")
+    }
+    start = config.start_from and _versioned(config.start_from, before.start_from if before else None)
+    return config.model_copy(update={"seats": tuple(seats), "start_from": start, "learners": config.learners | learners})
+
+
+def _versioned(name: str, old: str | None) -> str:
+    """The name with which a run began, where it is the same but for the version; else the name with its newest version."""
+    return old if old is not None and name in (old, old.rpartition("@")[0]) else pinned(name)
 
 
 def open_session(config: Config) -> Session:
     """Load and connect all that a run needs; UserError for what is missing."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    game = check(config)
+    game = check(config, begun=True)  # whoever begins a run checks more
     policies = Policies.of(config)
     learners: dict[str, Learner] = {}
     for names in _by_base(config):

@@ -1,4 +1,4 @@
-"""A user's own reward in place of the game's points, for training alone.
+"""Another reward in place of the game's points, for training alone: one of the package's, or a user's own.
 
     episode ── reward(episode) ──> (T, P) numbers ── shaped ──> the same episode with these as rewards ──> trajectories
 
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from detente import foreign
-from detente.errors import UserError
+from detente.errors import UserError, unknown
 from detente.games.guard import brief, is_finite, watched
 from detente.games.sides import mean
 from detente.records import Episode
@@ -20,9 +20,29 @@ from detente.records import Episode
 Reward = Callable[[Episode], Sequence[Sequence[float]]]  # (T rounds, P players)
 
 
-def named(name: str) -> Reward:
-    """The reward that ``module:attribute`` stands for; UserError where there is none."""
-    return watched(foreign.imported(name, "reward"), f"The reward '{name}'", "")
+def harm(episode: Episode) -> list[list[float]]:
+    """Minus the mean of the others' points: (T, P)."""
+    return [[-_others(played.rewards, player) for player in range(episode.num_players)] for played in episode.rounds]
+
+
+def margin(episode: Episode) -> list[list[float]]:
+    """One's own points less the mean of the others': (T, P)."""
+    return [[own - _others(played.rewards, player) for player, own in enumerate(played.rewards)] for played in episode.rounds]
+
+
+REWARDS: dict[str, Reward] = {"harm": harm, "margin": margin}
+
+
+def named(name: str, players: int = 2) -> Reward:
+    """The reward of that name, or that ``module:attribute`` stands for, in a game of so many players; UserError where there is
+    none."""
+    if foreign.is_foreign(name):
+        return watched(foreign.imported(name, "reward"), f"The reward '{name}'", "")
+    if name not in REWARDS:
+        raise unknown("reward", name, {*REWARDS, "module:attribute"})
+    if players < 2:
+        raise UserError(f"The reward '{name}' is about the points of other players, and the game has one player.")
+    return REWARDS[name]
 
 
 def shaped(episodes: Sequence[Episode], name: str) -> list[Episode]:
@@ -34,6 +54,11 @@ def shaped(episodes: Sequence[Episode], name: str) -> list[Episode]:
 def mean_reward(episodes: Sequence[Episode], learner: str) -> float | None:
     """Reward per round of the seats that train a learner; None where it has none."""
     return mean(e.mean_reward(seat) for e in episodes for seat, trained in enumerate(e.learners) if trained == learner)
+
+
+def _others(points: Sequence[float], player: int) -> float:
+    """The mean of the other players' points."""
+    return (sum(points) - points[player]) / (len(points) - 1)
 
 
 def _shaped(episode: Episode, rewards: Any, name: str) -> Episode:
