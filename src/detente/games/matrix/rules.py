@@ -23,8 +23,10 @@ from detente.errors import UserError
 from detente.games.base import Observation, Step
 from detente.games.parameters import added, as_json, build, check_horizon, check_share, check_switch, draw_horizon
 from detente.games.sides import moves
+from detente.games.wordings import check_wording, choose, told, wordings
 from detente.records import Round
 
+WORDINGS = wordings("matrix", "matrix")
 LARGEST_PAYOFF = 10**12  # sums over many rounds stay exact enough
 Payoffs = tuple[tuple[tuple[float, float], ...], ...]
 
@@ -49,6 +51,7 @@ class MatrixState:
     labels: tuple[str, ...]  # the label of each action, in the order of actions
     listing: tuple[int, ...]  # the order in which the prompt lists the actions
     history: tuple[tuple[str, str], ...] = ()
+    wording: int = 0
     slips: tuple[tuple[int, int], ...] = ()  # [round][player] from the chosen action's number to the played one's; () without noise
 
 
@@ -60,7 +63,7 @@ class MatrixGame:
     ``cooperative`` names the action whose rate is reported as cooperation: the first one, or None where there is no such action.
     ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
     ``max_rounds`` rounds in all. ``noise``: the probability with which a player's chosen action is replaced by another one, all
-    equally likely.
+    equally likely. ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed.
     """
 
     name: str
@@ -73,6 +76,7 @@ class MatrixGame:
     continuation: float | None = None
     max_rounds: int = 50
     noise: float = added(0.0)
+    wording: int | str = added(0)
 
     num_players = 2
     family: ClassVar[str] = "detente.games.matrix:FAMILY"
@@ -90,6 +94,7 @@ class MatrixGame:
         check_switch("counterbalance", self.counterbalance)
         check_horizon(self.rounds, self.continuation, self.max_rounds)
         check_share("noise", self.noise)
+        check_wording(self.wording)
         if self.noise and len(self.actions) < 2:
             raise UserError("Noise replaces an action by another one, and this game has one action.")
 
@@ -113,7 +118,7 @@ class MatrixGame:
             rng.shuffle(listing)
         horizon = draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)
         slips = tuple((self._slip(rng), self._slip(rng)) for _ in range(horizon)) if self.noise else ()
-        return MatrixState(horizon, tuple(labels), tuple(listing), slips=slips)
+        return MatrixState(horizon, tuple(labels), tuple(listing), (), choose(self.wording, rng), slips)
 
     def _slip(self, rng: random.Random) -> int:
         return rng.randrange(1, len(self.actions)) if rng.random() < self.noise else 0
@@ -131,7 +136,8 @@ class MatrixGame:
         own, other = (rows, columns) if player == 0 else (columns, rows)
         view = MatrixView(player, self.actions, answers, own, other, self._seen_by[player])
         if not other:
-            return Observation(_rules(view.payoffs, answers, state.listing, self.noise), view, pattern, answers)
+            rules = _rules(view.payoffs, answers, state.listing, self.noise, state.wording)
+            return Observation(rules, view, pattern, answers)
         theirs, mine = answers[self.actions.index(other[-1])], answers[self.actions.index(own[-1])]
         news = f"You played {mine}. The other player played {theirs}." if self.noise else f"The other player picked {theirs}."
         return Observation(f"{news} Your label?", view, pattern, answers)
@@ -154,7 +160,7 @@ class MatrixGame:
     def step(self, state: MatrixState, actions: Mapping[int, str]) -> Step:
         row, column = self._played(state, 0, actions[0]), self._played(state, 1, actions[1])
         history = (*state.history, (row, column))
-        after = MatrixState(state.horizon, state.labels, state.listing, history, state.slips)
+        after = MatrixState(state.horizon, state.labels, state.listing, history, state.wording, state.slips)
         rewards = self.payoffs[self.actions.index(row)][self.actions.index(column)]
         info = {"played": [row, column]} if self.noise else {}
         return Step(after, rewards, done=len(history) >= state.horizon, info=info)
@@ -179,26 +185,23 @@ def _answers(labels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 
 @lru_cache(1024)
-def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...], noise: float) -> str:
+def _rules(payoffs: Payoffs, answers: tuple[str, ...], listing: tuple[int, ...], noise: float, wording: int) -> str:
     """What a player reads first; the payoffs have its own action first."""
-    replaced = "the other one" if len(answers) == 2 else "another one, all equally likely"
-    slips = f"With a probability of {_number(noise)} your label is replaced by {replaced}, and so is theirs; what is played counts."
-    lines = [
-        f"- You {answers[i]}, they {answers[j]}: you get {_number(payoffs[i][j][0])}, they get {_number(payoffs[i][j][1])}."
+    words = WORDINGS[wording]
+    cells = [
+        words.parts["cell"].format(
+            own=answers[i], other=answers[j], points=_number(payoffs[i][j][0]), theirs=_number(payoffs[i][j][1])
+        )
         for i in listing
         for j in listing
     ]
-    either = " or ".join(answers[i] for i in listing)
-    return "\n".join(
-        [
-            f"You are playing a game with one other player. In every round both of you pick one label at the same time: {either}.",
-            "Points in a round:",
-            *lines,
-            *([slips] if noise else []),
-            "Your goal: maximise your own total points over the whole game.",
-            f"Answer with exactly one label, {either}, and nothing else.",
-        ]
-    )
+    facts = {
+        "either": " or ".join(answers[i] for i in listing),
+        "cells": "\n".join(cells),
+        "noise": _number(noise),
+        "replaced": "the other one" if len(answers) == 2 else "another one, all equally likely",
+    }
+    return told(words, facts, ("slips",) if noise else ())
 
 
 def _table(payoffs: Any, size: int) -> Payoffs:

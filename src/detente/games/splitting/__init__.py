@@ -18,7 +18,7 @@ def _cooperator(game: SplittingGame) -> str:
 
 
 def _rules(game: SplittingGame) -> str:
-    return game.rules()
+    return "" if isinstance(game.wording, str) else game.rules(game.wording)
 
 
 def _tells_points(game: SplittingGame) -> bool:

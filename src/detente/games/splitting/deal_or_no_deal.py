@@ -19,6 +19,7 @@ from detente.errors import UserError
 from detente.games.parameters import build
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
 from detente.games.splitting.rules import SplittingGame
+from detente.games.wordings import Wording, wordings
 
 MIN_UNITS, MAX_UNITS = 5, 7  # in all
 WORTH = 10  # points that the whole stock is worth to each player
@@ -37,6 +38,7 @@ class DealOrNoDeal(SplittingGame):
     messages: int = 2
 
     claim: ClassVar[str] = "I value {} most."
+    wordings: ClassVar[tuple[Wording, ...]] = wordings("splitting", "contexts")
     told_asks: ClassVar[str] = "you proposed to take {}, the other player {}"
     exact: ClassVar[bool] = True
 
@@ -58,25 +60,14 @@ class DealOrNoDeal(SplittingGame):
         agreed = tuple(map(sum, zip(*asks, strict=True))) == deal.stock
         return [tuple(map(float, ask)) if agreed else (0.0,) * KINDS for ask in asks]
 
-    def rules(self) -> str:
-        kinds = f"{', '.join(self.items[:-1])} and {self.items[-1]}"
-        talk = f"Then you may talk, in turn; messages each: {self.messages}, of at most {self.message_chars} characters. "
-        return "\n".join(
-            [
-                f"You are playing a game with one other player. In every round the two of you divide {kinds}.",
-                "At the start of a round it is drawn how many there are, at least one of each kind and "
-                f"{MIN_UNITS} to {MAX_UNITS} in all, and what one unit of each kind is worth to each of you: "
-                f"whole numbers of points from 0 to {WORTH}.",
-                f"All that there is together is worth {WORTH} points to you and {WORTH} points to the other player. Every kind is "
-                "worth something to at least one of you, and at least one kind to both. You see only your own values.",
-                f"{talk if self.messages else ''}At the end both of you propose at the same time what you take for yourself.",
-                "If for every kind the two proposals add up to exactly what there is, each gets what it proposed to take; "
-                "else there is no deal and both get 0 points.",
-                "Your goal: maximise your own total points over the whole game.",
-                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
-                f"Write a proposal as {self._form('proposal', self._list(1))}, with the numbers that you take.",
-            ]
-        )
+    def facts(self) -> dict[str, object]:
+        return {
+            "kinds": f"{', '.join(self.items[:-1])} and {self.items[-1]}",
+            "fewest": MIN_UNITS,
+            "most": MAX_UNITS,
+            "worth": WORTH,
+            "proposal": self._form("proposal", self._list(1)),
+        }
 
     def situation(self, deal: Deal, player: int) -> str:
         return f"There are {self._list(*deal.stock)}. You value {self._worth(deal.values[player])}."

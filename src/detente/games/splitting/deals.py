@@ -66,12 +66,13 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class SplitState:
-    """Every deal of the episode, who opens the first round, what was said in this one, and the rounds so far."""
+    """Every deal of the episode, who opens the first round, what was said in this one, the rounds so far, the rules' wording."""
 
     deals: tuple[Deal, ...]
     first: int
     spoken: tuple[str, ...] = ()
     past: tuple[Played, ...] = ()
+    wording: int = 0
 
     @property
     def deal(self) -> Deal:

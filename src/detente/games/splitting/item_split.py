@@ -15,6 +15,7 @@ from detente.errors import UserError
 from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
 from detente.games.splitting.rules import SplittingGame, times
+from detente.games.wordings import Wording, wordings
 
 MOST_ITEMS = 6  # every further item makes the pairs of values about four times as many
 
@@ -35,6 +36,7 @@ class ItemSplit(SplittingGame):
     public: bool = False
 
     claim: ClassVar[str] = "I value {} most."
+    wordings: ClassVar[tuple[Wording, ...]] = wordings("splitting", "items")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,24 +58,18 @@ class ItemSplit(SplittingGame):
         values = rng.choice(value_pairs(len(self.items), self.low, self.high))
         return Deal((self.stock,) * len(self.items), values, tuple(map(self._most, values)))
 
-    def rules(self) -> str:
-        stock = ", ".join(f"{self.stock} {item}" for item in self.items)
-        seen = "You see both players' values." if self.public else "You see only your own values."
-        often = "" if self.messages == 1 else f" {times(self.messages)} each,"
-        talk = f"Then you may talk, in turn,{often} at most {self.message_chars} characters a message. " if self.messages else ""
-        return "\n".join(
-            [
-                f"You are playing a game with one other player. In every round the two of you split {stock}.",
-                f"At the start of a round it is drawn what one unit of each item is worth to each of you: {self.low} or "
-                f"{self.high} points, with the same sum for both of you and a difference somewhere. {seen}",
-                f"{talk}At the end both of you ask for 0 to {self.stock} of every item at the same time.",
-                f"Where the asks for an item add up to {self.stock} or less, each gets what it asked for and the rest is lost; "
-                "else the item is split in proportion to the asks.",
-                "Your goal: maximise your own total points over the whole game.",
-                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
-                f"Write a proposal as {self._form('proposal', self._list(self.stock // 2))}, with the numbers that you ask for.",
-            ]
-        )
+    def facts(self) -> dict[str, object]:
+        return {
+            "stock": ", ".join(f"{self.stock} {item}" for item in self.items),
+            "units": self.stock,
+            "low": self.low,
+            "high": self.high,
+            "often": "" if self.messages == 1 else f" {times(self.messages)} each,",
+            "proposal": self._form("proposal", self._list(self.stock // 2)),
+        }
+
+    def parts(self) -> tuple[str, ...]:
+        return ("public",) if self.public else ("private",)
 
     def situation(self, deal: Deal, player: int) -> str:
         own = f"You value {self._worth(deal.values[player])}"

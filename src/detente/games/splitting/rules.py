@@ -19,8 +19,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from detente.errors import UserError
 from detente.games.base import Observation, Phase, Step
-from detente.games.parameters import as_json, check_choice, check_count, check_horizon, draw_horizon
+from detente.games.parameters import added, as_json, check_choice, check_count, check_horizon, draw_horizon
 from detente.games.splitting.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
+from detente.games.wordings import Wording, check_wording, choose, told
 
 TAGS = {  # what stands before and after a message and a proposal
     "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
@@ -70,6 +71,7 @@ class SplittingGame(ABC):
     ``messages`` per player and round, of at most ``message_chars`` characters; ``tags`` is their style, and that of proposals.
     ``reveal`` names what both are told after a round: the values of both, the asks, the points. ``continuation`` None plays
     ``rounds`` rounds; else after each round the game goes on with that probability, at most ``max_rounds`` rounds in all.
+    ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed.
     """
 
     name: str
@@ -81,12 +83,14 @@ class SplittingGame(ABC):
     rounds: int = 10
     continuation: float | None = None
     max_rounds: int = 50
+    wording: int | str = added(0)
 
     family: ClassVar[str] = "detente.games.splitting:FAMILY"
     num_players: ClassVar[int] = 2
     vocabulary: ClassVar[tuple[str, ...]] = ()  # the words that a truthful message chooses from; by default the items
     claim: ClassVar[str] = "{}"  # a sentence with such words in it
     told_asks: ClassVar[str] = "you asked for {}, the other player for {}"
+    wordings: ClassVar[tuple[Wording, ...]] = ()
     exact: ClassVar[bool] = False  # whether there are points only if the asks add up to exactly the stock
 
     def __post_init__(self) -> None:
@@ -96,6 +100,7 @@ class SplittingGame(ABC):
         check_count("messages", self.messages, 0, 100)
         check_count("message_chars", self.message_chars, 1, 10_000)
         check_choice("tags", self.tags, TAGS)
+        check_wording(self.wording)
         for word in self.reveal:
             check_choice("reveal", word, REVEAL)
         if not self.items or len(set(self.items)) < len(self.items) or any(not re.fullmatch("[a-z]+", i) for i in self.items):
@@ -110,9 +115,27 @@ class SplittingGame(ABC):
     def draw(self, rng: random.Random, previous: Deal | None) -> Deal:
         """The next deal."""
 
-    @abstractmethod
-    def rules(self) -> str:
+    def rules(self, wording: int = 0) -> str:
         """What a player is told before anything else."""
+        present = {*self.parts(), *(("talk", "write") if self.messages else ())}
+        return told(self.wordings[wording], self._facts() | self.facts(), present)
+
+    @abstractmethod
+    def facts(self) -> dict[str, object]:
+        """What fills the gaps of the game's ``wordings``, beside the forms of answers and what is said of messages."""
+
+    def parts(self) -> tuple[str, ...]:
+        """The parts of its wordings that hold for these parameters, beside those on messages."""
+        return ()
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "message": self._form("message", "..."),
+            "messages": self.messages,
+            "times": times(self.messages),
+            "count": f"{self.messages} message{'' if self.messages == 1 else 's'}",
+            "chars": self.message_chars,
+        }
 
     @abstractmethod
     def situation(self, deal: Deal, player: int) -> str:
@@ -151,7 +174,7 @@ class SplittingGame(ABC):
         deals: list[Deal] = []
         for _ in range(draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)):
             deals.append(self.draw(rng, deals[-1] if deals else None))
-        return SplitState(tuple(deals), first)
+        return SplitState(tuple(deals), first, wording=choose(self.wording, rng))
 
     def resample(self, state: SplitState, player: int, rng: random.Random) -> SplitState:
         """Draw afresh what the player cannot know: the hidden part of this deal, and all later deals."""
@@ -195,12 +218,14 @@ class SplittingGame(ABC):
                 return ""
             said = state.spoken[-1]
             return f'The other player says: "{said}"' if said else "The other player says nothing."
-        before = self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self._rules
+        before = (
+            self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self._rules(state.wording)
+        )
         return f"{before}\n{self.situation(state.deal, player)}"
 
     @cached_property
-    def _rules(self) -> str:
-        return self.rules()
+    def _rules(self) -> Callable[[int], str]:
+        return cache(self.rules)
 
     def _question(self, state: SplitState, player: int) -> str:
         if not self._talking(state):
@@ -293,13 +318,13 @@ class SplittingGame(ABC):
     def step(self, state: SplitState, actions: Mapping[int, Any]) -> Step:
         if self._talking(state):
             spoken = (*state.spoken, actions[self._speaker(state)])
-            return Step(SplitState(state.deals, state.first, spoken, state.past))
+            return Step(SplitState(state.deals, state.first, spoken, state.past, state.wording))
         deal = state.deal
         asks = tuple([tuple([actions[player][item] for item in self.items]) for player in (0, 1)])
         received = self.award(deal, asks)
         points = tuple([sum(map(mul, units, worth)) for units, worth in zip(received, deal.values, strict=True)])
         seen = (self._seen(deal, asks, 0), self._seen(deal, asks, 1))
-        after = SplitState(state.deals, state.first, (), (*state.past, Played(asks, points, seen)))
+        after = SplitState(state.deals, state.first, (), (*state.past, Played(asks, points, seen)), state.wording)
         info = {
             "stock": list(deal.stock),
             "values": [list(worth) for worth in deal.values],

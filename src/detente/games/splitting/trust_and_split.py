@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from detente.errors import UserError
 from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Deal, Known, Played, Values
-from detente.games.splitting.rules import SplittingGame, number, times
+from detente.games.splitting.rules import SplittingGame, number
+from detente.games.wordings import Wording, wordings
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 
@@ -36,6 +37,7 @@ class TrustAndSplit(SplittingGame):
 
     vocabulary: ClassVar[tuple[str, ...]] = tuple(BEATS)
     claim: ClassVar[str] = "My hand is {}."
+    wordings: ClassVar[tuple[Wording, ...]] = wordings("splitting", "coins")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,25 +61,12 @@ class TrustAndSplit(SplittingGame):
         values, hands = ((self.upper,), (self.lower,)), ((hand,), (BEATS[hand],))
         return Deal((self.coins,), values, hands) if winner == 0 else Deal((self.coins,), values[::-1], hands[::-1])
 
-    def rules(self) -> str:
-        item = self.items[0]
-        talk = f"Then you may talk: in turn, {times(self.messages)} each, at most {self.message_chars} characters a message. "
-        change = " Who has the upper hand changes every round."
-        return "\n".join(
-            [
-                f"You are playing a game with one other player. In every round the two of you split {self.coins} {item}.",
-                "At the start of a round each of you is dealt a hand: rock, paper or scissors. Your hands always differ, and each "
-                "of you sees only its own. Rock beats scissors, scissors beats paper, paper beats rock.",
-                f"One of the {item} is worth {self.upper} points to the player whose hand wins (the upper hand) and {self.lower} "
-                f"to the other (the lower hand).{change if self.alternating_hands else ''}",
-                f"{talk if self.messages else ''}At the end both of you ask for 0 to {self.coins} {item} at the same time.",
-                f"If the asks add up to {self.coins} or less, each gets what it asked for and the rest is lost; else the {item} "
-                "are split in proportion to the asks.",
-                "Your goal: maximise your own total points over the whole game.",
-                *([f"Write a message as {self._form('message', '...')}."] if self.messages else []),
-                f"Write a proposal as {self._form('proposal', str(self.coins // 2))}, with the number that you ask for.",
-            ]
-        )
+    def facts(self) -> dict[str, object]:
+        half = self._form("proposal", str(self.coins // 2))
+        return {"item": self.items[0], "coins": self.coins, "upper": self.upper, "lower": self.lower, "proposal": half}
+
+    def parts(self) -> tuple[str, ...]:
+        return ("change",) if self.alternating_hands else ()
 
     def situation(self, deal: Deal, player: int) -> str:
         return f"Your hand is {deal.truth[player][0]}."
