@@ -20,7 +20,7 @@ MODULES = {
 
 BASE = {"errors", "foreign", "jsonl", "plain_yaml", "records", "seeding", "signals", "visible"}
 PLAY = BASE | {"games", "players", "engines.base", "matches", "rollout", "together"}
-TRAIN = BASE | {"adapters", "backbone", "files", "finite", "config", "options", "models", "engines", "learning"}
+TRAIN = BASE | {"copies", "adapters", "backbone", "files", "finite", "config", "options", "models", "engines", "learning"}
 
 # A module may import what the longest matching line allows, and its own package.
 ALLOWED: dict[str, set[str]] = {
@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "options": {"errors", "foreign"},
     "validation": {"errors", "options"},
     "config": {"errors", "files", "foreign", "former", "options", "plain_yaml", "players.address", "validation", "visible"},
+    "copies": {"config", "records"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},
     "adapters": {"errors", "files", "finite", "models", "options"},
@@ -60,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
     | {"adapters", "room", "config", "hosts", "options", "models", "engines"}
-    | {f"learning.{name}" for name in ("algorithms", "audit", "opponents", "shaping")},
+    | {f"learning.{name}" for name in ("algorithms", "audit", "opponents", "shaping", "trials")},
     "learning": TRAIN,
     "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
     "learning.credit": {"options"},
@@ -73,7 +74,8 @@ ALLOWED: dict[str, set[str]] = {
     "learning.shaping": {"errors", "foreign", "games.guard", "games.sides", "records"},
     "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},
-    "evaluation": PLAY | {"family_file", "files", "former", "config", "policies"},
+    "learning.trials": BASE | {"config", "copies", "games", "matches"},
+    "evaluation": PLAY | {"copies", "family_file", "files", "former", "config", "policies"},
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),
     "evaluation.measures": BASE | {"games"},

@@ -233,6 +233,19 @@ class LearnerConfig(Options):
     reward: str | None = None
     start_from: str | None = None
     update_every: int = Field(1, ge=1, le=COUNT, description="an update after every so many iterations")
-    collect: Literal["last", "all"] = Field(
-        "last", description="an update takes the episodes of the last iteration, or of all iterations since the last update"
+    collect: Literal["last", "all", "trial"] = Field(
+        "last",
+        description="an update takes the episodes of the last iteration, of all iterations since the last update, or these as one "
+        "long episode of each game (a trial)",
+    )
+    copies: int = Field(
+        1, ge=1, le=1000, description="independent learners of this name, NAME_0 ...; group g is played by NAME_{g % copies}"
+    )
+    lifetime: int | None = Field(
+        None, ge=1, le=COUNT, description="starts anew, adapter and optimizer, after so many iterations (unset: never)"
+    )
+    briefing: Literal["none", "counts", "last"] = Field(
+        "none",
+        description="what it is told of the episodes with the same players since its last update: nothing, how often each outcome "
+        "came, or the last one",
     )

@@ -82,6 +82,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
     """
     from detente.learning import algorithms, shaping
     from detente.learning.opponents import check_updates
+    from detente.learning.trials import check_trials
 
     game = configured(config.game, config.measures)
     check_seats(game, config.seats, config.learner_names)
@@ -111,6 +112,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
             shaping.named(options.reward, game.num_players)
         if options.start_from and not begun:
             adapter_folder(options.start_from)
+    check_trials(config)
     check_updates(config)
     algorithms.check(config)
     return game

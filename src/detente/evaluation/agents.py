@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detente.config import read
+from detente.copies import copies
 from detente.errors import UserError
 from detente.files import short_names
 from detente.games.base import Game
@@ -89,7 +90,9 @@ def trained_seats(game: Game, folder: Path) -> tuple[int, ...]:
     config = read(options)
     if config.game["name"] != game.parameters()["name"] or len(config.seats) != game.num_players:
         return ()
-    return tuple(seat for seat, name in enumerate(config.seats) if name == place.parent.name)
+    return tuple(
+        seat for seat, name in enumerate(config.seats) if name in config.learner_names and place.parent.name in copies(config, name)
+    )
 
 
 def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:

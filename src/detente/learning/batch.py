@@ -45,6 +45,8 @@ class Trajectory:
     credit: Tensor | None = None  # (T,)
     iteration: int = 0  # in which it was played
     actions: tuple[tuple[Any, ...], ...] = ()  # [round][player] what each decided, as for credit.Group
+    index: int = 0  # in its iteration
+    others: tuple[str, ...] = ()  # the other learners that train on the episode
 
     @property
     def own(self) -> Tensor:
@@ -90,7 +92,13 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         spoken=spoken,
         iteration=episode.iteration,
         actions=tuple(_decisions(played) for played in episode.rounds),
+        index=episode.index,
+        others=tuple(sorted({name for name in episode.learners if name} - {_learner(episode, seat)})),
     )
+
+
+def _learner(episode: Episode, seat: int) -> str | None:
+    return episode.learners[seat] if episode.learners else None
 
 
 def _decisions(played: Round) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from detente.learning.batch import MicroBatch, Trajectory, micro_batches
 from detente.learning.credit import discounted_returns
-from detente.learning.forward import Forward, active, adapter_parameters, prepare
+from detente.learning.forward import Forward, active, adapter_parameters, prepare, redraw
 from detente.learning.loss import critic_loss
 from detente.options import LearnerConfig
 
@@ -27,6 +27,14 @@ class Critic:
         prepare(model)
         embeddings = model.get_input_embeddings().weight
         self.head = nn.Linear(embeddings.shape[1], 1, device=embeddings.device)
+        self._zero_head()
+
+    def reset(self) -> None:
+        """Start anew, with random numbers of the present generator."""
+        redraw(self.model, self.adapter)
+        self._zero_head()
+
+    def _zero_head(self) -> None:
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -102,6 +103,13 @@ def fitting_tokens(model: PeftModel) -> int:
     inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
     per_token = 4 * config.num_hidden_layers * (10 * config.hidden_size + 4 * inner)
     return int(max(256, min(4096, ACTIVATIONS // per_token)))
+
+
+def redraw(model: PeftModel, adapter: str) -> None:
+    """Give an adapter fresh first weights, as PEFT draws them with the present random numbers: no change of what the base says."""
+    layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        layer.reset_lora_parameters(adapter, True)
 
 
 def adapter_parameters(model: PeftModel, adapter: str) -> list[nn.Parameter]:

@@ -25,8 +25,9 @@ from detente.learning import health
 from detente.learning.algorithms import algorithm_of
 from detente.learning.batch import Trajectory, micro_batches, opening, with_credit
 from detente.learning.critic import Critic
-from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare
+from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare, redraw
 from detente.learning.loss import k3, mismatch, token_loss
+from detente.learning.trial_credit import with_trial_credit
 from detente.options import LearnerConfig
 from detente.records import PolicyRef
 
@@ -81,6 +82,16 @@ class Learner:
         weights: dict[str, Tensor] = get_peft_model_state_dict(self.model, adapter_name=self.name, save_embedding_layers=False)
         return weights
 
+    def reset(self, seed: int) -> None:
+        """Start anew, as another version: a fresh adapter, whose random numbers follow from the seed, and an empty optimizer."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            redraw(self.model, self.name)
+            if self.critic:
+                self.critic.reset()
+        self.optimizer.state.clear()
+        self.version += 1
+
     def update(self, trajectories: Sequence[Trajectory], progress: float) -> dict[str, float]:
         """``optimizer.steps`` Adam steps on all trajectories; returns the metrics. ``progress`` runs from 0 to 1 over the run.
 
@@ -132,8 +143,11 @@ class Learner:
 
     def _credited(self, trajectories: Sequence[Trajectory], progress: float) -> list[Trajectory]:
         values = self.critic.evaluate(trajectories, self.max_tokens) if self.critic else None
-        assign = partial(self.algorithm.credit, progress=progress)
-        batch = with_credit(trajectories, assign, values, baseline=self.options.credit.baseline)
+        assign, baseline = partial(self.algorithm.credit, progress=progress), self.options.credit.baseline
+        if self.options.collect == "trial":
+            batch = with_trial_credit(trajectories, assign, baseline=baseline)
+        else:
+            batch = with_credit(trajectories, assign, values, baseline=baseline)
         return _whitened(batch) if self.options.credit.whiten and batch else batch
 
     def _require(self, finite: bool, what: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from detente import family_file, matches
 from detente.config import Config, read
+from detente.copies import averaged, with_shared_names
 from detente.errors import room_for
 from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
@@ -29,10 +30,12 @@ from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, check_served, open_session, with_versions
 from detente.learning.shaping import mean_reward, shaped
+from detente.learning.starting import renew
 from detente.learning.state import RunState, left_over, to_train_on
+from detente.learning.trials import briefed
 from detente.learning.watchers import Watcher, Watchers
 from detente.policies import check
-from detente.records import Episode, Seating
+from detente.records import Episode
 from detente.signals import when_saved
 
 
@@ -77,10 +80,11 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     """
     config, iteration = session.config, state.iteration
     started = time.perf_counter()
-    episodes = rollout(session, folder, seatings(config, iteration, session.present, state.pool, session.game), iteration, watch)
+    renew(session, folder, iteration)
+    episodes = rollout(session, folder, state, watch)
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
-    metrics |= play_metrics(session.game, episodes, session.learners, session.present)
+    metrics |= play_metrics(session.game, with_shared_names(config, episodes), config.learner_names, session.present)
     metrics |= check_served(session, folder.adapters, episodes, iteration)
     metrics |= update(session, state, episodes)
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
@@ -96,17 +100,18 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     return RunState(iteration + 1, learners, pool, dict(session.policies.remote.budget.spent), backlog), metrics, episodes
 
 
-def rollout(
-    session: Session, folder: RunFolder, groups: Sequence[Sequence[Seating]], iteration: int, watch: Watcher
-) -> list[Episode]:
+def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> list[Episode]:
     """Play every group of the iteration; the episodes of a group share their game seed."""
-    config = session.config
+    config, iteration = session.config, state.iteration
+    stream = matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration))
+    groups = seatings(config, iteration, session.present, state.pool, session.game)
+    groups = briefed(config, session.game, groups, state.backlog, stream)
     session.serve_kept(folder.adapters, {policy for group in groups for seating in group for policy in seating.policies})
     return matches.play_sync(
         session.policies,
         session.game,
         [seating for group in groups for seating in group],
-        stream=matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration)),
+        stream=stream,
         watch=lambda episode: watch.episode(),
         concurrency=config.concurrency,
     )
@@ -124,7 +129,7 @@ def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> di
             chats = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(chats, state.iteration / max(1, session.config.iterations - 1))
-    return rewards | largest_mismatch(metrics, session.learners)
+    return averaged(session.config, rewards | largest_mismatch(metrics, session.learners))
 
 
 def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from detente.config import Config
+from detente.copies import all_learners, copies, shared_names
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.games.family import seats_for
+from detente.options import OpponentOptions
 from detente.records import PolicyRef, Seating
 from detente.seeding import stream
 
@@ -32,8 +34,9 @@ def seatings(
 ) -> list[list[Seating]]:
     """For every group of the iteration the seating of each of its episodes.
 
-    ``present`` maps every name in ``config.seats`` to the policy that it stands for now; ``kept`` maps learners to the versions
-    that were kept. A script takes only seats that it can play in ``game``, any seat where no game is given.
+    ``present`` maps every learner and every frozen name in ``config.seats`` to its policy now; ``kept`` maps learners to the
+    versions that were kept. Where a learner has copies, the groups go round them. A script takes only seats that it can play in
+    ``game``, any seat where no game is given.
     """
     options = config.opponents
     scripts = [
@@ -42,7 +45,8 @@ def seatings(
     ]
     groups = config.episodes // config.group_size
     rng = stream(config.seed, "opponents", iteration)
-    pool = {name: rng.sample(list(kept[name]), min(options.max_loaded, len(kept[name]))) for name in config.learner_names}
+    pool = {name: rng.sample(list(kept[name]), min(options.max_loaded, len(kept[name]))) for name in all_learners(config)}
+    behind = {name: copies(config, name) for name in config.learner_names}
     by_group = options.draw == "group"
     units = groups if by_group else config.episodes
     offset = rng.random()
@@ -51,12 +55,13 @@ def seatings(
     result = []
     for group in range(groups):
         focal = _focal(config, group + iteration)
+        names = [behind[name][group % len(behind[name])] if name in behind else name for name in config.seats]
         row = []
         for k in range(config.group_size):
             unit = order[group if by_group else group * config.group_size + k]
             level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
             draw = stream(config.seed, "opponent", iteration, unit)
-            seating = _seating(config, focal, level, draw.random(), present, pool, scripts)
+            seating = _seating(config.opponents, names, focal, level, draw.random(), present, pool, scripts)
             row.append(replace(seating, iteration=iteration + 1, group=group, index=group * config.group_size + k))
         result.append(row)
     return result
@@ -76,16 +81,17 @@ def thinned(kept: Sequence[int], most: int | None) -> list[int]:
 
 def check_updates(config: Config) -> None:
     """UserError for a learner that would never be updated: none of its iterations has episodes that it can train on."""
-    present = {name: PolicyRef("adapter", name) for name in config.seats}
-    for name in config.learner_names:
-        options = config.learner(name)
+    shared = shared_names(config)
+    present = {name: PolicyRef("adapter", name) for name in (*config.seats, *shared)}
+    for name in shared:
+        options = config.learner(shared[name])
         fewest = 1 if options.credit.baseline == "none" else 2
         updates = range(options.update_every - 1, config.iterations, options.update_every)[:TRIED]
-        first = 1 - options.update_every if options.collect == "all" else 0
+        first = 0 if options.collect == "last" else 1 - options.update_every
         trained = {iteration + back for iteration in updates for back in range(first, 1)}
         if not any(_most_trained(config, name, iteration, present) >= fewest for iteration in sorted(trained)):
             raise UserError(
-                f"The learner '{name}' would never be updated: with iterations={config.iterations}, "
+                f"The learner '{shared[name]}' would never be updated: with iterations={config.iterations}, "
                 f"update_every={options.update_every} and these opponents it trains in no iteration after which it is updated; "
                 "lower its update_every or raise iterations."
             )
@@ -93,9 +99,9 @@ def check_updates(config: Config) -> None:
 
 def _most_trained(config: Config, name: str, iteration: int, present: Mapping[str, PolicyRef]) -> int:
     """Episodes of an iteration that train a learner from the same seat in the same group, the most that there are."""
-    kept = {learner: [1] if iteration >= config.opponents.keep_every else [] for learner in config.learner_names}
+    kept = {learner: [1] if iteration >= config.opponents.keep_every else [] for learner in all_learners(config)}
     rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept)]
-    if config.learner(name).credit.baseline == "batch":
+    if config.learner(shared_names(config)[name]).credit.baseline == "batch":
         rows = [[learners for row in rows for learners in row]]
     return max(sum(learners[seat] == name for learners in row) for row in rows for seat in range(len(config.seats)))
 
@@ -107,7 +113,8 @@ def _focal(config: Config, turn: int) -> int:
 
 
 def _seating(
-    config: Config,
+    options: OpponentOptions,
+    names: Sequence[str],
     focal: int,
     level: float,
     draw: float,
@@ -115,12 +122,11 @@ def _seating(
     pool: Mapping[str, Sequence[int]],
     scripts: Sequence[Sequence[str]],
 ) -> Seating:
-    options = config.opponents
-    policies = [present[name] for name in config.seats]
-    others = [s for s, name in enumerate(config.seats) if s != focal and name in config.learner_names]
+    policies = [present[name] for name in names]
+    others = [s for s, name in enumerate(names) if s != focal and name in pool]
     replaced = False
     for seat in others:
-        name = config.seats[seat]
+        name = names[seat]
         if level < options.kept and pool[name]:
             policies[seat] = PolicyRef("adapter", name, _pick(pool[name], draw))
             replaced = True
@@ -128,8 +134,8 @@ def _seating(
             policies[seat] = PolicyRef("script", _pick(scripts[seat], draw))
             replaced = True
     focal_only = replaced or options.train_focal_only
-    trains = [name in config.learner_names and (seat == focal or not focal_only) for seat, name in enumerate(config.seats)]
-    return Seating(tuple(policies), tuple(name if t else None for name, t in zip(config.seats, trains, strict=True)))
+    trains = [name in pool and (seat == focal or not focal_only) for seat, name in enumerate(names)]
+    return Seating(tuple(policies), tuple(name if t else None for name, t in zip(names, trains, strict=True)))
 
 
 def _pick(items: Sequence[T], draw: float) -> T:

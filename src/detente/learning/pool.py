@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from detente import adapters
 from detente.config import Config
+from detente.copies import shared_names
 from detente.learning.opponents import thinned
 from detente.learning.run_folder import RunFolder
 from detente.learning.session import Session
@@ -18,11 +19,13 @@ Pool = Mapping[str, tuple[int, ...]]
 
 
 def joined(config: Config, pool: Pool, learners: Mapping[str, int], done: int) -> Pool:
-    """The pool after so many iterations; ``learners`` are the present versions, which join it every ``opponents.keep_every``."""
+    """The pool after so many iterations; ``learners`` are the present versions, which join it every ``opponents.keep_every``,
+    except those of learners with a lifetime."""
     if done % config.opponents.keep_every:
         return pool
-    most = config.opponents.max_kept
-    return {name: old if learners[name] in old else tuple(thinned([*old, learners[name]], most)) for name, old in pool.items()}
+    most, shared = config.opponents.max_kept, shared_names(config)
+    stays = {name for name in pool if learners[name] in pool[name] or config.learner(shared[name]).lifetime is not None}
+    return {name: old if name in stays else tuple(thinned([*old, learners[name]], most)) for name, old in pool.items()}
 
 
 def write_due(session: Session, folder: RunFolder, state: RunState, *, last: bool) -> None:

@@ -16,6 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from detente import adapters, models
 from detente.config import Config
+from detente.copies import all_learners, copies, shared_names
 from detente.engines.mixing import linear_only, unreached
 from detente.errors import UserError
 from detente.games.base import Game
@@ -44,8 +45,9 @@ class Session:
 
     @property
     def present(self) -> dict[str, PolicyRef]:
-        """The present policy of every name in ``config.seats``."""
-        return {name: learner.policy for name, learner in self.learners.items()} | self.frozen
+        """The present policy of every learner and of every name in ``config.seats``; of copies the name stands for the first."""
+        first = {name: self.learners[copies(self.config, name)[0]].policy for name in self.config.learner_names}
+        return first | {name: learner.policy for name, learner in self.learners.items()} | self.frozen
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -153,7 +155,7 @@ def open_session(config: Config) -> Session:
     learners: dict[str, Learner] = {}
     for names in _by_base(config):
         learners |= _learners(config, names, policies)
-    learners = {name: learners[name] for name in config.learner_names}
+    learners = {name: learners[name] for name in all_learners(config)}
     hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
@@ -164,13 +166,14 @@ def _by_base(config: Config) -> list[list[str]]:
     """The learners' names, grouped by base model."""
     together: dict[str, list[str]] = {}
     for name, model in config.models.items():
-        together.setdefault(models.own_folder(model) or model, []).append(name)
+        together.setdefault(models.own_folder(model) or model, []).extend(copies(config, name))
     return list(together.values())
 
 
 def _learners(config: Config, names: Sequence[str], policies: Policies) -> dict[str, Learner]:
     """Load the base model that these learners share, put their adapters on it, and have it served."""
-    options = {name: config.learner(name) for name in names}
+    shared = shared_names(config)
+    options = {name: config.learner(shared[name]) for name in names}
     base = models.load(options[names[0]].model, dtype=config.dtype, device=config.device)
     for name in names:
         _check_name(name, base)

@@ -2,12 +2,13 @@
 
     start_from=runs/x@40 ── started ──> weights of the learner, version 0 ── keep ──> adapters/NAME/000000/ of the run
 
-The optimizer and a critic are new. The run keeps what it started from, and needs the source no more.
+A learner starts there again when its lifetime is over. Optimizer and critic are new. The run keeps what it started from, and
+needs the source no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -22,21 +23,32 @@ from detente.learning.run_folder import RunFolder
 from detente.learning.session import Session
 from detente.models import LanguageModel
 from detente.policies import adapter_folder
+from detente.seeding import derive
 
 SHAPE = {"r": "lora.rank", "lora_alpha": "lora.alpha"}  # settings of an adapter that the options of a run have
 PLAIN = ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")  # settings that training leaves as PEFT has them
 
 
-def start(session: Session, folder: RunFolder | None = None) -> None:
-    """Set the learners, in memory, to the weights that they start from; of a run that has begun to those that its folder keeps.
+def start(session: Session, folder: RunFolder | None = None, learners: Collection[str] | None = None) -> None:
+    """Set learners (None: all), in memory, to the weights that they start from, as the folder of a run that has begun keeps them.
 
     UserError for an adapter of another base model or of another shape than the learner's, before any of them has changed.
     """
-    weights = {name: _read(session, name, folder) for name in _started(session)}
+    weights = {name: _read(session, name, folder) for name in _started(session) if learners is None or name in learners}
     with torch.no_grad():
         for name, tensors in weights.items():
             for key, own in session.learners[name].weights().items():
                 own.copy_(tensors[key])
+
+
+def renew(session: Session, folder: RunFolder, iteration: int) -> None:
+    """Let those learners start anew whose lifetime is over before this iteration, counted from 0, and serve their weights."""
+    lifetimes = {name: learner.options.lifetime for name, learner in session.learners.items()}
+    over = [name for name, lifetime in lifetimes.items() if lifetime is not None and iteration and iteration % lifetime == 0]
+    for name in over:
+        session.learners[name].reset(derive(session.config.seed, "reset", name, iteration))
+    start(session, folder, over)
+    session.publish()
 
 
 def keep(session: Session, folder: RunFolder) -> None:

@@ -18,7 +18,7 @@ class RunState:
 
     ``iteration``: how many are done. ``learners``: the version of each, which names its tensors in memory and on disk. ``pool``:
     the versions of each that are kept as opponents, in ascending order. ``spent``: what remote models have cost, by unit.
-    ``backlog``: episodes that a later update trains on, in the order played.
+    ``backlog``: episodes that a later update trains on or a briefing tells of, in the order played.
     """
 
     iteration: int
@@ -38,11 +38,12 @@ def to_train_on(options: LearnerConfig, backlog: Sequence[Episode], episodes: Se
     """The episodes of backlog and last iteration that a learner's update after ``done`` iterations trains on; [] if none is due."""
     if done % options.update_every:
         return []
-    earlier = [e for e in backlog if e.iteration > done - options.update_every] if options.collect == "all" else []
+    earlier = [] if options.collect == "last" else [e for e in backlog if e.iteration > done - options.update_every]
     return [*earlier, *episodes]
 
 
 def left_over(learners: Mapping[str, LearnerConfig], episodes: Iterable[Episode], done: int) -> tuple[Episode, ...]:
-    """The episodes that an update after more than ``done`` iterations trains on."""
-    updated = {name: done - done % options.update_every for name, options in learners.items() if options.collect == "all"}
+    """The episodes that an update after more than ``done`` iterations trains on, or that a learner is told of."""
+    waiting = {name: options for name, options in learners.items() if options.collect != "last" or options.briefing != "none"}
+    updated = {name: done - done % options.update_every for name, options in waiting.items()}
     return tuple(e for e in episodes if any(name in updated and e.iteration > updated[name] for name in e.learners))
