@@ -3,7 +3,8 @@
     python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
     python experiments/results.py trust_and_split --arm reinforce --arm sum_of_rewards --seed 0     # some of them
 
-Trains what is not finished (each run resumes), then prints Markdown tables: mean over seeds, least to greatest, and each seed.
+Trains what is not finished (each run resumes), then prints Markdown tables: mean with its 95 % interval over training seeds and, in
+brackets, minimum to maximum; the share of seeds with each verdict, with Wilson's interval; and each seed.
 Their last row is a scripted strategy in the learner's place, evaluated on the same game seeds.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +22,10 @@ from typing import Any
 
 from detente.config import load
 from detente.evaluation.final import evaluate
-from detente.evaluation.statistics import spread
+from detente.evaluation.statistics import over_seeds, share
 from detente.policies import Policies
 from detente.records import PolicyRef
+from detente.reports.run import read_runs
 
 SEEDS = (0, 42, 1337)
 ARMS = {
@@ -108,11 +111,15 @@ def scripted(preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
 
 
 def cell(values: list[float | None]) -> str:
-    """Mean over seeds (least to greatest); a dash where a seed never saw the state."""
+    """Mean [interval over seeds] (minimum to maximum); a dash where no seed ever saw the state."""
     known = [v for v in values if v is not None]
-    if not known:
-        return "-"
-    return str(spread(known))
+    return f"{over_seeds(known)} ({min(known):.2f} to {max(known):.2f})" if known else "-"
+
+
+def verdicts(runs: list[Path]) -> str:
+    """``reciprocator 1.00 [0.44, 1.00]``: the share of the seeds whose run earns a word, with its interval."""
+    words = [run.known.reading.verdict(run.result("main")) for run in read_runs(runs)]
+    return ", ".join(f"{word or 'no verdict'} {share(count, len(words))}" for word, count in Counter(words).most_common())
 
 
 def main() -> None:
@@ -141,6 +148,9 @@ def main() -> None:
     print("| algorithm | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
     for arm in (*arms, ideal):
         print(f"| {arm} | " + " | ".join(cell([column(results[arm, s]) for s in seeds]) for column in columns.values()) + " |")
+    print("\nShare of seeds with a verdict:\n\n| algorithm | share |\n|---|---|")
+    for arm in arms:
+        print(f"| {arm} | {verdicts([plan[arm, seed] for seed in seeds])} |")
     print("\nPer seed:\n\n| algorithm | seed | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
     for arm in (*arms, ideal):
         for seed in seeds:

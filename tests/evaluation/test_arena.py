@@ -51,6 +51,9 @@ def test_scripts_in_the_prisoners_dilemma(tmp_path: Path) -> None:
         assert found[column, row] == pytest.approx((other, own))
 
 
+UNSEEN = 0.05 ** (1 / 3)  # the rule of three: what three game seeds, all alike, leave open of points between 0 and 100
+
+
 def test_scripts_in_trust_and_split(tmp_path: Path) -> None:
     """The values of docs/games.md, and not by luck: each seed is played from both seats, so each has the upper hand as often."""
     found = play(tmp_path, ["greedy", "welfare", "fair_half"], "trust_and_split", episodes=3)
@@ -67,7 +70,8 @@ def test_scripts_in_trust_and_split(tmp_path: Path) -> None:
     }
     for pair, value in exact.items():
         reward = cells[pair]["reward"]
-        assert (reward["low"], reward["mean"], reward["high"]) == pytest.approx((value, value, value))
+        assert reward["mean"] == pytest.approx(value)
+        assert (reward["low"], reward["high"], reward["n"]) == pytest.approx((value * UNSEEN, 100 - (100 - value) * UNSEEN, 3))
     assert cells["welfare", "welfare"]["measures"]["efficiency"] == 1
     assert cells["greedy", "greedy"]["measures"]["efficiency"] == pytest.approx(0.55)
 

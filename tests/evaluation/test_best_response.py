@@ -151,6 +151,9 @@ def test_a_best_response_to_the_trustee_and_to_the_investor() -> None:
     assert found["self_play"]["agent_reward"]["mean"] == 2
 
 
+SHARE = 4 / (4 + 1.959964**2)  # where Wilson's interval of 4 of 4 begins: every episode pays the most, or the least, that there is
+
+
 def test_gain_and_loss_of_a_defector_against_a_cooperator() -> None:
     """Scripts in the places of responder and agent: 5 instead of 3 for the one, 0 instead of 3 for the other."""
     options = config.load("ipd", ["evaluation.episodes=4"])
@@ -158,8 +161,8 @@ def test_gain_and_loss_of_a_defector_against_a_cooperator() -> None:
     found = outcome(options, table, PolicyRef("script", "always_defect"), PolicyRef("script", "always_cooperate"))
     assert (found["gain"]["mean"], found["loss"]["mean"]) == (2, 3)
     assert found["responder"] == {
-        "reward": {"mean": 5, "low": 5, "high": 5},
-        "agent_reward": {"mean": 0, "low": 0, "high": 0},
+        "reward": {"mean": 5, "low": pytest.approx(5 * SHARE), "high": 5, "n": 4},
+        "agent_reward": {"mean": 0, "low": 0, "high": pytest.approx(5 - 5 * SHARE), "n": 4},
         "measures": {"invalid": 0, "cooperation_rate": 0},
     }
     assert found["self_play"]["reward"]["mean"] == 3
@@ -175,6 +178,7 @@ def test_differences_are_taken_within_a_game_seed() -> None:
     assert found["loss"]["low"] - 0.5 <= 25 <= found["loss"]["high"] + 0.5  # 25 instead of 50
     width = {key: found[key]["high"] - found[key]["low"] for key in ("gain", "loss")}
     assert width["gain"] < 1
+    assert found["gain"]["n"] == len(found["gain"]["by_game_seed"])
 
 
 def test_who_cooperates_in_which_game() -> None:
@@ -193,8 +197,8 @@ def test_episodes_are_the_units_where_all_share_a_game_seed() -> None:
 
     episodes = play("ipd", ["random", "random"], episodes=20)
     shared = [(type(e)(**{**{f: getattr(e, f) for f in e.__slots__}, "group": 0}), 0) for e in episodes]
-    assert units(shared).low is not None
-    assert units(shared) == units([(e, 0) for e in episodes])
+    assert units(make("ipd"), shared).low is not None
+    assert units(make("ipd"), shared) == units(make("ipd"), [(e, 0) for e in episodes])
     assert differences(shared, shared) == [[0]]
 
 

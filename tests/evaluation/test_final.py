@@ -223,15 +223,18 @@ def test_hands_even_out_over_the_seats() -> None:
 
 
 def test_intervals_of_the_rewards() -> None:
-    """Nothing is random between these two; what the random player asks for is."""
+    """Nothing is random between these two, which a few game seeds cannot know; what the random player asks for is."""
     found, _ = evaluated("tit_for_tat", "evaluation.against=[always_defect]")
-    assert found["main"]["intervals"] == {
-        "self_play": {"reward": pytest.approx((3, 3))},
-        "against": {"always_defect": {"reward": pytest.approx((0.9, 0.9)), "opponent_reward": pytest.approx((1.4, 1.4))}},
-    }
+
+    def left_open(value: float, units: int, most: float = 5) -> Any:
+        seen = 0.05 ** (1 / units)
+        return pytest.approx((value * seen, most - (most - value) * seen))
+
+    against = {"always_defect": {"reward": left_open(0.9, 2), "opponent_reward": left_open(1.4, 2)}}
+    assert found["main"]["intervals"] == {"self_play": {"reward": left_open(3, 3)}, "against": against}
     split, _ = evaluated("greedy", "evaluation.against=[welfare,random]", "evaluation.episodes=64", preset="trust_and_split")
     against, intervals = (split["main"][key] for key in ("against", "intervals"))
-    assert intervals["against"]["welfare"]["reward"] == pytest.approx((52.5, 52.5))  # every game seed is played from both seats
+    assert intervals["against"]["welfare"]["reward"] == left_open(52.5, 32, 100)  # every game seed is played from both seats
     low, high = intervals["against"]["random"]["reward"]
     assert low < against["random"]["reward"] < high
     none, _ = evaluated("tit_for_tat", "evaluation.episodes=0")
@@ -268,7 +271,7 @@ def test_a_learner_in_two_roles_has_a_row_for_each() -> None:
     }
     assert {name: (row["reward"], row["opponent_reward"]) for name, row in trustee["against"].items()} == {"kind": (6, 0)}
     assert found["against"]["kind"]["reward"] == 4.5  # half of the episodes in either role
-    assert trustee["intervals"]["self_play"]["reward"] == (6, 6)
+    assert trustee["intervals"]["self_play"]["reward"] == (pytest.approx(6 * 4 / (4 + 1.959964**2)), 6)  # Wilson's of 4 of 4
 
 
 def test_two_learners_each_have_their_own_role() -> None:

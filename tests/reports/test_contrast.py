@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from detente.reports import contrast_table
+from detente.reports import contrast_table, report
 from tests.reports.make_run import make_run
 from tests.reports.make_split_run import make_split_run
 
@@ -33,3 +34,21 @@ def test_a_splitting_game_has_columns_of_its_own(tmp_path: Path) -> None:
     assert cells["efficiency"][1] == "1.00"
     assert cells["asks,\nvalued\nless"] == ["10.00", "0.00"]
     assert cells["verdict"] == ["greedy", "cooperative and robust"]
+
+
+def test_several_seeds_have_a_row_of_their_own(tmp_path: Path) -> None:
+    """Both made runs say the same but for what is written over the summary of one."""
+    runs = [make_run(tmp_path / f"reinforce-seed{seed}", "reinforce", seed=seed, iterations=1) for seed in (0, 42)]
+    path = runs[1] / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["learners"]["main"]["self_play"]["reward"] = 1.04
+    path.write_text(json.dumps(summary))
+    cells = [list(column.cells) for column in contrast_table(runs).columns]
+    assert str(cells[0][-1]) == "reinforce (2 seeds)"
+    assert cells[1] == ["1.02", "1.04", "1.03\n[0.90, 1.16]"]  # half a width of 12.706 * 0.02 / sqrt 2 / sqrt 2
+    assert cells[4][-1] == "1.00 / 1.05"
+    assert cells[-1] == ["mutual defection", "mutual defection", "mutual defection\n1.00 [0.34, 1.00]"]
+    page = report(runs, tmp_path / "report.html").read_text()
+    assert 'mutual defection: 2 of 2<br><small class="muted">0.34 to 1.00</small>' in page
+    assert '1.03<br><small class="muted">[0.90, 1.16]</small>' in page
+    assert "Wilson" not in report(runs[:1]).read_text()

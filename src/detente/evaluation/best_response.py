@@ -139,39 +139,42 @@ def curve(game: Game, run: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "iteration": int(jsonl.name(path)),
-                "responder": units(own).to_json(),
-                "agent": units(others).to_json(),
+                "responder": units(game, own).to_json(),
+                "agent": units(game, others).to_json(),
                 "measures": scalars,
             }
         )
     return rows
 
 
-def units(sides: Sequence[Side]) -> Estimate:
+def units(game: Game, sides: Sequence[Side]) -> Estimate:
     """The mean reward with its interval over groups, or over episodes where there is only one group."""
     groups = by_group(sides)
-    return estimate(groups if len(groups) > 1 else [[value] for value in groups[0]])
+    return estimate(groups if len(groups) > 1 else [[value] for value in groups[0]], game.reward_bounds)
 
 
 def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: PolicyRef) -> dict[str, Any]:
     """The trained responder, a cooperator and the agent itself against the agent, and the differences."""
+    game = policies.game
     own, theirs = _meeting(config, policies, responder, agent)
-    scalars = {name: value for name, value in measured(policies.game, own)[0].items() if name != "reward"}
+    scalars = {name: value for name, value in measured(game, own)[0].items() if name != "reward"}
     result: dict[str, Any] = {
-        "responder": {"reward": units(own).to_json(), "agent_reward": units(theirs).to_json(), "measures": scalars},
+        "responder": {"reward": units(game, own).to_json(), "agent_reward": units(game, theirs).to_json(), "measures": scalars},
     }
     place = _places(config)["responder"]
-    named = roles(policies.game)
-    if not named or {*place} <= {*seats_of(policies.game, agent, policies.folders.get(agent))}:
+    named = roles(game)
+    if not named or {*place} <= {*seats_of(game, agent, policies.folders.get(agent))}:
         alone, others = _meeting(config, policies, agent, agent)
-        result["self_play"] = {"reward": units(alone).to_json()} | ({"agent_reward": units(others).to_json()} if named else {})
-    script = family_of(policies.game).cooperator(policies.game)
-    if script is not None and {*place} <= {*seats_for(policies.game, script)}:
+        result["self_play"] = {"reward": units(game, alone).to_json()} | (
+            {"agent_reward": units(game, others).to_json()} if named else {}
+        )
+    script = family_of(game).cooperator(game)
+    if script is not None and {*place} <= {*seats_for(game, script)}:
         cooperating, theirs_then = _meeting(config, policies, PolicyRef("script", script), agent)
         result["cooperator"] = {
             "name": script,
-            "reward": units(cooperating).to_json(),
-            "agent_reward": units(theirs_then).to_json(),
+            "reward": units(game, cooperating).to_json(),
+            "agent_reward": units(game, theirs_then).to_json(),
         }
         for name, more, less in (("gain", own, cooperating), ("loss", theirs_then, theirs)):
             groups = differences(more, less)

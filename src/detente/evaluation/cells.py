@@ -20,7 +20,7 @@ from detente.errors import UserError
 from detente.evaluation import axelrod_ranking
 from detente.evaluation.agents import Agent, check_others
 from detente.evaluation.measures import Side, measured
-from detente.evaluation.statistics import Estimate, estimate
+from detente.evaluation.statistics import Bounds, Estimate, estimate
 from detente.games.base import Game
 from detente.games.family import family_of
 from detente.games.roles import roles, seat_name
@@ -112,7 +112,9 @@ def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[st
         "unit": "points per round",
         **({"roles": list(named)} if named else {}),  # those of one seat each, in the order of the seats
         "cells": [cell.to_json() for cell in cells],
-        "ranking": [place for role in named or ("",) for place in ranking([cell for cell in cells if cell.role == role])],
+        "ranking": [
+            place for role in named or ("",) for place in ranking([cell for cell in cells if cell.role == role], game.reward_bounds)
+        ],
         "tournament": tournament(len(agents), cells) if family_of(game).normal_form(game) and len(agents) > 1 else None,
     }
 
@@ -132,18 +134,18 @@ def measured_cell(game: Game, folder: Path, row: int, column: int, chosen: Seque
         row,
         column,
         "" if only is None else roles(game)[only],
-        estimate(by_group(sides)),
-        estimate(by_group(others)),
+        estimate(by_group(sides), game.reward_bounds),
+        estimate(by_group(others), game.reward_bounds),
         {name: value for name, value in scalars.items() if name != "reward"},
         tuple(chosen),
         by_group(sides),
     )
 
 
-def ranking(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def ranking(cells: Sequence[Cell], bounds: Bounds | None = None) -> list[dict[str, Any]]:
     """The agents of cells of one role by their mean reward against all agents, themselves included, with each worst opponent.
 
-    The interval is a bootstrap over game seeds, resampled for all cells of an agent at once.
+    The interval is over game seeds, each of them the mean over all cells of an agent; ``bounds`` are those of a round's points.
     """
     ranked: list[dict[str, Any]] = []
     for agent in dict.fromkeys(cell.row for cell in cells):
@@ -154,7 +156,7 @@ def ranking(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             {
                 "agent": agent,
                 **({"role": worst.role} if worst.role else {}),
-                "reward": estimate(list(zip(*means, strict=True))).to_json(),
+                "reward": estimate(list(zip(*means, strict=True)), bounds).to_json(),
                 "self_play": next((cell.reward.mean for cell in own if cell.column == agent), None),
                 "worst": worst.reward.mean,
                 "worst_against": worst.column,

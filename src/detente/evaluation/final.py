@@ -93,14 +93,14 @@ def scores(
     for script, sides in meetings.items():
         others = [(episode, seat) for episode, own in sides for seat in range(game.num_players) if seat != own]
         against[script] = measured(game, sides)[0] | {"opponent_reward": measured(game, others)[0].get("reward")}
-        intervals[script] = {"reward": interval(sides), "opponent_reward": interval(others)}
+        intervals[script] = {"reward": interval(game, sides), "opponent_reward": interval(game, others)}
     overall, tables = measured(game, [*alone, *itertools.chain.from_iterable(meetings.values())])
     return {
         "self_play": measured(game, alone)[0],
         "partners": theirs,
         "against": against,
         "invalid": overall.get("invalid"),
-        "intervals": {"self_play": {"reward": interval(alone)}, "against": intervals},
+        "intervals": {"self_play": {"reward": interval(game, alone)}, "against": intervals},
         **tables,
     }
 
@@ -126,11 +126,11 @@ def partners_by_role(config: Config, episodes: Sequence[Episode], named: Sequenc
     return {label: reward for label, reward in points.items() if reward is not None}
 
 
-def interval(sides: Sequence[Side]) -> tuple[float | None, float | None] | None:
+def interval(game: Game, sides: Sequence[Side]) -> tuple[float | None, float | None] | None:
     """The ends of the 95 % interval of the mean reward, over game seeds; None without episodes."""
     if not sides:
         return None
-    estimated = estimate(by_group(sides))
+    estimated = estimate(by_group(sides), game.reward_bounds)
     return estimated.low, estimated.high
 
 

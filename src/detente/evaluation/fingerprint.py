@@ -145,7 +145,12 @@ def response_curves(policies: Policies, policy: PolicyRef, config: Config, episo
             shares[claim, last][side[0].group].append(share)
     return {
         "responses": [
-            {"told": claim, "last": last, "asks": sum(map(len, groups.values())), "share": estimate(groups.values()).to_json()}
+            {
+                "told": claim,
+                "last": last,
+                "asks": sum(map(len, groups.values())),
+                "share": estimate(groups.values(), (0.0, 1.0)).to_json(),
+            }
             for (claim, last), groups in sorted(
                 shares.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
             )

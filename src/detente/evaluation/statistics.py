@@ -1,39 +1,58 @@
 """Means with intervals: the only module that averages episodes over groups, and runs over seeds.
 
-    episodes ── groups (one game seed each) ──> estimate            bootstrap over groups
-    seeds    ── groups of each run ──────────> stratified           bootstrap over groups within every seed
-    seeds    ── one number of each run ──────> spread               mean, minimum and maximum
+    episodes ── groups (one game seed each) ──> estimate      how precisely these policies are known
+    seeds    ── groups of each run ──────────> stratified     the same for the mean of several runs: seeds are strata
+    seeds    ── one number of each run ──────> over_seeds     how much training varies: what another seed could bring
+                                               share, spread  how many runs did it; the minimum and the maximum
 
-Episodes of a group share their game seed, hence their luck: the bootstrap resamples groups, never episodes. An
-interval is the 95 % percentile interval of the bootstrap (Efron, Bootstrap methods, Annals of Statistics 1979), the stratified one
-as Agarwal and others propose (Deep reinforcement learning at the edge of the statistical precipice, NeurIPS 2021), with seeds as
-strata. The interval says how precisely these policies are known; how much training itself varies, ``spread`` says. Everything is
-deterministic: the bootstrap has a fixed seed. Must not load torch; SciPy is imported when it is needed.
+Episodes of a group share their game seed, hence their luck: the units are groups, never episodes. An interval holds the true mean
+with 95 %:
+
+- Student's t (Student, The probable error of a mean, Biometrika 1908), for strata with the degrees of freedom of Welch and
+  Satterthwaite (Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 1946);
+- Wilson's score interval (Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927) where every
+  unit lies on one of the two ``bounds``, as of a share;
+- where all units are alike, the rule of three (Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA
+  1983): what n units never showed may still happen with a probability up to q = 1 - 0.05^(1/n), about 3/n, and lie at either of
+  the ``bounds``.
+
+Must not load torch; SciPy is imported when it is needed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
+from statistics import fmean, variance
 
-RESAMPLES = 2000
 LEVEL = 0.95
+Bounds = tuple[float, float]  # between which every value lies
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean and its interval; ``low`` and ``high`` are None where there is only one group, which cannot be resampled."""
+    """The mean of ``n`` units and its interval; ``low`` and ``high`` are None where a single unit leaves nothing to compare.
+
+    They are equal where all units are alike and no bounds are known: then n alone says how little that is.
+    """
 
     mean: float
     low: float | None = None
     high: float | None = None
+    n: int = 1
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" if self.low is None else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        if self.low is None:
+            return f"{self.mean:.2f}"
+        return (
+            f"{self.mean:.2f} (all {self.n} alike)"
+            if self.low == self.high
+            else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        )
 
     def to_json(self) -> dict[str, float | None]:
-        """{"mean": ..., "low": ..., "high": ...}."""
+        """{"mean": ..., "low": ..., "high": ..., "n": ...}."""
         return asdict(self)
 
 
@@ -54,27 +73,58 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(fmean(values), min(values), max(values))
 
 
-def estimate(groups: Iterable[Sequence[float]]) -> Estimate:
-    """The mean over groups of their means, with its interval; ValueError without any."""
-    return stratified([list(groups)])
+def over_seeds(values: Sequence[float], bounds: Bounds | None = None) -> Estimate:
+    """The mean of a training's result over all seeds that there could be, from one number of each run."""
+    return estimate([[value] for value in values], bounds)
 
 
-def stratified(seeds: Sequence[Sequence[Sequence[float]]]) -> Estimate:
-    """The mean over seeds of their estimates; [seed][group][episode] values. Groups are resampled within their own seed."""
+def share(successes: int, trials: int) -> Estimate:
+    """The share of runs, or of anything else that either happens or does not, with Wilson's interval; ValueError without trials."""
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} of {trials} is no share")
+    return Estimate(successes / trials, *_wilson(successes, trials), n=trials)
+
+
+def estimate(groups: Iterable[Sequence[float]], bounds: Bounds | None = None) -> Estimate:
+    """The mean over groups of their means, with its interval; ValueError without any.
+
+    ``bounds``: the minimum and the maximum that a value can have.
+    """
+    return stratified([list(groups)], bounds)
+
+
+def stratified(seeds: Sequence[Sequence[Sequence[float]]], bounds: Bounds | None = None) -> Estimate:
+    """The mean over seeds of their estimates; [seed][group][episode] values. How seeds differ from each other widens nothing."""
     means = [[fmean(group) for group in groups] for groups in seeds]
-    overall = fmean(map(fmean, means))
-    if min(map(len, means)) < 2:
-        return Estimate(overall)
-    import numpy as np
-    from scipy.stats import bootstrap
+    overall, sizes = fmean(map(fmean, means)), [*map(len, means)]
+    if min(sizes) < 2:
+        return Estimate(overall, n=sum(sizes))
+    if bounds and len({*sizes}) == 1 and all(mean in bounds for unit in means for mean in unit):
+        low, high = bounds
+        least, most = _wilson(sum(mean == high for unit in means for mean in unit), sum(sizes))
+        ends = low + least * (high - low), low + most * (high - low)
+    elif all(math.isclose(min(unit), max(unit), rel_tol=1e-9, abs_tol=1e-12) for unit in means):
+        low, high = bounds or (overall, overall)
+        unseen = 1 - (1 - LEVEL) ** (1 / (len(sizes) * min(sizes)))
+        ends = overall - unseen * (overall - low), overall + unseen * (high - overall)
+    else:
+        half = _half_width(means)
+        low, high = bounds or (-math.inf, math.inf)
+        ends = max(low, overall - half), min(high, overall + half)
+    return Estimate(overall, *ends, n=sum(sizes))
 
-    interval = bootstrap(
-        means,
-        lambda *drawn, axis: np.mean([sample.mean(axis=axis) for sample in drawn], axis=0),
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(overall, float(interval.low), float(interval.high))
+
+def _half_width(means: Sequence[Sequence[float]]) -> float:
+    """Half of the t interval of the mean of strata, each the mean of at least two units, not all alike."""
+    from scipy.stats import t
+
+    errors = [variance(unit) / len(unit) for unit in means]  # squared, of each stratum's mean
+    freedom = sum(errors) ** 2 / sum(error**2 / (len(unit) - 1) for error, unit in zip(errors, means, strict=True))
+    return float(t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(errors)) / len(means)
+
+
+def _wilson(successes: int, trials: int) -> Bounds:
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -163,8 +163,10 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
 
 
 def estimate(interval: Mapping[str, float | None]) -> str:
-    """``1.40 [1.38, 1.42]``."""
+    """``1.40 [1.38, 1.42]``, or ``1.40 (all 64 alike)`` where that leaves no width."""
     mean, low, high = (interval[key] for key in ("mean", "low", "high"))
+    if low is not None and low == high and interval.get("n"):  # which files of earlier versions do not have
+        return f"{mean:.2f} (all {interval['n']} alike)"
     return f"{mean:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
 
 

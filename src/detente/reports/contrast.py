@@ -8,20 +8,25 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from detente.evaluation.statistics import Estimate
 from detente.games.reading import Result
 from detente.games.roles import in_role
 from detente.reports.run import read_runs
+from detente.reports.study import Study
 
 
 def contrast_table(paths: Sequence[Path]) -> Table:
-    """One row per learner and role, columns for what the games are judged by; raises UserError for what is no run folder."""
+    """One row per learner and role, then one for those of several seeds, columns for what the games are judged by; raises UserError
+    for what is no run folder."""
     runs = read_runs(paths)
+    pooled = Study(runs).pooled
     readings = [run.known.reading for run in runs]
     words = {name: run.known.words(name) for run in runs for name in run.known.reading.contrast}
     measures = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast))
     given = {key: f"{reading.given_title} {head}" for reading in readings for key, head in reading.given.items()}
     rivals = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast_rivals))
-    table = Table(caption="points per round; where others play: own / theirs", caption_justify="left")
+    seeds = "; of several seeds the mean with its 95 % interval over seeds, and the share of runs with a verdict" if pooled else ""
+    table = Table(caption=f"points per round; where others play: own / theirs{seeds}", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
     telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
     if not telling:  # else the names of the runs say it
@@ -44,7 +49,25 @@ def contrast_table(paths: Sequence[Path]) -> Table:
                 *(_pair(result, rival) for rival in rivals),
                 known.verdict(result),
             )
+    for curve in pooled:
+        table.add_row(
+            Text(curve.label),
+            *([] if telling else [curve.results[0].algorithm]),
+            *(_over_seeds(curve.over_seeds("self_play", name)) for name in measures),
+            *(_over_seeds(curve.over_seeds("given", key)) for key in given),
+            *(_over_seeds(*(curve.over_seeds("against", rival, key) for key in ("reward", "opponent_reward"))) for rival in rivals),
+            "\n".join(f"{word}\n{part}" for word, part in curve.verdicts.items()),
+        )
     return table
+
+
+def _over_seeds(*estimates: Estimate | None) -> str:
+    """The means, and beneath them an interval each; runs that are all alike have none."""
+    means = " / ".join(_number(None if estimate is None else estimate.mean) for estimate in estimates)
+    known = [
+        estimate for estimate in estimates if estimate is not None and estimate.low is not None and estimate.low < estimate.mean
+    ]
+    return "\n".join((means, *(f"[{_number(estimate.low)}, {_number(estimate.high)}]" for estimate in known)))
 
 
 def _alone(result: Result, measure: str) -> str:

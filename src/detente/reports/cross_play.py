@@ -143,7 +143,8 @@ def _tournament(arena: Arena, labels: Sequence[str]) -> Table:
 
 
 def _cell(interval: Mapping[str, float | None]) -> Text:
-    text = Text(f"{interval['mean']:.2f}", style="bold")
-    if interval["low"] is not None and interval["high"] is not None:
-        text.append(f" ±{(interval['high'] - interval['low']) / 2:.2f}", style="not bold dim")
+    mean, low, high = (interval[key] for key in ("mean", "low", "high"))
+    text = Text(f"{mean:.2f}", style="bold")
+    if mean is not None and low is not None and high is not None:
+        text.append(f" ±{max(high - mean, mean - low):.2f}", style="not bold dim")  # the end that is further away
     return text

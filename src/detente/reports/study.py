@@ -1,17 +1,20 @@
 """The runs of one report and what its sections share: the curves, the table rows, what is known of the game.
 
     runs ── arms x learners ──> Curve   one colour of the page      ── runs of the arm ──> Entry   one row of a table
+                                        and, of several seeds, the last row of these
 
 Must not import torch.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
+from detente.evaluation.statistics import Estimate, over_seeds, share
 from detente.family_file import Description, references
 from detente.games.reading import Reading, Result
 from detente.games.roles import in_role, prefix
@@ -40,6 +43,23 @@ class Curve:
         """The same as a line of this colour."""
         series = self.series(key)
         return None if series is None else Line(self.label, self.colour, series, dashed)
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The learner's, run by run."""
+        return tuple(run.result(self.learner, self.role) for run in self.arm.runs)
+
+    def over_seeds(self, part: str, *path: str) -> Estimate | None:
+        """A number of the results, ``"against", "greedy", "reward"``, over the seeds of training; None where no run has it."""
+        parts = [reduce(lambda numbers, key: numbers.get(key, {}), path[:-1], getattr(result, part)) for result in self.results]
+        values = [numbers[path[-1]] for numbers in parts if path[-1] in numbers]
+        return over_seeds(values) if values else None
+
+    @property
+    def verdicts(self) -> dict[str, Estimate]:
+        """The words that the runs earn, and the share of each."""
+        words = [self.arm.runs[0].known.reading.verdict(result) for result in self.results]
+        return {word: share(count, len(words)) for word, count in Counter(words).most_common() if word}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +92,11 @@ class Study:
             for curve in self.curves
             for run in curve.arm.runs
         )
+
+    @property
+    def pooled(self) -> tuple[Curve, ...]:
+        """The learners of several runs that differ by seed alone."""
+        return tuple(curve for curve in self.curves if len(curve.arm.runs) > 1)
 
     @cached_property
     def known(self) -> Description:
