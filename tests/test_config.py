@@ -11,7 +11,7 @@ import pytest
 from annotated_types import Le, Lt
 from pydantic import BaseModel
 
-from detente import config
+from detente import config, presets
 from detente.errors import UserError
 from detente.games import make
 from detente.options import ALGORITHMS, LearnerConfig
@@ -35,7 +35,7 @@ def preset(tmp_path: Path) -> Any:
 
 
 def test_presets_of_the_package_load() -> None:
-    for name in config.preset_names():
+    for name in presets.preset_names():
         options = config.load(name)
         assert options.preset == name
         assert options.description

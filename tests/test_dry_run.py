@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from detente import cli, config, models, policies
+from detente import cli, config, models, policies, presets
 from detente.errors import UserError
 from detente.learning import loop
 
@@ -92,7 +92,7 @@ def test_from_python_too(folder: Path) -> None:
     assert not (folder / "new").exists()
 
 
-@pytest.mark.parametrize("preset", config.preset_names())
+@pytest.mark.parametrize("preset", presets.preset_names())
 def test_presets_pass(preset: str) -> None:
     assert policies.check(config.load(preset)).num_players == 2
 

@@ -41,7 +41,18 @@ ALLOWED: dict[str, set[str]] = {
     "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors", "foreign"},
     "validation": {"errors", "options"},
-    "config": {"errors", "files", "foreign", "former", "options", "plain_yaml", "players.address", "validation", "visible"},
+    "config": {
+        "errors",
+        "files",
+        "foreign",
+        "former",
+        "options",
+        "plain_yaml",
+        "players.address",
+        "presets",
+        "validation",
+        "visible",
+    },
     "copies": {"config", "records"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},
@@ -83,10 +94,10 @@ ALLOWED: dict[str, set[str]] = {
     "reports": PLAY | {"family_file", "files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"games"},
     "export.values": BASE | {"games", "stored"},
-    "web": PLAY | {"config", "family_file", "options", "stored", "models", "policies", "reports", "files"},
+    "web": PLAY | {"config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players"},
-    "presets": set(),
+    "presets": {"errors", "files", "former", "plain_yaml"},
 }
 TOP = {"cli", "api", "__main__"}  # on top of everything
 

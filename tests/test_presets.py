@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detente import config, former
+import detente
+from detente import config, former, presets
+from detente.errors import UserError
 from detente.learning import loop
 from detente.options import ALGORITHMS
 
@@ -20,7 +23,7 @@ TRIAL = ("episodes=8", "learners.main.update_every=1", "learners.rival.copies=2"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("preset", config.preset_names())
+@pytest.mark.parametrize("preset", presets.preset_names())
 def test_a_preset_trains(preset: str, algorithm: Any, tiny_model: str, tmp_path: Path) -> None:
     full = config.load(preset)
     rounds = ["game.rounds=2"] if "rounds" in full.game else []
@@ -40,7 +43,31 @@ def test_a_preset_trains(preset: str, algorithm: Any, tiny_model: str, tmp_path:
 
 @pytest.mark.parametrize(("old", "present"), former.PRESETS.items())
 def test_former_names_of_presets_still_load(old: Any, present: Any) -> None:
-    assert old not in config.preset_names()
-    assert config.is_preset(old)
+    assert old not in presets.preset_names()
+    assert presets.is_preset(old)
     assert config.load(old).model_dump(exclude={"preset"}) == config.load(present).model_dump(exclude={"preset"})
     assert config.load(old).preset == old  # an existing run goes on under its name
+
+
+def test_a_run_folder_is_a_preset_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    stored = config.load("ipd", ["game.rounds=3", "seed=7"])
+    (run / "config.yaml").write_text(config.to_yaml(stored))
+    assert detente.load(str(run)) == stored
+    assert detente.load(str(run), ["seed=8"]).seed == 8
+    (episode,) = detente.play(str(run), ["tit_for_tat", "always_defect"])
+    assert len(episode.rounds) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("runs/none", "runs/none is not a run folder: it has no config.yaml."),
+        ("x" * 300, "There is no preset 'xxx"),
+        ("ipdd", "There is no preset 'ipdd'; did you mean 'ipd'?"),
+    ],
+)
+def test_what_is_no_preset(name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
+        detente.load(name)

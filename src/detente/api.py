@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detente import family_file, games, matches
-from detente.config import Config, is_preset, load, load_game, preset_names
+from detente.config import Config, load, load_game
 from detente.errors import UserError, unknown
 from detente.games.base import Game
 from detente.policies import Policies, check_seats
+from detente.presets import is_preset, preset_names
 from detente.records import Episode
 
 if TYPE_CHECKING:

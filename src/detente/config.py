@@ -8,16 +8,15 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from importlib import resources
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from detente import foreign, former
-from detente.errors import UserError, unknown
+from detente import foreign, former, presets
+from detente.errors import UserError
 from detente.files import read_text, reason
 from detente.options import (
     COUNT,
@@ -41,7 +40,6 @@ from detente.players.address import elsewhere
 from detente.validation import LONGEST, sentence
 from detente.visible import visible
 
-STORED = "config.yaml"  # the options of a run folder
 DIFFERING = tuple(LearnerConfig.model_fields)  # the options that learners may differ in
 
 
@@ -133,7 +131,7 @@ class Config(Options):
         shared["answer"] = self.answer.model_dump(exclude={"request"})
         if own.get("algorithm", self.algorithm) != self.algorithm:
             shared["credit"]["options"] = {}
-        return LearnerConfig(**_merged(shared, own))
+        return LearnerConfig(**presets.merged(shared, own))
 
     @property
     def models(self) -> dict[str, str]:
@@ -141,24 +139,14 @@ class Config(Options):
         return {name: self.learner(name).model for name in self.learner_names}
 
 
-def preset_names() -> list[str]:
-    """The presets inside the package."""
-    return sorted(p.name.removesuffix(".yaml") for p in resources.files("detente.presets").iterdir() if p.name.endswith(".yaml"))
-
-
-def is_preset(name: str) -> bool:
-    """Whether ``load`` takes the name for a preset's, present or former, or for a preset file's."""
-    return name.endswith((".yaml", ".yml")) or name in former.PRESETS or name in preset_names()
-
-
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, without: Collection[str] = ()) -> Config:
-    """The preset of that name (or YAML file), with ``key=value`` overrides; raises UserError with one sentence.
+    """The options of a preset, a preset file (.yaml) or a run folder, with ``key=value`` overrides; UserError says what is wrong.
 
     What the preset says of ``without`` does not count. An option of module:attribute runs that code, and a remote model on
     a seat gets the user's key, so a file may name these only with ``trust``; an override may.
     """
-    data = _preset(preset)
-    dotted = _overrides(overrides)
+    data = presets.read(preset)
+    dotted = presets.given(overrides)
     by_algorithm = data.pop("algorithms", None) or {}
     if not isinstance(by_algorithm, dict):
         raise UserError(f"The preset {preset} has algorithms that are no mapping from names to options.")
@@ -166,10 +154,10 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     for name in (chosen, *by_algorithm):
         if isinstance(name, str):
             check_algorithm(name)
-    data = data if chosen == usual else _without_own_options(data)
-    own = [data, _options(preset, by_algorithm.get(str(chosen)) or {})]
+    data = data if chosen == usual else presets.without_own_options(data)
+    own = [data, presets.mapping(preset, by_algorithm.get(str(chosen)) or {})]
     layers = [*({key: value for key, value in layer.items() if key not in without} for layer in own), dotted]
-    merged = _merged({"preset": Path(preset).stem}, *layers)
+    merged = presets.merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)
     if not trust:
@@ -190,7 +178,7 @@ def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:
 
 def load_game(name: str, overrides: Sequence[str] = ()) -> Config:
     """The options of a game without a preset: its defaults, with ``key=value`` overrides."""
-    return build(_merged({"game": {"name": name}}, _overrides(overrides)))
+    return build(presets.merged({"game": {"name": name}}, presets.given(overrides)))
 
 
 def build(data: dict[str, Any]) -> Config:
@@ -225,74 +213,3 @@ def to_yaml(config: Config) -> str:
         for allowed in (True, False)
     )
     return text if visible(text) == text else plain
-
-
-def _preset(name: str, extending: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The options of a preset, laid over those of the preset that it ``extends``."""
-    if name in extending:
-        raise UserError(f"The preset {name} extends itself: {' -> '.join((*extending, name))}.")
-    own = _read_preset(name)
-    base = own.pop("extends", None)
-    if base is None:
-        return own
-    return _merged(_preset(str(base), (*extending, name)), own)
-
-
-def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    """The options of all layers; later ones win, and mappings are laid over each other key by key."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            before = merged.get(key)
-            if key == "game" and isinstance(before, str):
-                before = {"name": before}
-            merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _without_own_options(data: dict[str, Any]) -> dict[str, Any]:
-    """The options without ``credit.options``, which are those of their own algorithm and no other's."""
-    credit = data.get("credit")
-    return data | {"credit": {k: v for k, v in credit.items() if k != "options"}} if isinstance(credit, dict) else data
-
-
-def _options(where: str, data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise UserError(f"The preset {where} must be a mapping of options.")
-    return data
-
-
-def _read_preset(name: str) -> dict[str, Any]:
-    name = former.PRESETS.get(name, name)
-    if name.endswith((".yaml", ".yml")):
-        try:
-            text = read_text(Path(name), SIZE)
-        except (OSError, ValueError) as error:
-            raise UserError(f"The preset file {name} cannot be read: {reason(error)}.") from error
-    elif name in preset_names():
-        text = (resources.files("detente.presets") / f"{name}.yaml").read_text(encoding="utf-8")
-    else:
-        raise unknown("preset", name, preset_names())
-    try:
-        data = parse(text)
-    except ValueError as error:
-        raise UserError(f"The preset {name} is not valid YAML: {reason(error)}.") from error
-    return former.renamed(_options(name, data), notice=Path(name).name != STORED)
-
-
-def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """``["game.rounds=3"]`` -> {"game": {"rounds": 3}}; of two values of one option the later one counts."""
-    merged: dict[str, Any] = {}
-    for item in overrides:
-        key, equals, text = item.partition("=")
-        parts = key.split(".")
-        if not equals or not all(parts):
-            raise UserError(f"'{item}' is not of the form key=value, e.g. optimizer.lr=1e-4.")
-        try:
-            value = parse(text, typed=True)
-        except ValueError as error:
-            raise UserError(f"The option {key} is wrong: {reason(error)}.") from error
-        for part in reversed(parts):
-            value = {part: value}
-        merged = _merged(merged, former.renamed(value))
-    return merged

@@ -61,7 +61,8 @@ def _algorithms() -> Mapping[str, str]:
 
 
 def _presets() -> Mapping[str, str]:
-    from detente.config import load, preset_names
+    from detente.config import load
+    from detente.presets import preset_names
 
     return {name: load(name).description for name in preset_names()}
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detente.cli.terminal import Trust, console, doing, say
-from detente.errors import UserError
 
 if TYPE_CHECKING:
     from detente.config import Config
@@ -69,8 +68,6 @@ def _resolve(target: str, overrides: Sequence[str], run: Path | None, trust: boo
     stored = Path(target) / "config.yaml"
     if stored.is_file():
         return load(str(stored), overrides, trust=trust), run or Path(target)
-    if "/" in target and not target.endswith((".yaml", ".yml")):
-        raise UserError(f"{target} is not a run folder: it has no config.yaml.")
     config = load(target, overrides, trust=trust)
     return config, run or _default_run(config, overrides)
 

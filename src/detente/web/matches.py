@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from detente import games
-from detente.config import load, preset_names
+from detente.config import load
 from detente.errors import UserError, unknown
 from detente.games import family_of
 from detente.games.base import Game
@@ -27,6 +27,7 @@ from detente.games.roles import roles
 from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
 from detente.policies import Policies, check_seat
+from detente.presets import preset_names
 from detente.records import Round, write_episodes
 from detente.web.match import HUMAN, LiveMatch, MatchPlayers
 from detente.web.names import opponent_name

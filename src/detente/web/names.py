@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from detente import foreign, games
-from detente.config import load, preset_names
+from detente.config import load
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.games.family import strategies_for
 from detente.games.roles import roles
 from detente.models import MODELS
 from detente.players.scripted import NAMES
+from detente.presets import preset_names
 from detente.web.runs import Overview
 from detente.web.safety import MissingError, inside, leads_out
 
