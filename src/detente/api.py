@@ -136,6 +136,17 @@ def fingerprint(
     return content
 
 
+def options_of(name: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
+    """The options of a preset, a preset file, a run folder, or of a game by its name, ``module:attribute`` for one of your own."""
+    if is_preset(name):
+        return load(name, overrides, trust=trust)
+    if name in games.GAMES or ":" in name:
+        return load_game(name, overrides)
+    if "/" in name:
+        raise UserError(f"{name} is not a run folder: it has no config.yaml.")
+    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+
+
 def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:
     about = ABOUT_PLAY if isinstance(name, str) else ABOUT_PLAY[1:]  # a Game has its parameters
     for item in overrides:
@@ -144,11 +155,7 @@ def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Polici
     if not isinstance(name, str):
         config = load_game(name.name, overrides)
         return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
-    if is_preset(name):
-        return Policies.of(load(name, overrides, trust=trust))
-    if name in games.GAMES or ":" in name:
-        return Policies.of(load_game(name, overrides))
-    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+    return Policies.of(options_of(name, overrides, trust=trust))
 
 
 def _all_watchers(watchers: Sequence[Watcher], progress: Watcher | None) -> tuple[Watcher, ...]:

@@ -21,7 +21,7 @@ from detente.players.scripted import Scripted
 from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
 from detente.web.match import GIVEN_UP, gaps, in_words
-from detente.web.names import offers, opponent_name
+from detente.web.names import offered_games, offers, opponent_name
 from detente.web.runs import overview
 from tests.reports.make_run import make_run
 
@@ -295,7 +295,7 @@ def test_the_choices_are_the_scripts_of_each_game_and_the_versions_of_each_run(t
     make_run(tmp_path / "untrained", iterations=5)
     for learner in ("main", "rival"):
         (make_run(tmp_path / "b", iterations=5) / "adapters" / learner / "000010").mkdir(parents=True)
-    found = offers(overview(tmp_path))
+    found = offers(offered_games({}), overview(tmp_path))
     offered = [(agent["name"], agent["versions"]) for agent in found["runs"]]
     assert offered == [("a", ["10", "20"]), ("b/adapters/main", ["10"]), ("b/adapters/rival", ["10"])]
     assert opponent_name(tmp_path, "b/adapters/rival@10") == f"{tmp_path}/b/adapters/rival@10"

@@ -9,7 +9,7 @@ All names in addresses are names below the folder of runs. Must not import torch
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,9 +22,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from detente.config import Config
 from detente.errors import UserError
 from detente.web import playing, reading
 from detente.web.matches import PATIENCE_S, Matches
+from detente.web.names import offered_games
 from detente.web.pages import page, templates
 from detente.web.safety import HEADERS, LOCAL, MissingError, SameOrigin, StrictHeaders, shown
 
@@ -33,9 +35,16 @@ HERE = Path(__file__).parent
 SHARED = HERE.parent / "reports" / "templates"  # used by reports too
 
 
-def build(root: Path, host: str = "127.0.0.1", *, patience_s: float = PATIENCE_S) -> Starlette:
-    """The pages over a folder, for requests that name ``host`` or this machine."""
-    matches = Matches(root, patience_s=patience_s)
+def build(
+    root: Path, host: str = "127.0.0.1", *, games: Mapping[str, Config] | None = None, patience_s: float = PATIENCE_S
+) -> Starlette:
+    """The pages over a folder, for requests that name ``host`` or this machine.
+
+    ``games``: options by the name under which a person may play their game, beside the presets and games of the package; the code
+    that they name is run. UserError for a game that nobody can play.
+    """
+    own = dict(games or {})
+    matches = Matches(root, games=own, patience_s=patience_s)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -55,6 +64,7 @@ def build(root: Path, host: str = "127.0.0.1", *, patience_s: float = PATIENCE_S
         max_body_size=LARGEST,
     )
     app.state.root, app.state.matches, app.state.environment = root.resolve(), matches, templates()
+    app.state.offered = offered_games(own)
     return app
 
 

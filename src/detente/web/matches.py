@@ -13,13 +13,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from detente import games
-from detente.config import load
+from detente.config import Config, load
 from detente.errors import UserError, unknown
 from detente.games import family_of
 from detente.games.base import Game
@@ -51,8 +51,15 @@ class Visited:
 class Matches:
     """Opens matches and knows them by their ids."""
 
-    def __init__(self, given: Path, *, patience_s: float = PATIENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self.given, self.root = given, given.resolve()
+    def __init__(
+        self,
+        given: Path,
+        *,
+        games: Mapping[str, Config] | None = None,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.given, self.root, self.games = given, given.resolve(), games or {}
         self.patience_s, self.clock = patience_s, clock
         self._matches: dict[str, Visited] = {}
         self._policies: dict[str, Policies] = {}
@@ -61,7 +68,7 @@ class Matches:
 
     def open(self, game: str, opponent: str, seat: int) -> LiveMatch:
         """Start a match of a preset's game, or of a game by name, against the opponent; UserError where that cannot be."""
-        policies = policies_for(game)
+        policies = policies_for(game, self.games)
         made = policies.game
         if not 0 <= seat < made.num_players:
             raise UserError(f"The game {made.name} has the seats 1 to {made.num_players}, not {seat + 1}.")
@@ -155,13 +162,15 @@ class Matches:
                 self._policies.pop(game).close()
 
 
-def policies_for(name: str) -> Policies:
-    """The policies that can play the game of a preset, with the preset's options, or the game of that name."""
+def policies_for(name: str, own: Mapping[str, Config]) -> Policies:
+    """The policies that can play the game of a preset, with the preset's options, or the game of that name; or one's ``own``."""
+    if name in own:
+        return Policies.of(own[name])
     if name in preset_names():
         return Policies.of(load(name))
     if name in games.GAMES:  # and never a name that would import something
         return Policies(games.make(name), AnswerOptions())
-    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+    raise unknown("game or preset", name, {*own, *games.GAMES, *preset_names()})
 
 
 def sentence(error: BaseException) -> str:

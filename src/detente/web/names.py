@@ -8,12 +8,12 @@ Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from detente import foreign, games
-from detente.config import load
+from detente.config import Config, load
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.games.family import strategies_for
@@ -23,6 +23,8 @@ from detente.players.scripted import NAMES
 from detente.presets import preset_names
 from detente.web.runs import Overview
 from detente.web.safety import MissingError, inside, leads_out
+
+OWN = "your own"  # the group of games that the command line named
 
 
 def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
@@ -54,23 +56,31 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
     return name
 
 
-def offers(overview: Overview) -> dict[str, Any]:
+def offers(offered: Mapping[str, Mapping[str, Any]], overview: Overview) -> dict[str, Any]:
     """What the page lets a person choose from.
 
-    {"games": {name: {"preset", "about", "scripts", "game", "seats", "roles"}}, "runs", "models"}
+    {"games": {name: {"group", "about", "scripts", "game", "seats", "roles"}}, "runs", "models"}
     """
     runs = [
         {"name": name, "game": run.game, "algorithm": run.algorithm, "versions": [str(version) for version in versions]}
         for run in overview.runs
         for name, versions in run.agents
     ]
-    return {"games": dict(_games()), "runs": runs, "models": [f"model:{name}" for name in MODELS]}
+    return {"games": offered, "runs": runs, "models": [f"model:{name}" for name in MODELS]}
 
 
-def _games() -> Iterator[tuple[str, dict[str, Any]]]:
+def offered_games(own: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+    """The games that a person may play: one's own, those of presets, and others of the package. Makes one's own to see what they
+    are; UserError where that fails."""
+    made = {name: games.configured(config.game, config.measures) for name, config in own.items()}
+    offered = {name: _offer(OWN, game, own[name].description or _about(type(game))) for name, game in made.items()}
+    return dict(_games_of_the_package()) | offered
+
+
+def _games_of_the_package() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in preset_names():
         config = load(name)
-        yield name, _offer(games.make(**config.game), config.description, True)
+        yield name, _offer("presets", games.make(**config.game), config.description)
     for name, factory in games.GAMES.items():
         if name in preset_names():
             continue
@@ -78,12 +88,16 @@ def _games() -> Iterator[tuple[str, dict[str, Any]]]:
             game = games.make(name)
         except UserError:  # it needs parameters, which only a preset has
             continue
-        yield name, _offer(game, (factory.__doc__ or "").strip().partition("\n")[0], False)
+        yield name, _offer("games with their default rules", game, _about(factory))
 
 
-def _offer(game: Game, about: str, preset: bool) -> dict[str, Any]:
+def _about(factory: object) -> str:
+    return (factory.__doc__ or "").strip().partition("\n")[0]
+
+
+def _offer(group: str, game: Game, about: str) -> dict[str, Any]:
     return {
-        "preset": preset,
+        "group": group,
         "about": about,
         "game": game.name,
         "scripts": strategies_for(game),

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from detente.errors import UserError
 from detente.web.match import LiveMatch
 from detente.web.matches import Matches
-from detente.web.names import offers
+from detente.web.names import OWN, offers
 from detente.web.pages import page
 from detente.web.runs import overview
 from detente.web.safety import MissingError
@@ -22,7 +22,10 @@ LONGEST = 1000  # characters of a name
 
 def play(request: Request) -> Response:
     """The page on which a game is chosen."""
-    return page(request, "play.html", offers=offers(overview(request.app.state.root)), asked=request.query_params)
+    state = request.app.state
+    offered = offers(state.offered, overview(state.root))
+    first = next((name for name, offer in state.offered.items() if offer["group"] == OWN), "ipd")
+    return page(request, "play.html", offers=offered, asked=request.query_params, first=first)
 
 
 async def open_match(request: Request) -> Response:
