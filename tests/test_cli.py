@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -203,6 +204,24 @@ def test_play_prints_and_saves_the_episodes(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "episode 2" in said
     assert said.count("always_defect") >= 2
+    known = json.loads((tmp_path / "family.json").read_text())
+    assert "cooperation_rate" in [measure["name"] for measure in known["measures"]]
+
+
+def test_games_saved_in_one_folder_share_what_is_known_of_them(tmp_path: Path) -> None:
+    for name, seats in (("ipd", "tit_for_tat,random"), ("example_games:Trust", "kind,mean")):
+        assert cli.main(["play", name, "--seats", seats, "game.rounds=1", "--save", str(tmp_path / f"{name}.jsonl")]) == 0
+    measures = [measure["name"] for measure in json.loads((tmp_path / "family.json").read_text())["measures"]]
+    assert {"cooperation_rate", "kindness"} <= {*measures}
+    assert len({*measures}) == len(measures)
+
+
+def test_nothing_is_played_beside_a_damaged_family_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "family.json").write_text("{")
+    line = f"play ipd --seats tit_for_tat,random --save {tmp_path}/played.jsonl"
+    assert cli.main(line.split()) == 2
+    assert "family.json cannot be read as what is known of a game" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "played.jsonl").exists()
 
 
 @pytest.mark.parametrize("game", ["ipd", "stag_hunt", "detente.games.matrix:chicken"])

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detente import family_file, games, matches
 from detente.config import Config, load, load_game
 from detente.errors import UserError, unknown
+from detente.files import replace_text
 from detente.games.base import Game
 from detente.policies import Policies, check_seats
 from detente.presets import is_preset, preset_names
-from detente.records import Episode
+from detente.records import Episode, episode_writer
 
 if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
@@ -36,13 +37,15 @@ def play(
     overrides: Sequence[str] = (),
     trust: bool = False,
     on_episode: Callable[[Episode], None] | None = None,
+    save: str | Path | None = None,
 ) -> list[Episode]:
     """Play episodes between players given by name, seat by seat: ``play("ipd", ["tit_for_tat", "runs/quickstart/reinforce"])``.
 
     A name is a scripted strategy, ``axelrod:NAME``, ``human``, ``model:ID``, a run folder (``runs/x``, ``runs/x@40``), a learner
     of a run (``runs/x/adapters/rival``), an adapter folder or ``openai:MODEL@URL``. A preset brings its game and the way models
     answer; ``overrides`` are options over it, such as ``"game.rounds=3"``. Episode i has the game seed ``seed + i``.
-    ``on_episode`` is told of each episode when it finishes, in any order. UserError for names that nobody answers to, and for a
+    ``on_episode`` is told of each episode when it finishes, in any order. ``save`` names a file, .jsonl or .jsonl.gz, that holds
+    every episode that finished, with family.json beside it. UserError for names that nobody answers to, and for a
     preset file that names code as its game, unless ``trust`` is given.
     """
     with closing(_policies(game_or_preset, overrides, trust)) as policies:
@@ -50,7 +53,8 @@ def play(
         check_seats(game, players)
         sitting = [policies.resolve(name) for name in players]
         policies.check_room(sitting)
-        return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=on_episode)
+        with nullcontext(on_episode) if save is None else _saved(Path(save), game, on_episode) as watch:
+            return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=watch)
 
 
 def train(config: Config, run: str | Path, *, watchers: Sequence[Watcher] = (), progress: Watcher | None = None) -> Path:
@@ -123,7 +127,6 @@ def fingerprint(
     Agents are named as for ``play``; see ``detente.evaluation.fingerprint``.
     """
     from detente.evaluation.fingerprint import fingerprints
-    from detente.files import replace_text
     from detente.reports.fingerprint import fingerprint_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
@@ -156,6 +159,26 @@ def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Polici
         config = load_game(name.name, overrides)
         return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     return Policies.of(options_of(name, overrides, trust=trust))
+
+
+@contextmanager
+def _saved(file: Path, game: Game, watch: Callable[[Episode], None] | None) -> Iterator[Callable[[Episode], None]]:
+    """A function that tells ``watch`` of an episode and writes it, with what is known of the game beside the file."""
+    if file.is_file() and file.stat().st_size:
+        raise UserError(f"{file} holds something already; give --save another file.")
+    known = family_file.joined(file.parent, game)
+    try:
+        with episode_writer(file) as keep:
+
+            def take(episode: Episode) -> None:
+                keep(episode)
+                if watch is not None:
+                    watch(episode)
+
+            yield take
+    finally:
+        if file.is_file():
+            replace_text(file.parent / family_file.FILE, known)
 
 
 def _all_watchers(watchers: Sequence[Watcher], progress: Watcher | None) -> tuple[Watcher, ...]:

@@ -67,6 +67,18 @@ def write(folder: Path, game: Game, strategies: Sequence[str] | None = None) -> 
     replace_text(folder / FILE, content(game, strategies))
 
 
+def joined(folder: Path, game: Game) -> str:
+    """The text of the file of a folder with episodes of several games: what it has already, with this game's measures. UserError as
+    ``content``, and for a damaged file."""
+    text = content(game, ())
+    if not (folder / FILE).is_file():
+        return text
+    before = _read(folder / FILE)
+    names = [measure["name"] for measure in before["measures"]]
+    before["measures"] += [measure for measure in orjson.loads(text)["measures"] if measure["name"] not in names]
+    return _text(before)
+
+
 def content(game: Game, strategies: Sequence[str] | None = None) -> str:
     """The text of the file; UserError where what the family says cannot stand in one, so ask before a folder is begun.
 
@@ -86,6 +98,10 @@ def content(game: Game, strategies: Sequence[str] | None = None) -> str:
         raise UserError(f"What the family '{family.name}' says of {game.name} cannot be written down: {reason(error)}.") from error
     for measure in plain["measures"]:
         del measure["function"]
+    return _text(plain)
+
+
+def _text(plain: Any) -> str:
     return orjson.dumps(plain, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
@@ -97,13 +113,20 @@ def description(folder: Path, options: Mapping[str, Any]) -> Description:
     """Of the game with these options, as the folder has it; UserError for a damaged file."""
     path = folder / FILE
     if path.is_file():
-        try:
-            return _checked(orjson.loads(read_text(path, SIZE)))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as what is known of a game: {reason(error)}.") from error
+        return _checked(_read(path))
     game = games.recorded(options)
     family = family_of(game)
     return Description(measures=family.measures, reading=family.reading(game, play_scripts))
+
+
+def _read(path: Path) -> Any:
+    """The content of the file, once it was checked."""
+    try:
+        plain = orjson.loads(read_text(path, SIZE))
+        _checked(plain)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as what is known of a game: {reason(error)}.") from error
+    return plain
 
 
 def references(known: Description, options: Mapping[str, Any], strategies: Sequence[str]) -> tuple[Result, ...]:

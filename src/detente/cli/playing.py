@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detente.cli.terminal import Trust, console, doing, listed, say, sitting
-from detente.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,14 +29,11 @@ def play(
 ) -> None:
     """Play episodes and print their transcripts."""
     from detente import api
-    from detente.records import episode_writer
     from detente.reports.transcript import render_text
 
-    if save is not None and save.is_file() and save.stat().st_size:
-        raise UserError(f"{save} holds something already; give --save another file.")
     screen, names = console(), listed(seats)
-    with _waiting(screen, preset, names), episode_writer(save) if save is not None else nullcontext() as keep:
-        played = api.play(preset, names, seed, episodes, overrides=overrides or (), trust=trust, on_episode=keep)
+    with _waiting(screen, preset, names):
+        played = api.play(preset, names, seed, episodes, overrides=overrides or (), trust=trust, save=save)
     for number, episode in enumerate(played, start=1):
         if episodes > 1:
             screen.rule(f"episode {number}")

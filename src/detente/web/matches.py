@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from detente import games
+from detente import family_file, games
 from detente.config import Config, load
 from detente.errors import UserError, unknown
+from detente.files import replace_text
 from detente.games import family_of
 from detente.games.base import Game
 from detente.games.roles import roles
@@ -28,7 +29,7 @@ from detente.matches import Counted, in_turn, play
 from detente.options import AnswerOptions
 from detente.policies import Policies, check_seat
 from detente.presets import preset_names
-from detente.records import Round, write_episodes
+from detente.records import Episode, Round, write_episodes
 from detente.web.match import HUMAN, LiveMatch, MatchPlayers
 from detente.web.names import opponent_name
 from detente.web.runs import PLAYED
@@ -128,19 +129,20 @@ class Matches:
             match.problem, match.stage = sentence(error), "failed"
             return
         try:
-            match.saved = self._save(match, game, lambda path: write_episodes(path, [episode]))
+            match.saved = await asyncio.to_thread(self._save, match, game, episode)
         except Exception as error:
             match.problem = sentence(error)
         match.stage = "over"  # changed last: a page that sees it stops asking
 
-    def _save(self, match: LiveMatch, game: Game, write: Callable[[Path], None]) -> str:
+    def _save(self, match: LiveMatch, game: Game, episode: Episode) -> str:
         folder = self.root / PLAYED
         if folder.is_symlink() and leads_out(self.root, folder):
             raise UserError(f"The game was not saved: {PLAYED} leads out of this folder of runs.")
         name = re.sub(r"\W+", "_", game.name)
         file = folder / f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{match.id}.jsonl"
         try:
-            write(file)
+            write_episodes(file, [episode])
+            replace_text(folder / family_file.FILE, family_file.joined(folder, game))
         except OSError as error:
             raise UserError(f"The game was not saved: {error.strerror or error}.") from error
         return f"{PLAYED}/{file.name}"
