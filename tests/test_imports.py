@@ -92,7 +92,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.measures": BASE | {"games"},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "evaluation.measures", "evaluation.statistics"},
-    "export": BASE | {"games"},
+    "export": BASE | {"family_file", "games"},
     "export.values": BASE | {"games", "stored"},
     "web": PLAY | {"config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},

@@ -17,6 +17,7 @@ from detente.config import Config, load, load_game
 from detente.errors import UserError, unknown
 from detente.files import replace_text
 from detente.games.base import Game
+from detente.games.own_measures import with_measures
 from detente.policies import Policies, check_seats
 from detente.presets import is_preset, preset_names
 from detente.records import Episode, episode_writer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
     from detente.learning.watchers import Watcher
 
-ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device")  # the options that playing looks at
+ABOUT_PLAY = ("game", "measures", "answer", "remote", "dtype", "device")  # the options that playing looks at
 
 
 def play(
@@ -157,7 +158,8 @@ def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Polici
             raise UserError(f"'{item}' is no option of playing; those begin with {', '.join(about)}, e.g. answer.temperature=0.5.")
     if not isinstance(name, str):
         config = load_game(name.name, overrides)
-        return Policies(name, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+        game = with_measures(name, config.measures)
+        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
     return Policies.of(options_of(name, overrides, trust=trust))
 
 

@@ -129,6 +129,11 @@ def _read(path: Path) -> Any:
     return plain
 
 
+def described(folder: Path) -> tuple[Measure, ...]:
+    """The measures that the file of the folder lists; () where there is no file. UserError for a damaged one."""
+    return _checked(_read(folder / FILE)).measures if (folder / FILE).is_file() else ()
+
+
 def references(known: Description, options: Mapping[str, Any], strategies: Sequence[str]) -> tuple[Result, ...]:
     """Scripted policies that stand beneath the learners who met these strategies."""
     if known.references is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
-FORMAT = 2  # of an episode's line; the first one said neither its number nor the steps of a round
+FORMAT = 3  # of an episode's line; the first one said neither its number nor the steps of a round, the second had no measures
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # raised for odd records
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
@@ -132,6 +132,7 @@ class Episode:
 
     ``game`` holds the name and the parameters that make it again; ``seed`` is the game seed, shared by the episodes of
     ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
+    ``measures[p]`` says of player p what only code from outside the package can measure, by name; () where there is no such code.
     ``format`` is that of the episode's line in a file.
     """
 
@@ -144,6 +145,7 @@ class Episode:
     iteration: int = 0
     group: int = 0
     index: int = 0
+    measures: tuple[dict[str, Number | None], ...] = ()
     format: int = FORMAT
 
     @property
@@ -196,14 +198,15 @@ def _reader() -> TypeAdapter[Episode]:
 
 
 def _check(episode: Episode) -> None:
-    """ValueError unless learners, rewards, turns and steps agree with the number of players."""
+    """ValueError unless learners, measures, rewards, turns and steps agree with the number of players."""
     count = episode.num_players
     if not 1 <= episode.format <= FORMAT:
         raise ValueError(f"format: {episode.format} is none that this version of detente knows; it reads those up to {FORMAT}")
     if not count:
         raise ValueError("policies: nobody played")
-    if len(episode.learners) not in (0, count):
-        raise ValueError(f"learners: {len(episode.learners)} for {count} players")
+    for name, by_player in (("learners", episode.learners), ("measures", episode.measures)):
+        if len(by_player) not in (0, count):
+            raise ValueError(f"{name}: {len(by_player)} for {count} players")
     for number, played in enumerate(episode.rounds):
         if len(played.rewards) != count:
             raise ValueError(f"rounds.{number}.rewards: {len(played.rewards)} for {count} players")

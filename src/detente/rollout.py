@@ -15,6 +15,7 @@ from typing import Any
 
 from detente.games.base import Game, Observation
 from detente.games.guard import guarded
+from detente.games.own_measures import own_values
 from detente.players.base import Player
 from detente.records import Episode, PolicyRef, Round, Turn
 from detente.together import run, together
@@ -71,7 +72,7 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
             player.close()
     policies: tuple[PolicyRef, ...] = tuple(p.policy for p in players)
     learners = match.learners or (None,) * game.num_players
-    return Episode(
+    episode = Episode(
         game=game.parameters(),
         seed=match.seed,
         policies=policies,
@@ -81,6 +82,7 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
         group=match.group,
         index=match.index,
     )
+    return replace(episode, measures=own_values(match.game, episode))
 
 
 def _told(before: str, new: Observation, after: str) -> Observation:

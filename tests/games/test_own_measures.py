@@ -88,8 +88,35 @@ def test_they_reach_everything_that_is_written(module: str, tiny_model: str, tmp
     assert "Gap in self-play" in report([run]).read_text()
     export([run])
     assert "self_play/gap/main" in pq.read_table(run / "export" / "metrics.parquet")["metric"].to_pylist()
+    gaps = pq.read_table(run / "export" / "episodes.parquet")["gap"].to_pylist()
+    assert sum(gaps) / len(gaps) == row["gap/main"]
     assert module not in sys.modules
     assert [measure["name"] for measure in json.loads((run / FILE).read_text())["measures"]][-2:] == ["gap", "points_by_seat"]
+
+
+def test_what_is_saved_of_play_is_exported_with_them(module: str, tmp_path: Path) -> None:
+    (episode,) = detente.play(
+        "example_games:Trust",
+        ["kind", "mean"],
+        overrides=["game.rounds=2", f"measures=[{module}:gap,{module}:TABLE]"],
+        save=tmp_path / "played.jsonl",
+    )
+    assert episode.measures == ({"kindness": 1, "gap": 6}, {"kindness": 0, "gap": 6})  # what is sent grows to 6, and is taken
+    export([tmp_path / "played.jsonl"])
+    table = pq.read_table(tmp_path / "episodes.parquet")
+    assert table.column_names[-3:] == ["believed", "kindness", "gap"]
+    assert table["gap"].to_pylist() == [6.0, 6.0]
+    assert table.schema.field("gap").metadata[b"description"] == b"How far apart the points of the players are, per round."
+
+
+def test_a_measure_of_several_sides_leaves_an_episode_without_it(module: str) -> None:
+    (episode,) = detente.play("ipd", ["random", "random"], overrides=["game.rounds=1", f"measures=[{module}:fails]"])
+    assert episode.measures == ({"fails": None}, {"fails": None})
+
+
+def test_games_of_the_package_leave_them_to_the_reader() -> None:
+    (episode,) = detente.play("ipd", ["tit_for_tat", "random"], overrides=["game.rounds=1"])
+    assert episode.measures == ()
 
 
 @pytest.mark.parametrize(

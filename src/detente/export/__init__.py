@@ -56,11 +56,12 @@ def export(paths: Sequence[Path], out: Path | None = None, watch: Watch = lambda
     from detente.export.parquet import Table
 
     sources = find(paths)
+    held = columns.tables(known for source in sources for known in source.measures)
     folder = out or default_folder(paths)
     unfinished: list[Path] = []
     with unseen(folder) as hidden:
         with ExitStack() as stack:
-            tables = {name: stack.enter_context(Table(hidden / f"{name}.parquet", held)) for name, held in columns.TABLES.items()}
+            tables = {name: stack.enter_context(Table(hidden / f"{name}.parquet", known)) for name, known in held.items()}
             _fill(tables, sources, unfinished, watch)
         moved = [(table.path.replace(folder / table.path.name), table.rows) for table in tables.values()]
     return Exported(tuple(Written(path, rows, path.stat().st_size) for path, rows in moved), tuple(unfinished))

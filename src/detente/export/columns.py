@@ -3,6 +3,7 @@
     TABLES ──> turns      SHARED + what a turn is
           ├──> episodes   SHARED + a player's side of an episode, with the measures of the game
           └──> metrics    metrics.jsonl in long form
+    tables ──> the same, with columns for measures from outside the package
 
 The meaning is written into the Parquet file too, as ``description`` in the metadata of the field.
 """
@@ -10,7 +11,7 @@ The meaning is written into the Parquet file too, as ``description`` in the meta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -130,3 +131,10 @@ METRICS: tuple[Column[MetricRow], ...] = (
 )
 
 TABLES: Mapping[str, tuple[Column[Any], ...]] = {"turns": TURNS, "episodes": EPISODES, "metrics": METRICS}
+
+
+def tables(measures: Iterable[Measure]) -> dict[str, tuple[Column[Any], ...]]:
+    """The columns of every table, with one more in episodes for each measure that is a number and has none yet."""
+    taken = {column.name for column in EPISODES}
+    own = {known.name: measure(known) for known in measures if not known.table and known.name not in taken}
+    return {**TABLES, "episodes": (*EPISODES, *own.values())}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from detente.games import family_of, recorded
+from detente.games.base import Game
 from detente.games.family import measured
 from detente.games.sides import Scalars, mean
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
@@ -128,7 +129,12 @@ def _steps(played: Round) -> Sequence[int | None]:
 def player_rows(origin: Origin, episode: Episode) -> list[PlayerRow]:
     """Every player, seat by seat."""
     game = recorded(episode.game) if episode.rounds else None
+    own = episode.measures or ({},) * episode.num_players
     return [
-        PlayerRow(origin, episode, player, policy, {} if game is None else measured(game, [(episode, player)])[0])
+        PlayerRow(origin, episode, player, policy, _measured(game, episode, player) | own[player])
         for player, policy in enumerate(episode.policies)
     ]
+
+
+def _measured(game: Game | None, episode: Episode, player: int) -> Scalars:
+    return {} if game is None else measured(game, [(episode, player)])[0]

@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 from detente import jsonl
 from detente.errors import UserError
+from detente.family_file import described
+from detente.games.family import Measure
 from detente.records import UNREADABLE
 from detente.visible import visible
 
@@ -31,6 +33,11 @@ class Source:
     folder: Path
     episodes: tuple[Path, ...]
     metrics: Path | None = None
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What was measured in the games, as the family.json of the folder has it; UserError where that is damaged."""
+        return described(self.folder)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from detente import foreign
 from detente.errors import UserError
 from detente.games.family import Family, Measure, family_of
-from detente.games.guard import brief, is_number, watched
+from detente.games.guard import brief, is_number, is_ours, watched
 from detente.games.sides import Scalars, Side, Tables
+from detente.records import Episode
 
 G = TypeVar("G")
 NAME = r"\w{1,80}"  # of what names metrics, columns and files
@@ -61,6 +62,24 @@ def extended(family: Family, own: Sequence[Measure]) -> Family:
         return {**scalars, **numbers}, {**tables, **empty, **rows}
 
     return replace(family, measures=(*family.measures, *own), measure=measure)
+
+
+def own_values(game: Any, episode: Episode) -> tuple[dict[str, float | None], ...]:
+    """For each player the numbers that nobody could read off the episode without somebody's own code; () where there are none.
+
+    None for all of them where one cannot be measured of one side of one episode.
+    """
+    family = family_of(game)
+    names = [known.name for known in family.measures if not known.table and (known.function or not is_ours(game))]
+    return tuple(_side_values(family, game, (episode, player), names) for player in range(episode.num_players) if names)
+
+
+def _side_values(family: Family, game: Any, side: Side, names: Sequence[str]) -> dict[str, float | None]:
+    try:
+        scalars, _ = family.measure(game, [side])
+    except UserError:  # it may need several; where it fails with all of them it will say so
+        return dict.fromkeys(names)
+    return {name: _plain(scalars.get(name)) for name in names}
 
 
 def _measure(name: str) -> Measure:
