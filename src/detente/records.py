@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
-FORMAT = 3  # of an episode's line; the first one said neither its number nor the steps of a round, the second had no measures
+FORMAT = 3  # of an episode's line; the first had neither its number nor the steps of a round, the second no roles and measures
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # raised for odd records
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
@@ -132,6 +132,7 @@ class Episode:
 
     ``game`` holds the name and the parameters that make it again; ``seed`` is the game seed, shared by the episodes of
     ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
+    ``roles[p]`` is what player p's seat is called, where seats differ (else ()).
     ``measures[p]`` says of player p what only code from outside the package can measure, by name; () where there is no such code.
     ``format`` is that of the episode's line in a file.
     """
@@ -145,12 +146,17 @@ class Episode:
     iteration: int = 0
     group: int = 0
     index: int = 0
+    roles: tuple[str, ...] = ()
     measures: tuple[dict[str, Number | None], ...] = ()
     format: int = FORMAT
 
     @property
     def num_players(self) -> int:
         return len(self.policies)
+
+    def seat(self, player: int) -> str:
+        """What a reader calls the player: its role, or ``player 2``."""
+        return self.roles[player] if self.roles else f"player {player + 1}"
 
     def rewards(self, player: int) -> list[float]:
         """The player's reward in every round, in points."""
@@ -198,13 +204,13 @@ def _reader() -> TypeAdapter[Episode]:
 
 
 def _check(episode: Episode) -> None:
-    """ValueError unless learners, measures, rewards, turns and steps agree with the number of players."""
+    """ValueError unless learners, roles, measures, rewards, turns and steps agree with the number of players."""
     count = episode.num_players
     if not 1 <= episode.format <= FORMAT:
         raise ValueError(f"format: {episode.format} is none that this version of detente knows; it reads those up to {FORMAT}")
     if not count:
         raise ValueError("policies: nobody played")
-    for name, by_player in (("learners", episode.learners), ("measures", episode.measures)):
+    for name, by_player in (("learners", episode.learners), ("roles", episode.roles), ("measures", episode.measures)):
         if len(by_player) not in (0, count):
             raise ValueError(f"{name}: {len(by_player)} for {count} players")
     for number, played in enumerate(episode.rounds):

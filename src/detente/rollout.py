@@ -16,6 +16,7 @@ from typing import Any
 from detente.games.base import Game, Observation
 from detente.games.guard import guarded
 from detente.games.own_measures import own_values
+from detente.games.roles import roles
 from detente.players.base import Player
 from detente.records import Episode, PolicyRef, Round, Turn
 from detente.together import run, together
@@ -81,6 +82,7 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
         iteration=match.iteration,
         group=match.group,
         index=match.index,
+        roles=roles(match.game),
     )
     return replace(episode, measures=own_values(match.game, episode))
 

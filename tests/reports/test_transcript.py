@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import detente
 from detente import jsonl
 from detente.errors import UserError
 from detente.records import Completion, Episode, PolicyRef, Round, Turn, read_episodes, write_episodes
@@ -104,6 +105,18 @@ def test_terminal_transcript_tells_everything_and_reads_no_markup() -> None:
         "3.00",
     ):
         assert part in text
+
+
+def test_a_seat_is_named_by_its_role() -> None:
+    (shown,) = detente.play("example_games:Trust", ["kind", "mean"], overrides=["game.rounds=1"])
+    said = text_of(shown)
+    assert "told to investor" in said
+    assert "told to trustee" in said
+    assert "kind as investor" in said
+    assert "mean as trustee 6.00" in said
+    assert page_data([("other", shown)])["episodes"][0]["seats"] == ["investor", "trustee"]
+    assert Episode.from_json(shown.to_json()) == shown
+    assert page_data([("other", episode(NOW, SCRIPT))])["episodes"][0]["seats"] == ["player 1", "player 2"]
 
 
 def test_page_data_holds_the_rules_once_and_adds_up(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from detente import jsonl
 from detente.errors import UserError
 from detente.games import family_of, recorded
 from detente.games.reading import Notes
+from detente.games.roles import in_role
 from detente.games.sides import moves
 from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
 
@@ -151,13 +152,16 @@ def render_text(episode: Episode) -> RenderableType:
     players = range(episode.num_players)
     texts = [opening(episode, player) for player in players]
     panels = [
-        Panel(Text(text), title="told to everyone" if len(set(texts)) == 1 else f"told to player {player + 1}", title_align="left")
-        for player, text in enumerate(dict.fromkeys(texts))
+        Panel(Text(text), title=Text(f"told to {_readers(episode, texts, text)}"), title_align="left")
+        for text in dict.fromkeys(texts)
     ]
     table = Table(title=Text(f"{episode.game.get('name', 'game')}, seed {episode.seed}"), title_justify="left", show_lines=True)
     table.add_column("round", justify="right")
-    for policy in episode.policies:
-        table.add_column(Text(str(policy)))
+    names = [
+        in_role(str(policy), role) for policy, role in zip(episode.policies, episode.roles or ("",) * len(players), strict=True)
+    ]
+    for name in names:
+        table.add_column(Text(name))
     table.add_column("points", justify="right")
     table.add_column("total", justify="right")
     totals = [0.0] * episode.num_players
@@ -170,8 +174,14 @@ def render_text(episode: Episode) -> RenderableType:
         for place, cells in enumerate(lines):
             sums = map(_points, (played.rewards, totals)) if place == len(lines) - 1 else ()
             table.add_row(str(number) if place == 0 else "", *cells, *sums)
-    means = Text("mean points per round: " + ", ".join(f"{p} {episode.mean_reward(i):.2f}" for i, p in enumerate(episode.policies)))
+    means = Text("mean points per round: " + ", ".join(f"{name} {episode.mean_reward(i):.2f}" for i, name in enumerate(names)))
     return Group(*panels, table, means)
+
+
+def _readers(episode: Episode, texts: Sequence[str], text: str) -> str:
+    """Who was told the text: everyone, or players by name."""
+    names = [episode.seat(player) for player, own in enumerate(texts) if own == text]
+    return "everyone" if len(names) == len(texts) else ", ".join(names)
 
 
 def _answers(episode: Episode, played: Round, held: Notes | None, row: Sequence[Turn], player: int) -> Text:
@@ -232,6 +242,7 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
         "cooperative": cooperative if isinstance(cooperative := episode.game.get("cooperative"), str) else None,
         "seed": str(episode.seed),
         "policies": [str(policy) for policy in episode.policies],
+        "seats": [episode.seat(player) for player in range(episode.num_players)],
         "learners": episode.learners,
         "rules": [texts.setdefault(text, len(texts)) for text in rules],
         "rounds": rounds,

@@ -67,7 +67,7 @@ class Hit:
     place: Place
     fact: Fact
     round: int | None = None
-    player: int | None = None
+    seat: str = ""
     quote: tuple[str, str, str] | None = None
 
 
@@ -203,13 +203,14 @@ def _quoted(file: Path, place: Place, fact: Fact, words: str) -> Hit | None:
     line = text(file, fact)
     if not _mentions(line, words):
         return None
-    for number, played in enumerate(Episode.from_json(line).rounds, 1):
+    episode = Episode.from_json(line)
+    for number, played in enumerate(episode.rounds, 1):
         for turn in played.turns:
             spoken = said(turn)
             if where := _pattern(words).search(spoken):
                 at, end = where.span()
                 quote = (spoken[max(0, at - AROUND) : at], spoken[at:end], spoken[end : end + AROUND])
-                return Hit(place, fact, number, turn.player, quote)
+                return Hit(place, fact, number, episode.seat(turn.player), quote)
     return None
 
 

@@ -2,6 +2,7 @@
 // Draws one episode, of a report or of a page of its own: drawEpisode(box, episode, {kinds, query}).
 const drawEpisode = (() => {
   const number = (value) => String(Math.round(value * 100) / 100).replace("-", "−");
+  const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   const signed = (value) => (value < 0 ? "" : "+") + number(value);
 
   // What an episode holds was written by models: it enters the page as text only.
@@ -55,7 +56,7 @@ const drawEpisode = (() => {
       });
       made.append(line);
     }
-    for (const player of round.exploited ?? []) made.append(element("p", "exploited", `Player ${player + 1} is exploited in this round.`));
+    for (const player of round.exploited ?? []) made.append(element("p", "exploited", `${upper(episode.seats[player])} is exploited in this round.`));
     return made;
   }
 
@@ -63,7 +64,7 @@ const drawEpisode = (() => {
     const seats = element("div", "row seats");
     episode.policies.forEach((policy, player) => {
       const role = episode.learners[player] ? `trains ${episode.learners[player]}` : "does not train";
-      seats.append(element("p", "", element("b", "", policy), ` player ${player + 1}, ${role}`));
+      seats.append(element("p", "", element("b", "", policy), ` ${episode.seats[player]}, ${role}`));
     });
     const training = episode.learners.some((learner) => learner !== null);
     const place = `Iteration ${episode.iteration}, group ${episode.group}, episode ${episode.index}, game seed ${episode.seed}; ${kinds[episode.kind]}.`;
