@@ -1,6 +1,6 @@
 """What commands leave in folders, read and checked: one function per kind of file.
 
-    config.yaml ── options     metrics.jsonl ── metrics, last_metrics     summary.json ── summary
+    config.yaml ── options     metrics.jsonl ── metrics, newest_metrics     summary.json ── summary
     arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
 
 A folder may be foreign, cut short, or damaged. What these return has the shape that their readers rely on; everything else
@@ -60,6 +60,7 @@ class _Options(_Stored):
     preset: Text = ""
     model: Text = ""
     learners: dict[str, dict[str, Any]] | None = None
+    seats: list[Text] | None = None
 
 
 class _Row(_Stored):
@@ -231,15 +232,18 @@ def metrics(path: Path) -> tuple[dict[str, Any], ...]:
     return tuple(_row(path, f"line {number} ", line) for number, line in enumerate(finished.split("\n"), 1) if line.strip())
 
 
-def last_metrics(path: Path) -> dict[str, Any]:
-    """The last finished line of metrics.jsonl; {} where there is none. Reads no more than the end of the file."""
+def newest_metrics(path: Path) -> Iterator[dict[str, Any]]:
+    """The finished lines at the end of metrics.jsonl, the last one first. Reads no more than the end of the file."""
     if not path.is_file():
-        return {}
+        return
     with _readable(path, "metrics"), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
+        start = max(0, path.stat().st_size - TAIL)
+        file.seek(start)
         finished, _, _ = file.read(TAIL).rpartition(b"\n")
-    line = finished.rpartition(b"\n")[2]
-    return _row(path, "its last line ", line) if line.strip() else {}
+    lines = finished.split(b"\n")[1 if start else 0 :]  # the first one may lack its beginning
+    for number, line in enumerate(reversed(lines)):
+        if line.strip():
+            yield _row(path, f"line {number + 1} from its end " if number else "its last line ", line)
 
 
 def summary(path: Path) -> dict[str, Any] | None:

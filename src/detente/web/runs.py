@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Run:
     done: int = 0
     iterations: int = 0
     state: str = ""
-    rewards: tuple[tuple[str, float], ...] = ()
+    rewards: tuple[tuple[str, float | None], ...] = ()  # of every learner, in each of its roles; None: it has not played yet
     agents: tuple[tuple[str, tuple[int, ...]], ...] = ()  # names of who can play, and their kept versions
     problem: str = ""
 
@@ -99,11 +100,40 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def _learners(options: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    """The learners of a run: those whom its seats name, and those that a line of its metrics does."""
+    own = options.get("learners") or {}
+    seated = [seat for seat in options.get("seats") or own if seat == "main" or seat in own]
+    return [*dict.fromkeys([*seated, *(learner for _, learner, _ in _rewards(row))])]
+
+
+def _rewards(row: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Role ("" for all), learner and points per round of all that a line of metrics says about rewards."""
+    for key, value in row.items():
+        if value is not None and (match := re.fullmatch(r"(?:role/([^/]+)/)?reward/([^/]+)", key)):
+            yield match[1] or "", match[2], float(value)
+
+
+def _last_rewards(rows: Iterable[Mapping[str, Any]], learners: Sequence[str]) -> Iterator[tuple[str, float | None]]:
+    """Each learner, where seats differ in each of its roles, with its points in the latest iteration in which it played."""
+    missing = set(learners)
+    played: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for role, learner, value in _rewards(row):
+            if learner in missing:
+                played.setdefault(learner, {})[role] = value
+        missing -= played.keys()
+        if not missing:
+            break
+    for learner in learners:
+        points: Mapping[str, float | None] = played.get(learner) or {"": None}
+        yield from ((in_role(learner, role), value) for role, value in points.items() if bool(role) == any(points))
+
+
 def _algorithms(options: Mapping[str, Any], learners: Iterable[str]) -> str:
     """What the learners train with, in words."""
     shared, own = options.get("algorithm", ""), options.get("learners") or {}
-    names = [*learners] or [*own]
-    return algorithms_in_words({name: str((own.get(name) or {}).get("algorithm", shared)) for name in names}) or shared
+    return algorithms_in_words({name: str((own.get(name) or {}).get("algorithm", shared)) for name in learners}) or shared
 
 
 def run(root: Path, folder: Path) -> Run:
@@ -115,20 +145,19 @@ def run(root: Path, folder: Path) -> Run:
         )
     try:
         options = _options(folder / "config.yaml", (folder / "config.yaml").stat().st_mtime_ns)
-        last = stored.last_metrics(folder / "metrics.jsonl")
-        matches = ((re.fullmatch(r"(?:role/([^/]+)/)?reward/([^/]+)", key), value) for key, value in last.items())
-        rewards = [(match[1] or "", match[2], float(value)) for match, value in matches if match and value is not None]
-        in_roles = any(role for role, _, _ in rewards)
+        rows = stored.newest_metrics(folder / "metrics.jsonl")
+        last = next(rows, {})
+        learners = _learners(options, last)
         return Run(
             name=name,
             preset=options.get("preset", ""),
             game=options["game"]["name"],
-            algorithm=_algorithms(options, [learner for _, learner, _ in rewards]),
+            algorithm=_algorithms(options, learners),
             seed=options.get("seed", 0),
             done=last.get("iteration", 0),
             iterations=options.get("iterations", 0),
             state=state(folder),
-            rewards=tuple((in_role(name, role), value) for role, name, value in rewards if bool(role) == in_roles),
+            rewards=tuple(_last_rewards(chain([last], rows), learners)),
             agents=tuple(_agents(name, folder)),
         )
     except UserError as error:
