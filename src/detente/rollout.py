@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detente.games.base import Game, Observation
-from detente.games.guard import guarded
+from detente.games.guard import check_length, guarded
 from detente.games.own_measures import own_values
 from detente.games.roles import roles
 from detente.players.base import Player
@@ -48,9 +48,10 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
     rounds: list[Round] = []
     turns: list[Turn] = []
     steps: list[int] = []
-    done = False
+    taken, done = 0, False
     try:
         while not done:
+            check_length(match.game, taken := taken + 1)
             acting = game.to_act(state)
             seen = [_told(untold[p], game.observe(state, p), text) for p, text in zip(seats, briefing, strict=True)]
             briefing = ("",) * game.num_players

@@ -100,3 +100,11 @@ def test_a_family_whose_measure_is_wrong(measure: Callable[..., Any], sentence: 
     game = type("Coins", (Coins,), {"family": Family(name="coins", measure=measure)})()
     with pytest.raises(UserError, match=f"^The family 'coins' of the game mine:Coins {sentence}"):
         measured(game, [(episode, 0)])
+
+
+def test_a_game_that_never_ends_is_stopped_and_named() -> None:
+    game = type("Coins", (Coins,), {"step": lambda self, state, actions: Step(state + 1, (1.0,))})()
+    with pytest.raises(
+        UserError, match=r"^The game mine:Coins was not done after 10,000 steps; its step should say done=True at some time\.$"
+    ):
+        detente.play(game, ["heads"])

@@ -13,6 +13,7 @@ from typing import Any
 from detente import foreign
 from detente.errors import UserError, unknown
 from detente.games import matrix, splitting
+from detente.games.annotations import check_types
 from detente.games.base import Action, Game, Observation, State, Step
 from detente.games.family import Family, Measure, family_of
 from detente.games.own_measures import with_measures
@@ -48,14 +49,18 @@ def make(name: str, **parameters: Any) -> Game:
     The latter runs whatever code that is; ``detente.config.load`` asks before a file may name it.
     """
     if foreign.is_foreign(name):
-        return foreign.called(name, foreign.imported(name, "game"), parameters, MEMBERS)  # type: ignore[no-any-return]
-    factory = GAMES.get(name)
-    if factory is None:
+        factory = foreign.imported(name, "game")
+        check_types(factory, name, parameters)
+        game: Game = foreign.called(name, factory, parameters, MEMBERS)
+    elif name not in GAMES:
         raise unknown("game", name, GAMES)
-    try:
-        return factory(**parameters)
-    except TypeError as error:
-        raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+    else:
+        try:
+            game = GAMES[name](**parameters)
+        except TypeError as error:
+            raise UserError(f"The game '{name}' does not take these parameters: {error}.") from error
+    check_types(game, name, parameters)
+    return game
 
 
 def configured(options: Mapping[str, Any], measures: Sequence[str] = ()) -> Game:

@@ -20,6 +20,8 @@ from detente.games.base import Game, Observation, Step
 F = TypeVar("F")
 METHODS = ("reset", "to_act", "observe", "parse", "default_action", "step", "parameters")
 
+MOST_STEPS = 10_000  # of one episode
+
 
 def is_ours(game: object) -> bool:
     """Whether the game's class belongs to the package."""
@@ -29,6 +31,14 @@ def is_ours(game: object) -> bool:
 def guarded(game: Game) -> Game:
     """A game to play: the game itself where the package has it; else it raises UserError for whatever goes wrong inside it."""
     return game if is_ours(game) or isinstance(game, Guarded) else Guarded(game)
+
+
+def check_length(game: Game, steps: int) -> None:
+    """UserError where an episode of a game from outside the package has had so many steps that it will surely never end."""
+    if steps > MOST_STEPS and not is_ours(game):
+        raise UserError(
+            f"The game {game.name} was not done after {MOST_STEPS:,} steps; its step should say done=True at some time."
+        )
 
 
 class Guarded:
