@@ -61,6 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.yaml").write_text(config.to_yaml(config.load("ipd")))
+    (tmp_path / "begun" / "metrics.jsonl").write_text('{"iteration": 1}\n')
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("mine")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

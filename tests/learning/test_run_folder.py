@@ -124,9 +124,25 @@ def test_a_folder_in_which_another_process_is_about_to_begin_is_in_use(tmp_path:
 )
 def test_an_existing_run_keeps_its_options(before: list[Any], after: list[str], sentence: str, tmp_path: Path) -> None:
     run = begun(tmp_path / "run", *before)
+    (run / "metrics.jsonl").write_text('{"iteration": 1}\n')
     with pytest.raises(UserError, match=sentence):
         begun(run, *after)
     assert config.read(run / "config.yaml") == options(*before)
+
+
+def test_a_run_whose_first_iteration_failed_takes_other_options(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = begun(tmp_path / "run", "game.rounds=3")
+    begun(run, "game.rounds=3")
+    assert not caplog.messages
+    begun(run, "game.rounds=5", "seed=4")
+    assert caplog.messages == [f"Nothing has been trained in {run} yet: it begins with the options of this command."]
+    assert config.read(run / "config.yaml") == options("game.rounds=5", "seed=4")
+    begun(run, "game.rounds=3")
+    for trained in ("checkpoint/000001", "adapters/main/000001"):
+        (run / trained).mkdir(parents=True)
+        with pytest.raises(UserError, match=r"started with game\.rounds=3 and not 5"):
+            begun(run, "game.rounds=5")
+        (run / trained).rmdir()
 
 
 def test_what_does_not_change_the_numbers_may_change(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
 from detente.records import Episode, write_episodes
 
+log = logging.getLogger(__name__)
+
 MAY_CHANGE = ("iterations", "threads", "concurrency", "description", "remote")
 ANOTHER = "give --run another folder"
 BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
@@ -33,13 +36,22 @@ class RunFolder:
         self.adapters, self.checkpoints = path / "adapters", path / "checkpoint"
         self.options, self.metrics, self.summary = path / "config.yaml", path / "metrics.jsonl", path / "summary.json"
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether anything of an iteration is there; where its first one failed, the run may begin again with other options."""
+        versions = (*self.checkpoints.glob("[0-9]*"), *self.adapters.glob("*/[0-9]*"))
+        return bool(versions) or (self.metrics.exists() and b"\n" in self.metrics.read_bytes())
+
     def episodes(self, iteration: int) -> Path:
         """The file of an iteration's episodes."""
         return self.path / "episodes" / f"{iteration:06d}{jsonl.PACKED}"
 
     def begin(self, config: Config, iteration: int) -> None:
         """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
-        replace_text(self.options, to_yaml(config))
+        text = to_yaml(config)
+        if iteration == 0 and self.options.exists() and self.options.read_text(encoding="utf-8") != text and not self.has_trained:
+            log.warning("Nothing has been trained in %s yet: it begins with the options of this command.", self.path)
+        replace_text(self.options, text)
         lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else []
         kept = [line for line in lines if _iteration(line) <= iteration]
         replace_text(self.metrics, "".join(line + "\n" for line in kept))
@@ -71,11 +83,12 @@ class RunFolder:
 
 
 def check_folder(path: Path, config: Config) -> None:
-    """UserError for a folder that holds anything but a run with these options; writes nothing."""
-    options = RunFolder(path).options
-    if options.exists():
-        stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(options), config))
-        check_same(f"The run {path}", stored, given, ANOTHER)
+    """UserError for a folder that holds anything but a run with these options, or one that trained nothing; writes nothing."""
+    run = RunFolder(path)
+    if run.options.exists():
+        stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(run.options), config))
+        if run.has_trained:
+            check_same(f"The run {path}", stored, given, ANOTHER)
     elif path.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
         raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
 
