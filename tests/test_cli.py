@@ -147,13 +147,13 @@ def test_list_names_every_game_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_dry_run_prints_options_that_make_the_same_run(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", preset, "algorithm=sum_of_rewards", "credit.beta=-2", "--seed", "42", "--dry-run"]) == 0
+    assert cli.main(["train", preset, "algorithm=sum_of_rewards", "credit.gamma=0.5", "--seed", "42", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     again = tmp_path / "again.yaml"
     again.write_text(printed)
     options = config.load(str(again))
-    assert (options.algorithm, options.iterations, options.credit.beta, options.seed) == ("sum_of_rewards", 7, -2, 42)
-    assert options == config.load(preset, ["algorithm=sum_of_rewards", "credit.beta=-2", "seed=42"])
+    assert (options.algorithm, options.iterations, options.credit.gamma, options.seed) == ("sum_of_rewards", 7, 0.5, 42)
+    assert options == config.load(preset, ["algorithm=sum_of_rewards", "credit.gamma=0.5", "seed=42"])
     assert not (tmp_path / "runs").exists()
 
 

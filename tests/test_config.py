@@ -88,9 +88,9 @@ def test_a_preset_cannot_extend_itself(tmp_path: Path) -> None:
 def test_overrides(preset: str) -> None:
     options = config.load(
         preset,
-        ["seed=42", "optimizer.lr=1e-4", "game.rounds=7", "seats=[main,tit_for_tat]", "credit.clip=null", "record.audit_turns=0"],
+        ["seed=42", "optimizer.lr=1e-4", "game.rounds=7", "seats=[main,tit_for_tat]", "credit.gamma=0.25", "record.audit_turns=0"],
     )
-    assert (options.seed, options.optimizer.lr, options.credit.clip, options.record.audit_turns) == (42, 1e-4, None, 0)
+    assert (options.seed, options.optimizer.lr, options.credit.gamma, options.record.audit_turns) == (42, 1e-4, 0.25, 0)
     assert (options.game, options.seats) == ({"name": "ipd", "rounds": 7}, ("main", "tit_for_tat"))
     assert config.load(preset, ["game=stag_hunt"]).game == {"name": "stag_hunt"}
 
@@ -127,6 +127,19 @@ def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "overrides",
+    [
+        ["algorithm=reinforce"],  # the preset's own credit.beta stays silent
+        ["algorithm=mine:own", "credit.beta=2"],
+        ["algorithm=reinforce", "credit.gamma=0.5", "loss.clip_ratio=0.1"],
+        ["seats=[main,b]", "algorithm=reinforce", "learners.b.algorithm=advantage_alignment", "credit.beta=2"],
+    ],
+)
+def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overrides: list[str]) -> None:
+    config.load(preset, overrides)
+
+
+@pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
         (["iteratons=3"], r"There is no option 'iteratons'; did you mean 'iterations'\?"),
@@ -135,6 +148,14 @@ def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
         (["algorithm=reinforc"], r"There is no algorithm 'reinforc'; did you mean 'reinforce'\?"),
         (["learners.main.credit.bta=1"], r"credit\.bta'; did you mean '.*credit\.beta'\?"),
         (["learners.nobody.credit.beta=1"], r"'nobody' sits on no seat"),
+        (
+            ["algorithm=reinforce", "credit.beta=2"],
+            r"^credit\.beta is an option of advantage_alignment, which reinforce would ignore; leave it out",
+        ),
+        (
+            ["seats=[main,b]", "learners.b.algorithm=sum_of_rewards", "learners.b.credit.clip=1"],
+            r"^learners\.b\.credit\.clip is an .*train with learners\.b\.algorithm=advantage_alignment\.$",
+        ),
         (["seed=abc"], r"option seed is wrong: .*integer.*'abc'"),
         (["credit.gamma=1.5"], r"option credit\.gamma is wrong: .*1\.5"),
         (["credit=3"], r"option credit is wrong"),

@@ -8,7 +8,7 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +19,12 @@ from detente import foreign, former, presets
 from detente.errors import UserError
 from detente.files import read_text, reason
 from detente.options import (
+    ALGORITHMS,
+    ALIGNMENT,
     COUNT,
     AlgorithmName,
+    AlgorithmOptions,
+    AlignmentOptions,
     AnswerOptions,
     CreditOptions,
     EvaluationOptions,
@@ -160,9 +164,28 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     merged = presets.merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)
+    _check_used(config, dotted)
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
     return config
+
+
+def _check_used(config: Config, given: Mapping[str, Any]) -> None:
+    """UserError for an option of one algorithm that the command line gives to learners of others, where it would change nothing."""
+    _check_credit(config, "", given.get("credit"), config.learner_names)
+    for name, changes in (given.get("learners") or {}).items():
+        _check_credit(config, f"learners.{name}.", changes.get("credit"), [name])
+
+
+def _check_credit(config: Config, before: str, given: Mapping[str, Any] | None, learners: Iterable[str]) -> None:
+    own = AlignmentOptions.model_fields.keys() - AlgorithmOptions.model_fields.keys()
+    unused = next((key for key in given or () if key in own), None)
+    algorithms = {config.learner(name).algorithm for name in learners}
+    if unused and algorithms and algorithms <= ALGORITHMS.keys() - {ALIGNMENT}:
+        raise UserError(
+            f"{before}credit.{unused} is an option of {ALIGNMENT}, which {' and '.join(sorted(algorithms))} would ignore; leave it "
+            f"out, or train with {before}algorithm={ALIGNMENT}."
+        )
 
 
 def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:

@@ -18,10 +18,11 @@ from detente.foreign import check_form, is_foreign
 COUNT = 10**9  # the most of what only runs longer the more there is of it
 LARGE = 1e30  # what is multiplied with float32 numbers stays below, so that the products are such numbers
 
+ALIGNMENT = "advantage_alignment"
 ALGORITHMS: dict[str, str] = {
     "reinforce": "the ordinary learner: every seat maximises its own return",
     "sum_of_rewards": "the cooperative learner: every seat maximises the sum of all returns",
-    "advantage_alignment": "own advantage plus the others' advantage weighted by one's own past advantage",
+    ALIGNMENT: "own advantage plus the others' advantage weighted by one's own past advantage",
 }
 
 
