@@ -13,8 +13,8 @@ from detente.records import Episode, PolicyRef
 def play_metrics(
     game: Game, episodes: Sequence[Episode], learners: Iterable[str], present: Mapping[str, PolicyRef]
 ) -> dict[str, float | None]:
-    """The game's measures per learner: over all it played for training, and apart in self-play and against kept checkpoints; where
-    seats differ, under ``role/ROLE/`` the same of each of its roles alone."""
+    """The game's measures per learner: over all it played for training, and apart in self-play, against kept checkpoints and
+    against each scripted strategy; where seats differ, under ``role/ROLE/`` the same of each of its roles alone."""
     named = roles(game)
     metrics: dict[str, float | None] = {}
     for name in learners:
@@ -31,8 +31,10 @@ def _metrics(game: Game, sides: Sequence[Side], name: str, present: Mapping[str,
     selves = set(present.values())
     together = [(e, seat) for e, seat in sides if all(policy in selves for policy in e.policies)]
     kept = [(e, seat) for e, seat in sides if any(is_kept(policy, present) for policy in e.policies)]
+    scripts = sorted({policy.name for e, _ in sides for policy in e.policies if policy.kind == "script"})
+    scripted = {f"vs/{script}": [(e, seat) for e, seat in sides if PolicyRef("script", script) in e.policies] for script in scripts}
     metrics = {metric_name(key, name): value for key, value in measures(game, sides).items()}
-    for place, chosen in (("self_play", together), ("vs/kept", kept)):
+    for place, chosen in {"self_play": together, "vs/kept": kept, **scripted}.items():
         scalars, _ = measured(game, chosen)
         metrics |= {f"{place}/{key}/{name}": value for key, value in scalars.items() if key != "invalid"}
     return metrics

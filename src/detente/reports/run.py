@@ -119,7 +119,8 @@ class Run:
         """The last value of every metric; those of the last repeated evaluation go before those of training."""
         everything = {key: value for row in self.metrics for key, value in row.items() if value is not None}
         last = {key.removeprefix(prefix(role)): value for key, value in everything.items() if key.startswith(prefix(role))}
-        known = {key.removesuffix(f"/{learner}"): value for key, value in last.items() if key.endswith(f"/{learner}")}
+        of_learner = {key: value for key, value in last.items() if key.endswith(f"/{learner}") and not key.startswith("vs/")}
+        known = {key.removesuffix(f"/{learner}"): value for key, value in of_learner.items()}
         tables = {f"{table}/{learner}/": f"{table}/" for table in self.known.tables}
         known |= {key.replace(a, b): value for key, value in last.items() for a, b in tables.items() if key.startswith(a)}
         evaluated = f"eval/{learner}/"

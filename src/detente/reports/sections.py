@@ -162,14 +162,12 @@ def against(study: Study) -> Section | None:
 
 
 def opponents(study: Study) -> Section | None:
-    """Rewards against other opponents over time: kept checkpoints in training, strategies in repeated evaluations."""
+    """Rewards against other opponents over time, in training and in repeated evaluations."""
     evaluated = [(key, re.fullmatch(r"eval/LEARNER/vs/([^/]+)/reward", key)) for key in study.keys]
     trained = [(key, re.fullmatch(r"vs/([^/]+)/reward/LEARNER", key)) for key in study.keys]
-    panels = (
-        study.panel(f"vs_{match[1]}", f"against {match[1]}", [key, key.replace("/reward", "/opponent_reward")], small=True)
-        for key, match in [*evaluated, *trained]
-        if match
-    )
+    where = [(key, f"vs_{match[1]}", f"against {match[1]}") for key, match in evaluated if match]
+    where += [(key, f"trained_vs_{match[1]}", f"against {match[1]}, training") for key, match in trained if match]
+    panels = (study.panel(name, title, [key, key.replace("/reward", "/opponent_reward")], small=True) for key, name, title in where)
     text = "Points per round over time; solid: the learner's, dashed: the opponent's where it was measured."
     return _plotted(study, "opponents", "Against others over time", text, panels, columns=4, small=True)
 
