@@ -60,7 +60,8 @@ def words(annotation: Any, *, several: bool = False) -> str:
     """A type as a sentence says it: ``a list of whole numbers``."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation in PLAIN:
-        return PLAIN[annotation][1 if several else 0]
+        alone, many, _ = PLAIN[annotation]
+        return many if several else alone
     if origin is Annotated:
         return words(inner[0], several=several)
     if origin is Literal:
