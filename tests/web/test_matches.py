@@ -152,7 +152,7 @@ def test_games_side_by_side_know_nothing_of_each_other(client: TestClient, root:
             assert answer(client, id, until(client, id, asked)["question"], "<A>") == ""
     points = [sum(until(client, id, lambda state: bool(state["saved"]))["points"]) for id in ids]
     assert points == [0, 30, 30]
-    assert len(list((root / "played").iterdir())) == 3
+    assert len(list((root / "played").glob("*.jsonl"))) == 3
 
 
 def test_a_game_whose_page_was_closed_is_given_up(root: Path) -> None:

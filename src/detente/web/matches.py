@@ -129,7 +129,7 @@ class Matches:
             match.problem, match.stage = sentence(error), "failed"
             return
         try:
-            match.saved = await asyncio.to_thread(self._save, match, game, episode)
+            match.saved = self._save(match, game, episode)
         except Exception as error:
             match.problem = sentence(error)
         match.stage = "over"  # changed last: a page that sees it stops asking
