@@ -16,7 +16,7 @@ from typing import Any
 from detente.records import Episode, Turn
 
 Numbers = Mapping[str, float]
-PARTS = ("outcome", "training", "against", "opponents", "transcripts", "diagnostics", "options")  # of every report
+PARTS = ("outcome", "training", "trials", "against", "opponents", "transcripts", "diagnostics", "options")  # of every report
 Meet = Callable[[Any, Sequence[str], int], list[Episode]]  # plays a game: scripts seat by seat, so many episodes
 
 

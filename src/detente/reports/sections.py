@@ -18,7 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from detente.games.reading import Anchor, Chapter, Plot
-from detente.reports import transcript
+from detente.reports import transcript, trials
 from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
 from detente.reports.study import Study
 
@@ -54,6 +54,7 @@ def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
         "outcome": outcome,
         "training": training,
         **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.reading.chapters},
+        "trials": in_trials,
         "against": against,
         "opponents": opponents,
         "transcripts": transcripts,
@@ -147,6 +148,16 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
             span = f"from {start:.2f} in iteration {series.iterations[0]} to {end:.2f} in iteration {series.iterations[-1]}"
             sentences.append(f"{curve.label}: {study.known.words(measure)} in self-play {went}, {span}.")
     return sentences
+
+
+def in_trials(study: Study) -> Section | None:
+    """Of runs in trials the first and the last ones, episode by episode."""
+    tables = [table for run in study.runs for table in trials.tables(run)]
+    text = (
+        "A trial is several episodes with the same players, who may learn in between. Of joint moves that of the first seat stands "
+        "first, of last moves one's own."
+    )
+    return Section("trials", "Episode by episode of a trial", "trials.html", text, data={"tables": tables}) if tables else None
 
 
 def against(study: Study) -> Section | None:

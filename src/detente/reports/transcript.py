@@ -40,10 +40,10 @@ def sample(run: Path, iterations: int = 8, per_iteration: int = 4) -> list[tuple
     """A few (kind, episode) of a run: ``per_iteration`` of every kind in turn, for ``iterations`` spread evenly over the run."""
     files = jsonl.files(run / "episodes")
     chosen = dict.fromkeys(round(i * (len(files) - 1) / max(1, iterations - 1)) for i in range(iterations)) if files else {}
-    return [pick for i in chosen for pick in _in_turn(_finished(files[i]), per_iteration)]
+    return [pick for i in chosen for pick in _in_turn(finished(files[i]), per_iteration)]
 
 
-def _finished(path: Path) -> list[Episode]:
+def finished(path: Path) -> list[Episode]:
     """The episodes of a file that may be written at the moment, or was cut short; UserError where it is damaged."""
     try:
         return [Episode.from_json(line) for line in jsonl.lines(path) if line.endswith(b"\n") and line.strip()]
