@@ -10,13 +10,15 @@ by its name. Must not import torch or transformers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from detente.engines.base import spelled
 from detente.errors import UserError
 from detente.players.thoughts import closed
+from detente.visible import visible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,7 +70,10 @@ class ChatFormat:
         except ValueError as error:  # several templates, and none of them the default
             raise self._unusable("has no default among its variants") from error
         self._template = FIXED_DAY + template
-        self._control = _control_tokens(tokenizer, template)
+        tokens = _control_tokens(tokenizer, template)
+        self._controls = frozenset(tokenizer.convert_tokens_to_ids(tokens))  # type: ignore[arg-type]
+        self._control = _any_of(tokens)
+        self._marks = _any_of([*tokens, *self._turn_marks()])
         end = self._control.match(self._between(SECOND).lstrip())
         self._end = self._encode(end.group()) if end else ()
         self.end_tokens = tuple(dict.fromkeys((*self._end, *self._encode(tokenizer.eos_token or ""))))
@@ -112,8 +117,21 @@ class ChatFormat:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _plain(self, text: str) -> str:
-        """The text with a space inside every control token: what another player says cannot end or open a turn."""
-        return self._control.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
+        """The text with a space inside everything that marks a turn: what another player says cannot end or open one.
+
+        A tokenizer may make control tokens of letters that only look like theirs; such a text is written in plain letters first.
+        """
+        plain = self._marks.sub(_apart, text)
+        if self._controls.isdisjoint(self._encode(plain)):
+            return plain
+        letters = visible(unicodedata.normalize("NFKC", text)).encode("ascii", "backslashreplace").decode()
+        return re.sub(self._marks.pattern, _apart, letters, flags=re.IGNORECASE)
+
+    def _turn_marks(self) -> list[str]:
+        """What the template writes around a turn in ordinary letters, such as [INST] or USER:, piece by piece; no mere words."""
+        around = self._control.sub("\n", self._render(FIRST, SENTINEL, SECOND).partition(FIRST)[2])
+        pieces = re.split(rf"\n|{SENTINEL}|{SECOND}", around)
+        return list(dict.fromkeys(p.strip() for p in pieces if re.search(r"[^\W\d_]{2}", p) and re.search(r"[^\w\s]", p)))
 
     def _check(self) -> bool:
         """Whether the prefix property is exact; raises UserError where an append-only chat would be wrong."""
@@ -130,11 +148,21 @@ class ChatFormat:
         return UserError(f"The chat template of '{self._name}' {fault}, so a chat cannot grow turn by turn; use another model.")
 
 
-def _control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
+def _control_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> list[str]:
     """The special tokens, and the added ones that the template writes itself, such as those around thoughts."""
     added = tokenizer.added_tokens_decoder.values()
-    control = [t.content for t in added if t.special or (t.content.strip() and t.content in template)]
-    return re.compile("|".join(map(re.escape, control)) or "(?!)")
+    return [t.content for t in added if t.special or (t.content.strip() and t.content in template)]
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """Matches each of these texts, longer ones first."""
+    return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or "(?!)")
+
+
+def _apart(mark: re.Match[str]) -> str:
+    """The mark with a space inside; where it is one character, its name."""
+    text = mark.group()
+    return f"{text[0]} {text[1:]}" if len(text) > 1 else f"({unicodedata.name(text, 'sign').lower()})"
 
 
 class FakeChat:

@@ -23,6 +23,7 @@ from detente.games.reading import Notes
 from detente.games.roles import in_role
 from detente.games.sides import moves
 from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
+from detente.visible import visible
 
 KINDS = {
     "self_play": "self-play",
@@ -267,4 +268,5 @@ def _turn_data(episode: Episode, played: Round, held: Notes | None, turn: Turn, 
 
 
 def _clipped(text: str, longest: int | None) -> str:
+    text = visible(text)
     return text if longest is None or len(text) <= longest else f"{text[:longest]} …"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from detente import jsonl
 from detente.records import Episode
+from detente.visible import visible
 from detente.web import runs
 from detente.web.episodes import MOST, Fact, exploited, facts, said, text
 from detente.web.safety import MissingError, inside, shown, whole
@@ -209,7 +210,8 @@ def _quoted(file: Path, place: Place, fact: Fact, words: str) -> Hit | None:
             spoken = said(turn)
             if where := _pattern(words).search(spoken):
                 at, end = where.span()
-                quote = (spoken[max(0, at - AROUND) : at], spoken[at:end], spoken[end : end + AROUND])
+                before, words_said, after = spoken[max(0, at - AROUND) : at], spoken[at:end], spoken[end : end + AROUND]
+                quote = (visible(before), visible(words_said), visible(after))
                 return Hit(place, fact, number, episode.seat(turn.player), quote)
     return None
 

@@ -22,6 +22,7 @@ from detente.games.base import Observation, Phase, Step
 from detente.games.parameters import added, as_json, check_choice, check_count, check_horizon, draw_horizon
 from detente.games.splitting.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
 from detente.games.wordings import Wording, check_wording, choose, told
+from detente.visible import visible
 
 TAGS = {  # what stands before and after a message and a proposal
     "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
@@ -216,7 +217,7 @@ class SplittingGame(ABC):
         if state.spoken:
             if self._speaker(state, len(state.spoken) - 1) == player:
                 return ""
-            said = state.spoken[-1]
+            said = state.spoken[-1].replace('"', "'")  # so that no message looks as if it ended, and the game went on speaking
             return f'The other player says: "{said}"' if said else "The other player says nothing."
         before = (
             self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self._rules(state.wording)
@@ -308,7 +309,7 @@ class SplittingGame(ABC):
         if phase == "message":
             before, after = TAGS[self.tags]["message"]
             inside = text.removeprefix(before).removesuffix(after)
-            return " ".join(inside.split())  # a line of its own would look like the game speaking
+            return visible(" ".join(inside.split()))  # a line of its own would look like the game speaking
         return {item: int(units) for item, units in zip(self.items, match.groups(), strict=True)}
 
     def default_action(self, state: SplitState, player: int) -> str | dict[str, int]:
