@@ -41,7 +41,9 @@ ALLOWED: dict[str, set[str]] = {
     "stored": {"errors", "files", "plain_yaml"},
     "options": {"errors", "foreign"},
     "validation": {"errors", "options"},
+    "briefing": {"errors", "files", "visible"},
     "config": {
+        "briefing",
         "errors",
         "files",
         "foreign",
@@ -63,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "players.address": {"errors"},
     "players.endpoint": {"errors", "options", "players.address", "players.base", "players.wire"},
     "players.wire": {"errors", "players.address"},
-    "players.remote": BASE | {"games", "players", "options"},
+    "players.remote": BASE | {"briefing", "games", "players", "options"},
     "rollout": BASE | {"games", "players", "together"},
     "matches": BASE | {"games", "players", "rollout", "together"},
     "family_file": BASE | {"files", "games", "matches", "stored"},
@@ -71,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"errors", "finite", "fingerprints", "players.chat", "pocket", "backbone", "vocabulary"},
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
-    | {"adapters", "room", "config", "hosts", "options", "models", "engines"}
+    | {"adapters", "briefing", "room", "config", "hosts", "options", "models", "engines"}
     | {f"learning.{name}" for name in ("algorithms", "audit", "opponents", "shaping", "trials")},
     "learning": TRAIN,
     "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
@@ -86,7 +88,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},
     "learning.trials": BASE | {"config", "copies", "games", "matches"},
-    "evaluation": PLAY | {"copies", "family_file", "files", "former", "config", "policies"},
+    "evaluation": PLAY | {"briefing", "copies", "family_file", "files", "former", "config", "policies"},
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),
     "evaluation.measures": BASE | {"games"},
@@ -94,7 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": PLAY | {"family_file", "files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"family_file", "games"},
     "export.values": BASE | {"games", "stored"},
-    "web": PLAY | {"config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
+    "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players"},
     "presets": {"errors", "files", "former", "plain_yaml"},

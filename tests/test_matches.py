@@ -30,6 +30,9 @@ class Noted:
         self.asked.append((policy.name, chat, seed))
         return scripted(policy.name, seed, GAME)
 
+    def briefing(self, policy: Any) -> str:
+        return ""
+
     def at_once(self, sitting: Any) -> Any:
         self.sitting = list(sitting)
         return self.most

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from detente import foreign, former, presets
+from detente.briefing import unbriefed
 from detente.errors import UserError
 from detente.files import read_text, reason
 from detente.options import (
@@ -191,7 +192,7 @@ def _check_credit(config: Config, before: str, given: Mapping[str, Any] | None, 
 def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:
     """UserError where a file seats a remote model on another machine that the command line (``named``) does not."""
     known = named if isinstance(named, list) else []
-    away = next((seat for seat in seats if elsewhere(seat) and seat not in known), None)
+    away = next((seat for seat in seats if elsewhere(unbriefed(seat)) and seat not in known), None)
     if away is not None:
         raise UserError(
             f"{preset} seats '{away}', which would send requests and your key to another machine; add --trust "

@@ -43,7 +43,7 @@ EXAMPLES = {
     "measure": "my_measures:gini",
     "reward": "my_rewards:prosocial",
 }
-PLAYERS = ("model:", "axelrod:", "openai:")  # names of players that are no code
+PLAYERS = ("model:", "axelrod:", "openai:", "briefed:")  # names of players that are no code
 
 
 class Named(NamedTuple):

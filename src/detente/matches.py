@@ -27,6 +27,10 @@ class Seats(Protocol):
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player: ...
 
+    def briefing(self, policy: PolicyRef) -> str:
+        """What a policy is told after a game's first words, whatever the seating adds to it; "" for nothing."""
+        ...
+
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
         """How many episodes between these policies are played at the same time; None for all."""
         ...
@@ -91,8 +95,11 @@ def _match(policies: Seats, game: Game, seating: Seating, stream: Stream) -> Mat
         policies.player(policy, chat=f"{seating.index}/{seat}/{seed}", seed=seed)
         for seat, (policy, seed) in enumerate(zip(seating.policies, seeds, strict=True))
     ]
-    place = {name: getattr(seating, name) for name in ("learners", "iteration", "group", "index", "briefing")}
-    return Match(game, stream.game(seating), players, **place)
+    own = [policies.briefing(policy) for policy in seating.policies]
+    given = seating.briefing or ("",) * len(own)
+    briefing = tuple("\n".join(filter(None, texts)) for texts in zip(own, given, strict=True))
+    place = {name: getattr(seating, name) for name in ("learners", "iteration", "group", "index")}
+    return Match(game, stream.game(seating), players, **place, briefing=briefing)
 
 
 # ---- streams
@@ -163,6 +170,9 @@ class Scripts:
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         return scripted(policy.name, seed, self.rules)
 
+    def briefing(self, policy: PolicyRef) -> str:
+        return ""
+
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
         return None
 
@@ -177,6 +187,9 @@ class Guest:
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         return self.make() if policy == self.policy else self.hosts.player(policy, chat=chat, seed=seed)
+
+    def briefing(self, policy: PolicyRef) -> str:
+        return "" if policy == self.policy else self.hosts.briefing(policy)
 
     def at_once(self, sitting: Sequence[PolicyRef]) -> int | None:
         return self.hosts.at_once([policy for policy in sitting if policy != self.policy])

@@ -1,7 +1,7 @@
 """From a name to a policy, and to its players: scripts, people, base models, trained adapters and remote models.
 
     "tit_for_tat"  "human"  "model:pocket"  "runs/x"  "runs/x@40"  "runs/x/adapters/rival@40"   ──> PolicyRef ──> Player
-    "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"
+    "axelrod:Gradual"  "openai:gpt-5@https://api.openai.com/v1"  "briefed:liar:model:pocket"
 
 ``Policies`` loads a model only when the first name needs one.
 """
@@ -12,10 +12,11 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detente import foreign, models
+from detente import briefing, foreign, models
 from detente.config import Config, read
 from detente.engines.base import Sampling
 from detente.errors import UserError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from detente.models import LanguageModel
 
+READERS = ("base", "adapter", "remote")  # the kinds of policies that a briefing means something to
 TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
 
 
@@ -66,6 +68,9 @@ def check_seat(game: Game, name: str, seat: int) -> None:
 def pinned(name: str) -> str:
     """The name of the newest version of a run or of a learner in it, ``runs/x@40`` for ``runs/x``: what stays the same when the run
     trains on."""
+    if name.startswith(briefing.PREFIX):
+        text, reader = briefing.parsed(name)
+        return f"{briefing.PREFIX}{text}:{pinned(reader)}"
     if not os.path.isdir(name):
         return name
     from detente import adapters
@@ -132,6 +137,11 @@ def _check_scripts(config: Config, game: Game) -> None:
 
 def located(name: str, game: Game) -> tuple[PolicyRef, Path | None]:
     """The policy that a name stands for and, of an adapter, its folder; UserError where there is none. Loads no model."""
+    if name.startswith(briefing.PREFIX):
+        policy, folder = located(briefing.unbriefed(name), game)
+        if policy.kind not in READERS:
+            raise UserError(f"'{name}': {policy.name} reads no briefing, only language models do; the form is {briefing.FORM}.")
+        return replace(policy, name=name), folder
     if name == "human":
         return PolicyRef("human", "human"), None
     if name.startswith("model:"):
@@ -196,6 +206,7 @@ class Policies:
         from detente.players.remote import Remotes
 
         self.remote = Remotes(answer, remote)
+        self.briefings: dict[PolicyRef, str] = {}
         self.folders: dict[PolicyRef, Path] = {}  # where the adapters that were asked for by name lie
         self.hosts: list[Host] = []
         self.homes: dict[PolicyRef, Host] = {}  # of those who were asked for by name
@@ -228,13 +239,19 @@ class Policies:
     def resolve(self, name: str) -> PolicyRef:
         """The policy that a name stands for, ready to play; UserError where there is none."""
         policy, folder = located(name, self.game)
+        if name.startswith(briefing.PREFIX):
+            self.briefings[policy] = briefing.read(briefing.parsed(name)[0])
         if policy.kind == "base":
-            self.homes[policy] = self._host(name.removeprefix("model:"), self.dtype)
+            self.homes[policy] = self._host(briefing.unbriefed(name).removeprefix("model:"), self.dtype)
         elif policy.kind == "remote":
-            self.remote.resolve(name)
+            self.remote.resolve(briefing.unbriefed(name))
         elif folder is not None:
             self._serve(policy, folder)
         return policy
+
+    def briefing(self, policy: PolicyRef) -> str:
+        """What this policy is told after a game's first words; "" for nothing."""
+        return self.briefings.get(policy, "")
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         """A player for one seat of one episode."""
@@ -285,7 +302,7 @@ class Policies:
         """Have the adapter of a folder served, on a base model in the number format of its run."""
         from detente import adapters
 
-        place = Path(policy.name)
+        place = Path(briefing.unbriefed(policy.name))
         options = (place.parent.parent if place.parent.name == "adapters" else place) / "config.yaml"
         host = self.homes[policy] = self._host_of(folder, read(options).dtype if options.exists() else self.dtype)
         self.folders[policy] = folder

@@ -28,6 +28,9 @@ class BySeat:
         seat = int(chat.split("/")[1])
         return scripted(self.scripts.get(policy.name, (policy.name,) * 2)[seat], seed, self.game)
 
+    def briefing(self, policy: Any) -> str:
+        return ""
+
     def at_once(self, sitting: Any) -> Any:
         return None
 

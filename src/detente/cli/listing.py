@@ -32,6 +32,7 @@ def _games() -> Mapping[str, str]:
 
 
 def _players() -> Mapping[str, str]:
+    from detente.briefing import texts
     from detente.games import FAMILIES
 
     scripts = _first_lines({name: strategy for family in reversed(FAMILIES) for name, strategy in family.strategies.items()})
@@ -41,6 +42,7 @@ def _players() -> Mapping[str, str]:
         "axelrod:NAME": "In matrix games with two actions: a strategy of the Axelrod library (see 'detente list axelrod').",
         "human": "You, at this terminal.",
         "model:ID": "A base model as it is, e.g. model:pocket (see 'detente list models').",
+        "briefed:TEXT:NAME": f"A language model with a briefing: {', '.join(texts())}, or a file (briefed:liar:model:pocket).",
         "FOLDER": "A run folder (runs/x, or runs/x@40 for version 40) or an adapter folder; in a list, quote one with a comma.",
         "RUN/adapters/LEARNER": "One of several learners of a run (runs/x/adapters/rival, or runs/x/adapters/rival@40).",
         "MODULE:NAME": "A strategy of your own, e.g. my_rules:grudger; see docs/use-your-own.md.",

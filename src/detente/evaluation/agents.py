@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from detente.briefing import PREFIX, parsed, unbriefed
 from detente.config import read
 from detente.copies import copies
 from detente.errors import UserError
@@ -48,7 +49,10 @@ def participants(policies: Policies, names: Sequence[str], *, anywhere: bool = F
         if name == "human":
             raise UserError("A person cannot take part here; use 'detente play' instead.")
     resolved = [policies.resolve(name) for name in names]
-    same = [policies.folders[policy].resolve() if policy in policies.folders else policy for policy in resolved]
+    same = [
+        (policies.folders[policy].resolve() if policy in policies.folders else policy, policies.briefing(policy))
+        for policy in resolved
+    ]
     for i, identity in enumerate(same):
         if identity in same[:i]:
             raise UserError(f"The agents {names[same.index(identity)]} and {names[i]} are the same.")
@@ -96,10 +100,19 @@ def trained_seats(game: Game, folder: Path) -> tuple[int, ...]:
 
 
 def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
-    """Short names for people: the end of a folder that tells it from the others, a remote model without its address."""
+    """Short names for people: the end of a folder that tells it from the others, a remote model without its address; then the name
+    of a briefing."""
+    readers = [unbriefed(name) for name in names]
+    short_labels = _labels(readers, [replace(policy, name=unbriefed(policy.name)) for policy in policies])
+    briefed = [", briefed: " + Path(parsed(name)[0]).stem if name.startswith(PREFIX) else "" for name in names]
+    short_labels = [f"{label}{text}" for label, text in zip(short_labels, briefed, strict=True)]
+    return short_labels if len(set(short_labels)) == len(short_labels) else list(names)
+
+
+def _labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:
     short_labels = [name.partition("@http")[0] for name in names]
     folders = [i for i, policy in enumerate(policies) if policy.kind == "adapter"]
     for i, short in zip(folders, short_names([Path(policies[i].name) for i in folders]), strict=True):
         short = "/".join(Path(policies[i].name).parts[-2:]) if short.isdecimal() else short  # a version says too little
         short_labels[i] = short if names[i] == policies[i].name else f"{short}@{policies[i].version}"
-    return short_labels if len(set(short_labels)) == len(short_labels) else list(names)
+    return short_labels

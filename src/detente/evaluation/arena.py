@@ -63,6 +63,8 @@ def arena(
     seatings = all_seatings(game, agents)
     policies.check_room(agent.policy for agent in agents)
     asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
+    if briefings := {agent.name: text for agent in agents if (text := policies.briefing(agent.policy))}:
+        asked["briefings"] = briefings
     _check_free(folder)
     known = family_file.content(game, ())
     folder.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,7 @@ class _Node:
     history: History
     reach: float
     player: Player  # before it answers in the next round
+    briefing: str = ""  # what it is told now, after the game's words
 
 
 @dataclass
@@ -82,7 +83,7 @@ def read(
         player = policies.player(policy, chat="history/0", seed=derive(0, "history"))
         if isinstance(player, LLMPlayer):
             player.decoding = "constrained"  # so that the chat can be continued with any move
-        level = [_Node((), 1.0, player)]
+        level = [_Node((), 1.0, player, policies.briefing(policy))]
         for _ in range(rounds):
             if len(collected.probabilities) + len(level) > limit:
                 raise TooManyHistoriesError(limit)
@@ -136,6 +137,8 @@ async def _ask(
 ) -> list[_Node]:
     state = replace(start, history=tuple((own, other) if seat == 0 else (other, own) for own, other in node.history))
     observation = game.observe(state, seat)
+    if node.briefing:
+        observation = replace(observation, text=f"{observation.text}\n{node.briefing}")
     asked = _fork(node.player, node.history, "?")
     completion = await asked.act(observation)
     asked.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from detente.briefing import unbriefed
 from detente.games.base import Observation
 from detente.options import AnswerOptions, RemoteOptions
 from detente.players.endpoint import Budget, Endpoint, Message, Reply
@@ -72,7 +73,7 @@ class Remotes:
 
     def player(self, policy: PolicyRef) -> RemotePlayer:
         """A player for one seat of one episode."""
-        return RemotePlayer(self._endpoints[self.resolve(policy.name).name], policy, self._tries)
+        return RemotePlayer(self._endpoints[self.resolve(unbriefed(policy.name)).name], policy, self._tries)
 
 
 def complaint(reply: Reply, observation: Observation) -> str:

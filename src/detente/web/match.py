@@ -177,6 +177,9 @@ class MatchPlayers:
             return Person(self.match, self.policies.game)
         return Watched(self.match, self.policies.player(policy, chat=f"{self.match.id}/{chat}", seed=seed))
 
+    def briefing(self, policy: PolicyRef) -> str:
+        return self.policies.briefing(policy)
+
     def at_once(self, sitting: Sequence[PolicyRef]) -> int:
         """A person plays one episode at a time."""
         return 1

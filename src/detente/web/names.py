@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from detente import foreign, games
+from detente import briefing, foreign, games
 from detente.config import Config, load
 from detente.errors import UserError
 from detente.games.base import Game
@@ -39,6 +39,11 @@ def opponent_name(root: Path, typed: str, given: Path | None = None) -> str:
         raise UserError("You are the person here; choose a script, a model or a run to play against.")
     if name in NAMES:
         return name
+    if name.startswith(briefing.PREFIX):
+        text, reader = briefing.parsed(name)
+        if text not in briefing.texts():
+            raise UserError(f"A page reads no file '{text}'; the briefings that it knows: {', '.join(briefing.texts())}.")
+        return f"{briefing.PREFIX}{text}:{opponent_name(root, reader, given)}"
     if foreign.is_strategy(name):
         raise UserError(f"'{name}' names code, which no page runs; play against it with 'detente play'.")
     if name.startswith("model:"):
