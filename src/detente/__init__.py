@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from detente.api import arena as arena
+    from detente.api import attacks as attacks
     from detente.api import best_response as best_response
     from detente.api import fingerprint as fingerprint
     from detente.api import play as play
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "arena": "detente.api",
+    "attacks": "detente.api",
     "best_response": "detente.api",
     "fingerprint": "detente.api",
     "play": "detente.api",
@@ -62,6 +64,7 @@ __all__ = [
     "UserError",
     "Watcher",
     "arena",
+    "attacks",
     "best_response",
     "check_game",
     "fingerprint",

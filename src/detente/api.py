@@ -1,4 +1,4 @@
-"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response`` and ``fingerprint``.
+"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response``, ``fingerprint`` and ``attacks``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
@@ -137,6 +137,26 @@ def fingerprint(
     family_file.write(Path(folder), policies.game, ())
     replace_text(Path(folder) / "fingerprint.json", json.dumps(content, indent=2) + "\n")
     fingerprint_page(Path(folder))
+    return content
+
+
+def attacks(
+    preset: str | Config, agents: Sequence[str], folder: str | Path, *, episodes: int = 64, trust: bool = False
+) -> dict[str, Any]:
+    """Write attacks.json, attacks.png and index.html about how far attacks through messages move the agents; returns what the first
+    holds.
+
+    Agents are named as for ``play``; see ``detente.evaluation.attacks``.
+    """
+    from detente.evaluation import attacks as attacking
+    from detente.reports.attacks import attacks_page
+
+    config = load(preset, trust=trust) if isinstance(preset, str) else preset
+    with closing(Policies.of(config)) as policies:
+        content = attacking.attacks(policies, agents, config, episodes=episodes)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    replace_text(Path(folder) / "attacks.json", json.dumps(content, indent=2) + "\n")
+    attacks_page(Path(folder), content)
     return content
 
 

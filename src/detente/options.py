@@ -207,7 +207,9 @@ class EvaluationOptions(Options):
     """The final evaluation, written to summary.json."""
 
     episodes: int = Field(64, ge=0, le=1_000_000, description="episodes in self-play and against each strategy (0: no evaluation)")
-    against: tuple[str, ...] | None = Field(None, description="scripted strategies to play against (unset: all that can play)")
+    against: tuple[str, ...] | None = Field(
+        None, description="scripted strategies to play against (unset: all that can play, but no attacks through messages)"
+    )
     every: int = Field(0, ge=0, le=COUNT, description="also evaluate after every so many iterations (0: only at the end)")
 
 

@@ -1,4 +1,5 @@
-"""``arena``, ``best-response`` and ``fingerprint``: agents against each other, against a best response, and what they do."""
+"""``arena``, ``best-response``, ``fingerprint`` and ``attacks``: agents against each other, against a best response, what they do,
+and how far words move them."""
 
 from __future__ import annotations
 
@@ -124,6 +125,30 @@ def fingerprint(
     for grid in grids(results):
         screen.print(grid)
     say(screen, f"Wrote {folder / 'fingerprint.json'}, fingerprint.png and {folder / 'index.html'}")
+
+
+def attacks(
+    preset: Preset,
+    agents: Annotated[
+        str, typer.Option(help="Who is attacked, separated by commas (a name with a comma in quotes): see 'detente list players'.")
+    ],
+    overrides: Overrides = None,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes of each agent against each script.")] = 64,
+    out: Annotated[Path | None, typer.Option(help="The folder.", show_default="runs/attacks/PRESET")] = None,
+    trust: Trust = False,
+) -> None:
+    """Say how far messages that give orders or forge tags and outcomes move agents (games with talk)."""
+    from detente import api
+    from detente.config import load
+    from detente.reports.attacks import table
+
+    config = load(preset, overrides or (), trust=trust)
+    folder = out or Path("runs", "attacks", config.preset)
+    screen = console()
+    with doing(screen, f"Attacking {agents} with messages"):
+        result = api.attacks(config, listed(agents), folder, episodes=episodes)
+    screen.print(table(result))
+    say(screen, f"Wrote {folder / 'attacks.json'}, attacks.png and {folder / 'index.html'}")
 
 
 def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:

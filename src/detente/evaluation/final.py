@@ -14,7 +14,7 @@ from detente.config import Config
 from detente.evaluation.measures import Side, flat_tables, measured
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
-from detente.games.family import can_face, strategies_for
+from detente.games.family import can_face, family_of, strategies_for
 from detente.games.roles import in_role, prefix, roles
 from detente.games.sides import by_group, mean
 from detente.matches import Named, play_sync
@@ -138,7 +138,10 @@ def opponents(config: Config, game: Game) -> Sequence[str]:
     """The scripted strategies of the evaluation."""
     if not config.evaluation.episodes:
         return ()
-    return strategies_for(game) if config.evaluation.against is None else config.evaluation.against
+    if config.evaluation.against is not None:
+        return config.evaluation.against
+    attacks = family_of(game).attacks
+    return [name for name in strategies_for(game) if name not in attacks]
 
 
 def play(

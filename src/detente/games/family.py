@@ -130,6 +130,9 @@ class Family:
     strategies    scripted players by name; of these the ones that can_play(game, name). ``random`` needs no entry where answers are
                   chosen from a list
     seats         seats(game, name): the seats, from 0 on, that a strategy can take; some play one role alone
+    attacks       strategies that attack with what they say -> the one that acts like them and says the truth alone; an evaluation
+                  plays against these only where they are named
+    swayed        the measures of a player that such an attack may move
     cooperator    the strategy that cooperates whatever happens
     measures      what measure(game, sides) returns: scalars by name, and tables [table][condition]
     facts         what turn_facts(game, episode) says of each turn, in the order played
@@ -151,6 +154,8 @@ class Family:
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
     can_play: Callable[[Any, str], bool] = plays_all
     seats: Callable[[Any, str], Sequence[int]] = every_seat
+    attacks: Mapping[str, str] = field(default_factory=dict)
+    swayed: tuple[str, ...] = ("reward",)
     cooperator: Callable[[Any], str | None] = none_of
     measures: tuple[Measure, ...] = ()
     measure: Callable[[Any, Sequence[Side]], tuple[Scalars, Tables]] = measures_nothing

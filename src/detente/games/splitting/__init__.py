@@ -35,6 +35,8 @@ FAMILY = Family(
     },
     strategies=strategies.SPLITTING,
     can_play=strategies.can_play,
+    attacks=strategies.ATTACKS,
+    swayed=("ask_higher", "ask_lower", "reward"),
     cooperator=_cooperator,
     measures=measures.MEASURES,
     measure=measures.measure,
