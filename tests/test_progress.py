@@ -78,8 +78,8 @@ def test_a_line_tells_pace_time_left_and_every_learner() -> None:
     progress.iteration(METRICS)
     last = shown(progress).splitlines()[-1]
     assert last == (
-        "iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, self-play 2.90, CC 0.97; "
-        "other: reward 1.50, self-play , CC ; engine-learner mismatch 3.1e-07"
+        "iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, with each other 2.90, CC 0.97; "
+        "other: reward 1.50, with each other , CC ; engine-learner mismatch 3.1e-07"
     )
 
 

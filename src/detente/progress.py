@@ -63,7 +63,7 @@ class Progress(Watcher):
         self.config, self.run = config, run
         game = games.configured(config.game, config.measures)
         self.bounds, self.measures = game.reward_bounds, games.family_of(game).measures
-        self.columns = columns(self.measures)
+        self.columns = columns(self.measures, "self-play" if len({*config.seats}) == 1 else "with each other")
         self.done, self.episodes = first_iteration, 0
         self.metrics: dict[str, Any] = {}
         named = roles(game)
@@ -210,9 +210,12 @@ def sparkline(values: Sequence[float], low: float, high: float, width: int = 24)
     return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
 
 
-def columns(measures: Iterable[Measure]) -> dict[str, str]:
-    """Heading -> metric, {} standing for the learner; a column that no learner has a value for is left out."""
-    result = {"reward": "reward/{}", "self-play": "self_play/reward/{}"}
+def columns(measures: Iterable[Measure], together: str = "self-play") -> dict[str, str]:
+    """Heading -> metric, {} standing for the learner; a column that no learner has a value for is left out.
+
+    ``together`` is what the play of those on the run's seats is called.
+    """
+    result = {"reward": "reward/{}", together: "self_play/reward/{}"}
     for measure in measures:
         if measure.head:
             result[measure.head] = f"self_play/{measure.name}/{{}}"

@@ -125,7 +125,7 @@ def test_each_of_two_learners_has_its_own_row() -> None:
     found, announced = evaluated("always_defect", *overrides, names=("a", "b"))
     assert [(name, one["algorithm"]) for name, one in found.items()] == [("a", "reinforce"), ("b", "advantage_alignment")]
     assert found["a"]["against"] == found["b"]["against"]
-    assert announced == ["self-play", "a against tit_for_tat", "b against tit_for_tat"]
+    assert announced == ["with each other", "a against tit_for_tat", "b against tit_for_tat"]
 
 
 def test_the_same_seeds_every_time_and_others_at_another_iteration() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from detente import config
 from detente.errors import UserError
+from detente.reports import report
 from detente.reports.run import arms, read_runs
 from tests.reports.make_run import make_run
 
@@ -177,3 +179,22 @@ def test_base_models_are_named_by_learner_where_they_differ(learners: str, named
     row = {"iteration": 1, "reward/main": 1.0, "reward/rival": 2.0}
     (run,) = read_runs([write(tmp_path / "run", [row], options)])
     assert run.models == named
+
+
+@pytest.mark.parametrize(
+    ("seats", "together"),
+    [(["main", "main"], "in self-play"), (["alice", "bob"], "with each other"), (["main", "tit_for_tat"], "with each other")],
+)
+def test_self_play_is_that_of_a_learner_with_itself(seats: list[str], together: str, tmp_path: Path) -> None:
+    names = [seat for seat in dict.fromkeys(seats) if seat not in ("main", "tit_for_tat")]
+    run = tmp_path / "run"
+    run.mkdir()
+    options = config.build({"game": "ipd", "seats": seats, "learners": {name: {} for name in names}})
+    (run / "config.yaml").write_text(config.to_yaml(options))
+    keys = [f"{part}reward/{name}" for name in options.learner_names for part in ("", "self_play/")]
+    rows = [{"iteration": i} | dict.fromkeys(keys, 2.0) for i in (1, 2)]
+    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert read_runs([run])[0].together == together
+    drawn = report([run], tmp_path / "page.html").read_text()
+    assert f"Points per round {together}" in drawn
+    assert ("self-play" in drawn.lower().replace("self_play", "")) == (seats == ["main", "main"])

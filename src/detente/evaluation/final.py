@@ -32,11 +32,12 @@ def evaluate(
     """Per learner: ``self_play``, the points of its ``partners`` there, ``against`` each strategy, ``intervals`` of their rewards,
     and the game's tables over all episodes; where seats differ, under ``roles`` the same for each of its roles.
 
-    In self-play every seat has its own learner. Against a strategy the learner takes its seats in turn, each game seed once from
-    every seat, so that a good hand helps either side as much; the strategy takes all other seats, if it can.
+    For ``self_play`` every seat has its own policy; only that of a learner with itself is called self-play. Against a strategy the
+    learner takes its seats in turn, each game seed once from every seat, so that a good hand helps either side as much; the
+    strategy takes all other seats, if it can.
     """
     if config.evaluation.episodes:
-        announce("self-play")
+        announce("self-play" if len({*config.seats}) == 1 else "with each other")
     together = tuple(present[name] for name in config.seats)
     self_play = play(config, game, policies, [together], "self_play", iteration)
     named = roles(game)

@@ -26,13 +26,14 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     given = {key: f"{reading.given_title} {head}" for reading in readings for key, head in reading.given.items()}
     rivals = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast_rivals))
     seeds = "; of several seeds the mean with its 95 % interval over seeds, and the share of runs with a verdict" if pooled else ""
+    together = Study(runs).together.removeprefix("in ")
     table = Table(caption=f"points per round; where others play: own / theirs{seeds}", caption_justify="left")
     table.add_column("run", style="bold", overflow="fold")
     telling = all(run.result(learner).algorithm in run.label for run in runs for learner in run.learners)
     if not telling:  # else the names of the runs say it
         table.add_column("algorithm", overflow="fold")
     for name in (
-        *("self-play" if name == "reward" else words[name] for name in measures),
+        *(together if name == "reward" else words[name] for name in measures),
         *given.values(),
         *(f"vs {rival.replace('_', ' ')}" for rival in rivals),
     ):

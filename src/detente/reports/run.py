@@ -26,6 +26,8 @@ from detente.files import short_names
 from detente.games.reading import Numbers, Result
 from detente.games.roles import in_role, prefix
 
+SELF_PLAY, WITH_EACH_OTHER = "in self-play", "with each other"
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -106,6 +108,12 @@ class Run:
             partners=_numbers(scores.get("partners")) if role else _partners(measured, learner, self.summary["learners"]),
             shared=self._shared(learner),
         )
+
+    @property
+    def together(self) -> str:
+        """What the play of those on the run's seats is called: only that of a learner with itself is self-play."""
+        seats = self.options.get("seats") or self.learners
+        return SELF_PLAY if len({*seats}) <= 1 else WITH_EACH_OTHER
 
     def _shared(self, learner: str) -> bool:
         """Whether somebody other than the learner has a seat."""

@@ -78,7 +78,7 @@ def outcome(study: Study) -> Section:
         "entries": list(zip(study.entries, verdicts, strict=True)),
         "measures": (*(name for name in known.facts if name in measured), *(name for name in measured if name not in known.facts)),
         "facts": tuple(name for name in known.facts or measured if name in measured),
-        "meaning": {word: text for word, text in known.meanings.items() if word in verdicts},
+        "meaning": {word: study.worded(text) for word, text in known.meanings.items() if word in verdicts},
     }
     return Section("outcome", "Outcome", "outcome.html", data=data)
 
@@ -95,7 +95,7 @@ def training(study: Study) -> Section | None:
     ]
     panels = chain((_curves(study, plot) for plot in plots), whole)
     text = (
-        "In self-play every seat plays a current learner; all training episodes may hold other opponents too. "
+        f"{study.together.capitalize()} every seat plays its present policy; all training episodes may hold other opponents too. "
         "An invalid answer is never guessed: the game's default action is played and the answer is counted."
     )
     return _plotted(study, "training", "Training", text, panels, columns=2)
@@ -146,7 +146,7 @@ def _told(study: Study, chapter: Chapter) -> list[str]:
             start, end = series.values[0], series.values[-1]
             went = "fell" if end < start - 0.05 else "rose" if end > start + 0.05 else "stayed near where it was"
             span = f"from {start:.2f} in iteration {series.iterations[0]} to {end:.2f} in iteration {series.iterations[-1]}"
-            sentences.append(f"{curve.label}: {study.known.words(measure)} in self-play {went}, {span}.")
+            sentences.append(f"{curve.label}: {study.known.words(measure)} {study.together} {went}, {span}.")
     return sentences
 
 
@@ -248,7 +248,9 @@ def _self_play(study: Study) -> list[str]:
 
 def _curves(study: Study, plot: Plot, small: bool = False) -> Panel | None:
     keys = [f"self_play/{measure}/LEARNER" for measure in plot.measures]
-    return study.panel("_".join(plot.measures), plot.title, keys, anchors=plot.anchors, limits=plot.limits, small=small)
+    return study.panel(
+        "_".join(plot.measures), study.worded(plot.title), keys, anchors=plot.anchors, limits=plot.limits, small=small
+    )
 
 
 def _groups(study: Study, key: str) -> tuple[Group, ...]:

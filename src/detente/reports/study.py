@@ -19,7 +19,7 @@ from detente.family_file import Description, references
 from detente.games.reading import Reading, Result
 from detente.games.roles import in_role, prefix
 from detente.reports.plots import Line, Panel
-from detente.reports.run import Arm, Run, Series, arms
+from detente.reports.run import SELF_PLAY, Arm, Run, Series, arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,15 @@ class Study:
     def pooled(self) -> tuple[Curve, ...]:
         """The learners of several runs that differ by seed alone."""
         return tuple(curve for curve in self.curves if len(curve.arm.runs) > 1)
+
+    @cached_property
+    def together(self) -> str:
+        """What the play among the seats of these runs is called."""
+        return " or ".join(dict.fromkeys(run.together for run in self.runs))
+
+    def worded(self, text: str) -> str:
+        """A text of a family, which calls this self-play, with the name that is right for these runs."""
+        return text.replace(SELF_PLAY, self.together)
 
     @cached_property
     def known(self) -> Description:

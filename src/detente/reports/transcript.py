@@ -136,7 +136,9 @@ def page_data(picks: Iterable[tuple[str, Episode]], longest: int | None = LONGES
         raise UserError(
             f"An episode cannot be shown: what it records does not fit its game ({type(error).__name__} {error})."
         ) from error
-    return {"kinds": KINDS, "rules": list(texts), "episodes": episodes}
+    apart = any(episode["kind"] == "self_play" and len({*episode["policies"]}) > 1 for episode in episodes)
+    kinds = KINDS | ({"self_play": "with each other"} if apart else {})
+    return {"kinds": kinds, "rules": list(texts), "episodes": episodes}
 
 
 def fitting(run: Path, room: int) -> dict[str, Any]:
