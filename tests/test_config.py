@@ -156,6 +156,11 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
             ["seats=[main,b]", "learners.b.algorithm=sum_of_rewards", "learners.b.credit.clip=1"],
             r"^learners\.b\.credit\.clip is an .*train with learners\.b\.algorithm=advantage_alignment\.$",
         ),
+        (["algorithm=mine:"], r"algorithm is wrong: it is text, no mapping, .*; code of your own is module:attribute\.$"),
+        (
+            ["measures={a:1}"],
+            r"option measures is wrong: it is a list in square brackets, .*, and no mapping in curly ones\.$",
+        ),
         (["seed=abc"], r"option seed is wrong: .*integer.*'abc'"),
         (["credit.gamma=1.5"], r"option credit\.gamma is wrong: .*1\.5"),
         (["credit=3"], r"option credit is wrong"),

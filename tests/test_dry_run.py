@@ -15,7 +15,7 @@ from detente.learning import loop
 
 FAULTS = [
     (["seats=[tit_for_tat,random]"], "No seat learns"),
-    (["seats=[main]"], "The game ipd has 2 seats; 1 players were named"),
+    (["seats=[main]"], "The game ipd has 2 seats; 1 player was named"),
     (["seats=[main,main,main]"], "The game ipd has 2 seats; 3 players were named"),
     (["seats=[main,human]"], "A person cannot sit in training"),
     (["seats=[main,tit_for_tatt]"], "did you mean 'tit_for_tat'?"),
@@ -33,6 +33,9 @@ FAULTS = [
     (["seats=[main,scored4]", "learners.scored4.update_every=1"], "A learner cannot be named 'scored4'"),
     (["iterations=3", "learners.main.update_every=4"], "The learner 'main' would never be updated"),
     (["evaluation.against=[allways_defect]"], "did you mean 'always_defect'?"),
+    (["evaluation.against=[algorithm]"], "There is no strategy 'algorithm'"),
+    (["seats=[main]"], "The game ipd has 2 seats; 1 player was named: main."),
+    (["algorithm=nowhere:x"], "modules are looked for in the present folder and where Python finds them."),
     (["evaluation.against=[human]"], "'human' is no scripted strategy"),
     (["evaluation.against=[greedy]"], "The strategy 'greedy' cannot play ipd"),
     (["opponents.scripted=0.5", "opponents.scripts=[grim]"], "The strategy 'grim' cannot play ipd"),

@@ -23,6 +23,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"There is no {what} '{name}'; {hint}")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 iteration``, ``2 iterations``."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether the error means that memory ran out; torch has a class of its own for a GPU, and a message for a CPU."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)

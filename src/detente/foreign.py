@@ -129,7 +129,9 @@ def attribute(name: str, noun: str) -> Any:
     try:
         return getattr(importlib.import_module(module), inner)
     except Exception as error:  # the module may raise anything
-        raise UserError(f"{wrong} that can be imported: {said(error)}.") from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name in _prefixes(module)
+        where = "; modules are looked for in the present folder and where Python finds them" if missing else ""
+        raise UserError(f"{wrong} that can be imported: {said(error)}{where}.") from error
 
 
 def called(name: str, factory: Callable[..., Any], parameters: dict[str, Any], members: tuple[str, ...]) -> Any:

@@ -171,7 +171,10 @@ class DecodingOptions(Options):
         "constrained", description="guided decoding, retries, or one free answer"
     )
     retries: int = Field(
-        3, ge=1, le=100, description="decoding retry, and remote models unless free: tries before the default action"
+        3,
+        ge=1,
+        le=100,
+        description="decoding retry, and remote models unless free: answers tried before the default action",
     )
     temperature: float = Field(1.0, ge=1e-3, description="softmax temperature")
     max_tokens: int = Field(400, ge=1, le=1_000_000, description="new tokens per answer")
@@ -192,7 +195,10 @@ class RemoteOptions(Options):
         60.0, gt=0, le=86_400, description="seconds that one try may take as a whole, and that an endpoint is waited for"
     )
     retries: int = Field(
-        4, ge=0, le=100, description="further tries, ever later, where an endpoint is out of reach, busy or failing"
+        4,
+        ge=0,
+        le=100,
+        description="requests sent again, ever later, where no answer came (for wrong answers: answer.retries)",
     )
     concurrency: int = Field(8, ge=1, le=10_000, description="requests to one model at the same time")
     max_requests: int | None = Field(

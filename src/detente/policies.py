@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from detente import briefing, foreign, models
 from detente.config import Config, read
 from detente.engines.base import Sampling
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
@@ -47,7 +47,9 @@ log = logging.getLogger(__name__)
 def check_seats(game: Game, names: Sequence[str], learners: Collection[str] = ()) -> None:
     """UserError unless there is one name per player, and every strategy among them can take its seat; no learner is a strategy."""
     if len(names) != game.num_players:
-        raise UserError(f"The game {game.name} has {game.num_players} seats; {len(names)} players were named: {', '.join(names)}.")
+        seats, players = counted(game.num_players, "seat"), counted(len(names), "player")
+        were = "was" if len(names) == 1 else "were"
+        raise UserError(f"The game {game.name} has {seats}; {players} {were} named: {', '.join(names)}.")
     if "" in names:
         raise UserError("A player has no name; separate names by single commas, e.g. tit_for_tat,random.")
     for seat, name in enumerate(names):

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.files import LARGEST, read_text, reason
 from detente.plain_yaml import SIZE, parse
 
@@ -270,7 +270,7 @@ def arena(path: Path) -> dict[str, Any]:
         numbers += [line["agent"] for line in (*content["ranking"], *(content.get("tournament") or ()))]
         numbers += [line["worst_against"] for line in content["ranking"] if line.get("worst_against") is not None]
         if max(numbers, default=0) >= count:
-            raise ValueError(f"it speaks of agent {max(numbers)} and has {count} agents")
+            raise ValueError(f"it speaks of agent {max(numbers)} and has {counted(count, 'agent')}")
     return content
 
 

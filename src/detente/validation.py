@@ -16,6 +16,10 @@ WORDS = {  # where pydantic speaks of Python
     "dict_type": "it has options of its own",
     "model_type": "it has options of its own",
 }
+MAPPED = {  # where YAML made a mapping of what was typed
+    "string_type": "it is text, no mapping, which a colon before a space or at the end makes; code of your own is module:attribute",
+    "tuple_type": "it is a list in square brackets, e.g. [a,b], and no mapping in curly ones",
+}
 
 
 def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> str:
@@ -28,6 +32,8 @@ def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> 
         return str(unknown("option", key, (prefix + ".".join([*path[:-1], k]) for k in known)))
     if fault["type"] == "value_error":
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
+    if fault["type"] in MAPPED and isinstance(fault.get("input"), dict):
+        return f"The option {key} is wrong: {MAPPED[fault['type']]}."
     message, given = WORDS.get(fault["type"], fault["msg"]), repr(fault.get("input"))
     shown = given if len(given) <= LONGEST else f"{given[:LONGEST]} ..."
     return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {shown}."

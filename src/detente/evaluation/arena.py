@@ -10,6 +10,7 @@ Files: arena.yaml (what was asked for), episodes/ (one file per seating, named b
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ from detente.matches import Named, in_turn, play_sync
 from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies
 from detente.records import Episode, write_episodes
+
+log = logging.getLogger(__name__)
 
 ANOTHER = "give --out another folder"
 
@@ -65,6 +68,8 @@ def arena(
     asked = request(config, game, agents, episodes) | ({"anywhere": True} if anywhere else {})
     if briefings := {agent.name: text for agent in agents if (text := policies.briefing(agent.policy))}:
         asked["briefings"] = briefings
+    if anywhere and not roles(game):
+        log.warning("The seats of %s do not differ: every agent sits on all of them, and --anywhere changes nothing.", game.name)
     _check_free(folder)
     known = family_file.content(game, ())
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.learning import checkpoint, starting
 from detente.learning.pool import remove_dropped, write_due
 from detente.learning.run_folder import RunFolder, due
@@ -53,7 +53,9 @@ def resume(session: Session, folder: RunFolder) -> RunState:
         starting.start(session, folder)
     asked = session.config.iterations
     if state.iteration > asked:
-        raise UserError(f"The run {folder.path} has {state.iteration} iterations already; iterations={asked} is less than that.")
+        raise UserError(
+            f"The run {folder.path} has {counted(state.iteration, 'iteration')} already; iterations={asked} is less than that."
+        )
     folder.begin(session.config, state.iteration)
     for name, version in state.learners.items():
         folder.forget_adapters(name, version)

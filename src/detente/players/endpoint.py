@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.options import RemoteOptions
 from detente.players.address import KEY, PREFIX, loopback, parsed
 from detente.players.base import encodable
@@ -48,9 +48,9 @@ class Budget:
         """Count a request that is about to be sent; UserError where a limit is reached."""
         requests, tokens = self.spent.get("requests", 0), self.spent.get("tokens", 0)
         if self.options.max_requests is not None and requests >= self.options.max_requests:
-            raise _reached(f"been sent {requests} requests", "max_requests", self.options.max_requests)
+            raise _reached(f"been sent {counted(requests, 'request')}", "max_requests", self.options.max_requests)
         if self.options.max_tokens is not None and tokens >= self.options.max_tokens:
-            raise _reached(f"used {tokens} tokens", "max_tokens", self.options.max_tokens)
+            raise _reached(f"used {counted(tokens, 'token')}", "max_tokens", self.options.max_tokens)
         self.spent = {"requests": requests + 1, "tokens": tokens}
 
     def answered(self, tokens: object, address: str) -> None:

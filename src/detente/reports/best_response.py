@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
+from detente.errors import counted
 from detente.family_file import Description, description
 from detente.games.reading import Anchor
 from detente.games.roles import in_role
@@ -186,8 +187,8 @@ def _comparable(result: Result) -> Mapping[str, Any] | None:
 def _length(exact: Mapping[str, Any]) -> str:
     """How long an episode is."""
     if exact["expected_rounds"] == exact["rounds"]:
-        return f"{exact['rounds']} rounds"
-    return f"at most {exact['rounds']} rounds ({exact['expected_rounds']:.1f} on average)"
+        return counted(exact["rounds"], "round")
+    return f"at most {counted(exact['rounds'], 'round')} ({exact['expected_rounds']:.1f} on average)"
 
 
 def _per_round(pair: tuple[float, float], rounds: int) -> str:

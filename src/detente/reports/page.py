@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.games.roles import in_role
 from detente.reports.run import read_runs
 
@@ -53,7 +53,7 @@ def environment(*packages: str) -> Environment:
     """The templates of these packages, then those of reports; everything is escaped."""
     loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role}
+    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role, "counted": counted}
     return made
 
 

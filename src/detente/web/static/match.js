@@ -87,7 +87,7 @@
     const own = `Your points so far: ${number(sum(state.points))}`;
     const others = state.others ? `, the other player${alone ? "'s" : "s'"}: ${list(totals(state.others))}` : "";
     const rounds = state.points.length;
-    const over = `The game is over after ${rounds} rounds. You got ${number(sum(state.points))} points, ${number(sum(state.points) / rounds)} per round`;
+    const over = `The game is over after ${rounds === 1 ? "1 round" : `${rounds} rounds`}. You got ${number(sum(state.points))} points, ${number(sum(state.points) / rounds)} per round`;
     return state.stage === "over" && rounds
       ? `${over}; the other player${alone ? "" : "s"} ${list(totals(state.others))}, ${list(totals(state.others).map((all) => all / rounds))} per round.`
       : `${own}${others}.`;
