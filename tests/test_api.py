@@ -49,7 +49,7 @@ def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path: Path) -
     ("game", "players", "sentence"),
     [
         ("ipdd", ["random", "random"], r"There is no game or preset 'ipdd'; did you mean 'ipd'\?"),
-        ("ipd", ["random"], r"The game ipd has 2 seats; 1 players were named: random\."),
+        ("ipd", ["random"], r"The game ipd has 2 seats; 1 player was named: random\."),
         ("ipd", ["random", "randomm"], r"There is no strategy 'randomm'; did you mean 'random'\?"),
         ("nowhere:nothing", ["random", "random"], r"'nowhere:nothing' does not name a game"),
         ("missing.yaml", ["random", "random"], r"The preset file missing\.yaml cannot be read"),

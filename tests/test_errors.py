@@ -51,7 +51,7 @@ def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
         (["ipd", "opponents.scripted=0.5", "opponents.scripts=[human]"], "'human' is no scripted strategy"),
         (["ipd", "lora.targets=[nonsense]"], "lora.targets=[nonsense] does not fit the model"),
         # seats
-        (["ipd", "seats=[main]"], "The game ipd has 2 seats; 1 players were named: main."),
+        (["ipd", "seats=[main]"], "The game ipd has 2 seats; 1 player was named: main."),
         (["ipd", "seats=[random,random]"], "No seat learns"),
         (["ipd", "seats=[main,scored]", "learners.scored.update_every=2"], "A learner cannot be named 'scored'"),
         (["ipd", "seats=[main,a/b]", "learners.a/b.update_every=2"], "a learner's name is made of letters, digits and underscores"),

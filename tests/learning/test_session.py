@@ -84,7 +84,7 @@ def test_a_version_that_just_was_the_present_one_is_not_read(open_run: Callable[
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"seats": ["main"]}, "has 2 seats; 1 players were named: main"),
+        ({"seats": ["main"]}, "has 2 seats; 1 player was named: main"),
         ({"seats": ["tit_for_tat", "always_defect"]}, "No seat learns"),
         ({"seats": ["layers", "main"], "learners": {"layers": {}}}, "cannot be named 'layers'"),
         ({"seats": ["served0", "main"], "learners": {"served0": {}}}, "cannot be named 'served0'"),
