@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
     from detente.learning.watchers import Watcher
 
-ABOUT_PLAY = ("game", "measures", "answer", "remote", "dtype", "device")  # the options that playing looks at
+ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device", "measures")  # the options that playing looks at
 
 
 def play(
