@@ -119,6 +119,13 @@ def test_a_frozen_policy_on_a_seat_is_no_learner(preset: str) -> None:
     assert config.load(preset).learner_names == ("main",)
 
 
+def test_learners_of_a_preset_without_a_seat_are_left_out() -> None:
+    options = config.load("ipd_shaper", ["seats=[main,tit_for_tat]"])
+    assert (options.learner_names, list(options.learners)) == (("main",), ["main"])
+    with pytest.raises(UserError, match="'rival' sits on no seat"):
+        config.load("ipd_shaper", ["seats=[main,tit_for_tat]", "learners.rival.copies=2"])
+
+
 def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
     options = config.load(preset, ["algorithm=advantage_alignment", "opponents.scripted=0.25", "opponents.scripts=[random]"])
     (tmp_path / "config.yaml").write_text(config.to_yaml(options), encoding="utf-8")

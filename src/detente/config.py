@@ -160,6 +160,7 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
         if isinstance(name, str):
             check_algorithm(name)
     data = data if chosen == usual else presets.without_own_options(data)
+    data = _without_unseated(data, dotted.get("seats"))
     own = [data, presets.mapping(preset, by_algorithm.get(str(chosen)) or {})]
     layers = [*({key: value for key, value in layer.items() if key not in without} for layer in own), dotted]
     merged = presets.merged({"preset": Path(preset).stem}, *layers)
@@ -169,6 +170,14 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
     return config
+
+
+def _without_unseated(data: dict[str, Any], seats: Any) -> dict[str, Any]:
+    """What a preset says, without the learners that the ``seats`` of the command line leave no seat."""
+    learners = data.get("learners")
+    if not isinstance(seats, list) or not isinstance(learners, dict):
+        return data
+    return data | {"learners": {name: own for name, own in learners.items() if name in seats}}
 
 
 def _check_used(config: Config, given: Mapping[str, Any]) -> None:

@@ -119,7 +119,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
             shaping.named(options.reward, game.num_players)
         if options.start_from and not begun:
             adapter_folder(options.start_from)
-    check_trials(config)
+    check_trials(config, game)
     check_updates(config)
     algorithms.check(config)
     return game

@@ -151,6 +151,7 @@ def test_who_started_somewhere_starts_there_again(run: Path, tiny_model: str, tm
         ("opponents.train_focal_only=true", "set opponents.train_focal_only=false"),
         ("learners.main.credit.baseline=group", "collect=trial needs credit.baseline=batch .* not group"),
         ("learners.main.credit.baseline=critic", "collect=trial needs credit.baseline=batch .* not critic"),
+        ("game.continuation=0.9", "collect=trial of the learner 'main' needs episodes of equal length; set game.continuation=null"),
         ("learners.rival.copies=1", "meets one 'rival' in all its games; set learners.rival.copies to 2 or more"),
     ],
 )
@@ -162,7 +163,7 @@ def test_what_does_not_fit_together(change: str, sentence: str) -> None:
 
 def test_the_name_of_a_copy_is_nobody_elses() -> None:
     with pytest.raises(UserError, match="A copy of the learner 'rival' is called 'rival_1', and so is a seat"):
-        check_trials(options("seats=[main,rival,rival_1]", "learners.rival_1={}"))
+        check_trials(options("seats=[main,rival,rival_1]", "learners.rival_1={}"), make("ipd"))
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def briefed(
     return [[told(seating) for seating in group] for group in groups]
 
 
-def check_trials(config: Config) -> None:
-    """UserError for copies, lifetimes and trials that do not fit together."""
+def check_trials(config: Config, game: Game) -> None:
+    """UserError for copies, lifetimes and trials that do not fit together, or not the game."""
     taken = (*config.seats, *config.learner_names)
     groups = config.episodes // config.group_size
     for name in config.learner_names:
@@ -74,6 +74,10 @@ def check_trials(config: Config) -> None:
             _check_same_others(config, name)
         if options.collect == "trial":
             _check_compared(config, name)
+            if getattr(game, "continuation", None) is not None:
+                raise UserError(
+                    f"collect=trial of the learner '{name}' needs episodes of equal length; set game.continuation=null."
+                )
     if len(set(all_learners(config))) < len(all_learners(config)):
         raise UserError("Two copies of learners have the same name; give their learners others.")
 
