@@ -89,6 +89,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.state": {"options", "records"},
     "learning.trials": BASE | {"config", "copies", "games", "matches"},
     "evaluation": PLAY | {"briefing", "copies", "family_file", "files", "former", "config", "policies"},
+    "evaluation.suites": PLAY | {"files", "policies", "stored"},
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),
     "evaluation.measures": BASE | {"games"},
@@ -100,6 +101,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players"},
     "presets": {"errors", "files", "former", "plain_yaml"},
+    "suites": set(),
 }
 TOP = {"cli", "api", "__main__"}  # on top of everything
 

@@ -83,9 +83,10 @@ def test_training_in_a_notebook_gives_the_same_bits(notebook: Any, folder: Path,
         "detente.play('ipd', ['model:{model}', 'tit_for_tat'], overrides=['game.rounds=2'])",
         "detente.arena(detente.load('ipd', ['game.rounds=2']), ['tit_for_tat', 'model:{model}'], 'arena', episodes=2)",
         "detente.api.fingerprint(detente.load('ipd', ['game.rounds=2']), ['model:{model}'], 'fingerprint', episodes=2)",
+        "detente.transfer(['model:{model}'], 'ipd', 'transfer', episodes=2)",
         "from detente.cli import main\nassert main(['play', 'ipd', '--seats', 'tit_for_tat,random']) == 0",
     ],
-    ids=["play", "arena", "fingerprint", "command line"],
+    ids=["play", "arena", "fingerprint", "transfer", "command line"],
 )
 def test_everything_that_plays_plays_in_a_notebook(notebook: Any, code: str, tiny_model: str) -> None:
     notebook.run(code.format(model=tiny_model))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from detente.api import fingerprint as fingerprint
     from detente.api import play as play
     from detente.api import train as train
+    from detente.api import transfer as transfer
     from detente.config import Config as Config
     from detente.config import load as load
     from detente.errors import UserError as UserError
@@ -44,6 +45,7 @@ _HOMES = {
     "fingerprint": "detente.api",
     "play": "detente.api",
     "train": "detente.api",
+    "transfer": "detente.api",
     "Config": "detente.config",
     "load": "detente.config",
     "UserError": "detente.errors",
@@ -76,6 +78,7 @@ __all__ = [
     "read_turns",
     "report",
     "train",
+    "transfer",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response``, ``fingerprint`` and ``attacks``.
+"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response``, ``fingerprint``, ``attacks`` and ``transfer``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
@@ -169,6 +169,32 @@ def options_of(name: str, overrides: Sequence[str] = (), *, trust: bool = False)
     if "/" in name:
         raise UserError(f"{name} is not a run folder: it has no config.yaml.")
     raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
+
+
+def transfer(
+    runs: Sequence[str],
+    suite: str,
+    folder: str | Path,
+    *,
+    episodes: int | None = None,
+    seed: int = 0,
+    watch: Watch | None = None,
+    trust: bool = False,
+) -> dict[str, Any]:
+    """Measure agents in the games of a suite and write transfer.json, transfer.png and index.html; goes on where it was stopped.
+
+    ``runs`` are run folders, adapters and models, named as for ``play``; runs that differ only by their seed are told as one. A
+    suite is named, or a YAML file; it needs ``trust`` if it names code. Returns what transfer.json holds; see
+    ``detente.evaluation.transfer.transfer``.
+    """
+    from detente.evaluation import suites
+    from detente.evaluation import transfer as transferring
+    from detente.reports.transfer import transfer_page
+
+    read = suites.load(suite, trust=trust)
+    content = transferring.transfer(runs, read, Path(folder), episodes=episodes, seed=seed, watch=watch)
+    transfer_page(Path(folder), content)
+    return content
 
 
 def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:

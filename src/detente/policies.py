@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import re
@@ -219,6 +220,12 @@ class Policies:
         """The policies of a run's game, with its options."""
         game = configured(config.game, config.measures)
         return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+
+    def within(self, game: Game) -> Policies:
+        """The same policies in another game; what is loaded for either serves both."""
+        there = copy.copy(self)
+        there.game = game
+        return there
 
     def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:
         """Let language models on this base play; ``model`` is the base with learners' adapters."""

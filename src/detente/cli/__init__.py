@@ -1,6 +1,6 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
-    detente train | play | arena | best-response | fingerprint | attacks | report | serve | export | list  ──> the library
+    detente train | play | arena | best-response | fingerprint | attacks | transfer | report | serve | export | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -48,6 +48,7 @@ app.command()(evaluating.arena)
 app.command(name="best-response")(evaluating.best_response)
 app.command()(evaluating.fingerprint)
 app.command()(evaluating.attacks)
+app.command()(evaluating.transfer)
 app.command()(training.report)
 app.command()(serving.serve)
 app.command()(exporting.export)

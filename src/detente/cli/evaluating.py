@@ -1,5 +1,5 @@
-"""``arena``, ``best-response``, ``fingerprint`` and ``attacks``: agents against each other, against a best response, what they do,
-and how far words move them."""
+"""``arena``, ``best-response``, ``fingerprint``, ``attacks`` and ``transfer``: agents against each other, against a best response,
+what they do, how far words move them, and what they do elsewhere."""
 
 from __future__ import annotations
 
@@ -149,6 +149,33 @@ def attacks(
         result = api.attacks(config, listed(agents), folder, episodes=episodes)
     screen.print(table(result))
     say(screen, f"Wrote {folder / 'attacks.json'}, attacks.png and {folder / 'index.html'}")
+
+
+def transfer(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, adapters, models; seeds are one line.")],
+    suite: Annotated[str, typer.Option(help="A suite or a suite file (.yaml): see 'detente list suites'.")],
+    episodes: Annotated[
+        int | None, typer.Option(min=2, max=100_000, help="Episodes per agent and partner.", show_default="the suite's")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="All games and answers follow from it.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; an unfinished one goes on.", show_default="runs/transfer/SUITE")
+    ] = None,
+    trust: Trust = False,
+) -> None:
+    """Measure agents in games that they were not trained in: a row for each game of a suite, a picture and a page."""
+    from detente import api
+    from detente.reports.transfer import grid, skipped
+
+    folder = out or Path("runs", "transfer", Path(suite).stem)
+    screen = console()
+    say(screen, f"Measuring {', '.join(runs)} in {folder}")
+    with Seatings(screen) as watch:
+        content = api.transfer(runs, suite, folder, episodes=episodes, seed=seed, watch=watch, trust=trust)
+    screen.print(grid(content))
+    for sentence in skipped(content):
+        say(screen, sentence)
+    say(screen, f"Wrote {folder / 'transfer.json'}, transfer.png and {folder / 'index.html'}")
 
 
 def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:

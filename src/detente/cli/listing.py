@@ -1,4 +1,4 @@
-"""``list``: the names of games, players, algorithms, presets and models, one line each."""
+"""``list``: the names of games, players, algorithms, presets, suites and models, one line each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detente.errors import unknown
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(metavar="KIND", help="games, players, axelrod, algorithms, presets or models.")],
+    what: Annotated[str, typer.Argument(metavar="KIND", help="games, players, axelrod, algorithms, presets, suites or models.")],
 ) -> None:
     """Say what there is, one line each."""
     if what not in LISTS:
@@ -69,6 +69,12 @@ def _presets() -> Mapping[str, str]:
     return {name: load(name).description for name in preset_names()}
 
 
+def _suites() -> Mapping[str, str]:
+    from detente.evaluation.suites import load, suite_names
+
+    return {name: load(name).description for name in suite_names()}
+
+
 def _models() -> Mapping[str, str]:
     from detente.models import MODELS
 
@@ -81,6 +87,7 @@ LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
     "axelrod": _axelrod,
     "algorithms": _algorithms,
     "presets": _presets,
+    "suites": _suites,
     "models": _models,
 }
 

@@ -134,6 +134,7 @@ class Family:
                   plays against these only where they are named
     swayed        the measures of a player that such an attack may move
     cooperator    the strategy that cooperates whatever happens
+    defector      the strategy that takes what it can whatever happens
     measures      what measure(game, sides) returns: scalars by name, and tables [table][condition]
     facts         what turn_facts(game, episode) says of each turn, in the order played
     responses     what fingerprint curves are made of: (told, last, share asked) of each ask of a side; None: nothing
@@ -157,6 +158,7 @@ class Family:
     attacks: Mapping[str, str] = field(default_factory=dict)
     swayed: tuple[str, ...] = ("reward",)
     cooperator: Callable[[Any], str | None] = none_of
+    defector: Callable[[Any], str | None] = none_of
     measures: tuple[Measure, ...] = ()
     measure: Callable[[Any, Sequence[Side]], tuple[Scalars, Tables]] = measures_nothing
     facts: tuple[Fact, ...] = ()
@@ -225,7 +227,7 @@ def strategies_for(game: Game) -> list[str]:
     """The strategies that can play this game."""
     family = family_of(game)
     own = [name for name in family.strategies if family.can_play(game, name)]
-    return own if "random" in family.strategies or not _has_choices(game) else [*own, "random"]
+    return own if "random" in family.strategies or not lists_choices(game) else [*own, "random"]
 
 
 def seats_for(game: Game, strategy: str) -> tuple[int, ...]:
@@ -240,17 +242,17 @@ def can_face(game: Game, strategy: str, seat: int) -> bool:
     return {*range(game.num_players)} - {seat} <= {*seats_for(game, strategy)}
 
 
-def any_choice(observation: Observation) -> str | Probabilities:
-    """Every choice with the same probability; where there is no list of choices nothing, which the default action replaces."""
-    count = len(observation.choices)
-    return (1 / count,) * count if count else ""
-
-
-def _has_choices(game: Game) -> bool:
+def lists_choices(game: Game) -> bool:
     """Whether those who act first choose from a list."""
     game = guarded(game)
     state = game.reset(random.Random(0))
     return all(game.observe(state, player).choices for player in game.to_act(state))
+
+
+def any_choice(observation: Observation) -> str | Probabilities:
+    """Every choice with the same probability; where there is no list of choices nothing, which the default action replaces."""
+    count = len(observation.choices)
+    return (1 / count,) * count if count else ""
 
 
 @cache

@@ -40,6 +40,7 @@ FAMILY = Family(
     strategies=strategies.MATRIX,
     can_play=strategies.can_play,
     cooperator=strategies.cooperator,
+    defector=strategies.defector,
     measures=measures.MEASURES,
     measure=measures.measure,
     facts=measures.FACTS,

@@ -100,6 +100,11 @@ def cooperator(game: MatrixGame) -> str | None:
     return "always_cooperate" if game.cooperative is not None else None
 
 
+def defector(game: MatrixGame) -> str | None:
+    """The strategy that defects whatever happens."""
+    return "always_defect" if game.cooperative is not None else None
+
+
 def cooperate(view: MatrixView, p: float = 1.0) -> Probabilities:
     """The first action with probability p, else the second."""
     return (p, 1 - p, *(0.0 for _ in view.actions[2:]))

@@ -17,6 +17,10 @@ def _cooperator(game: SplittingGame) -> str:
     return "welfare"
 
 
+def _defector(game: SplittingGame) -> str:
+    return "greedy"
+
+
 def _rules(game: SplittingGame) -> str:
     return "" if isinstance(game.wording, str) else game.rules(game.wording)
 
@@ -38,6 +42,7 @@ FAMILY = Family(
     attacks=strategies.ATTACKS,
     swayed=("ask_higher", "ask_lower", "reward"),
     cooperator=_cooperator,
+    defector=_defector,
     measures=measures.MEASURES,
     measure=measures.measure,
     facts=measures.FACTS,
