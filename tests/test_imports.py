@@ -70,7 +70,8 @@ ALLOWED: dict[str, set[str]] = {
     "matches": BASE | {"games", "players", "rollout", "together"},
     "family_file": BASE | {"files", "games", "matches", "stored"},
     "room": BASE | {"games", "players", "matches"},
-    "models": {"errors", "finite", "fingerprints", "players.chat", "pocket", "backbone", "vocabulary"},
+    "smollm2": {"errors"},
+    "models": {"errors", "smollm2", "finite", "fingerprints", "players.chat", "pocket", "backbone", "vocabulary"},
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY
     | {"adapters", "briefing", "room", "config", "hosts", "options", "models", "engines"}

