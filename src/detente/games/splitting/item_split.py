@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from detente.errors import UserError
 from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
-from detente.games.splitting.rules import SplittingGame, times
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.words import times
 from detente.games.wordings import Wording, wordings
 
 MOST_ITEMS = 6  # every further item makes the pairs of values about four times as many

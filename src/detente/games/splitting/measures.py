@@ -13,8 +13,10 @@ from typing import Any
 
 from detente.games.family import Fact, Measure, Response
 from detente.games.sides import Scalars, Side, Tables, mean
+from detente.games.splitting.allocation import greed
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
-from detente.games.splitting.rules import SplittingGame, greed, named
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.words import named
 from detente.records import Episode, Round
 
 TREATMENT = ("start", "fair", "greedy")  # what the other did in the last round that showed it

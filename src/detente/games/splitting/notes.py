@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from detente.games.reading import Notes
-from detente.games.splitting.rules import SplittingGame, named, number
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.words import named, number
 from detente.records import Round, Turn
 
 

@@ -2,7 +2,7 @@
 
     deal ──> messages, in turn ──> asks, at once ──> points = units received x one's own values
 
-``allocate`` is the splitting rule. ``SplittingGame`` is what the games of this family share: whose turn it is, tags, parsing,
+``SplittingGame`` is what the games of this family share: whose turn it is, tags, parsing,
 points. A game of the family says what is dealt, what players read, and (where it has another rule) what asks receive.
 """
 
@@ -11,58 +11,22 @@ from __future__ import annotations
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from operator import mul
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.base import Observation, Phase, Step
 from detente.games.parameters import added, as_json, check_choice, check_count, check_horizon, draw_horizon
+from detente.games.splitting.allocation import allocate
 from detente.games.splitting.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
+from detente.games.splitting.words import TAGS, Wanted, number, times
 from detente.games.wordings import Wording, check_wording, choose, told
 from detente.visible import visible
 
-TAGS = {  # what stands before and after a message and a proposal
-    "angle": {"message": ("<<message_start>>", "<<message_end>>"), "proposal": ("<<proposal_start>>", "<<proposal_end>>")},
-    "xml": {"message": ("<message>", "</message>"), "proposal": ("<proposal>", "</proposal>")},
-    "line": {"message": ("Message:", ""), "proposal": ("Proposal:", "")},
-}
 REVEAL = ("values", "asks", "points")
-
-
-def allocate(asks: Sequence[float], stock: float) -> tuple[float, ...]:
-    """What each of n players receives of one item: stock * p_i / max(stock, sum of p).
-
-    Asks that fit are granted and the rest is lost; asks that do not fit are scaled down in proportion.
-    """
-    divisor = max(stock, sum(asks))
-    return tuple([stock * ask / divisor if divisor else 0.0 for ask in asks])
-
-
-def greed(asks: Sequence[float], values: Sequence[float], others: Sequence[float], stock: Sequence[float]) -> float | None:
-    """The share in [0, 1] that a player asks for of the items that the other values more; None where there is no such item."""
-    shares = [ask / q for ask, own, other, q in zip(asks, values, others, stock, strict=True) if own < other and q]
-    return sum(shares) / len(shares) if shares else None
-
-
-def named(text: str, words: Iterable[str]) -> frozenset[str]:
-    """Which of the words a message names, in whatever case."""
-    return frozenset(word for word in words if _word(word).search(text))
-
-
-@cache
-def _word(word: str) -> re.Pattern[str]:
-    return re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
-
-
-class Wanted(NamedTuple):
-    """What an answer must look like; see ``Observation``."""
-
-    pattern: re.Pattern[str]
-    form: str
-    help: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,13 +297,3 @@ class SplittingGame(ABC):
             "truth": [list(words) for words in deal.truth],
         }
         return Step(after, points, done=len(after.past) == len(after.deals), info=info)
-
-
-def times(count: int) -> str:
-    """``once``, ``twice``, ``3 times``."""
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def number(x: float) -> str:
-    """At most one decimal, as players are told it."""
-    return f"{round(x, 1):g}"

@@ -11,10 +11,12 @@ import random
 from collections.abc import Iterable, Sequence
 
 from detente.games.family import Strategy
+from detente.games.splitting.allocation import allocate, greed
 from detente.games.splitting.bargaining import bargain, spoken
 from detente.games.splitting.deals import Amounts, Seen, SplitView, Values
-from detente.games.splitting.rules import SplittingGame, allocate, greed, named
+from detente.games.splitting.rules import SplittingGame
 from detente.games.splitting.trust_and_split import BEATS
+from detente.games.splitting.words import named
 
 PUNISHMENT = 2  # rounds
 

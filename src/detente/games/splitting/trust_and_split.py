@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from detente.errors import UserError
 from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Deal, Known, Played, Values
-from detente.games.splitting.rules import SplittingGame, number
+from detente.games.splitting.rules import SplittingGame
+from detente.games.splitting.words import number
 from detente.games.wordings import Wording, wordings
 
 BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
