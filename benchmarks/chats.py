@@ -69,7 +69,7 @@ def with_logprobs(found: Sequence[Trajectory], logprobs: Sequence[Any]) -> list[
 
 def credited(found: Sequence[Trajectory]) -> list[Trajectory]:
     """With the credit that a learner with OPTIONS computes."""
-    return with_credit(found, lambda group: leave_one_out(discounted_returns(group.own, GAMMA)), None, baseline="group")
+    return with_credit(found, lambda group: leave_one_out(discounted_returns(group.own, GAMMA)), None)
 
 
 def open_on(preset: str, model: str, dtype: str, device: str, *, rank: int = 16, more: Sequence[str] = ()) -> Session:

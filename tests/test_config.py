@@ -172,7 +172,7 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
         (["credit.gamma=1.5"], r"option credit\.gamma is wrong: .*1\.5"),
         (["credit=3"], r"option credit is wrong"),
         (["episodes=63"], r"episodes \(63\) must be a multiple of group_size \(8\)"),
-        (["group_size=1"], r"baseline compares at least 2 episodes"),
+        (["group_size=1"], r"baseline needs 2 episodes"),
         (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
         (["opponents.scripted=0.5"], r"names no strategy"),
         (["seed"], r"'seed' is not of the form key=value"),

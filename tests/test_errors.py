@@ -74,7 +74,7 @@ def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
         (["ipd", "credit=3"], "The option credit is wrong: it has options of its own, not 3."),
         (["ipd", "learners=3"], "The option learners is wrong: it has options of its own, not 3."),
         (["ipd", "group_size=7"], "episodes (64) must be a multiple of group_size (7)."),
-        (["ipd", "group_size=1"], "a leave-one-out baseline compares at least 2 episodes"),
+        (["ipd", "group_size=1"], "a leave-one-out baseline needs 2 episodes"),
         (["ipd", "opponents.kept=0.8", "opponents.scripted=0.8", "opponents.scripts=[random]"], "add up to more than 1."),
         (["ipd", "iterations"], "'iterations' is not of the form key=value"),
         (["ipd", "device=cuda:99"], "There is no device 'cuda:99' here"),

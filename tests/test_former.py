@@ -58,3 +58,23 @@ def test_the_values_given_are_not_changed() -> None:
     given = {"answer": {"policy": "free", "retries": 2}}
     assert former.renamed(given) == {"answer": {"decoding": "free", "retries": 2}}
     assert given == {"answer": {"policy": "free", "retries": 2}}
+
+
+def test_runs_of_before_the_baseline_of_the_weight_keep_theirs(tmp_path: Path) -> None:
+    """Without a baseline of the credit the weight had none; a run of today says what it has."""
+    learners = [
+        "learners.a.credit.baseline=none",
+        "learners.b.credit.baseline=group",
+        "learners.c.credit.gamma=0.5",
+        "seats=[a,b,c]",
+    ]
+    path = tmp_path / "config.yaml"
+    for baseline, (run, a, b, c) in {"none": ("none", "none", None, "none"), "group": (None, "none", None, None)}.items():
+        today = config.load("ipd", [f"credit.baseline={baseline}", *learners])
+        path.write_text(text := config.to_yaml(today))
+        assert config.read(path) == today
+        path.write_text("".join(line for line in text.splitlines(keepends=True) if "weight_" not in line))
+        before = config.read(path)
+        assert before.credit.weight_baseline == run
+        assert config.load(str(tmp_path)) == before
+        assert [before.learner(name).credit.weight_baseline for name in "abc"] == [a, b, c]

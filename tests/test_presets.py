@@ -41,6 +41,19 @@ def test_a_preset_trains(preset: str, algorithm: Any, tiny_model: str, tmp_path:
     assert (run / "adapters" / "main" / "000001" / "adapter_model.safetensors").exists()
 
 
+def test_the_two_forms_of_the_weight_differ_in_nothing_else() -> None:
+    causal, returns = (config.load(name).model_dump() for name in ("trust_and_split", "trust_and_split_returns"))
+    assert causal["credit"].pop("shaping") == "causal"
+    assert returns["credit"].pop("shaping") == "returns"
+    named = ("preset", "description")
+    assert {k: v for k, v in causal.items() if k not in named} == {k: v for k, v in returns.items() if k not in named}
+    assert (causal["algorithm"], causal["credit"]["clip"], causal["credit"]["first_round_bonus"]) == (
+        "advantage_alignment",
+        1,
+        0.05,
+    )
+
+
 @pytest.mark.parametrize(("old", "present"), former.PRESETS.items())
 def test_former_names_of_presets_still_load(old: Any, present: Any) -> None:
     assert old not in presets.preset_names()

@@ -105,9 +105,9 @@ class Config(Options):
             raise ValueError(f"preset is the name of a preset and no path, not {self.preset[:LONGEST]!r}")
         if self.episodes % self.group_size:
             raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
-        compared = self.episodes if self.credit.baseline == "batch" else self.group_size
-        if compared < 2 and self.credit.baseline != "none":
-            raise ValueError("a leave-one-out baseline compares at least 2 episodes: raise group_size, or set credit.baseline=none")
+        if (self.episodes if self.credit.baseline == "batch" else self.group_size) < self.credit.fewest(self.algorithm):
+            also = " and credit.weight_baseline=none" if self.algorithm == "advantage_alignment" else ""
+            raise ValueError(f"a leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")
@@ -234,7 +234,7 @@ def read(path: Path) -> Config:
         data = parse(read_text(path, SIZE))
         if not isinstance(data, dict):
             raise ValueError("it is no mapping of options")
-        return build(former.renamed(data, notice=False))
+        return build(former.completed(former.renamed(data, notice=False)))
     except (OSError, ValueError, UserError) as error:
         raise UserError(f"{path} cannot be read as a run's options: {reason(error)}.") from error
 

@@ -1,6 +1,7 @@
 """Names of before: options and presets that were renamed still work under what they were called.
 
     answer.policy=free ── renamed ──> answer.decoding=free, and one sentence that says so
+    config.yaml of before an option ── completed ──> the option with the value that it then had unsaid
 
 Standard library only.
 """
@@ -32,6 +33,27 @@ def renamed(options: dict[str, Any], *, notice: bool = True) -> dict[str, Any]:
             inner = {name: renamed(own, notice=notice) if isinstance(own, dict) else own for name, own in named.items()}
             options = options | {block: inner}
     return options
+
+
+def completed(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run folder with what those of earlier versions meant without saying so.
+
+    ``credit.weight_baseline``: without a baseline of the credit there was none in the shaping weight either.
+    """
+    credit = options.get("credit")
+    if not isinstance(credit, dict) or "weight_baseline" in credit:
+        return options
+    if isinstance(learners := options.get("learners"), dict):
+        named = {name: _with_weight_baseline(own) if isinstance(own, dict) else own for name, own in learners.items()}
+        options = options | {"learners": named}
+    return _with_weight_baseline(options)
+
+
+def _with_weight_baseline(options: dict[str, Any]) -> dict[str, Any]:
+    credit = options.get("credit")
+    if not isinstance(credit, dict) or "baseline" not in credit:
+        return options
+    return options | {"credit": credit | {"weight_baseline": "none" if credit["baseline"] == "none" else None}}
 
 
 def _moved(options: dict[str, Any], former: str, present: str, notice: bool) -> dict[str, Any]:

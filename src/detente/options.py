@@ -82,6 +82,12 @@ class AlignmentOptions(AlgorithmOptions):
     just_in_time: bool = Field(False, description="shaping returns: past advantages up to and including the present round")
     sign: bool = Field(False, description="use the sign of the shaping weight")
     clip: float | None = Field(None, gt=0, description="clip the shaping weight to [-clip, clip]")
+    weight_baseline: Literal["group", "critic", "none"] | None = Field(
+        None,
+        description="what own rewards are compared with inside the shaping weight alone; group: with those of the episodes that "
+        "baseline compares (unset: as baseline, or group where that is none)",
+    )
+    weight_lambda: float = Field(0.0, ge=0, le=1, description="weight_baseline critic: its lambda; 0 takes the future out of W")
     divide_by_time: bool = Field(False, description="divide the shaping weight at round t (from 0) by t + 1")
     first_round_bonus: float = Field(0.0, description="b in W_t += b * d^t; without it the first move is selfish")
     first_round_decay: float = Field(0.7, ge=0, le=1, description="d in W_t += b * d^t")
@@ -99,6 +105,15 @@ class CreditOptions(AlignmentOptions):
     options: dict[str, Any] = Field(
         default_factory=dict, description="an algorithm of your own: the options that it brings, e.g. credit.options.envy=2"
     )
+
+    def fewest(self, algorithm: str) -> int:
+        """Episodes that a group must have: 2 where the algorithm compares some with others, in the credit or in its weight."""
+        weighed = algorithm == "advantage_alignment" and self.weight_baseline in (None, "group")
+        return 2 if self.baseline != "none" or weighed else 1
+
+    def has_critic(self, algorithm: str) -> bool:
+        """Whether a critic learns beside the adapter."""
+        return self.baseline == "critic" or (algorithm == "advantage_alignment" and self.weight_baseline == "critic")
 
 
 class LossOptions(Options):
@@ -124,6 +139,10 @@ class OptimizerOptions(Options):
     lr: float = Field(3e-6, gt=0, le=LARGE, description="learning rate")
     lr_final: float | None = Field(None, ge=0, le=LARGE, description="learning rate at the last iteration, reached linearly")
     max_grad_norm: float = Field(1.0, gt=0, le=LARGE**0.5, description="gradient norm is clipped to this")
+    critic_lr: float | None = Field(None, gt=0, le=LARGE, description="the critic's own learning rate (unset: the adapter's)")
+    critic_max_grad_norm: float | None = Field(
+        None, gt=0, le=LARGE**0.5, description="the critic's gradient norm is clipped to this (unset: together with the adapter's)"
+    )
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,

@@ -92,8 +92,8 @@ def test_groups_of_different_iterations_are_not_compared(grammar: Any) -> None:
     def less_the_mean(group: Any) -> Any:
         return group.own - group.own.mean(1, keepdim=True)
 
-    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="group")] == [-0.5, -2.0, 0.5, 2.0]  # type: ignore[arg-type]
-    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, baseline="batch")] == [-3.25, 0.75, -2.25, 4.75]  # type: ignore[arg-type]
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None)] == [-0.5, -2.0, 0.5, 2.0]  # type: ignore[arg-type]
+    assert [float(one.credit) for one in with_credit(found, less_the_mean, None, batch=True)] == [-3.25, 0.75, -2.25, 4.75]  # type: ignore[arg-type]
 
 
 def test_free_answers_need_no_mask_where_every_row_has_a_token(tokenizer: Any) -> None:
@@ -165,7 +165,7 @@ def test_groups_are_seats_that_share_a_game_seed() -> None:
         lone(1, 0, [1.0]),
         lone(0, 1, [0.0, 0]),
     ]
-    credited = with_credit(found, minus_mean_of_others, None, baseline="group")
+    credited = with_credit(found, minus_mean_of_others, None)
     assert [one.credit.tolist() for one in credited] == [[-2, -4], [10, 0], [4], [2, 4], [-4], [-10, 0]]
     assert [(one.group, one.seat) for one in credited] == [(one.group, one.seat) for one in found]
 
@@ -190,7 +190,7 @@ def test_an_algorithm_sees_the_rewards_and_actions_of_all_players() -> None:
         return group.own
 
     found = trajectories([match("C"), match("D")], "main", 2.0, Plain())  # type: ignore[arg-type]
-    with_credit(found, assign, None, baseline="group")
+    with_credit(found, assign, None)
     assert [group.seat for group in seen] == [0, 2]
     for group in seen:
         assert group.rewards.tolist() == [[[[0.5, 1.0, 2.0], [4.0, 8.0, 16.0]]] * 2]
@@ -201,23 +201,23 @@ def test_an_algorithm_sees_the_rewards_and_actions_of_all_players() -> None:
 
 def test_the_whole_batch_as_one_group() -> None:
     found = [lone(0, 0, [1.0]), lone(1, 0, [2.0]), lone(2, 0, [6.0]), lone(0, 1, [1.0]), lone(1, 1, [4.0])]
-    credited = with_credit(found, minus_mean_of_others, None, baseline="batch")
+    credited = with_credit(found, minus_mean_of_others, None, batch=True)
     assert [one.credit.item() for one in credited] == [-3, -1.5, 4.5, -3, 3]
     with pytest.raises(UserError, match="equal length"):
-        with_credit([lone(0, 0, [1.0]), lone(1, 0, [2.0, 3.0])], minus_mean_of_others, None, baseline="batch")
+        with_credit([lone(0, 0, [1.0]), lone(1, 0, [2.0, 3.0])], minus_mean_of_others, None, batch=True)
 
 
 def test_who_is_alone_is_left_out_unless_nothing_is_compared() -> None:
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 1, [4.0])]
-    assert [one.seat for one in with_credit(found, minus_mean_of_others, None, baseline="group")] == [1, 1]
-    plain = with_credit(found, lambda group: group.own, None, baseline="none")
+    assert [one.seat for one in with_credit(found, minus_mean_of_others, None)] == [1, 1]
+    plain = with_credit(found, lambda group: group.own, None, fewest=1)
     assert [one.credit.item() for one in plain] == [1, 2, 4]
 
 
 def test_values_go_with_their_trajectories() -> None:
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 0, [4.0]), lone(0, 1, [8.0])]
     values = [torch.tensor([10.0 * i]) for i in range(4)]
-    credited = with_credit(found, lambda group: group.own + group.values, values, baseline="critic")  # type: ignore[operator]
+    credited = with_credit(found, lambda group: group.own + group.values, values)  # type: ignore[operator]
     assert [one.credit.item() for one in credited] == [1, 12, 24, 38]
 
 
@@ -298,4 +298,4 @@ def test_an_answer_whose_tokens_were_all_forced_trains_nothing(tokenizer: Any, g
 
 def test_nothing_to_do() -> None:
     assert list(micro_batches([], 100, CPU)) == []
-    assert with_credit([], minus_mean_of_others, None, baseline="group") == []
+    assert with_credit([], minus_mean_of_others, None) == []

@@ -264,6 +264,104 @@ def test_dtype_and_device_are_those_of_the_rewards() -> None:
             assert target in (result.dtype, result.device.type)
 
 
+# --- what own rewards are compared with inside the weight alone --------------------------------------------------------------
+
+VALUES = torch.tensor([[[2.0, 4.0], [0.0, 1.0]]])  # gamma 1/2: delta = (1 + 2 - 2, 0 - 4), (0 + 1/2 - 0, 1 - 1) = (1, -4), (1/2, 0)
+
+
+def test_a_baseline_for_the_weight_alone_by_hand() -> None:
+    plain: dict[str, Any] = {"beta": 1.0, "gamma": 0.5, "baseline": credit.no_baseline}
+    # A1 = (1, 0), (1/2, 1) and A2 = (1, 2), (4, 0) have none; W_1 = 1/4 * (1/2, -1/2) of the returns less the other's
+    close(credit.advantage_alignment(OWN, OTHERS, weight_baseline=credit.leave_one_out, **plain), [[[1.0, 0.25], [0.5, 1.0]]])
+    # causal: 1/4 * (1, -1) of the rewards less the other's
+    causal = credit.advantage_alignment(OWN, OTHERS, weight_baseline=credit.leave_one_out, shaping="causal", **plain)
+    close(causal, [[[1.0, 0.5], [0.5, 1.0]]])
+    # A1 = (1/2, -1), (-1/2, 1) and A2 = (-3, 2), (3, -2) have one, the weight has none: W_1 = 1/4 * (1, 1/2), 1/4 * (1, 0)
+    bare: dict[str, Any] = {"beta": 1.0, "gamma": 0.5, "weight_baseline": credit.no_baseline}
+    close(credit.advantage_alignment(OWN, OTHERS, **bare), [[[0.5, -0.5], [-0.5, 0.75]]])
+    close(credit.advantage_alignment(OWN, OTHERS, shaping="causal", **bare), [[[0.5, -0.5], [-0.5, 1.0]]])
+
+
+def test_a_critic_for_the_weight_alone_by_hand() -> None:
+    # A1 = (1/2, -1), (-1/2, 1), A2_1 = 2, -2.   lambda 0: W_1 = 1/4 * delta_0 = 1/4, 1/8, in both forms
+    given: dict[str, Any] = {"beta": 1.0, "gamma": 0.5, "weight_values": VALUES}
+    forms: list[dict[str, Any]] = [{"shaping": "returns"}, {"shaping": "causal"}]
+    for form in forms:
+        close(credit.advantage_alignment(OWN, OTHERS, **form, **given), [[[0.5, -0.5], [-0.5, 0.75]]])
+    # lambda 1/2: A_0 = delta_0 + 1/4 delta_1 = 0, 1/2; W_1 = 1/4 of it.   The causal form stops before round 1
+    close(credit.advantage_alignment(OWN, OTHERS, weight_lambda=0.5, **given), [[[0.5, -1.0], [-0.5, 0.75]]])
+    causal = credit.advantage_alignment(OWN, OTHERS, weight_lambda=0.5, shaping="causal", **given)
+    close(causal, [[[0.5, -0.5], [-0.5, 0.75]]])
+
+
+def test_the_weight_of_a_critic_equals_its_double_sum() -> None:
+    own, ones, values = rewards()[0], torch.ones(3, 4, 6, dtype=torch.float64), rewards(seed=1)[0]
+    gamma, gamma_a, lam = 0.9, 0.7, 0.6
+    ends = torch.cat([values, torch.zeros_like(values[..., :1])], -1)
+    expected = {"returns": torch.zeros_like(own), "causal": torch.zeros_like(own)}
+    for t in range(6):
+        for k in range(t):
+            for shaping, end in (("returns", 6), ("causal", t)):
+                deltas = [own[..., j] + gamma * ends[..., j + 1] - ends[..., j] for j in range(k, end)]
+                treated = sum((gamma * lam) ** i * delta for i, delta in enumerate(deltas))
+                expected[shaping][..., t] += gamma_a * gamma_a ** (t - k) * treated
+    options: dict[str, Any] = {"beta": 1.0, "gamma": gamma, "gamma_shaping": gamma_a, "advantages": (0 * own, ones)}
+    options |= {"weight_values": values, "weight_lambda": lam}
+    close(credit.advantage_alignment(own, own, shaping="returns", **options), expected["returns"])
+    close(credit.advantage_alignment(own, own, shaping="causal", **options), expected["causal"])
+
+
+def test_what_the_weight_knows_of_later_rounds_by_finite_differences() -> None:
+    """dW_t / dr_l, l >= t, is 0 but for returns with lambda above 0: gamma_a gamma_a^(t-k) (gamma lambda)^(l-k) over k."""
+    own, values = rewards()[0], rewards(seed=1)[0]
+    step = 1e-6
+
+    def slope(late: int, **options: Any) -> Any:
+        def weights(given: Any) -> Any:
+            ones = torch.zeros_like(given), torch.ones_like(given)
+            return credit.advantage_alignment(given, given, beta=1.0, gamma=0.9, advantages=ones, weight_values=values, **options)
+
+        later = own.clone()
+        later[..., late] += step
+        return (weights(later) - weights(own))[0, 0] / step
+
+    for options in ({"shaping": "causal", "weight_lambda": 0.6}, {"shaping": "returns"}, {"shaping": "causal"}):
+        close(slope(3, **options)[:4], torch.zeros(4), atol=1e-8, rtol=0)
+        assert slope(3, **options)[4] > 0.5
+    expected = [sum(0.9 * 0.9 ** (t - k) * 0.54 ** (3 - k) for k in range(t)) for t in range(4)]
+    close(slope(3, shaping="returns", weight_lambda=0.6)[:4], expected, atol=1e-8, rtol=0)
+
+
+def test_the_options_choose_what_the_weight_compares() -> None:
+    """Unset it is what the credit has, and never nothing."""
+    generator = torch.Generator().manual_seed(3)
+    values = torch.rand(1, 4, 5, generator=generator, dtype=torch.float64)
+    group = credit.Group(torch.rand(1, 4, 5, 2, generator=generator, dtype=torch.float64), 0, values)
+    unvalued = credit.Group(group.rewards, 0)
+    for shaping in ("returns", "causal"):
+
+        def made(seen: Any = unvalued, shaping: Any = shaping, **options: Any) -> Any:
+            return credit.ALGORITHMS["advantage_alignment"](seen, CreditOptions(gamma=0.8, shaping=shaping, **options))
+
+        def wanted(shaping: Any = shaping, **given: Any) -> Any:
+            return credit.advantage_alignment(group.own, group.others, beta=1.0, gamma=0.8, shaping=shaping, **given)
+
+        assert torch.equal(made(), wanted())
+        assert torch.equal(made(weight_baseline="group"), wanted())
+        assert torch.equal(made(weight_baseline="none"), wanted(weight_baseline=credit.no_baseline))
+        for chosen in ({}, {"weight_baseline": "group"}):
+            bare = wanted(baseline=credit.no_baseline, weight_baseline=credit.leave_one_out)
+            assert torch.equal(made(baseline="none", **chosen), bare)
+        assert torch.equal(made(baseline="none", weight_baseline="none"), wanted(baseline=credit.no_baseline))
+        learned = wanted(weight_values=group.values, weight_lambda=0.3)
+        assert torch.equal(made(group, weight_baseline="critic", weight_lambda=0.3), learned)  # the credit has no critic
+        others = credit.leave_one_out(credit.discounted_returns(group.others, 0.8))
+        given = credit.critic_advantages(group.own, values, 0.8, 0.95), others
+        assert torch.equal(made(group, baseline="critic"), wanted(advantages=given))
+        compared = wanted(advantages=given, weight_baseline=credit.leave_one_out)
+        assert torch.equal(made(group, baseline="critic", weight_baseline="group"), compared)
+
+
 # --- whitening, annealing, the table -----------------------------------------------------------------------------------------
 
 
@@ -337,7 +435,8 @@ def test_the_algorithms_of_a_group_are_the_functions_of_its_rewards() -> None:
             results = {name: algorithm(group, told) for name, algorithm in credit.ALGORITHMS.items()}
             assert torch.equal(results["reinforce"], credit.reinforce(own, others, **given))
             assert torch.equal(results["sum_of_rewards"], credit.sum_of_rewards(own, others, **given))
-            aligned = credit.advantage_alignment(own, others, beta=2.0, **given, **options)
+            weighed = credit.leave_one_out if baseline == "none" else None  # the weight always has a baseline
+            aligned = credit.advantage_alignment(own, others, beta=2.0, weight_baseline=weighed, **given, **options)
             assert torch.equal(results["advantage_alignment"], aligned)
 
 

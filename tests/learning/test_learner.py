@@ -543,3 +543,64 @@ def test_with_a_critic_credit_is_the_generalised_advantage(open_run: Callable[..
         deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(3)]
         expected = [sum((0.9 * 0.8) ** (k - t) * deltas[k] for k in range(t, 3)) for t in range(3)]
         assert one.credit.tolist() == pytest.approx(expected)
+
+
+def test_the_critic_may_have_a_rate_and_a_clip_of_its_own(open_run: Callable[..., Any]) -> None:
+    """Each is clipped alone, and a rate that falls is the adapter's; unset, both share one clip and one rate."""
+
+    def steps(where: str, **optimizer: Any) -> Any:
+        options = {"credit": {"reward_divisor": 0.1, where: "critic"}, "optimizer": {"lr": 0.5, "lr_final": 0.0} | optimizer}
+        run = open_run(algorithm="advantage_alignment", **options).shake()
+        learner = run.learners["main"]
+        groups = [[*learner.parameters], [*learner.critic.parameters]]
+        learner.optimizer = torch.optim.SGD([{"params": group} for group in groups], lr=9.0)
+        found = run.trajectories(run.play())
+        before = [[p.detach().clone() for p in group] for group in groups]
+        learner.update(found, 0.5)  # half way: the adapter's rate is 0.25
+        return [
+            sum(float(((p.detach() - old) ** 2).sum()) for p, old in zip(*pair, strict=True)) ** 0.5
+            for pair in zip(groups, before, strict=True)
+        ]
+
+    for where in ("baseline", "weight_baseline"):
+        adapter, critic = steps(where, max_grad_norm=0.002, critic_lr=0.1, critic_max_grad_norm=0.003)
+        assert (adapter, critic) == (pytest.approx(0.25 * 0.002, rel=1e-3), pytest.approx(0.1 * 0.003, rel=1e-3))
+        together = steps(where, max_grad_norm=0.002)
+        assert sum(step**2 for step in together) ** 0.5 == pytest.approx(0.25 * 0.002, rel=1e-3)
+
+
+def test_a_critic_for_the_weight_alone_leaves_the_advantage_to_the_group(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"gamma": 0.9, "beta": 2.0, "weight_baseline": "critic"}
+    run = open_run(algorithm="advantage_alignment", credit=options)
+    learner, batches = run.learners["main"], []
+    trajectories = run.trajectories(run.play())
+    values = [torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64) + i for i in range(len(trajectories))]
+    monkeypatch.setattr(learner.critic, "evaluate", lambda *_: values)
+    accumulate = learner._accumulate
+    monkeypatch.setattr(learner, "_accumulate", lambda batch, *rest: batches.append(batch) or accumulate(batch, *rest))
+    assert "critic_loss/main" in learner.update(trajectories, 0.0)
+    seat = [i for i, one in enumerate(trajectories) if (one.group, one.seat) == (trajectories[0].group, trajectories[0].seat)]
+    own, others = (torch.stack([rewards(trajectories[i]) for i in seat])[None] for rewards in (_own, _others))
+    expected = module.credits.advantage_alignment(  # type: ignore[attr-defined]
+        own, others, beta=2.0, gamma=0.9, weight_values=torch.stack([values[i] for i in seat])[None]
+    )
+    assert torch.equal(torch.stack([batches[0][i].credit for i in seat])[None], expected)
+    assert open_run(algorithm="reinforce", credit=options).learners["main"].critic is None  # which has no weight
+
+
+def _own(trajectory: Any) -> Any:
+    return trajectory.own
+
+
+def _others(trajectory: Any) -> Any:
+    return trajectory.rewards.sum(-1) - trajectory.own
+
+
+def test_without_baseline_the_weight_still_compares(open_run: Callable[..., Any]) -> None:
+    """Who is alone in the group has no credit then, and none where the weight compares nothing either."""
+    for weight, trained in ((None, False), ("none", True)):
+        run = open_run(algorithm="advantage_alignment", credit={"baseline": "none", "weight_baseline": weight})
+        (alone, *_) = run.trajectories(run.play())
+        assert bool(run.learners["main"].update([alone], 0.0)) is trained

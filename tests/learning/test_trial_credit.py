@@ -58,7 +58,7 @@ def batch() -> list[Any]:
 
 
 def test_later_parts_count_for_all_games_of_the_copy() -> None:
-    credited = with_trial_credit(batch(), returns, baseline="none")
+    credited = with_trial_credit(batch(), returns, fewest=1)
     for made in credited:
         assert made.credit.tolist() == BY_HAND[made.index][made.iteration - 1]
     assert [(made.iteration, made.index) for made in credited] == [(made.iteration, made.index) for made in batch()]
@@ -68,7 +68,7 @@ def test_the_baseline_compares_all_copies_at_the_same_part_and_round() -> None:
     options = AlgorithmOptions(gamma=0.5, baseline="batch")
     by_hand = torch.tensor(BY_HAND)
     expected = by_hand - (by_hand.sum(0) - by_hand) / 3
-    for made in with_trial_credit(batch(), lambda group: advantages_of(group.own, options), baseline="batch"):
+    for made in with_trial_credit(batch(), lambda group: advantages_of(group.own, options), fewest=2):
         assert made.credit.tolist() == pytest.approx(expected[made.index, made.iteration - 1].tolist())
 
 
@@ -97,25 +97,25 @@ def test_an_algorithm_sees_the_whole_trial_and_its_own_past() -> None:
         lengths.add(len(group.actions[0][0]))
         return group.own
 
-    with_trial_credit(batch(), assign, baseline="none")
+    with_trial_credit(batch(), assign, fewest=1)
     assert lengths == {4}
 
 
 def test_against_who_does_not_learn_each_game_counts_alone() -> None:
     alone = [replace(made, others=()) for made in batch()]
-    (first,) = [made for made in with_trial_credit(alone, returns, baseline="none") if (made.index, made.iteration) == (0, 1)]
+    (first,) = [made for made in with_trial_credit(alone, returns, fewest=1) if (made.index, made.iteration) == (0, 1)]
     assert first.credit is not None
     assert first.credit.tolist() == [1 + 2 / 2 + 4 / 4, 2 + 4 / 2]
 
 
 def test_a_game_alone_is_left_out_unless_nothing_is_compared() -> None:
     lone = [made for made in batch() if made.index == 0]
-    assert with_trial_credit(lone, returns, baseline="batch") == []
-    assert len(with_trial_credit(lone, returns, baseline="none")) == 2
+    assert with_trial_credit(lone, returns, fewest=2) == []
+    assert len(with_trial_credit(lone, returns, fewest=1)) == 2
 
 
 def test_games_of_different_length_are_refused() -> None:
     with pytest.raises(UserError, match="collect=trial needs episodes of equal length"):
-        with_trial_credit([*batch(), part(2, 4, 1, [1.0]), part(2, 4, 2, [1.0])], returns, baseline="none")
+        with_trial_credit([*batch(), part(2, 4, 1, [1.0]), part(2, 4, 2, [1.0])], returns, fewest=1)
     with pytest.raises(UserError, match="collect=trial needs episodes of equal length"):
-        with_trial_credit(batch()[:-1], returns, baseline="none")
+        with_trial_credit(batch()[:-1], returns, fewest=1)

@@ -150,6 +150,10 @@ def test_who_started_somewhere_starts_there_again(run: Path, tiny_model: str, tm
         ("opponents.scripted=0.5", "The learner 'main' with collect=trial plays a trial with the same others throughout; set opp"),
         ("opponents.train_focal_only=true", "set opponents.train_focal_only=false"),
         ("learners.main.credit.baseline=group", "collect=trial needs credit.baseline=batch .* not group"),
+        (
+            "learners.main.algorithm=advantage_alignment learners.main.credit.weight_baseline=critic",
+            r"collect=trial has no critic; set credit\.weight_baseline=group",
+        ),
         ("learners.main.credit.baseline=critic", "collect=trial needs credit.baseline=batch .* not critic"),
         ("game.continuation=0.9", "collect=trial of the learner 'main' needs episodes of equal length; set game.continuation=null"),
         ("learners.rival.copies=1", "meets one 'rival' in all its games; set learners.rival.copies to 2 or more"),

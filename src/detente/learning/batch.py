@@ -131,23 +131,23 @@ Assign = Callable[[Group], Tensor]  # -> credit (G, K, T)
 
 
 def with_credit(
-    trajectories: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, baseline: str
+    trajectories: Sequence[Trajectory], assign: Assign, values: Sequence[Tensor] | None, *, batch: bool = False, fewest: int = 2
 ) -> list[Trajectory]:
     """Give every trajectory the credit of its rounds, group by group.
 
-    A group is the trajectories of one seat that share a game seed (``baseline`` "batch": all of a seat). A trajectory alone in
-    its group has nothing to be compared with and is left out, unless nothing is compared (``baseline`` "none").
+    A group is the trajectories of one seat that share a game seed (``batch``: all of a seat). Those of a group of less than
+    ``fewest`` have too little to be compared with and are left out.
     """
     groups: dict[tuple[tuple[int, ...], int], list[int]] = defaultdict(list)
     for index, trajectory in enumerate(trajectories):
-        groups[() if baseline == "batch" else (trajectory.iteration, trajectory.group), trajectory.seat].append(index)
+        groups[() if batch else (trajectory.iteration, trajectory.group), trajectory.seat].append(index)
     credited: dict[int, Trajectory] = {}
     for members in groups.values():
         if len({len(trajectories[i].own) for i in members}) > 1:
             raise UserError(
                 "credit.baseline=batch needs episodes of equal length; use credit.baseline=group with a random horizon."
             )
-        if len(members) < 2 and baseline != "none":
+        if len(members) < fewest:
             continue
         group = Group(
             rewards=torch.stack([trajectories[i].rewards for i in members])[None],  # (1, K, T, P)

@@ -27,7 +27,7 @@ class Group:
     """What an algorithm sees: episodes that share a game seed (G times K of them), as one seat lived them.
 
     ``rewards`` (G, K, T, P) of all players, divided by ``credit.reward_divisor``; ``seat`` is the player that trains; ``values``
-    (G, K, T) what a critic expects at the start of each round, None without one (``credit.baseline=critic``).
+    (G, K, T) what a critic expects at the start of each round, None without one (``credit.baseline``, ``weight_baseline``).
     ``actions[g][k][t][p]`` is what player p decided in round t, a value such as JSON has; None where it decided nothing, a tuple
     where it decided several times.
     """
@@ -90,6 +90,12 @@ def generalized_advantages(rewards: Tensor, values: Tensor, gamma: float, lam: f
     """
     deltas = rewards + gamma * values[..., 1:] - values[..., :-1]
     return discounted_returns(deltas, gamma * lam)
+
+
+def critic_advantages(rewards: Tensor, values: Tensor, gamma: float, lam: float) -> Tensor:
+    """Generalized advantages with a critic's values of every round, nothing following the last: (..., T), (..., T) -> (..., T)."""
+    end = torch.zeros_like(values[..., :1])
+    return generalized_advantages(rewards, torch.cat([values, end], -1), gamma, lam)
 
 
 def returns_weights(advantages: Tensor, gamma: float) -> Tensor:
@@ -161,20 +167,32 @@ def advantage_alignment(
     first_round_decay: float = 0.7,
     baseline: Baseline = leave_one_out,
     advantages: tuple[Tensor, Tensor] | None = None,
+    weight_baseline: Baseline | None = None,
+    weight_values: Tensor | None = None,
+    weight_lambda: float = 0.0,
 ) -> Tensor:
     """``C_t = A1_t + beta * W_t * A2_t`` (Duque et al., 2024; Piche et al., 2025): (G, K, T), (G, K, T) -> (G, K, T).
 
     ``shaping`` names the weight: ``returns`` (``returns_weights``, or ``just_in_time_weights``, of A1) or ``causal``
-    (``causal_weights`` of the own rewards less their baseline, also where ``advantages`` are given). The weight is then changed by
-    ``sign``, ``clip`` and ``divide_by_time`` in this order, and last ``first_round_bonus * first_round_decay^t`` is added.
-    ``gamma_shaping`` None: gamma. Raises ValueError for an unknown shaping and for a causal weight just in time.
+    (``causal_weights`` of the own rewards less their baseline, also where ``advantages`` are given). Inside the weight alone,
+    ``weight_baseline`` takes the place of the baseline, or a critic's ``weight_values`` (G, K, T) do, with ``weight_lambda``. The
+    weight is then changed by ``sign``, ``clip`` and ``divide_by_time`` in this order, and last ``first_round_bonus *
+    first_round_decay^t`` is added. ``gamma_shaping`` None: gamma. Raises ValueError for an unknown shaping and for a causal weight
+    just in time.
     """
     own_advantages, others_advantages = _advantages(own, others, gamma, baseline, advantages)
     gamma_shaping = gamma if gamma_shaping is None else gamma_shaping
     if shaping == "returns":
-        weights = (just_in_time_weights if just_in_time else returns_weights)(own_advantages, gamma_shaping)
+        past = own_advantages
+        if weight_values is not None:
+            past = critic_advantages(own, weight_values, gamma, weight_lambda)
+        elif weight_baseline is not None:
+            past = weight_baseline(discounted_returns(own, gamma))
+        weights = (just_in_time_weights if just_in_time else returns_weights)(past, gamma_shaping)
+    elif shaping == "causal" and not just_in_time and weight_values is not None:
+        weights = causal_weights(critic_advantages(own, weight_values, gamma, 0), gamma * weight_lambda, gamma_shaping)
     elif shaping == "causal" and not just_in_time:
-        weights = causal_weights(baseline(own), gamma, gamma_shaping)
+        weights = causal_weights((weight_baseline or baseline)(own), gamma, gamma_shaping)
     else:
         raise ValueError(f"Shaping is 'returns' or 'causal', and just in time only with 'returns'; got '{shaping}'.")
     rounds = torch.arange(own.shape[-1], dtype=own.dtype, device=own.device)
@@ -195,8 +213,7 @@ def advantages_of(rewards: Tensor, options: AlgorithmOptions, values: Tensor | N
     """
     if values is None:
         return _baseline(options)(discounted_returns(rewards, options.gamma))
-    end = torch.zeros_like(values[..., :1])
-    return generalized_advantages(rewards, torch.cat([values, end], -1), options.gamma, options.gae_lambda)
+    return critic_advantages(rewards, values, options.gamma, options.gae_lambda)
 
 
 def with_options(options: type[_Own]) -> Callable[[Algorithm[_Own]], Algorithm[_Own]]:
@@ -209,6 +226,7 @@ def with_options(options: type[_Own]) -> Callable[[Algorithm[_Own]], Algorithm[_
     return mark
 
 
+WEIGHT = AlignmentOptions.model_fields.keys() - AlgorithmOptions.model_fields.keys() - {"beta_final", "weight_baseline"}
 OPTIONS = "options"  # the attribute of an algorithm that holds the class of its options
 
 
@@ -218,7 +236,7 @@ def _baseline(options: AlgorithmOptions) -> Baseline:
 
 def _both_advantages(group: Group, options: AlgorithmOptions) -> dict[str, Any]:
     """The arguments that every algorithm takes."""
-    own = advantages_of(group.own, options, group.values)
+    own = advantages_of(group.own, options, group.values if options.baseline == "critic" else None)
     others = advantages_of(group.others, options)
     return {"gamma": options.gamma, "baseline": _baseline(options), "advantages": (own, others)}
 
@@ -232,20 +250,18 @@ def _sum_of_rewards(group: Group, options: AlgorithmOptions) -> Tensor:
 
 
 def _advantage_alignment(group: Group, options: AlignmentOptions) -> Tensor:
-    return advantage_alignment(
-        group.own,
-        group.others,
-        beta=options.beta,
-        gamma_shaping=options.gamma_shaping,
-        shaping=options.shaping,
-        just_in_time=options.just_in_time,
-        sign=options.sign,
-        clip=options.clip,
-        divide_by_time=options.divide_by_time,
-        first_round_bonus=options.first_round_bonus,
-        first_round_decay=options.first_round_decay,
-        **_both_advantages(group, options),
-    )
+    weight: dict[str, Any] = {
+        "weight_baseline": _weight_baseline(options),
+        "weight_values": group.values if options.weight_baseline == "critic" else None,
+        **{name: getattr(options, name) for name in WEIGHT},
+    }
+    return advantage_alignment(group.own, group.others, **weight, **_both_advantages(group, options))
+
+
+def _weight_baseline(options: AlignmentOptions) -> Baseline | None:
+    """What the options ask for inside the weight; None: what the credit has."""
+    asked = "group" if options.weight_baseline is None and options.baseline == "none" else options.weight_baseline
+    return {"group": leave_one_out, "none": no_baseline}.get(asked or "")
 
 
 ALGORITHMS: dict[str, Algorithm[Any]] = {

@@ -18,7 +18,7 @@ from detente.files import dotted
 # The options that scale the numbers, each with a usual value.
 CREDIT = {"credit.reward_divisor": 1.0, "credit.beta": 1.0, "credit.beta_final": 1.0, "credit.first_round_bonus": 1.0}
 LOSS = {"loss.kl": 0.1, "loss.entropy": 0.1, "loss.entropy_final": 0.1, "loss.critic": 1.0}
-STEP = {"optimizer.lr": 1e-4, "optimizer.lr_final": 1e-4, "lora.alpha": 32}
+STEP = {"optimizer.lr": 1e-4, "optimizer.lr_final": 1e-4, "optimizer.critic_lr": 1e-4, "lora.alpha": 32}
 SCALES = {"credit": CREDIT, "loss": CREDIT | LOSS | STEP, "gradient": CREDIT | LOSS | STEP, "weights": STEP, "scores": STEP}
 NAMED = 3  # options in a sentence
 

@@ -58,9 +58,9 @@ class Learner:
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
             base.activation_checkpointing_enable({"use_reentrant": False})
-        self.critic = Critic(f"{name}_critic", model, lora) if options.credit.baseline == "critic" else None
-        parameters = self.parameters + (self.critic.parameters if self.critic else [])
-        self.optimizer = torch.optim.Adam(parameters, lr=options.optimizer.lr)
+        self.critic = Critic(f"{name}_critic", model, lora) if options.credit.has_critic(options.algorithm) else None
+        trained = [self.parameters, *([self.critic.parameters] if self.critic else [])]
+        self.optimizer = torch.optim.Adam([{"params": parameters} for parameters in trained], lr=options.optimizer.lr)
 
     @property
     def policy(self) -> PolicyRef:
@@ -130,25 +130,35 @@ class Learner:
         return Gradients(batch, sums, logprobs)
 
     def apply(self, progress: float) -> float:
-        """One Adam step with the gradients in ``grad``, clipped; returns their norm before. NotFiniteError as for ``update``."""
+        """One Adam step with the gradients in ``grad``, clipped; returns their norm before. NotFiniteError as for ``update``.
+
+        The norm is that of adapter and critic together, of the adapter alone where the critic has a clip of its own.
+        """
         options = self.options.optimizer
-        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for group in self.optimizer.param_groups:
-            group["lr"] = credits.annealed(options.lr, options.lr_final, progress)
-        norm = float(nn.utils.clip_grad_norm_(trained, options.max_grad_norm))
-        self._require(math.isfinite(norm), "gradient")
+        rate = credits.annealed(options.lr, options.lr_final, progress)
+        for group, own in zip(self.optimizer.param_groups, (None, options.critic_lr), strict=False):
+            group["lr"] = rate if own is None else own
+        adapter, critic = self.parameters, self.critic.parameters if self.critic else []
+        trained = [*adapter, *critic]
+        if options.critic_max_grad_norm is None:
+            clipped = [(trained, options.max_grad_norm)]
+        else:
+            clipped = [(adapter, options.max_grad_norm), (critic, options.critic_max_grad_norm)]
+        norms = [float(nn.utils.clip_grad_norm_(parameters, most)) for parameters, most in clipped]
+        self._require(all(map(math.isfinite, norms)), "gradient")
         self.optimizer.step()
         self._require(all_finite(trained), "weights")  # Adam's moments are as finite as the clipped gradients
-        return norm
+        return norms[0]
 
     def _credited(self, trajectories: Sequence[Trajectory], progress: float) -> list[Trajectory]:
         values = self.critic.evaluate(trajectories, self.max_tokens) if self.critic else None
-        assign, baseline = partial(self.algorithm.credit, progress=progress), self.options.credit.baseline
+        assign, credit = partial(self.algorithm.credit, progress=progress), self.options.credit
+        fewest = credit.fewest(self.options.algorithm)
         if self.options.collect == "trial":
-            batch = with_trial_credit(trajectories, assign, baseline=baseline)
+            batch = with_trial_credit(trajectories, assign, fewest=fewest)
         else:
-            batch = with_credit(trajectories, assign, values, baseline=baseline)
-        return _whitened(batch) if self.options.credit.whiten and batch else batch
+            batch = with_credit(trajectories, assign, values, batch=credit.baseline == "batch", fewest=fewest)
+        return _whitened(batch) if credit.whiten and batch else batch
 
     def _require(self, finite: bool, what: str) -> None:
         if not finite:

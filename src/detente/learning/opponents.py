@@ -85,7 +85,7 @@ def check_updates(config: Config) -> None:
     present = {name: PolicyRef("adapter", name) for name in (*config.seats, *shared)}
     for name in shared:
         options = config.learner(shared[name])
-        fewest = 1 if options.credit.baseline == "none" else 2
+        fewest = options.credit.fewest(options.algorithm)
         updates = range(options.update_every - 1, config.iterations, options.update_every)[:TRIED]
         first = 0 if options.collect == "last" else 1 - options.update_every
         trained = {iteration + back for iteration in updates for back in range(first, 1)}

@@ -47,11 +47,12 @@ def trial_credit(group: Group, parts: int, sharing: Tensor, assign: Assign) -> T
     return torch.cat(credits, -1)
 
 
-def with_trial_credit(trajectories: Sequence[Trajectory], assign: Assign, *, baseline: str) -> list[Trajectory]:
+def with_trial_credit(trajectories: Sequence[Trajectory], assign: Assign, *, fewest: int) -> list[Trajectory]:
     """Give every trajectory the credit of its rounds, where those of one group, index and seat are the parts of a trial.
 
-    All games of a seat are compared with each other. Games share their others if the same learners train opposite; what nobody
-    trains on does not change, so a game against it shares with none. UserError for parts of different length.
+    All games of a seat are compared with each other; less than ``fewest`` are left out. Games share their others if the same
+    learners train opposite; what nobody trains on does not change, so a game against it shares with none. UserError for parts of
+    different length.
     """
     games: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for number in sorted(range(len(trajectories)), key=lambda i: trajectories[i].iteration):
@@ -59,7 +60,7 @@ def with_trial_credit(trajectories: Sequence[Trajectory], assign: Assign, *, bas
     credited: dict[int, Trajectory] = {}
     for seat in sorted({trajectory.seat for trajectory in trajectories}):
         members = [parts for (sat, _, _), parts in games.items() if sat == seat]
-        if len(members) < 2 and baseline != "none":
+        if len(members) < fewest:
             continue
         lengths, rounds = {len(parts) for parts in members}, {len(trajectories[i].own) for parts in members for i in parts}
         if len(lengths) > 1 or len(rounds) > 1:

@@ -95,6 +95,8 @@ def _check_same_others(config: Config, name: str) -> None:
 def _check_compared(config: Config, name: str) -> None:
     """UserError where the baseline of a trial would take away what it is to find: what became of the others."""
     baseline = config.learner(name).credit.baseline
+    if config.learner(name).credit.weight_baseline == "critic":
+        raise UserError(f"collect=trial has no critic; set credit.weight_baseline=group (or none) for the learner '{name}'.")
     if baseline not in ("batch", "none"):
         raise UserError(
             f"collect=trial needs credit.baseline=batch (or none) for the learner '{name}', not {baseline}: games with the same "

@@ -86,7 +86,9 @@ def _own_options(name: str) -> dict[str, Any]:
         options = parse(text)
     except ValueError as error:
         raise UserError(f"The preset {name} is not valid YAML: {reason(error)}.") from error
-    return former.renamed(mapping(name, options), notice=Path(file).name != STORED)
+    stored = Path(file).name == STORED
+    present = former.renamed(mapping(name, options), notice=not stored)
+    return former.completed(present) if stored else present
 
 
 def _is_run(name: str) -> bool:
