@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from detente import cli, config, models, policies, presets
+from detente import cli, config, models, presets
 from detente.errors import UserError
 from detente.learning import loop
+from detente.learning.checks import check
 
 FAULTS = [
     (["seats=[tit_for_tat,random]"], "No seat learns"),
@@ -98,7 +99,7 @@ def test_from_python_too(folder: Path) -> None:
 
 @pytest.mark.parametrize("preset", presets.preset_names())
 def test_presets_pass(preset: str) -> None:
-    assert policies.check(config.load(preset)).num_players == 2
+    assert check(config.load(preset)).num_players == 2
 
 
 def test_a_dry_run_loads_no_model_library(tmp_path: Path) -> None:

@@ -73,11 +73,10 @@ ALLOWED: dict[str, set[str]] = {
     "smollm2": {"errors"},
     "models": {"errors", "smollm2", "finite", "fingerprints", "players.chat", "pocket", "backbone", "vocabulary"},
     "hosts": BASE | {"engines", "models", "options", "players.chat", "learning.audit"},
-    "policies": PLAY
-    | {"adapters", "briefing", "room", "config", "hosts", "options", "models", "engines"}
-    | {f"learning.{name}" for name in ("algorithms", "audit", "opponents", "shaping", "trials")},
+    "policies": PLAY | {"adapters", "briefing", "room", "config", "hosts", "options", "models", "engines"},
     "learning": TRAIN,
     "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
+    "learning.checks": TRAIN | PLAY | {"policies"},
     "learning.credit": {"options"},
     "learning.loss": set(),
     "learning.session": TRAIN | {"games", "hosts", "players.chat", "policies"},  # puts together what the loop runs

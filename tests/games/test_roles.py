@@ -16,8 +16,8 @@ from detente.games import make
 from detente.games.contract import check_game
 from detente.games.family import Family, can_face, family_of, seats_for
 from detente.games.roles import in_role, prefix, roles, seat_name
+from detente.learning.checks import check
 from detente.matches import play_scripts
-from detente.policies import check
 
 TRUST = {"name": "example_games:Trust"}
 

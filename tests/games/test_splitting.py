@@ -242,7 +242,7 @@ def test_the_first_speaker_is_either_with_the_same_probability() -> None:
 
 
 @pytest.mark.parametrize("name", TALKING)
-def test_a_message_reaches_the_other_player_once_and_as_it_was_written(name: str) -> None:
+def test_a_message_reaches_the_other_player_once_and_cannot_end_its_own_quotation(name: str) -> None:
     game: Any = make(name, messages=1, rounds=2)
     state = game.reset(random.Random(0))
     first, second = state.first, 1 - state.first
@@ -251,7 +251,7 @@ def test_a_message_reaches_the_other_player_once_and_as_it_was_written(name: str
     state = game.step(state, {first: 'It is "rock", {believe} me'}).state
     assert game.observe(state, first).text == ""
     heard = game.observe(state, second)
-    assert heard.text == 'The other player says: "It is "rock", {believe} me"\nYour message?'
+    assert heard.text == """The other player says: "It is 'rock', {believe} me"\nYour message?"""
     assert (heard.view.said, heard.view.heard) == ((), ('It is "rock", {believe} me',))
     state = game.step(state, {second: ""}).state
     told = game.observe(state, first)

@@ -17,9 +17,9 @@ from detente import cli, config
 from detente.errors import UserError
 from detente.evaluation.best_response import responder_config
 from detente.learning import algorithms
+from detente.learning.checks import check
 from detente.learning.credit import Group, advantages_of
 from detente.options import LearnerConfig
-from detente.policies import check
 from detente.web.runs import overview
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-an-algorithm.md"

@@ -12,8 +12,8 @@ import pytest
 import detente
 from detente import config
 from detente.errors import UserError
+from detente.learning.checks import check
 from detente.learning.shaping import harm, margin, mean_reward, named, shaped
-from detente.policies import check
 from detente.records import read_episodes
 
 REWARDS = """

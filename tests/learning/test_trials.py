@@ -16,12 +16,12 @@ from detente.errors import UserError
 from detente.games import make
 from detente.games.summaries import summary
 from detente.learning import checkpoint, loop
+from detente.learning.checks import check
 from detente.learning.opponents import seatings
 from detente.learning.run_folder import RunFolder
 from detente.learning.starting import renew
 from detente.learning.trials import briefed, check_trials
 from detente.matches import Counted, Scripts, play_sync
-from detente.policies import check
 from detente.records import Episode, PolicyRef, read_episodes
 
 TRIAL = (

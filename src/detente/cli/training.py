@@ -24,7 +24,7 @@ def train(
     trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
-    from detente.policies import check
+    from detente.learning.checks import check
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     config, folder = _resolve(target, changes, run, trust)

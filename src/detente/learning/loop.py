@@ -22,6 +22,7 @@ from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
 from detente.learning import checkpoint
 from detente.learning.batch import trajectories
+from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.metrics import largest_mismatch, play_metrics
 from detente.learning.opponents import seatings
@@ -34,7 +35,6 @@ from detente.learning.starting import renew
 from detente.learning.state import RunState, left_over, to_train_on
 from detente.learning.trials import briefed
 from detente.learning.watchers import Watcher, Watchers
-from detente.policies import check
 from detente.records import Episode
 from detente.signals import when_saved
 

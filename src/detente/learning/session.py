@@ -22,10 +22,11 @@ from detente.errors import UserError
 from detente.games.base import Game
 from detente.hosts import Host
 from detente.learning.audit import Scope, audit, tolerance, worst
+from detente.learning.checks import check
 from detente.learning.forward import active
 from detente.learning.learner import Learner
 from detente.models import LanguageModel
-from detente.policies import Policies, check, pinned
+from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef
 
 log = logging.getLogger(__name__)
