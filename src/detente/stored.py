@@ -162,6 +162,25 @@ class _Response(_Stored):
     share: _Estimate
 
 
+class _Exact(_Stored):
+    rounds: Annotated[int, Field(ge=1, lt=2**53)]
+    expected_rounds: Number
+    value: Bounds
+    agent_value: Bounds
+    cooperator: Bounds | None = None
+    agent_with_cooperator: Bounds | None = None
+    gain: Number | None = None
+    method: Text
+    histories: Count
+    play: Text
+    earned: _Estimate | None
+    loss: Number | None = None
+    floor: Bounds | None = None
+    floor_opponent: Bounds | None = None
+    floor_play: Text = ""
+    floor_left: _Estimate | None = None
+
+
 class _Print(_Stored):
     label: Text
     memory_one: Numbers | None = None
@@ -169,9 +188,12 @@ class _Print(_Stored):
     forgiveness: list[_Step] | None = None
     responses: list[_Response] | None = None
     measures: Numbers | None = None
+    exact: _Exact | None = None
 
 
 class _Fingerprint(_Stored):
+    game: Text = ""
+    reward_bounds: Bounds | None = None
     agents: Annotated[list[_Print], Field(min_length=1)]
 
 
@@ -195,17 +217,6 @@ class _Alone(_Stored):
 class _Roles(_Stored):
     responder: Text
     agent: Text
-
-
-class _Exact(_Stored):
-    rounds: Annotated[int, Field(ge=1, lt=2**53)]
-    expected_rounds: Number
-    value: Bounds
-    agent_value: Bounds
-    method: Text
-    histories: Count
-    play: Text
-    earned: _Estimate | None
 
 
 class _BestResponse(_Stored):

@@ -13,7 +13,9 @@ import pytest
 from detente import config, fingerprint
 from detente.errors import UserError
 from detente.evaluation.fingerprint import AFTER, BEFORE
-from detente.reports.fingerprint import curves, tables
+from detente.family_file import description
+from detente.reports.fingerprint import curves
+from detente.reports.fingerprint_tables import tables
 
 MOVES = ("CC", "CD", "DC", "DD")
 
@@ -121,6 +123,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert page.count("<svg") == 3
     written = json.loads((tmp_path / "fingerprint.json").read_text())
     assert [row[0] for row in tables(written)[0].rows] == ["tit_for_tat", "always_defect"]
+    assert tables(written)[2].rows[0] == ("tit_for_tat", (32, 27, 2, 3, 9, 14))
+    assert "Exact best response and floor, points over 10 rounds" in page
     one, two, course = curves(written)
     assert [line.values for line in one.lines] == [(1, 1, 0, 1, 0), (0, 0, 0, 0, 0)]
     assert (len(two.ticks), [line.values[0] for line in course.lines]) == (16, [1, 0])
@@ -134,6 +138,24 @@ def test_other_games_show_what_their_families_measure(tmp_path: Path) -> None:
     assert (table.title, table.heads) == ("Against players at random", ("reward", "invalid"))
     assert [panel.limits for panel in curves(written)] == [None]
     assert "4 episodes of each agent with players at random" in (tmp_path / "index.html").read_text()
+
+
+def test_what_has_too_many_histories_has_no_exact_values(tmp_path: Path) -> None:
+    fair, undecided = of(tmp_path, ["tit_for_tat", "random"])
+    assert (fair["exact"]["floor"], undecided["exact"]) == ([9, 9], None)
+    assert tables({"agents": [fair, undecided]})[2].rows[1] == ("random", (None,) * 6)
+    assert len(tables({"agents": [undecided]})) == 2
+
+
+def test_every_column_is_shaded_by_its_own_bounds(tmp_path: Path) -> None:
+    of(tmp_path, ["greedy"], "trust_and_split", episodes=4)
+    known = description(tmp_path, {})
+    agents = [{"label": "x", "measures": {"reward": 25.0, "invalid": 0.5, "efficiency": 0.25, "ask_higher": 1.0, "mine": 1.0}}]
+    (table,) = tables({"agents": agents, "reward_bounds": [0, 100]}, known)
+    assert [table.shade(i, value) for i, value in enumerate(table.rows[0][1])] == [0.25, 0.5, 0.25, None, None]
+    assert (table.shade(0, None), table.shade(0, 150.0)) == (None, 1)
+    (table,) = tables({"agents": agents})
+    assert table.shade(0, 25.0) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detente.family_file import Description
-from detente.reports.best_response import best_response_page, sentences
+from detente.reports.best_response import best_response_page, rows, sentences
 from detente.reports.cross_play import cross_play_page, cross_play_tables, matrix, page_data
 from detente.reports.fingerprint import fingerprint_page
 
@@ -138,6 +138,10 @@ def exploited(label: Any) -> Any:
             "gain": 20,
             "play": "DDDDDDDDDD",
             "earned": None,
+            "floor": [0, 0.5],
+            "floor_opponent": [49.5, 50],
+            "floor_play": "DDDDDDDDDD",
+            "floor_left": sure(0.2),
         },
     }
 
@@ -153,4 +157,14 @@ def test_a_best_response(tmp_path: Path) -> None:
         "What the responder does in the end: invalid 0.00, cooperation rate 0.00.",
         "The exact best response over 10 rounds is worth 49.50 to 50.00 points in all (full histories, 1023 histories read): "
         "DDDDDDDDDD if the agent does what it does most often.",
+        "An opponent that only harms the agent leaves it 0.00 to 0.50 points in all and has 49.50 to 50.00 then: DDDDDDDDDD.",
+        "Played against the agent itself, that plan left it 0.20 [0.10, 0.30] points in all.",
     ]
+    assert rows(exploited("x"))[-1] == ("exact floor", "4.95 to 5.00", "0.00 to 0.05")
+
+
+def test_a_best_response_of_before_there_were_floors(tmp_path: Path) -> None:
+    earlier = exploited("x")
+    earlier["exact"] = {key: value for key, value in earlier["exact"].items() if not key.startswith("floor")}
+    (tmp_path / "best_response.json").write_text(json.dumps(earlier))
+    assert "floor" not in best_response_page(tmp_path).read_text()

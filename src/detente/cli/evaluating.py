@@ -115,7 +115,7 @@ def fingerprint(
     """Say what agents do after what: P(cooperate | history) in matrix games, asks given words and deeds in splitting games."""
     from detente import api
     from detente.config import load
-    from detente.reports.fingerprint import grids
+    from detente.reports.fingerprint_tables import grids
 
     config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "fingerprint", config.preset)

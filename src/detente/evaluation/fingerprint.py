@@ -1,7 +1,7 @@
 """The fingerprint of a policy: what it does after what, under conditions that are the same for every policy.
 
     matrix games      its own P(cooperate) after every history of one and of two moves; how it returns to cooperation after one
-                      defection of the other
+                      defection of the other; its exact best response and floor, where its histories are few enough to be read
     splitting games   its asks, given the other's claim and what the other asked for last, in play with a player that claims and
                       asks at random
     other games       the measures of their families, in play with players that act at random
@@ -19,7 +19,7 @@ from typing import Any
 from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import participants
-from detente.evaluation.exploitability import starts
+from detente.evaluation.exploitability import by_histories, starts
 from detente.evaluation.histories import History, read
 from detente.evaluation.statistics import estimate
 from detente.games.base import Game
@@ -32,6 +32,7 @@ from detente.policies import Policies
 from detente.records import PolicyRef, Seating
 
 BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
+MOST = 4_000  # histories that are read for the exact best response
 MIN_REACH = 1e-4  # own moves less probable than this are not followed after the defection
 EVERY = -1.0  # follow moves of any probability, impossible ones too, so that no history is missing
 
@@ -45,6 +46,7 @@ def fingerprints(policies: Policies, names: Sequence[str], config: Config, *, ep
         "game": game.name,
         "preset": config.preset,
         "seed": config.seed,
+        "reward_bounds": list(game.reward_bounds),
         "episodes": 0 if _dilemma(game) else episodes,
         "agents": [
             {
@@ -67,7 +69,11 @@ def fingerprint(
     places = range(policies.game.num_players) if seats is None else seats
     if _dilemma(policies.game):
         seat = places[-1]
-        return {**memory_tables(policies, policy, seat), "forgiveness": forgiveness(policies, policy, seat)}
+        return {
+            **memory_tables(policies, policy, seat),
+            "forgiveness": forgiveness(policies, policy, seat),
+            "exact": exact(policies, policy, seat),
+        }
     if family_of(policies.game).responses is not None:
         return response_curves(policies, policy, config, episodes, places)
     return {"measures": measures(policies.game, _against_random(policies, policy, config, episodes, places))}
@@ -125,6 +131,13 @@ def forgiveness(policies: Policies, policy: PolicyRef, seat: int) -> list[dict[s
         {"round": number, "other": "C" if move == cooperate else "D", "cooperate": fmean(values)}
         for number, (move, values) in enumerate(zip(script, rounds, strict=True), start=1)
     ]
+
+
+def exact(policies: Policies, policy: PolicyRef, seat: int) -> dict[str, Any] | None:
+    """The exact best response to the policy and its floor, see ``exploitability``; None under noise and of too many histories."""
+    game: MatrixGame = policies.game  # type: ignore[assignment]
+    result = None if game.noise else by_histories(policies, game, policy, limit=MOST, seat=seat)
+    return None if result is None else result.to_json()
 
 
 # ---- splitting games

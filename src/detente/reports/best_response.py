@@ -7,7 +7,7 @@ Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]  # the content of best_response.json
+Pair = Sequence[float]  # bounds, [low, high]
 
 
 def best_response_page(run: Path) -> Path:
@@ -101,7 +102,7 @@ def _series(result: Result, key: str) -> Series:
 
 
 def rows(result: Result) -> list[tuple[str, str, str]]:
-    """(who, its points per round, the agent's) for the trained responder, a cooperator and the exact best response."""
+    """(who, its points per round, the agent's): the trained responder, a cooperator, the agent itself, and what is exact."""
     table = [("trained best responder", estimate(result["responder"]["reward"]), estimate(result["responder"]["agent_reward"]))]
     if "cooperator" in result:
         cooperator = result["cooperator"]
@@ -109,9 +110,18 @@ def rows(result: Result) -> list[tuple[str, str, str]]:
     if alone := result.get("self_play"):
         table.append(("the agent itself", estimate(alone["reward"]), estimate(alone.get("agent_reward") or alone["reward"])))
     if exact := _comparable(result):
-        value, other = (_per_round(exact[key], exact["rounds"]) for key in ("value", "agent_value"))
-        table.append(("exact best response", value, other))
+        for name, own, theirs in extremes(exact):
+            table.append((f"exact {name}", _per_round(own, exact["rounds"]), _per_round(theirs, exact["rounds"])))
     return table
+
+
+def extremes(exact: Mapping[str, Any]) -> list[tuple[str, Pair, Pair]]:
+    """(what, bounds of the opponent's points, bounds of the agent's) over an episode: the best response, and the floor where it was
+    computed, the least that an opponent can leave the agent."""
+    lines = [("best response", exact["value"], exact["agent_value"])]
+    if exact.get("floor") and exact.get("floor_opponent"):
+        lines.append(("floor", exact["floor_opponent"], exact["floor"]))
+    return lines
 
 
 def sentences(result: Result, game: Description) -> list[str]:
@@ -135,6 +145,13 @@ def sentences(result: Result, game: Description) -> list[str]:
         )
         if exact["earned"]:
             lines.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
+        if exact.get("floor") and exact.get("floor_opponent"):
+            lines.append(
+                f"An opponent that only harms the agent leaves it {bounds(exact['floor'])} points in all and has "
+                f"{bounds(exact['floor_opponent'])} then: {exact.get('floor_play', '')}."
+            )
+        if exact.get("floor_left"):
+            lines.append(f"Played against the agent itself, that plan left it {estimate(exact['floor_left'])} points in all.")
     return lines
 
 
@@ -154,13 +171,23 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
     drawn.add_column(f"against {agent}, points over {_length(exact)}", justify="left")
     drawn.add_column("gets", justify="right")
     drawn.add_column("the agent gets", justify="right")
-    drawn.add_row("best response", bounds(exact["value"]), bounds(exact["agent_value"]))
+    for name, own, theirs in extremes(exact):
+        drawn.add_row(name, bounds(own), bounds(theirs))
     if exact["cooperator"]:
         drawn.add_row("always cooperating", bounds(exact["cooperator"]), bounds(exact["agent_with_cooperator"]))
-    text = f"{exact['method']}, {exact['histories']} histories read; the best response likely plays {exact['play']}"
+    lines = [
+        "the floor is the least that an opponent can leave the agent",
+        f"{exact['method']}, {exact['histories']} histories read",
+        f"the best response likely plays {exact['play']}, the opponent at the floor {exact['floor_play']}",
+    ]
+    if exact["gain"] is not None:
+        lines.append(f"gain over cooperating {exact['gain']:.2f}, loss of the agent {exact['loss']:.2f}")
     if exact["earned"]:
-        text += f"; played against the agent it earned {estimate(exact['earned'])}"
-    return Group(drawn, Text(text))
+        earned, left = estimate(exact["earned"]), estimate(exact["floor_left"])
+        lines.append(
+            f"played against the agent itself, the best response earned {earned}, and the other plan left the agent {left}"
+        )
+    return Group(drawn, *(Text(line) for line in lines))
 
 
 def estimate(interval: Mapping[str, float | None]) -> str:
@@ -171,7 +198,7 @@ def estimate(interval: Mapping[str, float | None]) -> str:
     return f"{mean:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
 
 
-def bounds(pair: tuple[float, float]) -> str:
+def bounds(pair: Pair) -> str:
     """``32.00``, or ``31.89 to 31.90`` where some histories were not read."""
     low, high = (f"{value:.2f}" for value in pair)
     return low if low == high else f"{low} to {high}"
@@ -191,5 +218,5 @@ def _length(exact: Mapping[str, Any]) -> str:
     return f"at most {counted(exact['rounds'], 'round')} ({exact['expected_rounds']:.1f} on average)"
 
 
-def _per_round(pair: tuple[float, float], rounds: int) -> str:
+def _per_round(pair: Pair, rounds: int) -> str:
     return bounds((pair[0] / rounds, pair[1] / rounds))

@@ -1,4 +1,4 @@
-"""Fingerprints to look at, several agents side by side: tables and curves, as picture, page and text.
+"""Fingerprints to look at, several agents side by side: the page, and curves as a picture.
 
     fingerprint.json ──> index.html, fingerprint.png
 
@@ -7,37 +7,21 @@ Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table as Grid
-from rich.text import Text
-
 from detente import stored
+from detente.family_file import description
+from detente.reports.fingerprint_tables import CLAIMS, Table, after_asks, met, tables
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CLAIMS = {
-    "upper": "told that one's own value is the higher one",
-    "lower": "told that it is the lower one",
-    "nothing": "told nothing usable",
-}
-
 UNIT = (-0.06, 1.06)  # limits of an axis for numbers in [0, 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Numbers, one row per agent; the page shades those in [0, 1]."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,61 +61,12 @@ def fingerprint_page(folder: Path) -> Path:
         .get_template("fingerprint.html")
         .render(
             fingerprint=fingerprint,
-            tables=tables(fingerprint),
+            tables=tables(fingerprint, description(folder, {"name": fingerprint.get("game")})),
             drawings=[(panel.title, svg(_alone(panel), panel.title)) for panel in curves(fingerprint)],
         )
     )
     page.write_text(text, encoding="utf-8")
     return page
-
-
-def tables(fingerprint: Mapping[str, Any]) -> list[Table]:
-    """Memory one and two in matrix games, shares asked for by claim in splitting games, the measures of other games."""
-    agents = fingerprint["agents"]
-    if "measures" in agents[0]:
-        return [_measured(agents, name, keys) for name, keys in _by_table(agents).items()]
-    if "memory_one" in agents[0]:
-        titles = {"memory_one": "P(cooperate | last joint move)", "memory_two": "P(cooperate | last two joint moves)"}
-        return [
-            Table(title, tuple(agents[0][key]), tuple((agent["label"], tuple(agent[key].values())) for agent in agents))
-            for key, title in titles.items()
-        ]
-    conditions = [(claim, greedy) for claim in CLAIMS for greedy in (False, True) if _responses(agents, claim)]
-    heads = tuple(f"{claim}, other {'greedy' if greedy else 'fair'}" for claim, greedy in conditions)
-    rows = tuple((agent["label"], tuple(_mean(agent, claim, greedy) for claim, greedy in conditions)) for agent in agents)
-    return [Table("Share asked for, by what was told and by the other's last ask", heads, rows)]
-
-
-def _by_table(agents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The measures of each table under its name, and all other measures under ""."""
-    keys = dict.fromkeys(key for agent in agents for key, value in agent["measures"].items() if value is not None)
-    grouped: dict[str, list[str]] = {}
-    for key in keys:
-        grouped.setdefault(key.rpartition("/")[0], []).append(key)
-    return grouped
-
-
-def _measured(agents: Sequence[Mapping[str, Any]], name: str, keys: Sequence[str]) -> Table:
-    title = f"{name.replace('_', ' ').capitalize()}, against players at random" if name else "Against players at random"
-    heads = tuple(key.rpartition("/")[2].replace("_", " ") for key in keys)
-    return Table(title, heads, tuple((agent["label"], tuple(agent["measures"].get(key) for key in keys)) for agent in agents))
-
-
-def _responses(agents: Sequence[Mapping[str, Any]], claim: str) -> bool:
-    """Whether any agent met the claim."""
-    return any(response["told"] == claim for agent in agents for response in agent["responses"])
-
-
-def _after_asks(agent: Mapping[str, Any], claim: str) -> list[Mapping[str, Any]]:
-    """The responses to a claim after the other has asked for a share."""
-    return [response for response in agent["responses"] if response["told"] == claim and response["last"] is not None]
-
-
-def _mean(agent: Mapping[str, Any], claim: str, greedy: bool) -> float | None:
-    """The mean share over the asks after a greedy, or a fair, ask of the other."""
-    responses = [response for response in _after_asks(agent, claim) if (response["last"] > 0.5) == greedy]
-    asks = sum(response["asks"] for response in responses)
-    return sum(response["share"]["mean"] * response["asks"] for response in responses) / asks if asks else None
 
 
 def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
@@ -149,7 +84,7 @@ def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
             lines.append(Curve(agent["label"], tuple(point["round"] for point in agent["forgiveness"]), values, values, values))
         title = "P(cooperate) against one that defects once"
         course = Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)
-        return [*(_points(table) for table in tables(fingerprint)), course]
+        return [*(_points(table) for table in tables(fingerprint)[:2]), course]
     return [
         Curves(
             f"Asks, {CLAIMS[claim]}",
@@ -158,7 +93,7 @@ def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
             tuple(_response(agent, claim) for agent in agents),
         )
         for claim in CLAIMS
-        if _responses(agents, claim)
+        if met(agents, claim)
     ]
 
 
@@ -179,7 +114,7 @@ def _points(
 
 
 def _response(agent: Mapping[str, Any], claim: str) -> Curve:
-    responses = _after_asks(agent, claim)
+    responses = after_asks(agent, claim)
     shares = [response["share"] for response in responses]
     means = tuple(share["mean"] for share in shares)
     low, high = (tuple(share["mean"] if share[key] is None else share[key] for share in shares) for key in ("low", "high"))
@@ -248,17 +183,3 @@ def _style(number: int) -> str:
     from detente.reports.plots import SERIES
 
     return "-" if number < len(SERIES) else "--"
-
-
-def grids(fingerprint: Mapping[str, Any]) -> list[Grid]:
-    """The tables for the terminal."""
-    drawn = []
-    for table in tables(fingerprint):
-        grid = Grid(title=table.title, title_justify="left")
-        grid.add_column("")
-        for head in table.heads:
-            grid.add_column(head.replace(" ", "\n"), justify="right")
-        for label, values in table.rows:
-            grid.add_row(Text(label, style="bold"), *("–" if value is None else f"{value:.2f}" for value in values))
-        drawn.append(grid)
-    return drawn
