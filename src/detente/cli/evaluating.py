@@ -62,7 +62,9 @@ def best_response(
         Path | None, typer.Option(help="The responder's run folder; an existing one is resumed.", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Train nothing: compute the best response (matrix games).")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Train nothing: compute the best response and the floor (matrix games; scripts).")
+    ] = False,
     memory: Annotated[
         int | None, typer.Option(min=0, max=100, help="Exact: the last so many joint moves in place of histories.")
     ] = None,

@@ -189,14 +189,17 @@ def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[floa
 
 def exact(policies: Policies, agent: PolicyRef, memory: int | None = None, seat: int = 1) -> dict[str, Any] | None:
     """The exact best response where there is one: in matrix games without noise, against agents on ``seat`` whose probabilities
-    are known."""
+    are known; in others against scripts whose rule has a finite description."""
     table = family_of(policies.game).normal_form(policies.game)
-    if table is None or table.noise or agent.kind == "remote":
-        return None
+    possible = agent.kind == "script" if table is None else not table.noise and agent.kind != "remote"
     try:
-        return exploitability(policies, agent, memory=memory, seat=seat).to_json()
+        return exploitability(policies, agent, memory=memory, seat=seat).to_json() if possible else None
     except UnknownProbabilitiesError:
         return None
+    except UserError:
+        if table is None:  # no finite description
+            return None
+        raise
 
 
 def _meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Path = tuple[Hashable, ...]  # what the player was told and has answered in a round, in turn
@@ -44,19 +44,33 @@ Node = End | Chance | Choice
 class Process(Protocol):
     """What the player faces.
 
-    ``start`` is the state of the first round, ``span`` the smallest and the largest points of a round, (own, theirs) each.
+    ``start`` is the state of the first round, ``span`` the smallest and the largest points of a round: (smallest own, largest own)
+    and (smallest theirs, largest theirs).
     """
 
     @property
     def start(self) -> Hashable: ...
 
     @property
-    def span(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """((smallest own, largest own), (smallest theirs, largest theirs))."""
-        ...
+    def span(self) -> tuple[tuple[float, float], tuple[float, float]]: ...
 
     def round(self, state: Hashable) -> Node | None:
         """The round that begins in a state; None where it is not known."""
+        ...
+
+
+class Playable(Process, Protocol):
+    """A process that says where a player stands in it, and how long it lasts: ``rounds`` rounds, or with ``continuation`` at most
+    so many, each followed by another one with that probability."""
+
+    @property
+    def rounds(self) -> int: ...
+
+    @property
+    def continuation(self) -> float | None: ...
+
+    def tells(self, view: Any) -> tuple[int, Hashable, Hashable]:
+        """What the player learns from a view: how many rounds are over, what the last one told at its end, what it is told now."""
         ...
 
 
@@ -75,3 +89,33 @@ def fold(
             return chance([(p, fold(branch, end, chance, choice, (*path, said))) for said, p, branch in branches])
         case Choice(options):
             return choice(path, {answer: fold(option, end, chance, choice, (*path, answer)) for answer, option in options})
+
+
+def leaves(node: Node) -> list[tuple[float, End]]:
+    """The ends of a tree without choices, with their probabilities."""
+    return fold(
+        node,
+        lambda end: [(1.0, end)],
+        lambda branches: [(p * q, end) for p, ends in branches for q, end in ends],
+        lambda path, options: [],
+    )
+
+
+def mean_points(ends: Sequence[tuple[float, End]]) -> tuple[float, float]:
+    """The means of both sides' points over ends, weighted."""
+    total = sum(p for p, _ in ends)
+    return sum(p * end.own for p, end in ends) / total, sum(p * end.theirs for p, end in ends) / total
+
+
+def follow(process: Process, state: Hashable, path: Path) -> Hashable:
+    """The state after a round, given all that the player was told and has answered in it; KeyError where this cannot happen."""
+    node = process.round(state)
+    for step in path:
+        match node:
+            case Chance(branches):
+                node = {told: branch for told, _, branch in branches}[step]
+            case Choice(options):
+                node = dict(options)[str(step)]
+    if not isinstance(node, End):
+        raise KeyError(path)
+    return node.state

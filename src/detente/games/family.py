@@ -18,6 +18,7 @@ from typing import Any
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
+from detente.games.decisions import Playable
 from detente.games.guard import guarded, guarded_family, is_ours
 from detente.games.reading import Meet, Notes, Reading, Result
 from detente.games.sides import Scalars, Side, Tables, mean, moves
@@ -118,6 +119,10 @@ def every_seat(game: Any, strategy: str) -> Sequence[int]:
     return range(game.num_players)
 
 
+def faces_nobody(game: Any, script: Strategy, seat: int, plays: Strategy | None) -> None:
+    """No script has a finite description."""
+
+
 def none_of(game: Any) -> None:
     """The game has nothing of the kind."""
 
@@ -148,6 +153,9 @@ class Family:
     rules         the game's rules, where players are told more than these at first; else ""
     tells_points  whether players learn what the others got
     normal_form   the game as a ``MatrixGame``, if it is one: both act at once, and a table gives the points
+    faces         faces(game, script, seat, plays): what a player faces against a script on that seat, as a process, from which
+                  exact values are computed; where ``plays`` is a strategy the player plays by it. UserError where the script has
+                  no finite description, None where none has
     """
 
     name: str
@@ -172,6 +180,7 @@ class Family:
     rules: Callable[[Any], str] = no_rules
     tells_points: Callable[[Any], bool] = has_payoffs
     normal_form: Callable[[Any], Any] = none_of
+    faces: Callable[[Any, Strategy, int, Strategy | None], Playable | None] = faces_nobody
 
 
 PLAIN = Family(name="plain")

@@ -140,8 +140,8 @@ def sentences(result: Result, game: Description) -> list[str]:
         exact = result["exact"]
         total = bounds(exact["value"])
         lines.append(
-            f"The exact best response over {_length(exact)} is worth {total} points in all ({exact['method']}, "
-            f"{exact['histories']} histories read): {exact['play']} if the agent does what it does most often."
+            f"The exact best response over {_length(exact)} is worth {total} points in all ({_method(exact)}): "
+            f"{exact['play']}{'' if _of_script(exact) else ' if the agent does what it does most often'}."
         )
         if exact["earned"]:
             lines.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
@@ -177,8 +177,9 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
         drawn.add_row("always cooperating", bounds(exact["cooperator"]), bounds(exact["agent_with_cooperator"]))
     lines = [
         "the floor is the least that an opponent can leave the agent",
-        f"{exact['method']}, {exact['histories']} histories read",
-        f"the best response likely plays {exact['play']}, the opponent at the floor {exact['floor_play']}",
+        _method(exact),
+        f"best response {'in play' if _of_script(exact) else 'most likely'}: {exact['play']}",
+        f"opponent at the floor {'in play' if _of_script(exact) else 'most likely'}: {exact['floor_play']}",
     ]
     if exact["gain"] is not None:
         lines.append(f"gain over cooperating {exact['gain']:.2f}, loss of the agent {exact['loss']:.2f}")
@@ -209,6 +210,16 @@ def _comparable(result: Result) -> Mapping[str, Any] | None:
     count as much as long ones in those, and less in its totals."""
     exact: Mapping[str, Any] | None = result["exact"]
     return exact if exact and exact["expected_rounds"] == exact["rounds"] else None
+
+
+def _of_script(exact: Mapping[str, Any]) -> bool:
+    """Whether the agent is a script whose rule is known, so that plans are described by what they do in play."""
+    return bool(exact["method"] == "finite memory")
+
+
+def _method(exact: Mapping[str, Any]) -> str:
+    """How the values were computed."""
+    return f"{exact['method']}, {exact['histories']} {'states' if _of_script(exact) else 'histories read'}"
 
 
 def _length(exact: Mapping[str, Any]) -> str:

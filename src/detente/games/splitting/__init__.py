@@ -6,13 +6,14 @@ from detente.games.family import Family
 from detente.games.splitting import measures, reading, strategies
 from detente.games.splitting.allocation import allocate, greed
 from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
+from detente.games.splitting.facing import Facing, nothing, remembers
 from detente.games.splitting.item_split import split_no_comm, trust_and_split_items
 from detente.games.splitting.notes import notes
 from detente.games.splitting.rules import REVEAL, SplittingGame
 from detente.games.splitting.trust_and_split import trust_and_split
 from detente.games.splitting.words import TAGS, named, number
 
-__all__ = ["FAMILY", "REVEAL", "TAGS", "SplittingGame", "allocate", "greed", "named", "number"]
+__all__ = ["FAMILY", "REVEAL", "TAGS", "SplittingGame", "allocate", "greed", "named", "nothing", "number", "remembers"]
 
 
 def _cooperator(game: SplittingGame) -> str:
@@ -56,4 +57,5 @@ FAMILY = Family(
     notes=notes,
     rules=_rules,
     tells_points=_tells_points,
+    faces=Facing,
 )

@@ -2,7 +2,8 @@
 
 Every strategy but ``liar``, ``liar_half``, ``silent`` and ``random`` names truthfully what only it knows. Where points need an
 exact agreement, messages also say what the player means to take, see ``bargaining``; greedy strategies take everything and never
-agree. Adding a strategy is a function and a line in ``SPLITTING``.
+agree. Adding a strategy is a function and a line in ``SPLITTING``; what it remembers of past rounds stands above it, from which
+exact values against it are computed, see ``facing``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from detente.games.family import Strategy
 from detente.games.splitting.allocation import allocate, greed
 from detente.games.splitting.bargaining import bargain, spoken
 from detente.games.splitting.deals import Amounts, Seen, SplitView, Values
+from detente.games.splitting.facing import nothing, remembers
 from detente.games.splitting.rules import SplittingGame
 from detente.games.splitting.trust_and_split import BEATS
 from detente.games.splitting.words import named
@@ -21,16 +23,19 @@ from detente.games.splitting.words import named
 PUNISHMENT = 2  # rounds
 
 
+@remembers(nothing)
 def greedy(view: SplitView, rng: random.Random) -> str:
     """Ask for everything."""
     return _play(view, view.truth, view.stock)
 
 
+@remembers(nothing)
 def fair_half(view: SplitView, rng: random.Random) -> str:
     """Ask for half of every item, rounded down."""
     return _play(view, view.truth, half(view))
 
 
+@remembers(nothing)
 def welfare(view: SplitView, rng: random.Random) -> str:
     """Ask for all that one values more than the other does, nothing that one values less, half of the rest.
 
@@ -39,6 +44,7 @@ def welfare(view: SplitView, rng: random.Random) -> str:
     return _play(view, view.truth, efficient(view))
 
 
+@remembers(nothing)
 def half_lower(view: SplitView, rng: random.Random) -> str:
     """Honestly ask for all of what one values more than the other does, and for half of the rest: never more than half of that.
 
@@ -47,12 +53,14 @@ def half_lower(view: SplitView, rng: random.Random) -> str:
     return _play(view, view.truth, at_least_half(view))
 
 
+@remembers(nothing)
 def liar(view: SplitView, rng: random.Random) -> str:
     """Ask for everything and name something false: the hand that beats the other's where that is known, else a random word."""
     false = _false(view)
     return _play(view, _winning(view, false) or [rng.choice(false)], view.stock)
 
 
+@remembers(nothing)
 def liar_half(view: SplitView, rng: random.Random) -> str:
     """Ask as ``half_lower`` does and claim the hand that beats the other's, true or not; name a false one where that is not known.
 
@@ -61,11 +69,13 @@ def liar_half(view: SplitView, rng: random.Random) -> str:
     return _play(view, _winning(view, view.vocabulary) or [rng.choice(_false(view))], at_least_half(view))
 
 
+@remembers(nothing)
 def silent(view: SplitView, rng: random.Random) -> str:
     """Say nothing and ask as ``welfare`` does."""
     return view.message("") if view.phase == "message" else view.ask(efficient(view))
 
 
+@remembers(lambda view: tuple(greed_shown(view)[-PUNISHMENT:]))
 def reciprocator(view: SplitView, rng: random.Random) -> str:
     """Welfare, but greedy after the other was greedy in one of the last two rounds that show it.
 
@@ -75,6 +85,7 @@ def reciprocator(view: SplitView, rng: random.Random) -> str:
     return greedy(view, rng) if any(greed_shown(view)[-PUNISHMENT:]) else welfare(view, rng)
 
 
+@remembers(lambda view: tuple(shortfall_shown(view)[-PUNISHMENT:]))
 def fair_reciprocator(view: SplitView, rng: random.Random) -> str:
     """Welfare, but greedy after it got less than its due in one of the last two rounds that show it.
 
@@ -87,11 +98,13 @@ def fair_reciprocator(view: SplitView, rng: random.Random) -> str:
     return greedy(view, rng) if any(shortfall_shown(view)[-PUNISHMENT:]) else welfare(view, rng)
 
 
+@remembers(lambda view: any(greed_shown(view)))
 def grim(view: SplitView, rng: random.Random) -> str:
     """Welfare until the other was greedy once, as for the reciprocator, then greedy for ever."""
     return greedy(view, rng) if any(greed_shown(view)) else welfare(view, rng)
 
 
+@remembers(nothing)
 def random_split(view: SplitView, rng: random.Random) -> str:
     """Name a random word and ask for any number of each item, all equally likely."""
     return _play(view, [rng.choice(view.vocabulary)], [rng.randint(0, q) for q in view.stock])
