@@ -53,7 +53,8 @@ class Completion:
     ``prompt_tokens`` are what the chat grew by before the answer, ``tokens`` what was generated, ``logprobs`` the natural
     logarithm of each generated token's probability under the distribution that it was sampled from. ``pattern`` is the
     regular expression that decoding was constrained to (None: not constrained). ``probabilities`` are those of the
-    observation's choices, in their order, as the policy saw them (empty: unknown). Scripts, people and remote models have
+    observation's choices, in their order, as the policy saw them (empty: unknown); under free decoding and retries they sum to the
+    probability of a valid answer. Scripts, people and remote models have
     no tokens.
     """
 

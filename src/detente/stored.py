@@ -185,6 +185,7 @@ class _Print(_Stored):
     label: Text
     memory_one: Numbers | None = None
     memory_two: Numbers | None = None
+    invalid: Number | None = None
     forgiveness: list[_Step] | None = None
     responses: list[_Response] | None = None
     measures: Numbers | None = None

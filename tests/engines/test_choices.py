@@ -73,6 +73,46 @@ def test_equal_to_the_enumeration_of_all_paths(tokenizer: Any, texts: tuple[str,
     assert sum(choices.probabilities) == pytest.approx(1)
 
 
+def every_token(path: tuple[int, ...], count: int) -> NDArray[Any]:
+    """(V,) what the made-up model says of every token."""
+    return logits(path, list(range(count)))
+
+
+def log_sum(numbers: NDArray[Any]) -> float:
+    return float(np.log(np.exp(numbers).sum()))
+
+
+@pytest.mark.parametrize("longest", [1, 3, 400])
+def test_what_is_no_choice_keeps_its_share(tokenizer: Any, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free answers: the product of the probabilities over the whole vocabulary, to the end token or to the last token that fits."""
+    monkeypatch.setattr(module, "NEGLIGIBLE", 1e-9)
+    end, count = tokenizer.eos_token_id, len(tokenizer)
+    choices = Choices(Grammar(tokenizer, count, [end]), ("7", "8"), longest)
+    while candidates := choices.missed((), finished=True):
+        candidate, rest = candidates[0], len(candidates)
+        tokens = choices.next_tokens(candidate)
+        assert choices.weigh(candidate, logits(candidate.tokens, tokens.tolist()), log_sum(every_token(candidate.tokens, count)))
+        assert rest < 1000
+    seven, eight = (tokenizer.encode(text, add_special_tokens=False)[0] for text in "78")
+
+    def probability(*path: int) -> float:
+        steps = (every_token(path[:i], count)[token] - log_sum(every_token(path[:i], count)) for i, token in enumerate(path))
+        return float(np.exp(sum(steps)))
+
+    expected = [probability(token) if longest == 1 else probability(token, end) for token in (seven, eight)]
+    assert choices.free
+    assert all(p >= q - 1e-12 for p, q in zip(choices.probabilities, expected, strict=True))  # white space may stand around it
+    assert choices.probabilities == pytest.approx(expected, abs=5e-5)
+    assert sum(choices.probabilities) < 0.1
+
+
+def test_free_answers_that_are_not_finite_are_seen(tokenizer: Any) -> None:
+    choices = Choices(Grammar(tokenizer, len(tokenizer), [tokenizer.eos_token_id]), ("7", "8"), 400)
+    root = choices.at(())
+    assert root is not None
+    assert not choices.weigh(root, np.zeros(len(choices.next_tokens(root))), float("nan"))
+
+
 def test_negligible_ways_cost_little_accuracy(tokenizer: Any) -> None:
     end = tokenizer.eos_token_id
     for texts in TEXTS:

@@ -25,7 +25,7 @@ TABLES = {
 def behaviour(seed: int) -> Behaviour:
     """Random probabilities after every history of fewer than three rounds."""
     rng = np.random.default_rng(seed)
-    joint = list(itertools.product("CD", repeat=2))
+    joint: list[tuple[str, str]] = [(own, other) for own in "CD" for other in "CD"]
     histories: list[History] = [history for length in range(ROUNDS) for history in itertools.product(joint, repeat=length)]
     drawn = {history: float(rng.random()) for history in histories}
     return Behaviour(("C", "D"), {history: (p, 1 - p) for history, p in drawn.items()}, {}, complete=True)

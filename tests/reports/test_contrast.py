@@ -52,3 +52,17 @@ def test_several_seeds_have_a_row_of_their_own(tmp_path: Path) -> None:
     assert 'mutual defection: 2 of 2<br><small class="muted">0.34 to 1.00</small>' in page
     assert '1.03<br><small class="muted">[0.90, 1.16]</small>' in page
     assert "Wilson" not in report(runs[:1]).read_text()
+
+
+def test_invalid_answers_stand_beside_what_it_does_after_what(tmp_path: Path) -> None:
+    """Only where there are any."""
+    runs = [make_run(tmp_path / name, name, iterations=1) for name in ("reinforce", "advantage_alignment")]
+    for run, share in zip(runs, (0.25, 0.0), strict=True):
+        summary = json.loads((run / "summary.json").read_text())
+        summary["learners"]["main"]["invalid"] = share
+        (run / "summary.json").write_text(json.dumps(summary))
+    cells = {str(column.header): list(column.cells) for column in contrast_table(runs).columns}
+    assert cells["invalid"] == ["0.25", "0.00"]
+    assert "invalid<small>" in report(runs, tmp_path / "report.html").read_text()
+    assert "invalid" not in [str(column.header) for column in contrast_table(runs[1:]).columns]
+    assert "invalid<small>" not in report(runs[1:]).read_text()

@@ -31,8 +31,9 @@ class Request:
     """Continue ``tokens``, the whole chat so far.
 
     ``chat`` names the chat so that the engine can keep its key-value cache between turns. ``pattern`` constrains the text of
-    the answer (None: free). ``choices`` asks for the probability of each of these texts. The same seed, tokens and policy
-    give the same answer.
+    the answer (None: free). ``choices`` asks for the probability of each of these texts: among them, or with ``free`` that a
+    free answer of at most ``sampling.max_tokens`` tokens is this text, white space around it aside. The same seed, tokens and
+    policy give the same answer.
     """
 
     chat: str
@@ -42,6 +43,7 @@ class Request:
     sampling: Sampling = Sampling()
     pattern: str | None = None
     choices: tuple[str, ...] = ()
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class GrammarState:
         self._grammar = grammar
         self._matcher = matcher
         self._children: dict[int, GrammarState] = {}
-        self._tables: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._tables: dict[tuple[tuple[str, ...], bool], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.text = text
         self.finished: bool = matcher.is_stopped()
         size = -(-grammar.vocab_size // 8)
@@ -73,16 +73,23 @@ class GrammarState:
                 self._children[token] = child
         return child
 
-    def deciding(self, choices: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The next tokens (n,), and for each the index of the only choice left after it, -1 where several are."""
-        if choices not in self._tables:
-            tokens = np.flatnonzero(self.allowed())
-            self._tables[choices] = (tokens, np.array([self._settled(int(token), choices) for token in tokens], dtype=np.int64))
-        return self._tables[choices]
+    def deciding(self, choices: tuple[str, ...], *, whole: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The next tokens (n,), and for each the index of the only choice left after it, -1 where several are.
 
-    def _settled(self, token: int, choices: tuple[str, ...]) -> int:
+        ``whole``: choices are certain only when the answer ends, and may have white space around them.
+        """
+        key = (choices, whole)
+        if key not in self._tables:
+            tokens = np.flatnonzero(self.allowed())
+            settled = [self._settled(int(token), choices, whole) for token in tokens]
+            self._tables[key] = (tokens, np.array(settled, dtype=np.int64))
+        return self._tables[key]
+
+    def _settled(self, token: int, choices: tuple[str, ...], whole: bool) -> int:
         if self._grammar.ends(token):
-            return choices.index(self.text.decode())
+            return choices.index(self.text.decode().strip() if whole else self.text.decode())
+        if whole:
+            return -1
         text = self.text + self._grammar.token_bytes(token)
         possible = [i for i, choice in enumerate(choices) if choice.encode().startswith(text)]
         return possible[0] if len(possible) == 1 else -1

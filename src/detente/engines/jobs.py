@@ -91,7 +91,7 @@ def missed_candidates(jobs: Sequence[Job]) -> list[tuple[Job, Candidate]]:
     reached = {(id(job.choices), job.answer) for job in jobs if not job.finished}
     missed: dict[tuple[int, tuple[int, ...]], tuple[Job, Candidate]] = {}
     for job in jobs:
-        for candidate in job.choices.missed(job.answer):
+        for candidate in job.choices.missed(job.answer, finished=job.finished):
             key = (id(job.choices), candidate.tokens)
             if key not in reached:
                 missed.setdefault(key, (job, candidate))

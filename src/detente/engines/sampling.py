@@ -1,6 +1,7 @@
 """From logits to tokens: draws by inverting the distribution function; and the logits of wanted tokens.
 
     Draw (row, mask, temperature, uniform number) ──> token, log-probability        (row, tokens) ──> their logits
+    Norm (row, mask, temperature) ──> log of the sum over all allowed tokens
 
 A row is a hidden state of a pass. Where a mask allows few tokens only their logits are computed. Rows and masks that several draws
 share are computed once. Results are copied from the device once per step.
@@ -31,6 +32,14 @@ class Draw(NamedTuple):
     mask: Mask | None
     temperature: float
     uniform: float
+
+
+class Norm(NamedTuple):
+    """The logarithm of the sum of exp(logits / temperature) over the tokens that the mask allows (None: all)."""
+
+    row: int
+    mask: Mask | None
+    temperature: float
 
 
 class Sampler:
@@ -64,6 +73,17 @@ class Sampler:
         for i, result in zip(narrow, _narrow(scores, columns, [draws[i] for i in narrow]), strict=True):
             drawn[i] = result
         return drawn, [scores[row, np.searchsorted(columns, tokens)] for row, tokens in wanted]
+
+    def norms(self, logits: Callable[[Tensor | None], Tensor], norms: Sequence[Norm]) -> list[float]:
+        """Each norm; ``logits`` as for a call."""
+        if not norms:
+            return []
+        rows = logits(None)[torch.tensor([norm.row for norm in norms], device=self._device)].double()
+        rows = rows / torch.tensor([norm.temperature for norm in norms], device=self._device)[:, None]
+        for i, norm in enumerate(norms):
+            if norm.mask is not None:
+                rows[i].masked_fill_(self._forbidden(norm.mask), float("-inf"))
+        return [float(norm) for norm in rows.logsumexp(-1).tolist()]
 
     def _wide(self, logits: Tensor, draws: Sequence[Draw]) -> Tensor:
         """(2, J) tokens and log-probabilities, from logits (U, V) of all tokens."""

@@ -6,14 +6,16 @@ jobs ──> segments (of answers, and of probable candidates that they miss) �
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+
+from torch import Tensor
 
 from detente.engines.chats import Chat
 from detente.engines.choices import Candidate, Choices
 from detente.engines.jobs import Job, missed_candidates
 from detente.engines.passes import Passes, Segment
-from detente.engines.sampling import Draw, Sampler
+from detente.engines.sampling import Draw, Norm, Sampler
 from detente.errors import UserError
 from detente.records import PolicyRef
 
@@ -57,13 +59,20 @@ class Steps:
                 weighed[job.choices, candidate.tokens] = (candidate, job, row)
         wanted = [(row, job.choices.next_tokens(candidate)) for candidate, job, row in weighed.values()]
         drawn, scores = self._sampler(partial(self.passes.logits, output), draws, wanted)
-        for (candidate, job, _), logits in zip(weighed.values(), scores, strict=True):
-            if not job.choices.weigh(candidate, logits / job.request.sampling.temperature):
+        norms = self._norms(partial(self.passes.logits, output), [(job, row) for _, job, row in weighed.values()])
+        for (candidate, job, _), logits, norm in zip(weighed.values(), scores, norms, strict=True):
+            if not job.choices.weigh(candidate, logits / job.request.sampling.temperature, norm):
                 raise _not_finite(job.request.policy)
         for job, (token, logprob) in zip(drawing, drawn, strict=True):
             if math.isnan(logprob):
                 raise _not_finite(job.request.policy)
             job.append(token, logprob)
+
+    def _norms(self, logits: Callable[[Tensor | None], Tensor], rows: Sequence[tuple[Job, int]]) -> list[float | None]:
+        """Of each row over all tokens that a free answer may have; None where answers are not free."""
+        free = [(job, row) for job, row in rows if job.choices.free]
+        norms = iter(self._sampler.norms(logits, [Norm(row, job.unguided, job.request.sampling.temperature) for job, row in free]))
+        return [next(norms) if job.choices.free else None for job, _ in rows]
 
 
 def _not_finite(policy: PolicyRef) -> UserError:

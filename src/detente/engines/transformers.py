@@ -168,16 +168,17 @@ class TransformersEngine:
         state = None if request.pattern is None else self.grammar.start(request.pattern)
         key: tuple[object, ...] = ()
         if request.choices:
-            key = (chat.history, tuple(request.tokens[len(chat.tokens) :]), request.choices, request.sampling.temperature)
+            key = (chat.history, tuple(request.tokens[len(chat.tokens) :]), request.choices, request.sampling, request.free)
         choices = self._choices.get(key)
         if choices is None:
-            choices = self._choices[key] = Choices(self.grammar, request.choices)
+            longest = request.sampling.max_tokens if request.free else None
+            choices = self._choices[key] = Choices(self.grammar, request.choices, longest)
         return Job(request, future, chat, state, choices, self.grammar.end_tokens, self.grammar.unguided)
 
     def _deliver(self, jobs: list[Job]) -> list[Job]:
         """Answer the finished requests; returns the others."""
         for job in jobs:
-            if job.finished and not job.future.done() and not job.choices.missed(job.answer):
+            if job.finished and not job.future.done() and not job.choices.missed(job.answer, finished=True):
                 job.future.set_result(job.generation(self._text(job.answer)))
         return [job for job in jobs if not job.future.done()]
 

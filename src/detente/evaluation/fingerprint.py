@@ -88,23 +88,28 @@ def _dilemma(game: Game) -> bool:
 # ---- matrix games
 
 
-def memory_tables(policies: Policies, policy: PolicyRef, seat: int) -> dict[str, dict[str, float]]:
+def memory_tables(policies: Policies, policy: PolicyRef, seat: int) -> dict[str, Any]:
     """P(cooperate) after every history: ``memory_one`` [start, CC, CD, DC, DD] and ``memory_two`` [CC CC, CC CD, ...].
 
-    One's own move first, older moves first. Where labels are counterbalanced: the mean over what they can mean.
+    One's own move first, older moves first. Where labels are counterbalanced: the mean over what they can mean. ``invalid``: the
+    mean probability of an invalid answer after the histories of ``memory_one``; the default action is played for it.
     """
     game: MatrixGame = policies.game  # type: ignore[assignment]
     cooperates: dict[History, list[float]] = defaultdict(list)
+    invalid: list[float] = []
     for start in starts(game):
-        for history, probabilities in read(policies, policy, start, 3, seat=seat, min_reach=EVERY).probabilities.items():
+        agent = read(policies, policy, start, 3, seat=seat, min_reach=EVERY)
+        for history, probabilities in agent.probabilities.items():
             cooperates[history].append(probabilities[0])
+        invalid += [p for history, p in agent.invalid.items() if len(history) <= 1]
     joint = [(own, other) for own in game.actions for other in game.actions]
     after_one: list[History] = [(), *((move,) for move in joint)]
     after_two: list[History] = [(older, newer) for older in joint for newer in joint]
-    return {
+    tables = {
         name: {" ".join(_letters(game, move) for move in history) or "start": fmean(cooperates[history]) for history in histories}
         for name, histories in (("memory_one", after_one), ("memory_two", after_two))
     }
+    return {**tables, "invalid": fmean(invalid)}
 
 
 def _letters(game: MatrixGame, joint: tuple[str, str]) -> str:

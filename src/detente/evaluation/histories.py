@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from detente.errors import UserError
 from detente.games.base import Observation
 from detente.games.matrix import MatrixGame, MatrixState
+from detente.games.matrix.measures import invalid
 from detente.players.base import Player
 from detente.players.llm import LLMPlayer
 from detente.policies import Policies
@@ -32,12 +33,14 @@ AT_ONCE = 512  # chats that an engine holds at the same time
 @dataclass(frozen=True)
 class Behaviour:
     """What an agent does. ``probabilities[history]`` are those of ``actions``; ``reach[history]`` is the product of the
-    probabilities of the agent's own moves in it. ``complete`` says whether no history was left out for being improbable."""
+    probabilities of the agent's own moves in it. ``complete`` says whether no history was left out for being improbable.
+    ``invalid[history]`` is the part of the default action's probability that comes of invalid answers."""
 
     actions: tuple[str, ...]
     probabilities: Mapping[History, tuple[float, ...]]
     reach: Mapping[History, float]
     complete: bool
+    invalid: Mapping[History, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class _Node:
 class _Collected:
     probabilities: dict[History, tuple[float, ...]] = field(default_factory=dict)
     reach: dict[History, float] = field(default_factory=dict)
+    invalid: dict[History, float] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -75,25 +79,22 @@ def read(
     game: MatrixGame = policies.game  # type: ignore[assignment]
     follow = others or (lambda history: game.actions)
     collected = _Collected()
-    tries = {"constrained": None, "free": 1, "retry": policies.answer.retries}[policies.answer.decoding]
     if policy.kind == "remote":
         raise UnknownProbabilitiesError(policy)
 
     async def everything() -> None:
         player = policies.player(policy, chat="history/0", seed=derive(0, "history"))
         if isinstance(player, LLMPlayer):
-            player.decoding = "constrained"  # so that the chat can be continued with any move
+            player.guided = True  # so that the chat can be continued with any move
         level = [_Node((), 1.0, player, policies.briefing(policy))]
         for _ in range(rounds):
             if len(collected.probabilities) + len(level) > limit:
                 raise TooManyHistoriesError(limit)
             parts = [level[i : i + AT_ONCE] for i in range(0, len(level), AT_ONCE)]
-            level = [
-                child for part in parts for child in await _expand(game, start, seat, part, follow, min_reach, tries, collected)
-            ]
+            level = [child for part in parts for child in await _expand(game, start, seat, part, follow, min_reach, collected)]
 
     run(everything())
-    return Behaviour(game.actions, collected.probabilities, collected.reach, collected.complete)
+    return Behaviour(game.actions, collected.probabilities, collected.reach, collected.complete, collected.invalid)
 
 
 class UnknownProbabilitiesError(UserError):
@@ -117,11 +118,10 @@ async def _expand(
     level: Sequence[_Node],
     follow: Others,
     min_reach: float,
-    tries: int | None,
     collected: _Collected,
 ) -> list[_Node]:
     """Read the probabilities of every node, and continue it with every move that is probable enough."""
-    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, min_reach, tries, collected) for node in level))
+    children = await asyncio.gather(*(_ask(game, start, seat, node, follow, min_reach, collected) for node in level))
     return [child for branch in children for child in branch]
 
 
@@ -132,7 +132,6 @@ async def _ask(
     node: _Node,
     follow: Others,
     min_reach: float,
-    tries: int | None,
     collected: _Collected,
 ) -> list[_Node]:
     state = replace(start, history=tuple((own, other) if seat == 0 else (other, own) for own, other in node.history))
@@ -143,8 +142,9 @@ async def _ask(
     completion = await asked.act(observation)
     asked.close()
     default = game.actions.index(game.default_action(state, seat))
-    probabilities = _probabilities(completion, tries, default)
+    probabilities = _probabilities(completion, default)
     collected.probabilities[node.history], collected.reach[node.history] = probabilities, node.reach
+    collected.invalid[node.history] = invalid(completion.probabilities)
     children = []
     for action, p in zip(game.actions, probabilities, strict=True):
         if p * node.reach <= min_reach:
@@ -177,11 +177,9 @@ def _fork(player: Player, history: History, answer: str) -> Player:
     return fork
 
 
-def _probabilities(completion: Completion, tries: int | None, default: int) -> tuple[float, ...]:
-    """The probability of each action. The mass of invalid answers goes to all actions in proportion where decoding is constrained
-    (``tries`` is None), else to the default action with the probability that all tries are invalid."""
-    total = sum(completion.probabilities)
-    if not total:
+def _probabilities(completion: Completion, default: int) -> tuple[float, ...]:
+    """The probability that each action is played: the default one also takes that of invalid answers."""
+    if not completion.probabilities:
         raise UnknownProbabilitiesError(completion.policy)
-    lost = 0.0 if tries is None else max(0.0, 1 - total) ** tries
-    return tuple((1 - lost) * p / total + lost * (i == default) for i, p in enumerate(completion.probabilities))
+    total, lost = sum(completion.probabilities), invalid(completion.probabilities)
+    return tuple(p + lost * (i == default) if lost else p / total for i, p in enumerate(completion.probabilities))

@@ -23,6 +23,9 @@ class LLMPlayer:
     "retry" (up to ``retries`` free samples until one matches it), or "free" (one free sample). The thoughts before a free answer
     are no part of its text, and stay in the chat token for token. Attempts before the last leave no trace in the chat:
     ``prompt_tokens`` and ``tokens`` of the completions, joined, are the chat.
+
+    The probabilities of a completion are those that a choice is what comes of all tries, so that they sum to the probability of a
+    valid answer. ``guided`` constrains the next answers, so that the chat can be continued with any, and leaves these as they are.
     """
 
     engine: Engine
@@ -33,6 +36,7 @@ class LLMPlayer:
     decoding: Literal["constrained", "retry", "free"] = "constrained"
     retries: int = 3
     sampling: Sampling = field(default_factory=Sampling)
+    guided: bool = False
     _tokens: Tokens = field(default_factory=Tokens, init=False)
     _previous: tuple[int, ...] = field(default=(), init=False)
     _turn: int = field(default=0, init=False)
@@ -41,13 +45,14 @@ class LLMPlayer:
         """Append the observation to the chat and the answer after it."""
         prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
         tokens = self._tokens + prompt
-        pattern = observation.pattern if self.decoding == "constrained" else None
+        free = self.decoding != "constrained"
+        pattern = None if free and not self.guided else observation.pattern
         choices = () if self.chat.thinks else observation.choices  # a thought comes before the choice
         attempts, tries = 0, self.retries if self.decoding == "retry" else 1
         while True:
             seed = derive(self.seed, self._turn, attempts)
             generation = await self.engine.generate(
-                Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, choices)
+                Request(self.chat_id, tokens, self.policy, seed, self.sampling, pattern, choices, free)
             )
             attempts += 1
             text = generation.text if pattern is not None else spoken(generation.text)
@@ -64,10 +69,21 @@ class LLMPlayer:
             tokens=generation.tokens,
             logprobs=generation.logprobs,
             pattern=pattern,
-            probabilities=generation.probabilities,
+            probabilities=after_tries(generation.probabilities, tries),
             attempts=attempts,
         )
 
     def close(self) -> None:
         """Let the engine forget the chat."""
         self.engine.release(self.chat_id)
+
+
+def after_tries(probabilities: tuple[float, ...], tries: int) -> tuple[float, ...]:
+    """From the probabilities of one try those that a choice is what comes of so many tries until one is valid.
+
+    One try is valid with probability v, one of n tries with 1 - (1 - v)^n.
+    """
+    valid = sum(probabilities)
+    if tries == 1 or not 0 < valid < 1:
+        return probabilities
+    return tuple(p / valid * (1 - (1 - valid) ** tries) for p in probabilities)

@@ -25,6 +25,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
     measures = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast))
     given = {key: f"{reading.given_title} {head}" for reading in readings for key, head in reading.given.items()}
     rivals = tuple(dict.fromkeys(name for reading in readings for name in reading.contrast_rivals))
+    invalid = given and any(run.result(*place).invalid for run in runs for place in run.measured)
     seeds = "; of several seeds the mean with its 95 % interval over seeds, and the share of runs with a verdict" if pooled else ""
     together = Study(runs).together.removeprefix("in ")
     table = Table(caption=f"points per round; where others play: own / theirs{seeds}", caption_justify="left")
@@ -36,6 +37,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
         *(together if name == "reward" else words[name] for name in measures),
         *given.values(),
         *(f"vs {rival.replace('_', ' ')}" for rival in rivals),
+        *(["invalid"] if invalid else []),
     ):
         table.add_column(name.replace(" ", "\n"), justify="right", vertical="middle")
     table.add_column("verdict", style="bold")
@@ -48,6 +50,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
                 *(_alone(result, name) for name in measures),
                 *(_number(result.given.get(key)) for key in given),
                 *(_pair(result, rival) for rival in rivals),
+                *([_number(result.invalid)] if invalid else []),
                 known.verdict(result),
             )
     for curve in pooled:
@@ -57,6 +60,7 @@ def contrast_table(paths: Sequence[Path]) -> Table:
             *(_over_seeds(curve.over_seeds("self_play", name)) for name in measures),
             *(_over_seeds(curve.over_seeds("given", key)) for key in given),
             *(_over_seeds(*(curve.over_seeds("against", rival, key) for key in ("reward", "opponent_reward"))) for rival in rivals),
+            *(["–"] if invalid else []),
             "\n".join(f"{word}\n{part}" for word, part in curve.verdicts.items()),
         )
     return table

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from detente import stored
 from detente.family_file import description
-from detente.reports.fingerprint_tables import CLAIMS, Table, after_asks, met, tables
+from detente.reports.fingerprint_tables import CLAIMS, Table, after_asks, given_tables, met, tables
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
             lines.append(Curve(agent["label"], tuple(point["round"] for point in agent["forgiveness"]), values, values, values))
         title = "P(cooperate) against one that defects once"
         course = Curves(title, "round, and the other's last move", "P(cooperate)", tuple(lines), ticks)
-        return [*(_points(table) for table in tables(fingerprint)[:2]), course]
+        return [*(_points(table) for table in given_tables(agents)), course]
     return [
         Curves(
             f"Asks, {CLAIMS[claim]}",

@@ -61,12 +61,8 @@ def tables(fingerprint: Mapping[str, Any], known: Description = Description()) -
         rewards = fingerprint.get("reward_bounds")
         return [_measured(agents, name, keys, known, rewards) for name, keys in _by_table(agents).items()]
     if "memory_one" in agents[0]:
-        titles = {"memory_one": "P(cooperate | last joint move)", "memory_two": "P(cooperate | last two joint moves)"}
-        given = [
-            _shares(title, tuple(agents[0][key]), tuple((agent["label"], tuple(agent[key].values())) for agent in agents))
-            for key, title in titles.items()
-        ]
-        return given + _extremes(agents)
+        one, two = given_tables(agents)
+        return [_with_invalid(one, agents), two, *_extremes(agents)]
     conditions = [(claim, greedy) for claim in CLAIMS for greedy in (False, True) if met(agents, claim)]
     heads = tuple(f"{claim}, other {'greedy' if greedy else 'fair'}" for claim, greedy in conditions)
     rows = tuple((agent["label"], tuple(_mean(agent, claim, greedy) for claim, greedy in conditions)) for agent in agents)
@@ -76,6 +72,24 @@ def tables(fingerprint: Mapping[str, Any], known: Description = Description()) -
 def _shares(title: str, heads: tuple[str, ...], rows: tuple[tuple[str, tuple[float | None, ...]], ...]) -> Table:
     """Numbers from 0 to 1."""
     return Table(title, heads, rows, (SHARE,) * len(heads))
+
+
+def given_tables(agents: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """P(cooperate) after one joint move, and after two."""
+    titles = {"memory_one": "P(cooperate | last joint move)", "memory_two": "P(cooperate | last two joint moves)"}
+    return [
+        _shares(title, tuple(agents[0][key]), tuple((agent["label"], tuple(agent[key].values())) for agent in agents))
+        for key, title in titles.items()
+    ]
+
+
+def _with_invalid(table: Table, agents: Sequence[Mapping[str, Any]]) -> Table:
+    """The table with the share of invalid answers at its end, where any are."""
+    shares = [agent.get("invalid") for agent in agents]
+    if not any(shares):
+        return table
+    rows = tuple((label, (*values, share)) for (label, values), share in zip(table.rows, shares, strict=True))
+    return Table(table.title, (*table.heads, "invalid"), rows, (*table.bounds, SHARE))
 
 
 def _extremes(agents: Sequence[Mapping[str, Any]]) -> list[Table]:

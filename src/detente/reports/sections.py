@@ -121,7 +121,8 @@ def behaviour(study: Study, chapter: Chapter) -> Section | None:
     if not rows and not any(panels):
         return None
     references = [reference for reference in study.references if keys & reference.given.keys()]
-    data = {"chapter": chapter, "rows": rows, "references": references, "told": _told(study, chapter)}
+    invalid = any(entry.result.invalid for entry in rows)
+    data = {"chapter": chapter, "rows": rows, "references": references, "told": _told(study, chapter), "invalid": invalid}
     return _plotted(
         study,
         chapter.name,

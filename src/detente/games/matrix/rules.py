@@ -63,7 +63,8 @@ class MatrixGame:
     ``cooperative`` names the action whose rate is reported as cooperation: the first one, or None where there is no such action.
     ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
     ``max_rounds`` rounds in all. ``noise``: the probability with which a player's chosen action is replaced by another one, all
-    equally likely. ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed.
+    equally likely. ``default``: the action that is played for an invalid answer, None for the one that is listed first.
+    ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed.
     """
 
     name: str
@@ -76,6 +77,7 @@ class MatrixGame:
     continuation: float | None = None
     max_rounds: int = 50
     noise: float = added(0.0)
+    default: str | None = added(None)
     wording: int | str = added(0)
 
     num_players = 2
@@ -94,6 +96,8 @@ class MatrixGame:
         check_switch("counterbalance", self.counterbalance)
         check_horizon(self.rounds, self.continuation, self.max_rounds)
         check_share("noise", self.noise)
+        if self.default is not None and self.default not in self.actions:
+            raise UserError(f"The default action is one of {', '.join(self.actions)}, not {self.default!r}.")
         check_wording(self.wording)
         if self.noise and len(self.actions) < 2:
             raise UserError("Noise replaces an action by another one, and this game has one action.")
@@ -155,7 +159,7 @@ class MatrixGame:
         return self.actions[answers.index(text)] if text in answers else None
 
     def default_action(self, state: MatrixState, player: int) -> str:
-        return self.actions[state.listing[0]]
+        return self.actions[state.listing[0]] if self.default is None else self.default
 
     def step(self, state: MatrixState, actions: Mapping[int, str]) -> Step:
         row, column = self._played(state, 0, actions[0]), self._played(state, 1, actions[1])

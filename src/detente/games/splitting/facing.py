@@ -14,7 +14,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from detente.errors import UserError
 from detente.foreign import fault
@@ -24,6 +24,7 @@ from detente.games.family import Strategy
 from detente.games.splitting.deals import Deal, Played, Seen, SplitState, SplitView
 from detente.games.splitting.rules import SplittingGame
 
+S = TypeVar("S", bound=Strategy)
 Summary = Callable[[SplitView], Hashable]
 Worlds = list[tuple[float, SplitState]]  # each with its probability
 Option = tuple[str, Node]
@@ -31,14 +32,14 @@ Situation = tuple[tuple[float, int, Deal], ...]  # how likely it is that this pl
 MOST_ENDS = 500_000  # of a round
 
 
-def remembers(summary: Summary) -> Callable[[Strategy], Strategy]:
+def remembers(summary: Summary) -> Callable[[S], S]:
     """Marks a strategy: its answers depend on ``view.past`` through ``summary(view)`` alone.
 
     The summary after a round must follow from the one before it and from what the round showed, and have few values, such as
     ``tuple(greed_shown(view)[-2:])``; ``nothing`` for a strategy that looks at no past.
     """
 
-    def mark(strategy: Strategy) -> Strategy:
+    def mark(strategy: S) -> S:
         setattr(strategy, "remembers", summary)  # noqa: B010 (a function has no such attribute for the type checker)
         return strategy
 
@@ -94,9 +95,9 @@ class Facing:
     def round(self, state: Hashable) -> Node:
         """Every world that a state may stand for, told apart by what the player is told and does."""
         if state not in self._trees:
-            summary, number = state  # type: ignore[misc]
-            deals, past = self._pasts[summary]
-            situation = list(self._situations)[number]
+            assert isinstance(state, State)
+            deals, past = self._pasts[state.summary]
+            situation = list(self._situations)[state.situation]
             self._trees[state] = self._told(
                 [(p, SplitState((*deals, deal), (speaker - len(past)) % 2, (), past)) for p, speaker, deal in situation]
             )
