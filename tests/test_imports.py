@@ -93,6 +93,9 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.statistics": set(),
     "evaluation.axelrod_ranking": set(),
     "evaluation.measures": BASE | {"games"},
+    "evaluation.adversaries": PLAY
+    | {"files", "config", "policies", "presets"}
+    | {f"learning.{name}" for name in ("loop", "run_folder", "session", "starting", "watchers")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"family_file", "games"},

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from detente.api import play as play
     from detente.api import train as train
     from detente.api import transfer as transfer
+    from detente.api import worst_case as worst_case
     from detente.config import Config as Config
     from detente.config import load as load
     from detente.errors import UserError as UserError
@@ -46,6 +47,7 @@ _HOMES = {
     "play": "detente.api",
     "train": "detente.api",
     "transfer": "detente.api",
+    "worst_case": "detente.api",
     "Config": "detente.config",
     "load": "detente.config",
     "UserError": "detente.errors",
@@ -79,6 +81,7 @@ __all__ = [
     "report",
     "train",
     "transfer",
+    "worst_case",
 ]
 
 

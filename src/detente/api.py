@@ -1,4 +1,4 @@
-"""The library in a few calls: ``play``, ``train``, ``arena``, ``best_response``, ``fingerprint``, ``attacks`` and ``transfer``.
+"""The library in a few calls: ``play``, ``train`` and the measurements, from ``arena`` to ``worst_case``.
 
 Importing this module loads no model library; playing with scripts alone needs none.
 """
@@ -23,6 +23,7 @@ from detente.presets import is_preset, preset_names
 from detente.records import Episode, episode_writer
 
 if TYPE_CHECKING:
+    from detente.evaluation.adversaries import Watch as WatchSearch
     from detente.evaluation.arena import Watch
     from detente.learning.watchers import Watcher
 
@@ -117,6 +118,39 @@ def best_response(
     config = exploiting.responder_config(preset, against, overrides, trust=trust, role=role)
     result = exploiting.best_response(config, Path(run), watchers=_all_watchers(watchers, progress), memory=memory)
     best_response_page(Path(run))
+    return result
+
+
+def worst_case(
+    preset: str,
+    against: str,
+    folder: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    aims: Sequence[str] = ("own", "harm", "margin"),
+    starts: Sequence[str] = ("base",),
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    memory: int | None = None,
+    watch: WatchSearch | None = None,
+    trust: bool = False,
+    role: str | None = None,
+) -> dict[str, Any]:
+    """Train an adversary for every aim, start and seed, and say how bad the worst of them is for a frozen agent.
+
+    Aims: ``own`` points, ``harm`` (minus the agent's points), ``margin`` (own less the agent's). Starts: ``base`` (a fresh
+    adapter), ``agent`` (the agent's own weights), and runs or adapter folders by name. ``jobs``: how many train at once. Goes on
+    where it was stopped. Writes worst_case.json, worst_case.png and index.html into the folder; returns what the first holds. See
+    ``detente.evaluation.worst_case``.
+    """
+    from detente.evaluation import worst_case as search
+    from detente.reports.worst_case import worst_case_page
+
+    options: dict[str, Any] = {"memory": memory, "watch": watch, "trust": trust, "role": role}
+    result = search.worst_case(
+        preset, against, Path(folder), overrides, aims=aims, starts=starts, seeds=seeds, jobs=jobs, **options
+    )
+    worst_case_page(Path(folder))
     return result
 
 

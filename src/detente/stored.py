@@ -2,6 +2,7 @@
 
     config.yaml ── options     metrics.jsonl ── metrics, newest_metrics     summary.json ── summary
     arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
+    worst_case.json ── worst_case
 
 A folder may be foreign, cut short, or damaged. What these return has the shape that their readers rely on; everything else
 is a UserError of one sentence that names the file and the first thing wrong with it. Fields that nobody asks for pass. Must not
@@ -229,6 +230,40 @@ class _BestResponse(_Stored):
     exact: _Exact | None
 
 
+class _Adversary(_Stored):
+    name: Text
+    aim: Text = ""
+    start: Text = ""
+    seed: int = 0
+    reward: _Estimate
+    agent_reward: _Estimate
+    margin: _Estimate
+    gain: _Estimate | None = None
+    loss: _Estimate | None = None
+
+
+class _Worst(_Stored):
+    question: Text
+    adversary: Text
+    by_game_seed: list[Number] = []
+    __pydantic_extra__: dict[str, _Estimate]
+
+    @model_validator(mode="after")
+    def _answered(self) -> _Worst:
+        if self.question not in (self.model_extra or {}):
+            raise ValueError(f"it does not answer {self.question!r}")
+        return self
+
+
+class _WorstCase(_Stored):
+    label: Text
+    adversaries: Annotated[list[_Adversary], Field(min_length=1, max_length=1000)]
+    worst: list[_Worst]
+    roles: _Roles | None = None
+    exact: _Exact | None
+    left_out: list[Text] = []
+
+
 def options(path: Path) -> dict[str, Any]:
     """The config.yaml of a run, of this version or another: whatever options it had, among them those that every reader needs."""
     with _readable(path, "a run's options"):
@@ -301,6 +336,11 @@ def fingerprint(path: Path) -> dict[str, Any]:
 def best_response(path: Path) -> dict[str, Any]:
     """What is gained against an agent."""
     return _json(path, "a best response", _BestResponse)
+
+
+def worst_case(path: Path) -> dict[str, Any]:
+    """How bad the worst adversary is for an agent."""
+    return _json(path, "the worst case of an agent", _WorstCase)
 
 
 def _row(path: Path, where: str, line: str | bytes) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from detente.cli.searching import search
 from detente.cli.terminal import Trust, console, doing, listed, say, sitting
+from detente.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,12 +74,29 @@ def best_response(
         str | None,
         typer.Option(help="Where seats differ: the responder's role (unset: what the agent leaves).", show_default=False),
     ] = None,
+    aims: Annotated[
+        str | None, typer.Option(help="Search the worst case: adversaries that want own, harm, margin.", show_default=False)
+    ] = None,
+    starts: Annotated[
+        str | None,
+        typer.Option(help="Search: where they start: base, agent (its weights), a run or an adapter folder.", show_default=False),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Search: seeds of training, e.g. 0,1,2.", show_default=False)] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=1000, help="Search: adversaries that train at the same time.")] = 1,
     trust: Trust = False,
 ) -> None:
-    """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response."""
+    """Find out how much can be gained against an agent: train a fresh learner against it, and compute the exact best response.
+
+    With --aims, --starts or --seeds: train many adversaries, and say what the worst of them does.
+    """
     from detente import api
 
     screen = console()
+    searched = any(given is not None for given in (aims, starts, seeds))
+    if searched and exact:
+        raise UserError("--exact trains nothing, so it takes no --aims, --starts or --seeds; leave out one or the other.")
+    if jobs > 1 and not searched:
+        raise UserError("--jobs is how many adversaries train at once; say which with --aims, --starts or --seeds.")
     with doing(screen, f"Getting ready to measure {against}"):
         from detente.evaluation.best_response import frozen, responder_config
         from detente.progress import Progress
@@ -94,7 +113,24 @@ def best_response(
             result = exploitability(policies, agent, memory=memory, seat=config.seats.index(frozen(config))).to_json()
         screen.print(pages.exact_table(result, against))
         return
-    folder = run or default_run(config, against, [*changes, *([] if role is None else [f"as-{role}"])])
+    folder = run or default_run(
+        config, against, [*changes, *([] if role is None else [f"as-{role}"])], "worst-case" if searched else "best-response"
+    )
+    if searched:
+        search(
+            preset,
+            against,
+            folder,
+            changes,
+            aims=aims,
+            starts=starts,
+            seeds=seeds,
+            jobs=jobs,
+            memory=memory,
+            role=role,
+            trust=trust,
+        )
+        return
     say(screen, f"Training a best response to {against} in {folder}")
     with Progress(screen, afterwards="Measuring what was gained") as progress:
         result = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust, role=role)
@@ -180,13 +216,13 @@ def transfer(
     say(screen, f"Wrote {folder / 'transfer.json'}, transfer.png and {folder / 'index.html'}")
 
 
-def default_run(config: Config, against: str, overrides: Sequence[str]) -> Path:
-    """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides."""
+def default_run(config: Config, against: str, overrides: Sequence[str], what: str = "best-response") -> Path:
+    """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides; ``what`` is done there."""
     others = [item for item in overrides if not item.startswith(("seed=", "remote."))]
     folder = Path(against)
     name = "-".join(folder.parts[-2:]) if folder.name.isdecimal() else folder.name  # a version says too little
     parts = [name if folder.is_dir() else against, f"seed{config.seed}", *others]
-    return Path("runs", "best-response", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
+    return Path("runs", what, config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
 
 
 class Seatings:

@@ -101,7 +101,7 @@ def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()
             "against": against,
             "label": labels([against], [agent])[0],
             **(
-                {"roles": {key: " and ".join(named[seat] for seat in seats) for key, seats in _places(config).items()}}
+                {"roles": {key: " and ".join(named[seat] for seat in seats) for key, seats in places(config).items()}}
                 if named
                 else {}
             ),
@@ -111,7 +111,7 @@ def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()
             "unit": "points per round",
             "curve": curve(game, run),
             **outcome(config, policies, responder, agent),
-            "exact": exact(policies, agent, memory, _places(config)["agent"][0]),
+            "exact": exact(policies, agent, memory, places(config)["agent"][0]),
         }
     replace_text(run / "best_response.json", json.dumps(result, indent=2) + "\n")
     return result
@@ -122,7 +122,7 @@ def frozen(config: Config) -> str:
     return next(name for name in config.seats if name not in config.learner_names)
 
 
-def _places(config: Config) -> dict[str, list[int]]:
+def places(config: Config) -> dict[str, list[int]]:
     """The seats of the responder and of the agent."""
     learning = [name in config.learner_names for name in config.seats]
     return {who: [seat for seat, learns in enumerate(learning) if learns == (who == "responder")] for who in ("responder", "agent")}
@@ -130,21 +130,20 @@ def _places(config: Config) -> dict[str, list[int]]:
 
 def curve(game: Game, run: Path) -> list[dict[str, Any]]:
     """Both sides' rewards, and what the responder does, in every recorded iteration."""
-    rows = []
-    for path in (path for path in jsonl.files(run / "episodes") if jsonl.name(path).isdecimal()):
-        episodes = read_episodes(path)
-        own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
-        others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]
-        scalars = {name: value for name, value in measured(game, own)[0].items() if name != "reward"}
-        rows.append(
-            {
-                "iteration": int(jsonl.name(path)),
-                "responder": units(game, own).to_json(),
-                "agent": units(game, others).to_json(),
-                "measures": scalars,
-            }
-        )
-    return rows
+    return [point(game, path) for path in jsonl.files(run / "episodes") if jsonl.name(path).isdecimal()]
+
+
+def point(game: Game, path: Path) -> dict[str, Any]:
+    """The same in the iteration whose episodes are in this file."""
+    episodes = read_episodes(path)
+    own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
+    others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]
+    return {
+        "iteration": int(jsonl.name(path)),
+        "responder": units(game, own).to_json(),
+        "agent": units(game, others).to_json(),
+        "measures": {name: value for name, value in measured(game, own)[0].items() if name != "reward"},
+    }
 
 
 def units(game: Game, sides: Sequence[Side]) -> Estimate:
@@ -156,23 +155,22 @@ def units(game: Game, sides: Sequence[Side]) -> Estimate:
 def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: PolicyRef) -> dict[str, Any]:
     """The trained responder, a cooperator and the agent itself against the agent, and the differences."""
     game = policies.game
-    own, theirs = _meeting(config, policies, responder, agent)
+    own, theirs = meeting(config, policies, responder, agent)
     scalars = {name: value for name, value in measured(game, own)[0].items() if name != "reward"}
     result: dict[str, Any] = {
         "responder": {"reward": units(game, own).to_json(), "agent_reward": units(game, theirs).to_json(), "measures": scalars},
     }
-    place = _places(config)["responder"]
     named = roles(game)
-    if not named or {*place} <= {*seats_of(game, agent, policies.folders.get(agent))}:
-        alone, others = _meeting(config, policies, agent, agent)
+    others = stand_ins(config, policies, agent)
+    if "self_play" in others:
+        alone, theirs_alone = meeting(config, policies, agent, agent)
         result["self_play"] = {"reward": units(game, alone).to_json()} | (
-            {"agent_reward": units(game, others).to_json()} if named else {}
+            {"agent_reward": units(game, theirs_alone).to_json()} if named else {}
         )
-    script = family_of(game).cooperator(game)
-    if script is not None and {*place} <= {*seats_for(game, script)}:
-        cooperating, theirs_then = _meeting(config, policies, PolicyRef("script", script), agent)
+    if "cooperator" in others:
+        cooperating, theirs_then = meeting(config, policies, others["cooperator"], agent)
         result["cooperator"] = {
-            "name": script,
+            "name": others["cooperator"].name,
             "reward": units(game, cooperating).to_json(),
             "agent_reward": units(game, theirs_then).to_json(),
         }
@@ -180,6 +178,15 @@ def outcome(config: Config, policies: Policies, responder: PolicyRef, agent: Pol
             groups = differences(more, less)
             result[name] = estimate(groups).to_json() | {"by_game_seed": [group[0] for group in groups]}
     return result
+
+
+def stand_ins(config: Config, policies: Policies, agent: PolicyRef) -> dict[str, PolicyRef]:
+    """Who else can sit in the responder's place: the agent itself (``self_play``) and the family's ``cooperator``."""
+    game, place = policies.game, {*places(config)["responder"]}
+    script = family_of(game).cooperator(game)
+    itself = not roles(game) or place <= {*seats_of(game, agent, policies.folders.get(agent))}
+    cooperator = script is not None and place <= {*seats_for(game, script)}
+    return ({"self_play": agent} if itself else {}) | ({"cooperator": PolicyRef("script", str(script))} if cooperator else {})
 
 
 def differences(first: Sequence[Side], second: Sequence[Side]) -> list[list[float]]:
@@ -202,7 +209,7 @@ def exact(policies: Policies, agent: PolicyRef, memory: int | None = None, seat:
         raise
 
 
-def _meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:
+def meeting(config: Config, policies: Policies, first: PolicyRef, second: PolicyRef) -> tuple[list[Side], list[Side]]:
     """The sides of the first policy, on every seat in turn where seats are alike, else on those of the responder, and those of the
     second."""
     own: list[Side] = []

@@ -70,7 +70,7 @@ def picture(result: Result, named: bool = True) -> Figure:
     anchors = []
     if "cooperator" in result:
         anchors.append(Anchor("cooperating\nwith it", result["cooperator"]["reward"]["mean"]))
-    if exact := _comparable(result):
+    if exact := comparable(result):
         anchors.append(Anchor("exact best\nresponse", sum(exact["value"]) / 2 / exact["rounds"]))
     lines = tuple(Line(name, colour, _series(result, key)) for colour, (key, name) in enumerate(_names(result).items()))
     panel = Panel("best_response", "Points per round", lines, tuple(anchors))
@@ -109,7 +109,7 @@ def rows(result: Result) -> list[tuple[str, str, str]]:
         table.append((cooperator["name"], estimate(cooperator["reward"]), estimate(cooperator["agent_reward"])))
     if alone := result.get("self_play"):
         table.append(("the agent itself", estimate(alone["reward"]), estimate(alone.get("agent_reward") or alone["reward"])))
-    if exact := _comparable(result):
+    if exact := comparable(result):
         for name, own, theirs in extremes(exact):
             table.append((f"exact {name}", _per_round(own, exact["rounds"]), _per_round(theirs, exact["rounds"])))
     return table
@@ -205,7 +205,7 @@ def bounds(pair: Pair) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _comparable(result: Result) -> Mapping[str, Any] | None:
+def comparable(result: Result) -> Mapping[str, Any] | None:
     """The exact best response where it can stand beside points per round: not where the end is drawn, for then short episodes
     count as much as long ones in those, and less in its totals."""
     exact: Mapping[str, Any] | None = result["exact"]
