@@ -13,7 +13,9 @@ import detente
 from detente import config, former, presets
 from detente.errors import UserError
 from detente.learning import loop
+from detente.learning.opponents import seatings
 from detente.options import ALGORITHMS
+from detente.records import PolicyRef
 
 SMALL = (
     "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 answer.max_tokens=48 "
@@ -52,6 +54,23 @@ def test_the_two_forms_of_the_weight_differ_in_nothing_else() -> None:
         1,
         0.05,
     )
+
+
+def test_the_pool_sees_as_many_tokens_as_the_shaped_learner() -> None:
+    """Seats that train on an episode, over the whole run."""
+
+    def trained(preset: str) -> int:
+        options = config.load(preset)
+        present = {name: PolicyRef("adapter", name) for name in options.learner_names}
+        count = 0
+        for iteration in range(options.iterations):
+            kept = dict.fromkeys(present, range(options.opponents.keep_every, iteration + 1, options.opponents.keep_every))
+            count += sum(
+                name is not None for row in seatings(options, iteration, present, kept) for s in row for name in s.learners
+            )
+        return count
+
+    assert trained("ipd_pool") == trained("ipd") == 9120
 
 
 @pytest.mark.parametrize(("old", "present"), former.PRESETS.items())
