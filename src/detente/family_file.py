@@ -19,6 +19,7 @@ import orjson
 
 from detente import games
 from detente.errors import UserError
+from detente.faults import first_fault
 from detente.files import read_text, reason, replace_text
 from detente.games.base import Game
 from detente.games.family import Measure, family_of, strategies_for
@@ -26,7 +27,7 @@ from detente.games.own_measures import NAME, TAKEN
 from detente.games.reading import PARTS, Reading, Result
 from detente.matches import play_scripts
 from detente.records import STRICT
-from detente.stored import BIG, first_fault
+from detente.stored_shapes import BIG
 from detente.visible import visible
 
 if TYPE_CHECKING:

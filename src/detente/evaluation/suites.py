@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from detente import foreign
 from detente.errors import UserError, unknown
+from detente.faults import first_fault
 from detente.files import read_text, reason
 from detente.games import make
 from detente.games.base import Game
@@ -31,7 +32,6 @@ from detente.games.roles import roles
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere
 from detente.policies import located
-from detente.stored import first_fault
 
 ENDINGS = (".yaml", ".yml")
 

@@ -25,6 +25,7 @@ from detente.family_file import Description, description
 from detente.files import short_names
 from detente.games.reading import Numbers, Result
 from detente.games.roles import in_role, prefix
+from detente.stored_shapes import tables
 
 SELF_PLAY, WITH_EACH_OTHER = "in self-play", "with each other"
 
@@ -102,7 +103,7 @@ class Run:
             final=True,
             self_play=_numbers(scores.get("self_play")),
             against={name: _numbers(numbers) for name, numbers in (scores.get("against") or {}).items()},
-            given=_numbers(flat_tables(stored.tables(scores))),
+            given=_numbers(flat_tables(tables(scores))),
             invalid=scores.get("invalid"),
             interval=_interval(scores),
             partners=_numbers(scores.get("partners")) if role else _partners(measured, learner, self.summary["learners"]),

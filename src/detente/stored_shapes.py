@@ -1,0 +1,297 @@
+"""The shapes of what commands leave in folders, for ``stored`` to check.
+
+One class per kind of content, with the fields that readers rely on; other fields pass. Numbers are finite and small enough to be
+drawn. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from detente.faults import first_fault
+
+CELL = (int, float, dict, type(None))  # of a table
+BIG = 1e100  # beyond it sums and drawings come to no end or to infinity
+
+
+def _drawable(value: float) -> float:
+    if not abs(value) < BIG:
+        raise ValueError(f"its size should be below {BIG:g}")
+    return value
+
+
+Number = Annotated[int | float, AfterValidator(_drawable)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Text = Annotated[str, Field(max_length=10_000)]
+Numbers = dict[Text, Number | None]
+Table = dict[Text, Numbers | Number | None]
+Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)] | None
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class Stored(BaseModel):
+    """Content with the fields that are named, and any others."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Game(Stored):
+    name: Text
+
+
+class Options(Stored):
+    game: Game
+    algorithm: Text = ""
+    seed: int = 0
+    iterations: Count = 0
+    preset: Text = ""
+    model: Text = ""
+    learners: dict[str, dict[str, Any]] | None = None
+    seats: list[Text] | None = None
+
+
+class Row(Stored):
+    """A line of metrics.jsonl."""
+
+    iteration: Count
+    __pydantic_extra__: Numbers
+
+
+class Intervals(Stored):
+    """The ends of the intervals of an evaluation."""
+
+    self_play: dict[str, Ends] | None = None
+
+
+class Scores(Stored):
+    """What an evaluation says of a learner, or of one of its roles."""
+
+    self_play: Numbers | None = None
+    partners: Numbers | None = None
+    against: dict[Text, Numbers] | None = None
+    invalid: Number | None = None
+    intervals: Intervals | None = None
+
+    @model_validator(mode="after")
+    def _has_tables(self) -> Scores:
+        try:
+            TypeAdapter(dict[Text, Table]).validate_python(tables(self.model_extra or {}))
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+        return self
+
+
+class Learner(Scores):
+    """What an evaluation says of a learner."""
+
+    algorithm: Text = ""
+    roles: dict[Text, Scores] = {}
+
+
+class Summary(Stored):
+    """summary.json."""
+
+    learners: Annotated[dict[Text, Learner], Field(min_length=1)]
+
+
+class Estimate(Stored):
+    mean: Number
+    low: Number | None = None
+    high: Number | None = None
+
+
+class Agent(Stored):
+    label: Text
+    kind: Text = ""
+
+
+class Cell(Stored):
+    row: Count
+    column: Count
+    role: Text = ""
+    reward: Estimate
+    opponent_reward: Estimate
+    measures: Numbers | None = None
+    tables: list[list[Count]]
+
+
+class Rank(Stored):
+    """A line of a ranking."""
+
+    rank: Count
+    role: Text = ""
+    agent: Count
+    reward: Estimate
+    self_play: Number | None = None
+    worst: Number | None = None
+    worst_against: Count | None = None
+
+
+class Standing(Stored):
+    rank: Count
+    agent: Count
+    score: Number | None = None
+    wins: Number | None = None
+    cooperation: Number | None = None
+
+
+class Arena(Stored):
+    """arena.json."""
+
+    game: Text | None = None
+    preset: Text | None = None
+    seed: int | None = None
+    episodes: Count | None = None
+    unit: Text | None = None
+    roles: list[Text] = []
+    agents: Annotated[list[Agent], Field(min_length=1, max_length=1000)]
+    cells: Annotated[list[Cell], Field(min_length=1)]
+    ranking: list[Rank]
+    tournament: list[Standing] | None = None
+
+
+class Step(Stored):
+    """A round after one defection."""
+
+    round: Count
+    other: Text
+    cooperate: Number
+
+
+class Response(Stored):
+    """What an agent asks for in one situation."""
+
+    told: Text
+    last: Number | None
+    asks: Annotated[int, Field(ge=1, lt=2**53)]
+    share: Estimate
+
+
+class Exact(Stored):
+    """An exact best response and floor."""
+
+    rounds: Annotated[int, Field(ge=1, lt=2**53)]
+    expected_rounds: Number
+    value: Bounds
+    agent_value: Bounds
+    cooperator: Bounds | None = None
+    agent_with_cooperator: Bounds | None = None
+    gain: Number | None = None
+    method: Text
+    histories: Count
+    play: Text
+    earned: Estimate | None
+    loss: Number | None = None
+    floor: Bounds | None = None
+    floor_opponent: Bounds | None = None
+    floor_play: Text = ""
+    floor_left: Estimate | None = None
+
+
+class Print(Stored):
+    """The fingerprint of an agent."""
+
+    label: Text
+    memory_one: Numbers | None = None
+    memory_two: Numbers | None = None
+    invalid: Number | None = None
+    forgiveness: list[Step] | None = None
+    responses: list[Response] | None = None
+    measures: Numbers | None = None
+    exact: Exact | None = None
+
+
+class Fingerprint(Stored):
+    """fingerprint.json."""
+
+    game: Text = ""
+    reward_bounds: Bounds | None = None
+    agents: Annotated[list[Print], Field(min_length=1)]
+
+
+class Point(Stored):
+    """An iteration of a best response."""
+
+    iteration: Count
+    responder: Estimate
+    agent: Estimate
+
+
+class Trained(Stored):
+    """What a responder gets, and the agent."""
+
+    reward: Estimate
+    agent_reward: Estimate
+    measures: Numbers
+
+
+class Alone(Stored):
+    """What an agent gets with itself."""
+
+    reward: Estimate
+    agent_reward: Estimate | None = None
+
+
+class Roles(Stored):
+    responder: Text
+    agent: Text
+
+
+class BestResponse(Stored):
+    """best_response.json."""
+
+    label: Text
+    curve: list[Point]
+    responder: Trained
+    self_play: Alone | None = None
+    roles: Roles | None = None
+    exact: Exact | None
+
+
+class Adversary(Stored):
+    """An adversary against the agent."""
+
+    name: Text
+    aim: Text = ""
+    start: Text = ""
+    seed: int = 0
+    reward: Estimate
+    agent_reward: Estimate
+    margin: Estimate
+    gain: Estimate | None = None
+    loss: Estimate | None = None
+
+
+class Worst(Stored):
+    """The worst adversary by one question."""
+
+    question: Text
+    adversary: Text
+    by_game_seed: list[Number] = []
+    __pydantic_extra__: dict[str, Estimate]
+
+    @model_validator(mode="after")
+    def _answered(self) -> Worst:
+        if self.question not in (self.model_extra or {}):
+            raise ValueError(f"it does not answer {self.question!r}")
+        return self
+
+
+class WorstCase(Stored):
+    """worst_case.json."""
+
+    label: Text
+    adversaries: Annotated[list[Adversary], Field(min_length=1, max_length=1000)]
+    worst: list[Worst]
+    roles: Roles | None = None
+    exact: Exact | None
+    left_out: list[Text] = []
+
+
+def tables(learner: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a learner's evaluation: what is a mapping of conditions to numbers, and no part of every evaluation."""
+    mappings = {name: value for name, value in learner.items() if name not in Learner.model_fields and isinstance(value, dict)}
+    return {name: cells for name, cells in mappings.items() if all(isinstance(cell, CELL) for cell in cells.values())}
