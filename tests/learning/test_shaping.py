@@ -75,8 +75,8 @@ def test_rewards_that_are_none(name: str, sentence: str, module: str) -> None:
 
 def test_training_uses_them_and_says_both(module: str, tiny_model: str, tmp_path: Path) -> None:
     options = f"game.rounds=2 model={tiny_model} device=cpu iterations=1 episodes=4 group_size=2 lora.rank=2 evaluation.episodes=0"
-    changes = [*options.split(), "credit.beta=0.0"]
-    run = detente.train(config.load("ipd", [*changes, f"reward={module}:generous"]), tmp_path / "own")
+    changes = options.split()
+    run = detente.train(config.load("ipd", [*changes, "credit.beta=0.0", f"reward={module}:generous"]), tmp_path / "own")
     row = json.loads((run / "metrics.jsonl").read_text())
     episodes = read_episodes(run / "episodes" / "000001.jsonl.gz")
     assert row["reward/main"] == pytest.approx(mean_reward(episodes, "main"))
