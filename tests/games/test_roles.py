@@ -70,7 +70,7 @@ def test_roles_are_those_of_the_game_else_the_seats() -> None:
 
 @pytest.mark.parametrize("named", ["investor", ("investor",), ("a", "a"), ("a", "b", "c"), 7, ("a", 1, 1)])
 def test_there_is_a_role_for_every_seat(named: object) -> None:
-    with pytest.raises(UserError, match=r"^The game stage should have one role for each of its 2 seats, not .*\.$"):
+    with pytest.raises(UserError, match=r"^The game stage should have one role for each of its seats \(2\), not .*\.$"):
         roles(Stage(named))
 
 
