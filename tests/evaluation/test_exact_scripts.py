@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +101,17 @@ def test_a_script_of_ones_own_says_what_it_remembers() -> None:
 
     result = solve(Facing(make("trust_and_split"), insulted, 1), 2)  # type: ignore[arg-type]
     assert result.own.low == pytest.approx(55 * (9 / 14 + 10 / 15))  # 10 coins are worth 55 on average
+
+
+def test_the_script_of_the_guide() -> None:
+    """Half until the other was greedy: a player that never asks for more than half of what the script values more gets most."""
+    guide = (Path(__file__).parents[2] / "docs" / "add-a-game.md").read_text(encoding="utf-8")
+    (block,) = (text for text in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "remembers" in text)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    result = solve(Facing(make("trust_and_split"), names["grim"], 1), 3)  # type: ignore[arg-type]
+    asks_half_as_lower = 2 * (10 / 15 * 100 + 5) / 2
+    assert result.own.low == pytest.approx(asks_half_as_lower + 55 * 10 / 15)  # in the last round everything is asked for
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_game_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, check, _ = blocks("python")
+    module, check, *_ = blocks("python")
     (tmp_path / "public_goods.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     exec(check, {})
