@@ -21,6 +21,7 @@ SMALL = (
     "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 answer.max_tokens=48 "
     "evaluation.episodes=1 evaluation.every=0"
 )
+PAIR = ("group_size=2",)  # two groups, in which two learners take turns
 TRIAL = ("episodes=8", "learners.main.update_every=1", "learners.rival.copies=2")  # the smallest one
 
 
@@ -29,7 +30,7 @@ TRIAL = ("episodes=8", "learners.main.update_every=1", "learners.rival.copies=2"
 def test_a_preset_trains(preset: str, algorithm: Any, tiny_model: str, tmp_path: Path) -> None:
     full = config.load(preset)
     rounds = ["game.rounds=2"] if "rounds" in full.game else []
-    trial = TRIAL if "rival" in full.learners else ()
+    trial = TRIAL if "rival" in full.learners else PAIR if full.learners else ()
     options = config.load(preset, [*SMALL.split(), *rounds, *trial, f"model={tiny_model}", f"algorithm={algorithm}"])
     run = loop.train(options, tmp_path / "run")
     (line,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
