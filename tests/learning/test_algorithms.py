@@ -159,9 +159,9 @@ WRONG = {
     "mine:unlike": "The options of the algorithm 'mine:unlike' are no class derived from detente.options.AlgorithmOptions.",
     "mine:number": "'mine:number' does not name an algorithm: number is no class or function, but int.",
     "mine:nothing": "'mine:nothing' does not name an algorithm that can be imported: AttributeError",
-    "nowhere:x": "ModuleNotFoundError No module named 'nowhere'.",
+    "nowhere:x": "ModuleNotFoundError No module named 'nowhere'; modules are looked for",
     "mine:a:b": "'mine:a:b' does not name an algorithm: an algorithm of your own is module:attribute, such as",
-    "mine:": "The option algorithm is wrong: input should be a valid string",
+    "mine:": "The option algorithm is wrong: it is text, no mapping",
     "inequity": "There is no algorithm 'inequity'",
     "reinforce|seats=[a,b]|learners={a: {algorithm: 'mine:inequity', credit: {options: {envvy: 1}}}, b: {}}": (
         "did you mean 'learners.a.credit.options.envy'?"
