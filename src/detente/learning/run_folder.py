@@ -40,7 +40,9 @@ class RunFolder:
     def has_trained(self) -> bool:
         """Whether anything of an iteration is there; where its first one failed, the run may begin again with other options."""
         versions = (*self.checkpoints.glob("[0-9]*"), *self.adapters.glob("*/[0-9]*"))
-        return bool(versions) or (self.metrics.exists() and b"\n" in self.metrics.read_bytes())
+        if versions or not self.metrics.exists():
+            return bool(versions)
+        return not self.metrics.is_file() or b"\n" in self.metrics.read_bytes()  # reading a pipe would wait for ever
 
     def episodes(self, iteration: int) -> Path:
         """The file of an iteration's episodes."""
