@@ -446,7 +446,7 @@ def test_a_model_that_may_say_anything_is_often_invalid_and_trains(decoding: str
 VARIANTS = {
     "critic": ["credit.baseline=critic"],
     "whole batch": ["credit.baseline=batch", "group_size=2"],
-    "no baseline, one episode a group": ["credit.baseline=none", "group_size=1"],
+    "no baseline, one episode a group": ["credit.baseline=none", "credit.weight_baseline=none", "group_size=1"],
     "whitened, annealed, paper's weight": [
         *("credit.whiten=true", "credit.beta_final=0", "credit.shaping=returns", "credit.first_round_bonus=0"),
         *("optimizer.lr_final=0", "loss.kl=0.1"),
