@@ -187,6 +187,11 @@ def test_dependency_direction(module: Any) -> None:
     assert faults(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_is_read_at_a_sitting(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 300
+
+
 def test_no_circle() -> None:
     """Imports inside of functions count too."""
     graph = {

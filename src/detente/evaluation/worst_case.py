@@ -140,11 +140,11 @@ def measure(config: Config, policies: Policies, work: Sequence[Task], memory: in
 
 def worst(points: Mapping[str, Points], bounds: Bounds | None = None) -> list[dict[str, Any]]:
     """For each question the name with the worst mean on the even game seeds, and its numbers on the odd ones; points lie
-    within ``bounds``."""
+    within ``bounds``. Who gets most points is asked only where no gain over a cooperator is known."""
     values = {name: met.values() for name, met in points.items()}
-    asked = [key for key in QUESTIONS if all(key in known for known in values.values())]
+    known = [question for question in QUESTIONS if all(question in numbers for numbers in values.values())]
     lines = []
-    for question in asked[1:] if "gain" in asked else asked:
+    for question in [question for question in known if question != "reward" or "gain" not in known]:
         name = max(values, key=lambda name: QUESTIONS[question] * fmean(values[name][question][::2]))
         measured_on = {key: by_seed[1::2] for key, by_seed in values[name].items()}
         line = {"question": question, "adversary": name, **_estimates(measured_on, bounds), "by_game_seed": measured_on[question]}
