@@ -89,6 +89,14 @@ def in_turn(sitting: Sequence[PolicyRef], episodes: int) -> list[Seating]:
     return [Seating(tuple(sitting), group=index, index=index) for index in range(episodes)]
 
 
+def on_seats(policy: PolicyRef, other: PolicyRef, taken: Sequence[int], players: int) -> list[Seating]:
+    """An episode for each seat of ``taken``, on a game seed of its own: the policy sits there, the other on all other seats."""
+    return [
+        Seating(tuple(policy if seat == own else other for seat in range(players)), group=index, index=index)
+        for index, own in enumerate(taken)
+    ]
+
+
 def _match(policies: Seats, game: Game, seating: Seating, stream: Stream) -> Match:
     seeds = [stream.player(seating, seat) for seat in range(len(seating.policies))]
     players = [

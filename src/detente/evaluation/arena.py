@@ -20,20 +20,20 @@ import yaml
 
 from detente import family_file, jsonl
 from detente.config import Config
-from detente.errors import UserError
 from detente.evaluation.agents import Agent, participants
+from detente.evaluation.begun import begun
 from detente.evaluation.cells import AgentSeating, all_seatings, episodes_file, results
-from detente.files import check_same, locked, read_text, reason, replace_text
+from detente.files import check_same, locked, replace_text
 from detente.former import renamed
 from detente.games.base import Game
 from detente.games.roles import in_role, roles
 from detente.matches import Named, in_turn, play_sync
-from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies
 from detente.records import Episode, write_episodes
 
 log = logging.getLogger(__name__)
 
+ASKED = "arena.yaml"
 ANOTHER = "give --out another folder"
 
 
@@ -70,7 +70,7 @@ def arena(
         asked["briefings"] = briefings
     if anywhere and not roles(game):
         log.warning("The seats of %s do not differ: every agent sits on all of them, and --anywhere changes nothing.", game.name)
-    _check_free(folder)
+    begun(folder, ASKED, "arena", ANOTHER)
     known = family_file.content(game, ())
     folder.mkdir(parents=True, exist_ok=True)
     with closing(policies), locked(folder, f"The arena {folder}", ANOTHER):
@@ -105,31 +105,18 @@ def request(config: Config, game: Game, agents: Sequence[Agent], episodes: int) 
     }
 
 
-def _check_free(folder: Path) -> None:
-    """UserError for a folder that holds something else than an arena."""
-    begun = {".lock", "arena.yaml.partial"}
-    if folder.exists() and not (folder / "arena.yaml").exists() and {entry.name for entry in folder.iterdir()} - begun:
-        raise UserError(f"The folder {folder} is not empty and is no arena (it has no arena.yaml); {ANOTHER}.")
-
-
 def _claim(folder: Path, asked: dict[str, Any], agents: Sequence[Agent]) -> None:
     """Write arena.yaml, or check that the folder was started with the same; it may have the earlier fingerprints of base models."""
-    path = folder / "arena.yaml"
-    if path.exists():
-        try:
-            stored = parse(read_text(path, SIZE))
-            if not isinstance(stored, dict):
-                raise ValueError("it is no mapping")
-            stored = renamed(stored, notice=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as an arena's options: {reason(error)}; {ANOTHER}.") from error
-        before = {agent.name: agent.earlier for agent in agents if agent.earlier}
-        weights = stored.get("weights")
-        if isinstance(weights, dict):
-            stored["weights"] = {n: asked["weights"].get(n) if w == before.get(n) else w for n, w in weights.items()}
-        check_same(f"The arena {folder}", stored, asked, ANOTHER)
+    stored = begun(folder, ASKED, "arena", ANOTHER)
+    if stored is None:
+        replace_text(folder / ASKED, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
         return
-    replace_text(path, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
+    stored = renamed(stored, notice=False)
+    before = {agent.name: agent.earlier for agent in agents if agent.earlier}
+    weights = stored.get("weights")
+    if isinstance(weights, dict):
+        stored["weights"] = {n: asked["weights"].get(n) if w == before.get(n) else w for n, w in weights.items()}
+    check_same(f"The arena {folder}", stored, asked, ANOTHER)
 
 
 def complete(path: Path, episodes: int) -> bool:

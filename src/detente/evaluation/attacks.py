@@ -19,9 +19,9 @@ from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.games.family import family_of, measures, strategies_for
 from detente.games.sides import Scalars, Side
-from detente.matches import Named, play_sync
+from detente.matches import Named, on_seats, play_sync
 from detente.policies import Policies
-from detente.records import PolicyRef, Seating
+from detente.records import PolicyRef
 
 BySeed = Mapping[int, Scalars]  # the measures of the agent in the episode on each game seed
 
@@ -82,12 +82,8 @@ def moved(honest: BySeed, attacked: BySeed, name: str) -> dict[str, dict[str, fl
 def _met(policies: Policies, agent: Agent, config: Config, script: str, episodes: int) -> BySeed:
     """The agent's measures on each game seed, the script on all other seats. The agent draws the same random numbers whomever it
     meets."""
-    other, seats = PolicyRef("script", script), range(policies.game.num_players)
     taken = [agent.seats[index % len(agent.seats)] for index in range(episodes)]
-    seatings = [
-        Seating(tuple(agent.policy if seat == own else other for seat in seats), group=index, index=index)
-        for index, own in enumerate(taken)
-    ]
+    seatings = on_seats(agent.policy, PolicyRef("script", script), taken, policies.game.num_players)
     stream = Named((config.seed, "attacks"), (config.seed, "attacked"))
     played = play_sync(policies, policies.game, seatings, stream=stream, concurrency=config.concurrency)
     return {side[0].group: _measures(policies.game, side) for side in zip(played, taken, strict=True)}

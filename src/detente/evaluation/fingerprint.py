@@ -27,9 +27,9 @@ from detente.games.family import family_of, measures, strategies_for
 from detente.games.matrix import MatrixGame
 from detente.games.roles import in_role, roles
 from detente.games.sides import Side
-from detente.matches import Named, play_sync
+from detente.matches import Named, on_seats, play_sync
 from detente.policies import Policies
-from detente.records import PolicyRef, Seating
+from detente.records import PolicyRef
 
 BEFORE, AFTER = 2, 6  # rounds of cooperation by the other before and after its one defection
 MOST = 4_000  # histories that are read for the exact best response
@@ -180,12 +180,8 @@ def _against_random(policies: Policies, policy: PolicyRef, config: Config, episo
     """The policy's sides of so many episodes, on its ``own`` seats in turn."""
     if "random" not in strategies_for(policies.game):
         raise UserError(f"A fingerprint needs players at random, and the game {policies.game.name} lists no choices to draw from.")
-    random, seats = PolicyRef("script", "random"), range(policies.game.num_players)
     taken = [own[index % len(own)] for index in range(episodes)]
-    seatings = [
-        Seating(tuple(policy if seat == mine else random for seat in seats), group=index, index=index)
-        for index, mine in enumerate(taken)
-    ]
+    seatings = on_seats(policy, PolicyRef("script", "random"), taken, policies.game.num_players)
     stream = Named((config.seed, "fingerprint"), (config.seed, "fingerprint"))
     played = play_sync(policies, policies.game, seatings, stream=stream, concurrency=config.concurrency)
     return list(zip(played, taken, strict=True))

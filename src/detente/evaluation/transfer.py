@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,18 @@ from detente.config import Config, load_game, read
 from detente.errors import UserError
 from detente.evaluation.agents import Agent, labels
 from detente.evaluation.arena import ANOTHER, Watch, complete
+from detente.evaluation.begun import begun
 from detente.evaluation.suites import Row, Suite, game
 from detente.evaluation.transfer_table import Place, Unit, episodes_file, table
-from detente.files import check_same, locked, read_text, reason, replace_text
+from detente.files import check_same, locked, replace_text
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import PLAIN, family_of, lists_choices
-from detente.matches import Named, play_sync
-from detente.plain_yaml import SIZE, parse
+from detente.matches import Named, on_seats, play_sync
 from detente.policies import Policies, located
-from detente.records import Seating, write_episodes
+from detente.records import write_episodes
 
+ASKED = "transfer.yaml"
 UNTOLD = ("seed", "threads", "device", "concurrency", "record", "evaluation")  # options in which runs of one group may differ
 
 
@@ -62,7 +63,7 @@ def transfer(
     within them. UserError for names that are no runs, adapters or models, and for a folder that was started with anything else.
     """
     count = suite.episodes if episodes is None else episodes
-    _check_free(folder)
+    begun(folder, ASKED, "transfer", ANOTHER)
     with ExitStack() as opened:
         subjects = _subjects(names, suite, opened)
         asked = _request(subjects, suite, count, seed)
@@ -192,10 +193,8 @@ def _play(subject: Subject, row: Row, place: Place, folder: Path, count: int, se
         watch.seating([f"{subject.agent.label} in '{row.name}'", "itself" if partner == 0 else (row.partners or ())[partner - 1]])
     policies.check_room([other])
     seats = range(played.num_players)
-    seatings = [
-        Seating(tuple(me if seat == index % len(seats) else other for seat in seats), group=index // len(seats), index=index)
-        for index in range(count)
-    ]
+    taken = [index % len(seats) for index in range(count)]
+    seatings = [replace(seating, group=seating.index // len(seats)) for seating in on_seats(me, other, taken, len(seats))]
     stream = Named((seed, "transfer game"), (seed, "transfer", number, partner, agent))
     tell: Callable[[Any], None] | None = None if watch is None else lambda _: watch.episode()
     done = play_sync(policies, played, seatings, stream=stream, watch=tell, concurrency=subject.config.concurrency)
@@ -222,23 +221,10 @@ def _request(subjects: Sequence[Subject], suite: Suite, episodes: int, seed: int
     }
 
 
-def _check_free(folder: Path) -> None:
-    """UserError for a folder that holds something else than a transfer."""
-    begun = {".lock", "transfer.yaml.partial"}
-    if folder.exists() and not (folder / "transfer.yaml").exists() and {entry.name for entry in folder.iterdir()} - begun:
-        raise UserError(f"The folder {folder} is not empty and is no transfer (it has no transfer.yaml); {ANOTHER}.")
-
-
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
     """Write transfer.yaml, or check that the folder was started with the same."""
-    path = folder / "transfer.yaml"
-    if not path.exists():
-        replace_text(path, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
-        return
-    try:
-        stored = parse(read_text(path, SIZE))
-        if not isinstance(stored, dict):
-            raise ValueError("it is no mapping")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a transfer's options: {reason(error)}; {ANOTHER}.") from error
-    check_same(f"The transfer {folder}", stored, asked, ANOTHER)
+    stored = begun(folder, ASKED, "transfer", ANOTHER)
+    if stored is None:
+        replace_text(folder / ASKED, yaml.safe_dump(asked, sort_keys=False, allow_unicode=True))
+    else:
+        check_same(f"The transfer {folder}", stored, asked, ANOTHER)

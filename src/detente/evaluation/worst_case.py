@@ -25,13 +25,13 @@ from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.adversaries import AGENT, BASE, Adversary, Task, Watch, planned, resolved_starts, tasks, train_all
 from detente.evaluation.agents import labels
+from detente.evaluation.begun import begun
 from detente.evaluation.best_response import exact, frozen, meeting, places, responder_config, stand_ins
 from detente.evaluation.measures import Side, measured
 from detente.evaluation.statistics import Bounds, estimate
-from detente.files import check_same, locked, read_text, reason, replace_text
+from detente.files import check_same, locked, replace_text
 from detente.games.roles import roles
 from detente.games.sides import by_group
-from detente.plain_yaml import SIZE, parse
 from detente.policies import Policies, pinned
 
 ASKED, RESULT = "worst_case.yaml", "worst_case.json"
@@ -175,15 +175,7 @@ def _less(first: Sequence[float], second: Sequence[float]) -> list[float]:
 
 def _begun(folder: Path) -> dict[str, Any]:
     """What a search that was begun in the folder was asked for; {} of a new one. UserError for any other folder."""
-    path = folder / ASKED
-    if path.exists():
-        try:
-            stored = parse(read_text(path, SIZE))
-            if not isinstance(stored, dict) or not isinstance(stored.get("versions"), dict):
-                raise ValueError("it names no versions")
-            return stored
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as the options of a search: {reason(error)}; {ANOTHER}.") from error
-    if folder.exists() and {entry.name for entry in folder.iterdir()} - {".lock", f"{ASKED}.partial"}:
-        raise UserError(f"The folder {folder} is not empty and is no search for the worst case (it has no {ASKED}); {ANOTHER}.")
-    return {}
+    asked = begun(folder, ASKED, "search for the worst case", ANOTHER)
+    if asked is not None and not isinstance(asked.get("versions"), dict):
+        raise UserError(f"{folder / ASKED} names no versions of the agent and the starts; {ANOTHER}.")
+    return asked or {}
