@@ -108,12 +108,12 @@ class CreditOptions(AlignmentOptions):
 
     def fewest(self, algorithm: str) -> int:
         """Episodes that a group must have: 2 where the algorithm compares some with others, in the credit or in its weight."""
-        weighed = algorithm == "advantage_alignment" and self.weight_baseline in (None, "group")
+        weighed = algorithm == ALIGNMENT and self.weight_baseline in (None, "group")
         return 2 if self.baseline != "none" or weighed else 1
 
     def has_critic(self, algorithm: str) -> bool:
         """Whether a critic learns beside the adapter."""
-        return self.baseline == "critic" or (algorithm == "advantage_alignment" and self.weight_baseline == "critic")
+        return self.baseline == "critic" or (algorithm == ALIGNMENT and self.weight_baseline == "critic")
 
 
 class LossOptions(Options):
