@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table as Grid
 from rich.text import Text
 
+from detente.errors import counted
 from detente.family_file import Description
 
 CLAIMS = {
@@ -99,7 +100,7 @@ def _extremes(agents: Sequence[Mapping[str, Any]]) -> list[Table]:
         return []
     rows = tuple((agent["label"], tuple(_middle(agent.get("exact") or {}, key) for key in EXTREMES)) for agent in agents)
     most = max(rounds for rounds, _ in lengths)
-    often = f"{most} rounds" if all(rounds == mean for rounds, mean in lengths) else f"at most {most} rounds"
+    often = counted(most, "round") if all(rounds == mean for rounds, mean in lengths) else f"at most {counted(most, 'round')}"
     return [Table(f"Exact best response and floor, points over {often}", tuple(EXTREMES.values()), rows, (None,) * len(EXTREMES))]
 
 
