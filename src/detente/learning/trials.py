@@ -67,8 +67,9 @@ def check_trials(config: Config, game: Game) -> None:
             raise UserError(f"A copy of the learner '{name}' is called '{clash}', and so is a seat; give one of them another name.")
         if options.lifetime is not None and config.opponents.kept:
             raise UserError(
-                f"opponents.kept plays earlier versions, and the learner '{name}' starts anew after its "
-                f"lifetime of {counted(options.lifetime, 'iteration')}, so none of it is kept; set opponents.kept=0 or leave its lifetime unset."
+                f"opponents.kept plays earlier versions, and the learner '{name}' starts anew after its lifetime of "
+                f"{counted(options.lifetime, 'iteration')}, so none of it is kept; set opponents.kept=0 or leave its "
+                "lifetime unset."
             )
         if options.collect == "trial" or options.briefing != "none":
             _check_same_others(config, name)
