@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +21,17 @@ from detente.visible import visible
 LARGEST = 1 << 28  # bytes of a file of JSON
 LONGEST = 300  # characters of a reason
 LOCK = ".lock"
+LONGEST_NAME = 200  # bytes of a folder's name; file systems stop at 255
 PATIENCE_S = 0.5  # to wait for a lock, which ``in_use`` of another process takes for a moment
+
+
+def folder_name(*parts: str) -> str:
+    """The parts with dashes between them, without characters that mean something in a path; a long name ends in a digest of all."""
+    name = "-".join(re.sub(r"[^\w.=+@-]+", "_", part) for part in parts)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name.encode()[: LONGEST_NAME - 13].decode(errors='ignore')}-{digest}"
 
 
 def write_synced(path: Path, payload: bytes) -> None:

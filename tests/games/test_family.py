@@ -32,7 +32,7 @@ PAYOFFS = [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]
 @pytest.fixture
 def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The guide's game without a family of its own, importable; its family lies beside it."""
-    game, _, family = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    game, _, family, _ = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "public_goods.py").write_text(game, encoding="utf-8")
     (tmp_path / "public_goods_family.py").write_text(family, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)

@@ -12,7 +12,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from io import TextIOWrapper
+from contextlib import suppress
+from io import TextIOWrapper, UnsupportedOperation
 from typing import Annotated, TextIO
 
 import typer
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return done.exit_code
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, OSError):  # Python would write the rest of the output again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with suppress(UnsupportedOperation):  # where Python's own programs have put a stream of theirs in its place
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has seen enough
             return 0
         if debug:

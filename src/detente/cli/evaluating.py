@@ -3,7 +3,6 @@ what they do, how far words move them, and what they do elsewhere."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from detente.cli.searching import search
 from detente.cli.terminal import Trust, console, doing, listed, say, sitting
 from detente.errors import UserError
+from detente.files import folder_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -222,7 +222,7 @@ def default_run(config: Config, against: str, overrides: Sequence[str], what: st
     folder = Path(against)
     name = "-".join(folder.parts[-2:]) if folder.name.isdecimal() else folder.name  # a version says too little
     parts = [name if folder.is_dir() else against, f"seed{config.seed}", *others]
-    return Path("runs", what, config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
+    return Path("runs", what, config.preset, folder_name(*parts))
 
 
 class Seatings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detente.cli.terminal import Trust, console, doing, say
+from detente.files import folder_name
 
 if TYPE_CHECKING:
     from detente.config import Config
@@ -79,4 +79,4 @@ def _default_run(config: Config, overrides: Iterable[str]) -> Path:
     """
     others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote."))]
     parts = [config.algorithm, f"seed{config.seed}", *others]
-    return Path("runs", config.preset, "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts))
+    return Path("runs", config.preset, folder_name(*parts))

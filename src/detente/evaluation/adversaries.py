@@ -25,7 +25,7 @@ from detente.config import Config, to_yaml
 from detente.errors import UserError, unknown
 from detente.evaluation.agents import labels
 from detente.evaluation.best_response import responder_config
-from detente.files import replace_text
+from detente.files import folder_name, replace_text
 from detente.games import make
 from detente.learning.loop import train
 from detente.learning.run_folder import check_folder
@@ -57,7 +57,7 @@ class Adversary:
     @property
     def name(self) -> str:
         """The name of its run folder."""
-        return re.sub(r"[^\w.=+@-]+", "_", f"{self.aim}-{self.start}-seed{self.seed}")
+        return folder_name(self.aim, self.start, f"seed{self.seed}")
 
     @property
     def words(self) -> str:

@@ -53,12 +53,17 @@ def environment(*packages: str) -> Environment:
     """The templates of these packages, then those of reports; everything is escaped."""
     loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role, "counted": counted}
+    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role, "counted": _counted}
     return made
 
 
 def _html(study: Study, sections: Sequence[Section]) -> str:
     return environment().get_template("page.html").render(study=study, sections=sections)
+
+
+def _counted(number: int | Undefined | None, noun: str) -> str:
+    """``2 iterations``; a question mark where the number is not known."""
+    return f"? {noun}s" if number is None or isinstance(number, Undefined) else counted(number, noun)
 
 
 def _number(value: float | Undefined | None) -> str:

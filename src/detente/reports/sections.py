@@ -54,7 +54,7 @@ def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
         "outcome": outcome,
         "training": training,
         **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.reading.chapters},
-        "trials": in_trials,
+        **({"trials": in_trials} if any(trials.length(run.options) for run in study.runs) else {}),
         "against": against,
         "opponents": opponents,
         "transcripts": transcripts,
