@@ -54,7 +54,7 @@ def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
         (["ipd", "seats=[main]"], "The game ipd has 2 seats; 1 player was named: main."),
         (["ipd", "seats=[random,random]"], "No seat learns"),
         (["ipd", "seats=[main,scored]", "learners.scored.update_every=2"], "A learner cannot be named 'scored'"),
-        (["ipd", "seats=[main,a/b]", "learners.a/b.update_every=2"], "a learner's name is made of letters, digits and underscores"),
+        (["ipd", "seats=[main,a/b]", "learners.a/b.update_every=2"], "A learner's name is made of letters, digits and underscores"),
         (["ipd", "learners.nobody.update_every=2"], "learner 'nobody' sits on no seat"),
         # types and ranges
         (["ipd", "game.payoffs=[[[3,3],[0,five]],[[5,0],[1,1]]]"], "The payoff table must be 2 rows of 2 pairs of numbers"),
@@ -74,7 +74,7 @@ def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
         (["ipd", "credit=3"], "The option credit is wrong: it has options of its own, not 3."),
         (["ipd", "learners=3"], "The option learners is wrong: it has options of its own, not 3."),
         (["ipd", "group_size=7"], "episodes (64) must be a multiple of group_size (7)."),
-        (["ipd", "group_size=1"], "a leave-one-out baseline needs 2 episodes"),
+        (["ipd", "group_size=1"], "A leave-one-out baseline needs 2 episodes"),
         (["ipd", "opponents.kept=0.8", "opponents.scripted=0.8", "opponents.scripts=[random]"], "add up to more than 1."),
         (["ipd", "iterations"], "'iterations' is not of the form key=value"),
         (["ipd", "device=cuda:99"], "There is no device 'cuda:99' here"),

@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "former": {"errors"},
     "plain_yaml": set(),
     "faults": set(),
-    "stored": {"errors", "faults", "files", "plain_yaml", "stored_shapes"},
+    "stored": {"errors", "faults", "files", "plain_yaml", "stored_measurements", "stored_shapes"},
+    "stored_measurements": {"stored_shapes"},
     "stored_shapes": {"faults"},
     "options": {"errors", "foreign"},
     "validation": {"errors", "options"},
@@ -97,7 +98,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.measures": BASE | {"games"},
     "evaluation.adversaries": PLAY
     | {"files", "config", "policies", "presets"}
-    | {f"learning.{name}" for name in ("loop", "run_folder", "session", "starting", "watchers")},
+    | {f"learning.{name}" for name in ("checks", "loop", "run_folder", "session", "starting", "watchers")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "stored_shapes", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"family_file", "games"},
@@ -128,6 +129,7 @@ OUTSIDE: dict[str, set[str]] = {
     "plain_yaml": {"yaml"},
     "faults": {"pydantic"},
     "stored": {"orjson", "pydantic"},
+    "stored_measurements": {"pydantic"},
     "stored_shapes": {"pydantic"},
     "games": set(),
     "rollout": set(),

@@ -107,12 +107,12 @@ class Config(Options):
             raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
         if (self.episodes if self.credit.baseline == "batch" else self.group_size) < self.credit.fewest(self.algorithm):
             also = " and credit.weight_baseline=none" if self.algorithm == "advantage_alignment" else ""
-            raise ValueError(f"a leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")
+            raise ValueError(f"A leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")
             if not re.fullmatch(r"\w+", name):  # it names folders and PEFT adapters
-                raise ValueError(f"a learner's name is made of letters, digits and underscores, not '{name}'")
+                raise ValueError(f"A learner's name is made of letters, digits and underscores, not '{name}'")
         return self
 
     @property

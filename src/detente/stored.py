@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from detente import stored_measurements as measurements
 from detente import stored_shapes as shapes
 from detente.errors import UserError, counted
 from detente.faults import first_fault
@@ -82,7 +83,7 @@ def arena(path: Path) -> dict[str, Any]:
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """What agents do after what: all of them in a matrix game, all in a splitting game, or all in one of another family."""
-    content = _json(path, "a fingerprint", shapes.Fingerprint)
+    content = _json(path, "a fingerprint", measurements.Fingerprint)
     with _readable(path, "a fingerprint"):
         kinds = {tuple(key for key in PRINTS if agent.get(key) is not None) for agent in content["agents"]}
         if kinds not in ({PRINTS[:3]}, {PRINTS[3:4]}, {PRINTS[4:]}):
@@ -94,12 +95,12 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def best_response(path: Path) -> dict[str, Any]:
     """What is gained against an agent."""
-    return _json(path, "a best response", shapes.BestResponse)
+    return _json(path, "a best response", measurements.BestResponse)
 
 
 def worst_case(path: Path) -> dict[str, Any]:
     """How bad the worst adversary is for an agent."""
-    return _json(path, "the worst case of an agent", shapes.WorstCase)
+    return _json(path, "the worst case of an agent", measurements.WorstCase)
 
 
 def _row(path: Path, where: str, line: str | bytes) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from detente import worst_case
@@ -21,7 +23,8 @@ from detente.errors import UserError
 from detente.evaluation import adversaries
 from detente.evaluation.adversaries import Adversary, Task, planned, resolved_starts, tasks, train_all
 from detente.evaluation.worst_case import ITSELF, Points, worst
-from detente.reports.worst_case import exact_answer, picture, worst_rows
+from detente.records import read_episodes
+from detente.reports.worst_case import exact_answer, learning_rows, picture, worst_rows
 from detente.stored import worst_case as stored
 
 TINY = [
@@ -64,8 +67,9 @@ def test_every_aim_from_every_start_with_every_seed() -> None:
         *("own-base-seed0", "harm-base-seed0", "own-x@2-seed0", "harm-x@2-seed0"),
         *("own-base-seed7", "harm-base-seed7", "own-x@2-seed7", "harm-x@2-seed7"),
     ]
-    assert made[3].options() == ["reward=harm", 'start_from="runs/x@2"', "seed=0", "evaluation.episodes=0"]
-    assert made[0].options()[:2] == ["reward=null", "start_from=null"]
+    harmful, own = (adversary.config("ipd", "tit_for_tat", []) for adversary in (made[3], made[4]))
+    assert (harmful.reward, harmful.start_from, harmful.seed, harmful.evaluation.episodes) == ("harm", "runs/x@2", 0, 0)
+    assert (own.reward, own.start_from, own.seed, own.seats) == (None, None, 7, ("main", "tit_for_tat"))
     assert Adversary("own", "a b/c", 0).name == "own-a_b_c-seed0"
 
 
@@ -160,6 +164,58 @@ def test_a_search(agent: str, tiny_model: str, tmp_path: Path) -> None:
         worst_case("ipd", "agent", folder, [*words, "lora.rank=4"], aims=["own"])
     with pytest.raises(UserError, match=r"^The search .* was started with against=agent@2 and not tit_for_tat"):
         worst_case("ipd", "tit_for_tat", folder, words, aims=["margin"])
+
+
+def test_a_shaper_teaches_copies_of_the_agent(agent: str, tiny_model: str, tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    words = [*TINY, f"model={tiny_model}", "iterations=10", "group_size=2", "evaluation.episodes=2"]
+    (row, *_) = worst_case("ipd", "agent", folder, words, aims=["shaper"], starts=["agent"])["adversaries"]
+    run = folder / "adversaries" / "shaper-agent-seed0"
+    source = load_file("agent/adapters/main/000002/adapter_model.safetensors")
+    for learner in ("main", "student_0", "student_1"):
+        begun = load_file(run / "adapters" / learner / "000000/adapter_model.safetensors")
+        assert all(begun[key].equal(source[key]) for key in source), learner
+    options = yaml.safe_load((run / "config.yaml").read_text())
+    assert options["seats"] == ["main", "student"]
+    assert options["learners"]["student"]["optimizer"]["lr"] == 10 * options["optimizer"]["lr"]
+    trials = row["while_learning"]
+    assert (row["aim"], trials["trials"], len(trials["reward"]), len(trials["agent_reward"])) == ("shaper", 2, 5, 5)
+    for iteration, own, other in zip(range(6, 11), trials["reward"], trials["agent_reward"], strict=True):
+        episodes = read_episodes(run / "episodes" / f"{iteration:06d}.jsonl.gz")
+        seats = [episode.learners.index("main") for episode in episodes]
+        points = [
+            fmean(e.mean_reward(seat) for e, seat in zip(episodes, some, strict=True)) for some in (seats, [1 - s for s in seats])
+        ]
+        assert (own["mean"], other["mean"]) == pytest.approx(tuple(points))
+    page, known = (folder / "index.html").read_text(), stored(folder / "worst_case.json")
+    assert "While the agent learns" in page
+    assert [(name, who, len(points)) for name, who, points in learning_rows(known)] == [
+        *(("shaper-agent-seed0", who, 5) for who in ("the shaper", "the agent")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("against", "more", "sentence"),
+    [
+        (
+            "tit_for_tat",
+            [],
+            "'tit_for_tat' has no adapter, so it does not learn and nobody can shape it; leave out the aim shaper.",
+        ),
+        ("agent", [], "A shaper compares what became of several copies of the agent; let episodes be twice group_size or more."),
+        ("agent", ["group_size=2"], "A trial of a shaper has 5 iterations; set iterations=5 or more."),
+        (
+            "agent",
+            ["group_size=2", "iterations=5", "game.continuation=.5"],
+            "collect=trial of the learner 'main' needs episodes of",
+        ),
+    ],
+)
+def test_shapers_that_are_none(against: str, more: list[str], sentence: str, agent: str, tiny_model: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        worst_case("ipd", against, tmp_path / "search", [*TINY, f"model={tiny_model}", *more], aims=["own", "shaper"])
+    assert str(caught.value).startswith(sentence)
+    assert not (tmp_path / "search").exists()
 
 
 def test_what_is_refused_leaves_nothing(agent: str, tiny_model: str, lively_model: str, tmp_path: Path) -> None:

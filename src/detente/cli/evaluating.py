@@ -75,7 +75,7 @@ def best_response(
         typer.Option(help="Where seats differ: the responder's role (unset: what the agent leaves).", show_default=False),
     ] = None,
     aims: Annotated[
-        str | None, typer.Option(help="Search the worst case: adversaries that want own, harm, margin.", show_default=False)
+        str | None, typer.Option(help="Search the worst case: adversaries that want own, harm, margin, shaper.", show_default=False)
     ] = None,
     starts: Annotated[
         str | None,

@@ -98,6 +98,7 @@ class Adversaries:
     def trained(self, task: Task) -> None:
         """An adversary is trained."""
         from detente import jsonl
+        from detente.evaluation.adversaries import SHAPER
         from detente.evaluation.best_response import point
         from detente.games import configured
         from detente.reports.best_response import estimate
@@ -106,7 +107,8 @@ class Adversaries:
         *_, last = (path for path in jsonl.files(task.run / "episodes") if jsonl.name(path).isdecimal())
         end = point(configured(task.config.game, task.config.measures), last)
         own, agent = (estimate(end[key]) for key in ("responder", "agent"))
-        line = f"adversary {self.trained_so_far} of {self.adversaries}, {task.adversary.words}: gets {own}, the agent {agent}"
+        victim = "the learning agent" if task.adversary.aim == SHAPER else "the agent"
+        line = f"adversary {self.trained_so_far} of {self.adversaries}, {task.adversary.words}: gets {own}, {victim} {agent}"
         say(self.screen, line)
         self._show()
 

@@ -24,9 +24,11 @@ from typing import Any, Protocol
 from detente.config import Config, to_yaml
 from detente.errors import UserError, unknown
 from detente.evaluation.agents import labels
-from detente.evaluation.best_response import responder_config
+from detente.evaluation.best_response import LEARNER, responder_config
+from detente.evaluation.shapers import shaper_config
 from detente.files import folder_name, replace_text
 from detente.games import make
+from detente.learning.checks import check
 from detente.learning.loop import train
 from detente.learning.run_folder import check_folder
 from detente.learning.session import open_session
@@ -40,6 +42,7 @@ AIMS = {  # what an adversary wants, as options of a best responder
     "harm": ("reward=harm",),
     "margin": ("reward=margin",),
 }
+SHAPER = "shaper"  # an aim over the episodes of a trial, in which the agent learns
 BASE, AGENT = "base", "agent"  # starts that are no names of adapters
 DECIDED = ("reward", "start_from")  # options that aims and starts set
 MAIN = [sys.executable, "-m", "detente.cli"]
@@ -63,9 +66,13 @@ class Adversary:
     def words(self) -> str:
         return f"{self.aim} from {self.start}, seed {self.seed}"
 
-    def options(self) -> list[str]:
-        """What it changes in the options of a best responder; its measurement comes later, with that of all others."""
-        return [*AIMS[self.aim], f"start_from={json.dumps(self.source)}", f"seed={self.seed}", "evaluation.episodes=0"]
+    def config(self, preset: str, agent: str, overrides: Sequence[str], *, trust: bool = False, role: str | None = None) -> Config:
+        """Its options against the agent; its measurement comes later, with that of all others."""
+        own = [*overrides, f"seed={self.seed}", "evaluation.episodes=0"]
+        if self.aim == SHAPER:
+            return shaper_config(preset, agent, own, trust=trust, role=role, start=self.source)
+        aim = [*AIMS[self.aim], f"start_from={json.dumps(self.source)}"]
+        return responder_config(preset, agent, [*own, *aim], trust=trust, role=role)
 
 
 class Watch(Protocol):
@@ -86,6 +93,11 @@ class Task:
     run: Path
 
     @property
+    def adapter(self) -> Path:
+        """The folder of the versions of the adversary."""
+        return self.run / "adapters" / LEARNER
+
+    @property
     def finished(self) -> bool:
         """Whether its training has come to its end."""
         summary = self.run / "summary.json"
@@ -96,8 +108,8 @@ def planned(aims: Sequence[str], starts: Sequence[tuple[str, str | None]], seeds
     """Every adversary, one seed after another; ``starts`` are pairs of a short name and an adapter. UserError for aims that there
     are not, and for what is named twice or not at all."""
     for aim in aims:
-        if aim not in AIMS:
-            raise unknown("aim", aim, AIMS)
+        if aim not in (*AIMS, SHAPER):
+            raise unknown("aim", aim, (*AIMS, SHAPER))
     for noun, values in (("aim", aims), ("start", [short for short, _ in starts]), ("seed", seeds)):
         if not values:
             raise UserError(f"A search for the worst case needs at least one {noun}.")
@@ -158,16 +170,19 @@ def tasks(
     made = [
         Task(
             adversary,
-            responder_config(preset, against, [*overrides, *adversary.options()], trust=trust, role=role),
+            adversary.config(preset, against, overrides, trust=trust, role=role),
             folder / "adversaries" / adversary.name,
         )
         for adversary in adversaries
     ]
     for task in made:
+        check(task.config, begun=(task.run / STORED).exists())
         check_folder(task.run, task.config)
-    fresh = {task.adversary.source: task.config for task in made if not (task.run / STORED).exists()}
-    for source, config in fresh.items():
-        if source is not None:
+    fresh = {
+        (task.adversary.source, task.adversary.aim == SHAPER): task.config for task in made if not (task.run / STORED).exists()
+    }
+    for (source, shapes), config in fresh.items():
+        if shapes or source is not None:
             with closing(open_session(config)) as session:
                 begin(session)
     return made

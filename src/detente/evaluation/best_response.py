@@ -49,6 +49,7 @@ RESPONDER = (  # what a best responder changes in a preset: it learns for itself
 
 
 REPLACED = ("seats", "algorithm", "learners")
+LEARNER = "main"  # the responder's name
 
 
 def responder_config(
@@ -84,7 +85,7 @@ def sitting(game: Game, against: str, role: str | None = None) -> list[str]:
     if len(own) == game.num_players:
         plays = " and ".join(seat_name(game, seat) for seat in able) or "nothing"
         raise UserError(f"'{against}' plays {plays} of {game.name} and nothing else, so the responder cannot; name another role.")
-    return ["main" if seat in own else against for seat in seats]
+    return [LEARNER if seat in own else against for seat in seats]
 
 
 def best_response(config: Config, run: Path, *, watchers: Sequence[Watcher] = (), memory: int | None = None) -> dict[str, Any]:
@@ -136,8 +137,8 @@ def curve(game: Game, run: Path) -> list[dict[str, Any]]:
 def point(game: Game, path: Path) -> dict[str, Any]:
     """The same in the iteration whose episodes are in this file."""
     episodes = read_episodes(path)
-    own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is not None]
-    others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner is None]
+    own: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner == LEARNER]
+    others: list[Side] = [(e, seat) for e in episodes for seat, learner in enumerate(e.learners) if learner != LEARNER]
     return {
         "iteration": int(jsonl.name(path)),
         "responder": units(game, own).to_json(),

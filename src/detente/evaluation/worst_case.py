@@ -23,11 +23,12 @@ import yaml
 from detente import family_file
 from detente.config import Config
 from detente.errors import UserError
-from detente.evaluation.adversaries import AGENT, BASE, Adversary, Task, Watch, planned, resolved_starts, tasks, train_all
+from detente.evaluation.adversaries import AGENT, BASE, SHAPER, Task, Watch, planned, resolved_starts, tasks, train_all
 from detente.evaluation.agents import labels
 from detente.evaluation.begun import begun
 from detente.evaluation.best_response import exact, frozen, meeting, places, responder_config, stand_ins
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.shapers import while_learning
 from detente.evaluation.statistics import Bounds, estimate
 from detente.files import check_same, locked, replace_text
 from detente.games.roles import roles
@@ -107,8 +108,8 @@ def measure(config: Config, policies: Policies, work: Sequence[Task], memory: in
     agent, bounds = policies.resolve(frozen(config)), policies.game.reward_bounds
     others = {policy.name if who == "cooperator" else ITSELF: policy for who, policy in stand_ins(config, policies, agent).items()}
     script = next((name for name in others if name != ITSELF), None)
-    trained = {task.adversary.name: task.adversary for task in work}
-    met = {task.adversary.name: policies.resolve(str(task.run)) for task in work} | others
+    trained = {task.adversary.name: task for task in work}
+    met = {task.adversary.name: policies.resolve(str(task.adapter)) for task in work} | others
     sides = {name: meeting(config, policies, policy, agent) for name, policy in met.items()}
     means = {name: [_by_seed(side) for side in pair] for name, pair in sides.items()}
     points = {name: Points(*pair, *means[script] if script else ()) for name, pair in means.items()}
@@ -152,8 +153,13 @@ def worst(points: Mapping[str, Points], bounds: Bounds | None = None) -> list[di
     return lines
 
 
-def _about(adversary: Adversary | None) -> dict[str, Any]:
-    return {} if adversary is None else {"aim": adversary.aim, "start": adversary.start, "seed": adversary.seed}
+def _about(task: Task | None) -> dict[str, Any]:
+    if task is None:
+        return {}
+    adversary = task.adversary
+    trials = while_learning(task.config, task.run) if adversary.aim == SHAPER else None
+    about = {"aim": adversary.aim, "start": adversary.start, "seed": adversary.seed}
+    return about | ({} if trials is None else {"while_learning": trials})
 
 
 def _estimates(values: Mapping[str, Sequence[float]], bounds: Bounds | None) -> dict[str, Any]:

@@ -31,7 +31,12 @@ QUESTIONS = {
     "margin": "largest margin over the agent",
 }
 COLUMNS = {"reward": "gets", "agent_reward": "the agent gets", "gain": "gain", "loss": "loss", "margin": "margin"}
-AIMS = {"own": "its own points", "harm": "few points for the agent", "margin": "more points than the agent"}
+AIMS = {
+    "own": "its own points",
+    "harm": "few points for the agent",
+    "margin": "more points than the agent",
+    "shaper": "its own points over a trial of several episodes, between which the agent learns",
+}
 
 
 def worst_case_page(folder: Path) -> Path:
@@ -51,6 +56,7 @@ def worst_case_page(folder: Path) -> Path:
             worst=worst_rows(result),
             columns=columns(result),
             rows=rows(result),
+            learning=learning_rows(result),
             aims={aim: AIMS.get(aim, aim) for aim in dict.fromkeys(row["aim"] for row in result["adversaries"] if "aim" in row)},
         )
     )
@@ -71,6 +77,16 @@ def columns(result: Result) -> dict[str, str]:
 def rows(result: Result) -> list[tuple[str, dict[str, str]]]:
     """(who met the agent, its numbers), in the order of the search."""
     return [(row["name"], {key: estimate(row[key]) for key in columns(result)}) for row in result["adversaries"]]
+
+
+def learning_rows(result: Result) -> list[tuple[str, str, list[str]]]:
+    """(shaper, who gets it, its points in each episode of the last trial), for every shaper and the agent."""
+    return [
+        (row["name"], who, [estimate(points) for points in row["while_learning"][key]])
+        for row in result["adversaries"]
+        if row.get("while_learning")
+        for key, who in (("reward", "the shaper"), ("agent_reward", "the agent"))
+    ]
 
 
 def worst_rows(result: Result) -> list[tuple[str, str, str, str]]:
@@ -112,7 +128,19 @@ def worst_case_tables(result: Result) -> Group:
         worst.add_column(head, justify="left" if head in ("question", "adversary") else "right")
     for question, name, trained, exact in worst_rows(result):
         worst.add_row(question, Text(name), trained, exact)
-    return Group(everybody, worst)
+    return Group(everybody, *_learning_table(result), worst)
+
+
+def _learning_table(result: Result) -> list[Table]:
+    lines = learning_rows(result)
+    if not lines:
+        return []
+    table = Table(title="while the agent learns, points per round in each episode of the last trial", title_justify="left")
+    for head in ("adversary", "who", *map(str, range(1, max(len(points) for _, _, points in lines) + 1))):
+        table.add_column(head, justify="left" if head in ("adversary", "who") else "right")
+    for name, who, points in lines:
+        table.add_row(Text(name), who, *points)
+    return [table]
 
 
 def picture(result: Result) -> Figure:
