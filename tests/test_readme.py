@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def commands(page: Path) -> list[list[str]]:
     text = page.read_text(encoding="utf-8")
     shell = re.sub(r"\$\(BIN\)/", "", text) if page.name == "Makefile" else "\n".join(blocks(text, "(?:sh|bash|console)"))
     lines = (line.strip().removeprefix("$ ") for line in shell.replace("\\\n", " ").splitlines())
+    lines = (line.lstrip("@").split(" >")[0] for line in lines)
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("detente ")]
 
 
@@ -101,6 +103,39 @@ def test_train_commands_resolve(words: list[str], capsys: pytest.CaptureFixture[
     if words[1].startswith("runs/"):
         pytest.skip("goes on with a run that the reader has")
     assert cli.main([*words, "--dry-run"]) == 0, capsys.readouterr().err
+
+
+STAND_IN = """#!/bin/sh
+# for detente: a training ends when the other one has begun too, reinforce with STATUS
+echo "$@" >> commands
+case "$3" in
+  algorithm=reinforce) status=STATUS; other=algorithm=advantage_alignment ;;
+  algorithm=advantage_alignment) status=0; other=algorithm=reinforce ;;
+  *) exit 0 ;;
+esac
+echo a line
+touch "$3"
+for i in $(seq 200); do [ -e "$other" ] && exit $status; sleep 0.05; done
+exit 9
+"""
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("status", [0, 3])
+def test_make_llm_trains_both_at_the_same_time_and_reports_when_neither_failed(status: int, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    detente = tmp_path / ".venv" / "bin" / "detente"
+    detente.parent.mkdir(parents=True)
+    detente.write_text(STAND_IN.replace("STATUS", str(status)))
+    detente.chmod(0o755)
+    for name in ("bin/pip", "installed"):
+        (tmp_path / ".venv" / name).touch()
+    done = subprocess.run(["make", "llm"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    commands = [line.split()[0] for line in (tmp_path / "commands").read_text().splitlines()]
+    assert (done.returncode == 0, commands) == (status == 0, ["train", "train"] + ["report"] * (status == 0)), done.stderr
+    assert done.stdout.count("a line") == (1 if status == 0 else 2)  # reinforce's are in its log; its last, when it failed
+    assert (tmp_path / "runs" / "llm" / "reinforce.log").read_text() == "a line\n"
 
 
 @pytest.mark.parametrize("module", ["records", "games/base", "games/family", "players/base", "engines/base", "learning/watchers"])

@@ -37,7 +37,11 @@ def unpack(folder: Path) -> None:
         made = Path(work) / "model"
         fresh.save_pretrained(made)
         tokenizer.save_pretrained(made)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first
+                raise
 
 
 def gguf_file(folder: Path) -> Path:
