@@ -35,6 +35,7 @@ ARMS = {
     "advantage_alignment, causal": ["algorithm=advantage_alignment", "credit.shaping=causal"],
     "advantage_alignment, returns": ["algorithm=advantage_alignment", "credit.shaping=returns"],
 }
+LIARS = "advantage_alignment, causal, liars"  # the preset trust_and_split as it is; all other arms meet no scripts
 PLAIN = ["credit.reward_divisor=100", "credit.clip=null", "credit.first_round_bonus=0"]
 PAPER = {  # what belongs to the paper's weight (arXiv 2511.19405) where the preset has other values
     "ipd": [],
@@ -91,7 +92,15 @@ IDEAL = {"ipd": "tit_for_tat", "ipd_smollm2": "tit_for_tat", "split_no_comm": "r
 
 def options(preset: str, arm: str) -> list[str]:
     """What this arm changes in the preset."""
-    return [*ARMS[arm], *(PAPER[preset] if arm.endswith("returns") else [])]
+    if arm == LIARS:
+        return [*ARMS["advantage_alignment, causal"]]
+    alone = ["opponents.scripted=0", "opponents.scripts=[]"] if preset == "trust_and_split" else []
+    return [*ARMS[arm], *alone, *(PAPER[preset] if arm.endswith("returns") else [])]
+
+
+def arms_of(preset: str) -> list[str]:
+    """The arms of a preset."""
+    return [*ARMS, *([LIARS] if preset == "trust_and_split" else [])]
 
 
 def train(preset: str, run: Path, options: list[str]) -> Path:
@@ -128,14 +137,16 @@ def main() -> None:
     """Train every arm and print the tables."""
     parser = argparse.ArgumentParser(description="Train every arm and print the tables.")
     parser.add_argument("preset", choices=COLUMNS)
-    parser.add_argument("--arm", action="append", choices=ARMS, help="only this one; may be repeated")
+    parser.add_argument("--arm", action="append", choices=[*ARMS, LIARS], help="only this one; may be repeated")
     parser.add_argument("--seed", action="append", type=int, help="in place of those of the preset; may be repeated")
     parser.add_argument("--runs", type=Path, help="default: runs/results/PRESET")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
     parser.add_argument("overrides", nargs="*", help="options for every run")
     given = parser.parse_args()
     folder = given.runs or Path("runs/results") / given.preset
-    columns, arms, seeds = COLUMNS[given.preset], given.arm or [*ARMS], given.seed or SEEDS[given.preset]
+    columns, arms, seeds = COLUMNS[given.preset], given.arm or arms_of(given.preset), given.seed or SEEDS[given.preset]
+    if not {*arms} <= {*arms_of(given.preset)}:
+        parser.error(f"{given.preset} has the arms {'; '.join(arms_of(given.preset))}")
     plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in seeds for arm in arms}
     with ThreadPoolExecutor(given.jobs) as pool:
         running = [
