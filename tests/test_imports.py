@@ -82,6 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.checks": TRAIN | PLAY | {"policies"},
     "learning.credit": {"options"},
     "learning.loss": set(),
+    "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
@@ -98,11 +99,15 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.measures": BASE | {"games"},
     "evaluation.adversaries": PLAY
     | {"files", "config", "policies", "presets"}
-    | {f"learning.{name}" for name in ("checks", "loop", "run_folder", "session", "starting", "watchers")},
+    | {f"learning.{name}" for name in ("checks", "loop", "processes", "run_folder", "session", "starting", "watchers")},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "stored_shapes", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"family_file", "games"},
     "export.values": BASE | {"games", "stored"},
+    "sweeps": BASE
+    | {"config", "export", "faults", "files", "games", "options", "presets", "reports", "stored", "stored_shapes"}
+    | {"evaluation.begun", "evaluation.statistics"}
+    | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
     "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players"},

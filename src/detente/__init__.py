@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from detente.learning.watchers import Watcher as Watcher
     from detente.records import Episode as Episode
     from detente.reports import report as report
+    from detente.sweeps.sweep import read_sweep as read_sweep
+    from detente.sweeps.sweep import sweep as sweep
+    from detente.sweeps.sweep import sweep_report as sweep_report
 
 _HOMES = {
     "arena": "detente.api",
@@ -60,6 +63,9 @@ _HOMES = {
     "Watcher": "detente.learning.watchers",
     "Episode": "detente.records",
     "report": "detente.reports",
+    "read_sweep": "detente.sweeps.sweep",
+    "sweep": "detente.sweeps.sweep",
+    "sweep_report": "detente.sweeps.sweep",
 }
 __all__ = [
     "Config",
@@ -77,8 +83,11 @@ __all__ = [
     "play",
     "read_episodes",
     "read_metrics",
+    "read_sweep",
     "read_turns",
     "report",
+    "sweep",
+    "sweep_report",
     "train",
     "transfer",
     "worst_case",

@@ -10,6 +10,7 @@ stays ignored. Standard library only.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -60,3 +61,14 @@ def when_saved(heard: Callable[[], None]) -> Iterator[Callable[[], type[Keyboard
 
         handling.enter_context(handled(note, signal.SIGINT, signal.SIGTERM))
         yield lambda: requests[0] if requests else None
+
+
+def end_with_input() -> None:
+    """Send SIGTERM to this process as soon as its standard input ends: it came from a process that is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1 << 10):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -18,11 +18,11 @@ import yaml
 from safetensors.torch import load_file
 
 from detente import worst_case
-from detente.cli.searching import whole_numbers
+from detente.cli.terminal import whole_numbers
 from detente.errors import UserError
-from detente.evaluation import adversaries
 from detente.evaluation.adversaries import Adversary, Task, planned, resolved_starts, tasks, train_all
 from detente.evaluation.worst_case import ITSELF, Points, worst
+from detente.learning import processes
 from detente.records import read_episodes
 from detente.reports.worst_case import exact_answer, learning_rows, picture, worst_rows
 from detente.stored import worst_case as stored
@@ -263,7 +263,7 @@ def test_several_at_once_each_in_a_process(tmp_path: Path, tiny_model: str) -> N
 
 
 def test_an_adversary_that_fails_ends_the_search_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adversaries, "MAIN", [sys.executable, "-c", "import sys; sys.exit('The disk is full.')"])
+    monkeypatch.setattr(processes, "MAIN", [sys.executable, "-c", "import sys; sys.exit('The disk is full.')"])
     with pytest.raises(UserError, match=r"^The adversary (own|harm)-base-seed0 stopped: The disk is full\.$"):
         train_all(made(tmp_path), 2)
 
@@ -274,12 +274,12 @@ def test_ctrl_c_lets_every_process_save(tmp_path: Path, monkeypatch: pytest.Monk
 import pathlib, signal, sys, time
 def save(*_):
     pathlib.Path(sys.argv[2], "saved").write_text("")
-    sys.exit(130)
-signal.signal(signal.SIGINT, save)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
 pathlib.Path(sys.argv[2], "ready").write_text("")
 time.sleep(60)
 """
-    monkeypatch.setattr(adversaries, "MAIN", [sys.executable, "-c", waits])
+    monkeypatch.setattr(processes, "MAIN", [sys.executable, "-c", waits])
     work = made(tmp_path)
 
     def interrupt() -> None:

@@ -1,6 +1,7 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
-    detente train | play | arena | best-response | fingerprint | attacks | transfer | report | serve | export | list
+    detente train | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | report | serve
+    detente export | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -18,7 +19,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from detente.cli import evaluating, exporting, listing, playing, serving, training
+from detente.cli import evaluating, exporting, listing, playing, serving, sweeping, training
 from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
 from detente.visible import visible
@@ -44,6 +45,8 @@ def root(
 
 
 app.command()(training.train)
+app.command()(sweeping.sweep)
+app.command(name="sweep-report")(sweeping.report)
 app.command()(playing.play)
 app.command()(evaluating.arena)
 app.command(name="best-response")(evaluating.best_response)

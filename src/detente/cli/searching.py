@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detente.cli.terminal import console, listed, say
-from detente.errors import UserError
+from detente.cli.terminal import console, listed, say, whole_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,14 +55,6 @@ def search(
     for sentence in result["left_out"]:
         say(screen, sentence)
     say(screen, f"Wrote {folder / 'worst_case.json'}, worst_case.png and {folder / 'index.html'}")
-
-
-def whole_numbers(text: str) -> list[int]:
-    """The numbers of ``0,1,2``."""
-    words = listed(text)
-    if not all(word.isascii() and word.isdecimal() and len(word) < 20 for word in words):
-        raise UserError(f"'{text}' is no list of seeds; they are whole numbers from 0 on, separated by commas, e.g. --seeds 0,1,2.")
-    return [int(word) for word in words]
 
 
 class Adversaries:

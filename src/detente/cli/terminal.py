@@ -26,6 +26,7 @@ Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset
 
 
 PATIENCE_S = 3.0
+MOST_NUMBERS = 10_000  # in a range
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -70,6 +71,23 @@ def listed(text: str) -> list[str]:
         return [name.strip() for row in csv.reader([text], skipinitialspace=True, escapechar="\\") for name in row]
     except csv.Error:  # for a line break, or far more text than names have
         raise UserError("A list of names is one line, such as tit_for_tat,random; put one with a line break in quotes.") from None
+
+
+def whole_numbers(text: str) -> list[int]:
+    """The numbers of ``0,42`` and of ranges without their end, ``0:12``."""
+    numbers: list[int] = []
+    for word in listed(text):
+        first, colon, end = word.partition(":")
+        if not all(part.isascii() and part.isdecimal() and len(part) < 20 for part in (first, *([end] if colon else []))):
+            raise UserError(
+                f"'{text}' is no list of seeds; they are whole numbers from 0 on, separated by commas, or ranges without their "
+                "end, e.g. --seeds 0,1,2 or --seeds 0:12."
+            )
+        span = range(int(first), int(end) if colon else int(first) + 1)
+        if not 0 < len(span) <= MOST_NUMBERS:
+            raise UserError(f"The range {word} has {len(span):,} seeds; one such as 0:12 has 1 to {MOST_NUMBERS:,}.")
+        numbers += span
+    return numbers
 
 
 def explain(error: BaseException) -> tuple[str, int]:

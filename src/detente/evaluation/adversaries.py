@@ -10,26 +10,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from detente.config import Config, to_yaml
+from detente.config import Config
 from detente.errors import UserError, unknown
 from detente.evaluation.agents import labels
 from detente.evaluation.best_response import LEARNER, responder_config
 from detente.evaluation.shapers import shaper_config
-from detente.files import folder_name, replace_text
+from detente.files import folder_name
 from detente.games import make
 from detente.learning.checks import check
 from detente.learning.loop import train
+from detente.learning.processes import Training, train_apart
 from detente.learning.run_folder import check_folder
 from detente.learning.session import open_session
 from detente.learning.starting import start as begin
@@ -45,7 +41,6 @@ AIMS = {  # what an adversary wants, as options of a best responder
 SHAPER = "shaper"  # an aim over the episodes of a trial, in which the agent learns
 BASE, AGENT = "base", "agent"  # starts that are no names of adapters
 DECIDED = ("reward", "start_from")  # options that aims and starts set
-MAIN = [sys.executable, "-m", "detente.cli"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +93,9 @@ class Task:
         return self.run / "adapters" / LEARNER
 
     @property
-    def finished(self) -> bool:
-        """Whether its training has come to its end."""
-        summary = self.run / "summary.json"
-        return summary.is_file() and bool(json.loads(summary.read_text(encoding="utf-8"))["iterations"] == self.config.iterations)
+    def training(self) -> Training:
+        """Its training."""
+        return Training(self.run, self.config)
 
 
 def planned(aims: Sequence[str], starts: Sequence[tuple[str, str | None]], seeds: Sequence[int]) -> list[Adversary]:
@@ -193,11 +187,19 @@ def train_all(work: Sequence[Task], jobs: int, watch: Watch | None = None) -> No
 
     Ctrl-C and SIGTERM stop all of them after their iteration is saved (KeyboardInterrupt).
     """
-    missing = [task for task in work if not task.finished]
+    missing = [task for task in work if not task.training.finished]
     if watch is not None:
         watch.begin(len(work), len(work) - len(missing), work[0].config.iterations)
     if jobs > 1 and len(missing) > 1:
-        _at_once(missing, jobs, watch)
+
+        def ended(training: Training, fault: str | None) -> None:
+            if fault is not None:
+                raise UserError(f"The adversary {training.run.name} stopped: {fault}")
+            if watch is not None:
+                watch.trained(by_run[training.run])
+
+        by_run = {task.run: task for task in missing}
+        train_apart([task.training for task in missing], jobs, ended)
         return
     for task in missing:
         train(task.config, task.run, watchers=[] if watch is None else [_Iterations(watch)])
@@ -211,51 +213,3 @@ class _Iterations(Watcher):
 
     def iteration(self, metrics: dict[str, Any]) -> None:
         self.watch.iteration()
-
-
-def _at_once(work: Sequence[Task], jobs: int, watch: Watch | None) -> None:
-    running: list[subprocess.Popen[bytes]] = []
-    stopped = threading.Event()
-
-    def run(task: Task) -> Task:
-        if not stopped.is_set():
-            _trained_apart(task, jobs, running.append, stopped)
-        return task
-
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(run, task) for task in work]
-        try:
-            for future in as_completed(futures):
-                task = future.result()
-                if watch is not None:
-                    watch.trained(task)
-        except BaseException:
-            stopped.set()
-            for process in running:
-                process.send_signal(signal.SIGINT)
-            raise
-
-
-def _trained_apart(task: Task, jobs: int, begun: Callable[[subprocess.Popen[bytes]], None], stopped: threading.Event) -> None:
-    """Train in a process with a share of the cores; UserError with its last words where it fails."""
-    task.run.mkdir(parents=True, exist_ok=True)
-    replace_text(task.run / STORED, to_yaml(task.config))
-    log = task.run.with_name(task.run.name + ".log")
-    share = str(max(1, (os.cpu_count() or 1) // jobs))
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [*MAIN, "train", str(task.run), "--trust"],
-            stdout=file,
-            stderr=file,
-            env={"OMP_NUM_THREADS": share, **os.environ},
-            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
-        )
-    begun(process)
-    if stopped.is_set():
-        process.send_signal(signal.SIGINT)
-    status = process.wait()
-    if status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
-        raise KeyboardInterrupt
-    if status:
-        *_, last = [f"exit status {status}", *log.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]]
-        raise UserError(f"The adversary {task.adversary.name} stopped: {last}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -22,11 +22,14 @@ GROUP_BYTES, GROUP_BATCHES = 32 << 20, 1 << 11
 
 
 class Table(Generic[R]):
-    """A table that is being written; a context manager. After an error the file is closed, and worth nothing."""
+    """A table that is being written; a context manager. After an error the file is closed, and worth nothing.
 
-    def __init__(self, path: Path, columns: Sequence[Column[R]]) -> None:
+    ``about``: what the file says of itself, as metadata of its schema.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[Column[R]], about: Mapping[str, str] | None = None) -> None:
         self.path, self.columns, self.rows = path, columns, 0
-        self.schema = schema(columns)
+        self.schema = schema(columns).with_metadata(dict(about) if about else None)
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0  # of the batches
 

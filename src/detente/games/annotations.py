@@ -30,7 +30,7 @@ UNIONS = (Union, types.UnionType)
 
 def check_types(game: object, name: str, given: Mapping[str, Any]) -> None:
     """UserError for the first parameter that is not of the type of its field; ``game`` is a game or its class."""
-    hints = _hints(game if isinstance(game, type) else type(game))
+    hints = annotated(game if isinstance(game, type) else type(game))
     for parameter, value in given.items():
         if parameter in hints and not fits(value, hints[parameter]):
             right = words(hints[parameter])
@@ -87,7 +87,7 @@ def _items_fit(items: Sequence[Any], inner: tuple[Any, ...], *, any_length: bool
 
 
 @lru_cache(maxsize=256)
-def _hints(game: type) -> dict[str, Any]:
+def annotated(game: type) -> dict[str, Any]:
     """The annotations of the fields by name; none where it is no dataclass, or where its annotations cannot be looked up."""
     if not is_dataclass(game):
         return {}

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from detente import jsonl
+from detente import jsonl, stored
 from detente.config import Config, read, to_yaml
 from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
@@ -93,6 +93,12 @@ def check_folder(path: Path, config: Config) -> None:
             check_same(f"The run {path}", stored, given, ANOTHER)
     elif path.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
         raise UserError(f"The folder {path} is not empty and is no run (it has no config.yaml); give --run another folder.")
+
+
+def finished(path: Path, config: Config) -> bool:
+    """Whether the run in a folder has come to its end: it was evaluated after as many iterations as these options ask for."""
+    summary = stored.summary(RunFolder(path).summary)
+    return summary is not None and bool(summary.get("iterations") == config.iterations)
 
 
 @contextmanager
