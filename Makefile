@@ -16,7 +16,7 @@ quickstart: .venv/installed ## train two learners in the prisoner's dilemma and 
 	$(BIN)/detente train ipd algorithm=advantage_alignment --run $(QUICKSTART)/advantage_alignment
 	$(BIN)/detente report $(QUICKSTART)/reinforce $(QUICKSTART)/advantage_alignment --out $(QUICKSTART)/report.html
 
-llm: .venv/installed ## train them on a public language model, both at the same time, and compare them
+llm: .venv/installed ## train the same two on a public language model, at the same time, and compare them
 	@mkdir -p $(LLM)
 	@echo "reinforce trains beside the learner that is shown here; its lines are in $(LLM)/reinforce.log"
 	@$(MAKE) --jobs 2 --no-print-directory llm-reinforce llm-advantage_alignment
@@ -24,7 +24,7 @@ llm: .venv/installed ## train them on a public language model, both at the same 
 
 # Recipes of one make, since a shell has its jobs ignore Ctrl-C: make waits until both have saved.
 llm-reinforce: .venv/installed
-	@$(BIN)/detente train ipd_smollm2 algorithm=reinforce threads=1 --run $(LLM)/reinforce >$(LLM)/reinforce.log 2>&1 \
+	@$(BIN)/detente train ipd_smollm2 algorithm=reinforce threads=1 --run $(LLM)/reinforce >>$(LLM)/reinforce.log 2>&1 \
 	  || { status=$$?; tail -n 1 $(LLM)/reinforce.log; exit $$status; }
 
 llm-advantage_alignment: .venv/installed
