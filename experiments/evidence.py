@@ -110,6 +110,28 @@ EXPERIMENTS = {
         ENDS,
         ["answer.decoding=[constrained,retry,free]", "evaluation.every=0"],
     ),
+    "smollm2": Experiment(
+        "Does a public language model end where pocket does? (Options were chosen on the seeds 42 and 1337.)",
+        "reinforce: mutual defection, advantage_alignment: reciprocator, told for each seed; nothing is stopped early or run again",
+        "ipd_smollm2",
+        ENDS,
+    ),
+    "smollm2_variants": Experiment(
+        "The same over ten rounds, with labels that change, with an open end, and in the paper's form: one seed each.",
+        "what comes out is told as one seed; it decides nothing",
+        "ipd_smollm2",
+        {
+            f"{arm}, {name}": [*options, change]
+            for name, change in {
+                "ten rounds": "game.rounds=10",
+                "labels": "game.counterbalance=true",
+                "open end": "game.continuation=.9",
+            }.items()
+            for arm, options in ENDS.items()
+        }
+        | {"returns, beta .5": PLAIN_RETURNS},
+        seeds=range(1),
+    ),
     "wide_pool": Experiment(
         "Is plain reinforce against a wide pool as robust as advantage_alignment, at the same number of tokens?",
         "self-play, always_defect, exact best response and floor beside those of the experiment agents",

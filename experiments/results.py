@@ -1,6 +1,6 @@
-"""The learning results of docs/results.md: a game, every algorithm, several seeds.
+"""The learning results of docs/results.md: a game on pocket, every algorithm, three seeds.
 
-    python experiments/results.py ipd|ipd_smollm2|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
+    python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
     python experiments/results.py trust_and_split --arm reinforce --arm sum_of_rewards --seed 0     # some of them
 
 Trains what is not finished (each run resumes), then prints Markdown tables: mean with its 95 % interval over training seeds and, in
@@ -27,8 +27,7 @@ from detente.policies import Policies
 from detente.records import PolicyRef
 from detente.reports.run import read_runs
 
-TRAINED, HELD_OUT = (0, 42, 1337), (0, 1, 2, 3, 4)  # HELD_OUT: options were chosen on 42 and 1337
-SEEDS = {"ipd": TRAINED, "ipd_smollm2": HELD_OUT, "split_no_comm": TRAINED, "trust_and_split": TRAINED}
+SEEDS = (0, 42, 1337)
 ARMS = {
     "reinforce": ["algorithm=reinforce"],
     "sum_of_rewards": ["algorithm=sum_of_rewards"],
@@ -39,7 +38,6 @@ LIARS = "advantage_alignment, causal, liars"  # the preset trust_and_split as it
 PLAIN = ["credit.reward_divisor=100", "credit.clip=null", "credit.first_round_bonus=0"]
 PAPER = {  # what belongs to the paper's weight (arXiv 2511.19405) where the preset has other values
     "ipd": [],
-    "ipd_smollm2": ["credit.beta=0.5", "credit.first_round_bonus=0"],
     "split_no_comm": [*PLAIN, "credit.beta=1", "credit.beta_final=1"],
     "trust_and_split": [*PLAIN, "credit.beta=2", "credit.beta_final=2"],
 }
@@ -86,8 +84,8 @@ TALK = {
     "truthful": measured("self_play", "truthfulness"),
     "believed": measured("self_play", "believed"),
 }
-COLUMNS = {"ipd": MATRIX, "ipd_smollm2": MATRIX, "split_no_comm": SPLITTING, "trust_and_split": SPLITTING | TALK}
-IDEAL = {"ipd": "tit_for_tat", "ipd_smollm2": "tit_for_tat", "split_no_comm": "reciprocator", "trust_and_split": "reciprocator"}
+COLUMNS = {"ipd": MATRIX, "split_no_comm": SPLITTING, "trust_and_split": SPLITTING | TALK}
+IDEAL = {"ipd": "tit_for_tat", "split_no_comm": "reciprocator", "trust_and_split": "reciprocator"}
 
 
 def options(preset: str, arm: str) -> list[str]:
@@ -138,13 +136,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train every arm and print the tables.")
     parser.add_argument("preset", choices=COLUMNS)
     parser.add_argument("--arm", action="append", choices=[*ARMS, LIARS], help="only this one; may be repeated")
-    parser.add_argument("--seed", action="append", type=int, help="in place of those of the preset; may be repeated")
+    parser.add_argument("--seed", action="append", type=int, help=f"in place of {', '.join(map(str, SEEDS))}; may be repeated")
     parser.add_argument("--runs", type=Path, help="default: runs/results/PRESET")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
     parser.add_argument("overrides", nargs="*", help="options for every run")
     given = parser.parse_args()
     folder = given.runs or Path("runs/results") / given.preset
-    columns, arms, seeds = COLUMNS[given.preset], given.arm or arms_of(given.preset), given.seed or SEEDS[given.preset]
+    columns, arms, seeds = COLUMNS[given.preset], given.arm or arms_of(given.preset), given.seed or SEEDS
     if not {*arms} <= {*arms_of(given.preset)}:
         parser.error(f"{given.preset} has the arms {'; '.join(arms_of(given.preset))}")
     plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in seeds for arm in arms}

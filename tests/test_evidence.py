@@ -40,7 +40,17 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("forms", 60), ("labels", 40), ("pool_talk", 6), ("baseline", 20), ("weights", 10), ("decoding", 30)]
+    ("name", "runs"),
+    [
+        ("forms", 60),
+        ("labels", 40),
+        ("pool_talk", 6),
+        ("baseline", 20),
+        ("weights", 10),
+        ("decoding", 30),
+        ("smollm2", 10),
+        ("smollm2_variants", 7),
+    ],
 )
 def test_every_run_can_be_trained(evidence: Any, name: str, runs: int, tmp_path: Path) -> None:
     what = evidence.EXPERIMENTS[name]
