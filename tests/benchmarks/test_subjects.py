@@ -14,6 +14,7 @@ import pytest
 from benchmarks import disk, learners, loop, scaling, startup, tables
 from benchmarks.__main__ import FULL, SHORT
 from benchmarks.tables import Table
+from detente import cli
 from detente.options import OpponentOptions
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,13 @@ def test_cells() -> None:
     assert tables.between({"median": 2, "least": 1, "greatest": 3}) == "2.00 (1.00 to 3.00)"
 
 
-def test_the_page_takes_the_tables_of_results_and_keeps_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", startup.ANSWERS)
+def test_what_start_up_times_is_answered(words: str) -> None:
+    assert cli.main(words.split()) == 0
+
+
+def test_the_page_takes_the_tables_of_results_and_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "COMMANDS", {name: startup.COMMANDS[name] for name in ("import detente", "detente list games")})
     startup.startup(1, json=tmp_path / "startup-cpu.json")
     (tmp_path / "page.md").write_text(
         "# Speed\n<!-- startup -->\nold\n<!-- /startup -->\n<!-- loop -->\nkept\n<!-- /loop -->\nend\n"

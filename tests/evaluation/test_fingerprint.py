@@ -76,8 +76,8 @@ def test_the_meaning_of_labels_is_averaged(tmp_path: Path) -> None:
 def test_a_models_start_is_its_own_probability(tmp_path: Path, lively_model: str) -> None:
     from detente import play
 
-    (found,) = of(tmp_path, [f"model:{lively_model}"])
-    (episode,) = play("ipd", [f"model:{lively_model}", "tit_for_tat"])
+    (found,) = of(tmp_path, [f"model:{lively_model}"], "ipd", "game.rounds=4")
+    (episode,) = play("ipd", [f"model:{lively_model}", "tit_for_tat"], overrides=["game.rounds=4"])
     raw = episode.rounds[0].turns[0].completion.probabilities
     assert found["memory_one"]["start"] == pytest.approx(raw[0] / sum(raw), abs=1e-4)
     assert all(0 < p < 1 for p in found["memory_two"].values())
