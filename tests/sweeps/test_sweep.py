@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from detente import read_sweep
+from detente import cli, read_sweep
 from detente import sweep as swept
 from detente.errors import UserError
 from tests.sweeps.conftest import FORKED, TINY
@@ -127,6 +127,11 @@ def test_a_run_that_cannot_be_is_named_before_any_begins(words: list[str], sente
     assert not (tmp_path / "out").exists()
 
 
+def test_help_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sweep", "--help"]) == 0
+    assert "seats=[[main,main],[main,tit_for_tat]]" in "".join(capsys.readouterr().out.replace("│", "").split())
+
+
 def test_folders_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UserError, match="is not empty and is no sweep"):
@@ -135,6 +140,8 @@ def test_folders_of_something_else(tmp_path: Path) -> None:
         read_sweep(tmp_path)
     with pytest.raises(UserError, match="There is no sweep"):
         read_sweep(tmp_path / "nothing")
+    with pytest.raises(UserError, match="There is no file"):
+        swept("ipd", TINY, tmp_path / "out", outcomes=tmp_path / "nothing.parquet")
     for content in (b"", b"PAR1 no", b"x" * 100):
         (tmp_path / "outcomes.parquet").write_bytes(content)
         with pytest.raises(UserError, match="cannot be read as the outcomes of a sweep"):

@@ -30,7 +30,7 @@ def sweep(
         typer.Argument(
             metavar="KEY=VALUE",
             help="Options of every run. A list of values is swept: 'credit.beta=[1,2]'; an option that is a list itself is by a "
-            "list of lists: 'seats=[[main,main],[main,tit_for_tat]]'.",
+            "list of lists: 'seats=[\\[main,main],\\[main,tit_for_tat]]'.",  # what is in brackets would be taken for markup
         ),
     ] = None,
     seeds: Annotated[

@@ -86,6 +86,8 @@ def read(path: Path) -> Outcomes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
     try:
         table = pq.ParquetFile(path).read()
         about = (table.schema.metadata or {}).get(SWEEP.encode())
