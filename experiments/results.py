@@ -3,29 +3,26 @@
     python experiments/results.py ipd|split_no_comm|trust_and_split [--runs DIR] [--jobs 2] [key=value ...]
     python experiments/results.py trust_and_split --arm reinforce --arm sum_of_rewards --seed 0     # some of them
 
-Trains what is not finished (each run resumes), then prints Markdown tables: mean with its 95 % interval over training seeds and, in
-brackets, minimum to maximum; the share of seeds with each verdict, with Wilson's interval; and each seed.
-Their last row is a scripted strategy in the learner's place, evaluated on the same game seeds.
+A sweep (docs/sweeps.md) in runs/results/PRESET with an arm for each algorithm: trains what is not finished, then prints Markdown
+tables: mean with its 95 % interval over training seeds and, in brackets, minimum to maximum; the share of seeds with each verdict,
+with Wilson's interval; and each seed. Their last row is a scripted strategy in the learner's place, evaluated on the same game
+seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import detente
 from detente.config import load
-from detente.evaluation.final import evaluate
+from detente.evaluation.final import evaluate, flat
 from detente.evaluation.statistics import over_seeds, share
 from detente.policies import Policies
 from detente.records import PolicyRef
-from detente.reports.run import read_runs
 
 SEEDS = (0, 42, 1337)
 ARMS = {
@@ -41,49 +38,31 @@ PAPER = {  # what belongs to the paper's weight (arXiv 2511.19405) where the pre
     "split_no_comm": [*PLAIN, "credit.beta=1", "credit.beta_final=1"],
     "trust_and_split": [*PLAIN, "credit.beta=2", "credit.beta_final=2"],
 }
-Column = Callable[[dict[str, Any]], float | None]
-
-
-def measured(*path: str) -> Column:
-    """What lies at this path of a learner's summary; None where it is missing."""
-
-    def column(result: dict[str, Any]) -> float | None:
-        found: Any = result
-        for key in path:
-            found = (found or {}).get(key)
-        return found  # type: ignore[no-any-return]
-
-    return column
-
-
-MATRIX = {
-    "self-play": measured("self_play", "reward"),
-    "P(C) start": measured("cooperate_given", "start"),
-    "CC": measured("cooperate_given", "CC"),
-    "CD": measured("cooperate_given", "CD"),
-    "DC": measured("cooperate_given", "DC"),
-    "DD": measured("cooperate_given", "DD"),
-    "vs always_defect": measured("against", "always_defect", "reward"),
-    "it gets": measured("against", "always_defect", "opponent_reward"),
-    "vs always_cooperate": measured("against", "always_cooperate", "reward"),
-    "vs tit_for_tat": measured("against", "tit_for_tat", "reward"),
+MATRIX = {  # heads of the tables, and columns of the outcomes
+    "self-play": "self_play/reward",
+    "P(C) start": "cooperate_given/start",
+    "CC": "cooperate_given/CC",
+    "CD": "cooperate_given/CD",
+    "DC": "cooperate_given/DC",
+    "DD": "cooperate_given/DD",
+    "vs always_defect": "vs/always_defect/reward",
+    "it gets": "vs/always_defect/opponent_reward",
+    "vs always_cooperate": "vs/always_cooperate/reward",
+    "vs tit_for_tat": "vs/tit_for_tat/reward",
 }
 SPLITTING = {
-    "efficiency": measured("self_play", "efficiency"),
-    "self-play": measured("self_play", "reward"),
-    "asks of the higher": measured("self_play", "ask_higher"),
-    "of the lower": measured("self_play", "ask_lower"),
-    "after fair": measured("reciprocity", "fair", "ask_lower"),
-    "after greedy": measured("reciprocity", "greedy", "ask_lower"),
-    "vs greedy": measured("against", "greedy", "reward"),
-    "greedy gets": measured("against", "greedy", "opponent_reward"),
-    "vs welfare": measured("against", "welfare", "reward"),
-    "welfare gets": measured("against", "welfare", "opponent_reward"),
+    "efficiency": "self_play/efficiency",
+    "self-play": "self_play/reward",
+    "asks of the higher": "self_play/ask_higher",
+    "of the lower": "self_play/ask_lower",
+    "after fair": "reciprocity/fair/ask_lower",
+    "after greedy": "reciprocity/greedy/ask_lower",
+    "vs greedy": "vs/greedy/reward",
+    "greedy gets": "vs/greedy/opponent_reward",
+    "vs welfare": "vs/welfare/reward",
+    "welfare gets": "vs/welfare/opponent_reward",
 }
-TALK = {
-    "truthful": measured("self_play", "truthfulness"),
-    "believed": measured("self_play", "believed"),
-}
+TALK = {"truthful": "self_play/truthfulness", "believed": "self_play/believed"}
 COLUMNS = {"ipd": MATRIX, "split_no_comm": SPLITTING, "trust_and_split": SPLITTING | TALK}
 IDEAL = {"ipd": "tit_for_tat", "split_no_comm": "reciprocator", "trust_and_split": "reciprocator"}
 
@@ -101,22 +80,18 @@ def arms_of(preset: str) -> list[str]:
     return [*ARMS, *([LIARS] if preset == "trust_and_split" else [])]
 
 
-def train(preset: str, run: Path, options: list[str]) -> Path:
-    """Train to the end unless the run has its summary."""
-    if not (run / "summary.json").exists():
-        command = [sys.executable, "-m", "detente.cli", "train", preset, *options, "--run", str(run)]
-        run.parent.mkdir(parents=True, exist_ok=True)
-        with run.with_suffix(".log").open("w") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
-    return run
+def run_name(arm: str) -> str:
+    """What an arm is called in the names of its run folders."""
+    return arm.replace(", ", "-")
 
 
 def scripted(preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
-    """The summary of a learner that plays like the strategy of IDEAL."""
+    """The outcome of a learner that plays like the strategy of IDEAL."""
     config = load(preset, [f"seed={seed}", *overrides])
     policies = Policies.of(config)
     present = dict.fromkeys(config.learner_names, PolicyRef("script", IDEAL[preset]))
-    return evaluate(config, policies.game, policies, present, config.iterations, lambda _: None)["main"]
+    outcome = evaluate(config, policies.game, policies, present, config.iterations, lambda _: None)
+    return {name.removeprefix("eval/main/"): value for name, value in flat(outcome).items()}
 
 
 def cell(values: list[float | None]) -> str:
@@ -125,10 +100,10 @@ def cell(values: list[float | None]) -> str:
     return f"{over_seeds(known)} ({min(known):.2f} to {max(known):.2f})" if known else "-"
 
 
-def verdicts(runs: list[Path]) -> str:
+def verdicts(rows: list[dict[str, Any]]) -> str:
     """``reciprocator 1.00 [0.44, 1.00]``: the share of the seeds whose run earns a word, with its interval."""
-    words = [run.known.reading.verdict(run.result("main")) for run in read_runs(runs)]
-    return ", ".join(f"{word or 'no verdict'} {share(count, len(words))}" for word, count in Counter(words).most_common())
+    words = Counter(row["verdict"] or "no verdict" for row in rows)
+    return ", ".join(f"{word} {share(count, len(rows))}" for word, count in words.most_common())
 
 
 def main() -> None:
@@ -138,34 +113,39 @@ def main() -> None:
     parser.add_argument("--arm", action="append", choices=[*ARMS, LIARS], help="only this one; may be repeated")
     parser.add_argument("--seed", action="append", type=int, help=f"in place of {', '.join(map(str, SEEDS))}; may be repeated")
     parser.add_argument("--runs", type=Path, help="default: runs/results/PRESET")
+    parser.add_argument("--outcomes", type=Path, help="outcomes.parquet whose runs count as done; default: that of the folder")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one thread each")
     parser.add_argument("overrides", nargs="*", help="options for every run")
-    given = parser.parse_args()
-    folder = given.runs or Path("runs/results") / given.preset
+    given = parser.parse_intermixed_args()
     columns, arms, seeds = COLUMNS[given.preset], given.arm or arms_of(given.preset), given.seed or SEEDS
     if not {*arms} <= {*arms_of(given.preset)}:
         parser.error(f"{given.preset} has the arms {'; '.join(arms_of(given.preset))}")
-    plan = {(arm, seed): folder / f"{arm.replace(', ', '-')}-seed{seed}" for seed in seeds for arm in arms}
-    with ThreadPoolExecutor(given.jobs) as pool:
-        running = [
-            pool.submit(train, given.preset, run, [*options(given.preset, arm), f"seed={seed}", "threads=1", *given.overrides])
-            for (arm, seed), run in plan.items()
-        ]
-    for one in running:
-        one.result()  # raises what a run raised
-    results = {key: json.loads((run / "summary.json").read_text())["learners"]["main"] for key, run in plan.items()}
+    try:
+        rows = detente.sweep(
+            given.preset,
+            given.overrides,
+            given.runs or Path("runs/results") / given.preset,
+            arms={run_name(arm): options(given.preset, arm) for arm in arms},
+            seeds=seeds,
+            jobs=given.jobs,
+            outcomes=given.outcomes,
+        )
+    except detente.UserError as error:
+        sys.exit(str(error))
+    by_name = {(row["arm"], row["seed"]): row for row in rows}
+    results = {(arm, seed): by_name[run_name(arm), seed] for arm in arms for seed in seeds}
     ideal = f"{IDEAL[given.preset]} (scripted)"
     results |= {(ideal, seed): scripted(given.preset, seed, given.overrides) for seed in seeds}
     print("| algorithm | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
     for arm in (*arms, ideal):
-        print(f"| {arm} | " + " | ".join(cell([column(results[arm, s]) for s in seeds]) for column in columns.values()) + " |")
+        print(f"| {arm} | " + " | ".join(cell([results[arm, s].get(name) for s in seeds]) for name in columns.values()) + " |")
     print("\nShare of seeds with a verdict:\n\n| algorithm | share |\n|---|---|")
     for arm in arms:
-        print(f"| {arm} | {verdicts([plan[arm, seed] for seed in seeds])} |")
+        print(f"| {arm} | {verdicts([results[arm, seed] for seed in seeds])} |")
     print("\nPer seed:\n\n| algorithm | seed | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
     for arm in (*arms, ideal):
         for seed in seeds:
-            values = [column(results[arm, seed]) for column in columns.values()]
+            values = [results[arm, seed].get(name) for name in columns.values()]
             print(f"| {arm} | {seed} | " + " | ".join("-" if v is None else f"{v:.2f}" for v in values) + " |")
 
 

@@ -51,6 +51,14 @@ def test_killed_and_started_again_it_ends_as_if_it_never_was(sweep: Callable[...
     assert rows[0]["seconds"] > 0
 
 
+def test_a_folder_with_runs_becomes_a_sweep(sweep: Callable[..., Any], small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run, tmp_path / "out" / "other")
+    (tmp_path / "out" / "other.log").touch()
+    joined = sweep("--out", "out")
+    assert joined.wait() == 0, joined.err
+    assert [row["run"] for row in read_sweep(tmp_path / "out")] == ["seed0"]
+
+
 def test_rows_stand_for_runs_that_are_gone(sweep: Callable[..., Any], tmp_path: Path) -> None:
     two = ("credit.beta=[1,2]", "--out", "first")
     assert sweep(*two).wait() == 0

@@ -98,7 +98,7 @@ def opened(
     A run is done where its folder says so, or one of the ``rows`` of outcomes of the sweep that is ``known``.
     """
     content = described(grid)
-    ours = OURS | content["runs"].keys() | {f"{name}.log" for name in content["runs"]}
+    ours = OURS | {path.name for path in folder.glob("*") if path.suffix == ".log" or RunFolder(path).options.is_file()}
     before = read(folder / ASKED) if begun(folder, ASKED, "sweep", ANOTHER, ours) is not None else None
     for what, other in ((f"The sweep {folder}", before), ("The sweep of these outcomes", known)):
         if other is not None:
