@@ -111,6 +111,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(sweep: Callable[..., Any], t
     stopped.kill(signal.SIGTERM)
     assert stopped.wait() == 143
     assert "run the same command again to go on" in stopped.err
+    assert stopped.out.endswith("stopping after the present iterations are saved; Ctrl-C again stops at once\n")
     rows = read_sweep(tmp_path / "out")
     assert [row["status"] for row in rows] == ["stopped"] * 2
     assert all(0 < row["iterations"] < 400 for row in rows)
@@ -133,6 +134,17 @@ def test_a_run_that_cannot_be_is_named_before_any_begins(words: list[str], sente
         swept("ipd", words, tmp_path / "out")
     assert str(caught.value).startswith(sentence)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "- 1", "preset: ipd", "a: &x [1]\nb: *x", "preset: ipd\noptions: {}\nswept: [seed]\narms: {}\nruns: {../x: {seed: 0}}"],
+)
+def test_a_damaged_description_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(content)
+    for call in (lambda: read_sweep(tmp_path), lambda: swept("ipd", TINY, tmp_path)):
+        with pytest.raises(UserError, match=r"sweep.yaml cannot be read as"):
+            call()
 
 
 def test_help_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,11 +142,15 @@ class Runs:
         what = f"done, {number} of {len(self.sweep.tasks)}" if fault is None else f"failed: {fault}"
         say(self.screen, "; ".join(filter(None, (f"{task.name} {what}", self._time_left()))))
 
+    def stopping(self) -> None:
+        """Ctrl-C was heard."""
+        say(self.screen, "stopping after the present iterations are saved; Ctrl-C again stops at once")
+
     def _time_left(self) -> str:
         if self.sweep is not None and time.monotonic() - self.looked >= LOOK_S:
             self.looked = time.monotonic()
             seconds = self.sweep.seconds_left()
-            self.left = "" if not seconds else f"about {duration(seconds / self.jobs)} left"
+            self.left = "" if not seconds else f"about {duration(seconds / min(self.jobs, len(self.sweep.missing)))} left"
         return self.left
 
     def _picture(self) -> RenderableType:

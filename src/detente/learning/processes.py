@@ -48,12 +48,19 @@ Ended = Callable[[Training, str | None], None]
 Look = Callable[[Sequence[Training]], None]
 
 
-def train_apart(work: Sequence[Training], jobs: int, ended: Ended, look: Look = lambda running: None) -> None:
+def train_apart(
+    work: Sequence[Training],
+    jobs: int,
+    ended: Ended,
+    look: Look = lambda running: None,
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Train each in a process with a share of the cores, ``jobs`` of them at the same time; a run that another process trains is
     waited for.
 
     ``ended`` is told of each that ended, with the reason if it failed; ``look`` now and then which ones are running. Ctrl-C,
-    SIGTERM and what these two raise stop all of them after their iteration is saved; Ctrl-C again stops them at once.
+    SIGTERM and what these two raise stop all of them after their iteration is saved, of which ``stopping`` hears first; Ctrl-C
+    again stops them at once.
     """
     waiting, running = deque(work), list[_Process]()
     try:
@@ -74,6 +81,8 @@ def train_apart(work: Sequence[Training], jobs: int, ended: Ended, look: Look = 
                 running.remove(process)
                 ended(process.training, process.fault)
     except BaseException:
+        if running:
+            stopping()
         _stop([process.handle for process in running])
         raise
 

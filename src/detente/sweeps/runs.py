@@ -52,6 +52,7 @@ class Watch(Protocol):
     def begin(self, sweep: Sweep) -> None: ...
     def running(self, tasks: Sequence[Task]) -> None: ...
     def ended(self, task: Task, fault: str | None) -> None: ...
+    def stopping(self) -> None: ...
 
 
 @dataclass
@@ -159,7 +160,8 @@ def run(sweep: Sweep, jobs: int, watch: Watch | None = None) -> None:
 
     if watch is not None:
         watch.begin(sweep)
-    train_apart([task.training for task in sweep.missing], jobs, ended, look)
+    stopping = (lambda: None) if watch is None else watch.stopping
+    train_apart([task.training for task in sweep.missing], jobs, ended, look, stopping)
 
 
 @contextmanager
