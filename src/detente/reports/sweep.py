@@ -82,20 +82,21 @@ def estimate(value: Estimate | None) -> str:
 
 def sweep_tables(sweep: Sweep) -> Group:
     """The cross tables that were asked for, or the measure and the verdicts of every setting, for the terminal."""
-    return Group(*(map(_cross_table, sweep["tables"]) if sweep["tables"] else [_setting_table(sweep)]))
+    parts = map(_cross_table, sweep["tables"]) if sweep["tables"] else [_setting_table(sweep)]
+    return Group(*(line for part in parts for line in part))
 
 
-def _cross_table(crossed: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{crossed['measure']} of {crossed['agent']}, mean and 95 % interval over seeds", title_justify="left")
+def _cross_table(crossed: Mapping[str, Any]) -> tuple[Text, Table]:
+    table = Table()
     for head in ("", *crossed["columns"]):
         table.add_column(Text(head), justify="right" if head else "left")
     for line in crossed["lines"]:
         table.add_row(Text(line["label"]), *map(estimate, line["cells"]))
-    return table
+    return Text(f"{crossed['measure']} of {crossed['agent']}, mean and 95 % interval over seeds"), table
 
 
-def _setting_table(sweep: Sweep) -> Table:
-    table = Table(title="over seeds: means with t intervals, shares of seeds with Wilson's", title_justify="left")
+def _setting_table(sweep: Sweep) -> tuple[Text, Table]:
+    table = Table()
     for head in ("setting", *(["learner"] if several(sweep) else []), "seeds", sweep["measure"], "verdicts"):
         table.add_column(head, justify="right" if head in ("seeds", sweep["measure"]) else "left", overflow="fold")
     for line in sweep["settings"]:
@@ -106,7 +107,7 @@ def _setting_table(sweep: Sweep) -> Table:
             estimate(line["measures"].get(sweep["measure"])),
             Text("\n".join(f"{word} {estimate(value)}" for word, value in line["verdicts"].items())),
         )
-    return table
+    return Text("means with t intervals over seeds, shares of seeds with Wilson's"), table
 
 
 def measure_picture(sweep: Sweep, panels: Sequence[Mapping[str, Any]]) -> Figure:
