@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,20 @@ from detente.reports import report
 from tests.browsing import browser  # noqa: F401
 from tests.reports.make_run import HOSTILE, make_run
 from tests.reports.make_split_run import make_split_run
+
+
+@pytest.fixture
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures stay blank, for tests of the words and tables of whole pages: drawing takes most of the time."""
+    from matplotlib.figure import Figure
+
+    def savefig(self: Figure, out: Any, **options: Any) -> None:
+        if options.get("format") == "svg":
+            out.write('<svg viewBox="0 0 1 1"></svg>')
+        else:
+            out.write_bytes(b"")
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture(scope="session")

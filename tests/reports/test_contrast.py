@@ -36,7 +36,7 @@ def test_a_splitting_game_has_columns_of_its_own(tmp_path: Path) -> None:
     assert cells["verdict"] == ["greedy", "cooperative and robust"]
 
 
-def test_several_seeds_have_a_row_of_their_own(tmp_path: Path) -> None:
+def test_several_seeds_have_a_row_of_their_own(blank: None, tmp_path: Path) -> None:
     """Both made runs say the same but for what is written over the summary of one."""
     runs = [make_run(tmp_path / f"reinforce-seed{seed}", "reinforce", seed=seed, iterations=1) for seed in (0, 42)]
     path = runs[1] / "summary.json"
@@ -54,7 +54,7 @@ def test_several_seeds_have_a_row_of_their_own(tmp_path: Path) -> None:
     assert "Wilson" not in report(runs[:1]).read_text()
 
 
-def test_invalid_answers_stand_beside_what_it_does_after_what(tmp_path: Path) -> None:
+def test_invalid_answers_stand_beside_what_it_does_after_what(blank: None, tmp_path: Path) -> None:
     """Only where there are any."""
     runs = [make_run(tmp_path / name, name, iterations=1) for name in ("reinforce", "advantage_alignment")]
     for run, share in zip(runs, (0.25, 0.0), strict=True):

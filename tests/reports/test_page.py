@@ -151,7 +151,7 @@ def test_an_opponent_that_is_no_script_has_no_reference(tmp_path: Path) -> None:
     assert "<i>" not in page.html
 
 
-def test_two_learners_are_told_apart(tmp_path: Path) -> None:
+def test_two_learners_are_told_apart(blank: None, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "pair", iterations=2)
     summary = json.loads((folder / "summary.json").read_text())
     summary["learners"] = {"first": summary["learners"]["main"], "second": summary["learners"]["main"]}
@@ -171,7 +171,7 @@ def test_partners_points_stand_beside_ones_own(tmp_path: Path) -> None:
     assert "runs/&lt;b&gt;" in page.html.replace("<wbr>", "")
 
 
-def test_points_against_somebody_else_are_no_verdict(tmp_path: Path) -> None:
+def test_points_against_somebody_else_are_no_verdict(blank: None, tmp_path: Path) -> None:
     alone, shared = make_run(tmp_path / "alone", iterations=2), make_run(tmp_path / "shared", iterations=2)
     options = yaml.safe_load((shared / "config.yaml").read_text()) | {"seats": ["main", "always_defect"]}
     (shared / "config.yaml").write_text(yaml.safe_dump(options))
@@ -179,7 +179,7 @@ def test_points_against_somebody_else_are_no_verdict(tmp_path: Path) -> None:
     assert 'class="verdict"' not in Page(report([shared])).html
 
 
-def test_rows_of_references_have_as_many_cells_as_those_of_runs(tmp_path: Path) -> None:
+def test_rows_of_references_have_as_many_cells_as_those_of_runs(blank: None, tmp_path: Path) -> None:
     """Also where runs of different games are not judged, so that there is no column of verdicts."""
     short, long = make_run(tmp_path / "short", iterations=2), make_run(tmp_path / "long", iterations=2)
     options = yaml.safe_load((short / "config.yaml").read_text())
