@@ -38,6 +38,12 @@ CLAIMS = {
     "ablations": "A buffer of earlier versions as opponents, and the baseline within groups of games with the same seed, belong to "
     "the recipe.",
 }
+TITLES = {
+    "curves": "Learning curves",
+    "cross_play": "Cross-play",
+    "best_response": "Best response to the frozen agent",
+    "ablations": "Ablations",
+}
 Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
@@ -148,9 +154,9 @@ def of_sweep(path: Path) -> Table:
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for setting in content["settings"]:
-        shares = ", ".join(f"{word} {count}" for word, count in setting["verdicts"].items())
+        shares = ", ".join(f"{word} {number(share)}" for word, share in setting["verdicts"].items())
         rows.append([setting["label"], number(setting["measures"].get(content["measure"])), shares])
-    return ["", content["measure"], "verdicts, of the seeds"], rows
+    return ["", content["measure"], "verdicts, as shares of the seeds"], rows
 
 
 def of_arena(path: Path) -> Table:
@@ -203,7 +209,7 @@ def shown(figure: Figure) -> dict[str, Any]:
     """What the page says of a figure."""
     head, rows = figure.table(figure.result) if figure.done else ([], [])
     return {
-        "title": figure.name.replace("_", "-").capitalize(),
+        "title": TITLES[figure.name],
         "claim": CLAIMS[figure.name],
         "commands": [shlex.join(["detente", *command]) for command in figure.commands],
         "done": figure.done,
@@ -246,7 +252,7 @@ PAGE = """{% extends "layout.html" %}
     </tbody>
   </table></div>
   {% for picture in figure.pictures %}
-  <figure><img src="{{ picture }}" alt="{{ figure.title }}" style="max-width: 100%"></figure>
+  <figure><img src="{{ picture }}" alt="{{ figure.title }}" style="max-width: min(100%, 40rem)"></figure>
   {% endfor %}
   {% else %}
   <p><b>Here:</b> not run.</p>

@@ -52,6 +52,15 @@ def test_the_page_shows_what_is_there_and_names_what_is_not(paper: Any, tmp_path
     assert "detente best-response ipd seed=0 --against" in page
 
 
+def test_the_numbers_of_a_sweep(paper: Any, tmp_path: Path) -> None:
+    setting = {"label": "naive", "measures": {"self_play/reward": ESTIMATE}, "verdicts": {"reciprocator": ESTIMATE | {"n": 3}}}
+    path = tmp_path / "sweep.json"
+    path.write_text(json.dumps({"measure": "self_play/reward", "settings": [setting]}))
+    head, rows = paper.of_sweep(path)
+    assert rows == [["naive", "2.50 [2.00, 3.00]", "reciprocator 2.50 [2.00, 3.00]"]]
+    assert len(head) == 3
+
+
 def test_nothing_of_the_largest_scale_is_run(paper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> int:
         raise AssertionError
