@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # games of tests are named "exam
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow tests first, so that at the end no process waits for another."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """What takes longest first, so that at the end no process waits for another."""
+    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in ("slow", "browser")])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -112,7 +112,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
     yield lambda code, folder: Process(ask, code, folder, logs / f"{next(count)}.log")
     zygote.stdin.close()
-    zygote.wait(10)
+    zygote.wait(60)
 
 
 @pytest.fixture

@@ -43,18 +43,25 @@ def status(pid: int) -> int | None:
 
 def main() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # as the command line sets it, which comes too late here
+    import scipy.stats  # noqa: F401
     import torch
     import transformers.models.llama.modeling_llama  # noqa: F401
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     import detente.cli
+    import detente.engines.transformers
     import detente.learning.loop
-    import detente.progress  # noqa: F401
+    import detente.players.llm
+    import detente.progress
+    import detente.reports.plots  # noqa: F401
 
     torch.set_num_threads(1)
+    get_checkpoint_conversion_mapping("llama")  # compiles all its patterns, and keeps them
     for line in sys.stdin:
         order = json.loads(line)
         answer = status(order["status"]) if "status" in order else start(order["start"], order["folder"], order["log"])
         print(json.dumps(answer), flush=True)
+    os._exit(0)  # at once: nothing has to be put in order
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import random
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +206,10 @@ def reference(tiny_model: str, qwen_model: str, tmp_path_factory: pytest.TempPat
     return make
 
 
-def training(options: Any, run: Any, before: str = "") -> Any:
-    """Code that trains as the command line does: its exit status is the command's."""
+def training(options: Any, run: Any, before: str = "", preset: Path | None = None) -> Any:
+    """Code that trains as the command line does: its exit status is the command's. The options are written to ``preset``."""
     run.parent.mkdir(exist_ok=True)
-    preset = run.with_suffix(".yaml")
+    preset = preset or run.with_suffix(".yaml")
     preset.write_text(config.to_yaml(options))
     words = ["train", str(preset), "--run", str(run)]
     return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))"
@@ -303,27 +304,51 @@ def disk_usage(folder: Path) -> Any:
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
 
 
+class SmallDisk:
+    """A disk of so many bytes at ``path``, for whoever enters; it goes with the process that holds it, and that one with ours.
+
+    Only a process that begins with the code ``enter`` sees it at ``path``; ``seen`` is where this process does.
+    """
+
+    HOLD = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && echo && read -r _ && mount -o remount,size=64m "$2" && echo && read -r _'
+
+    def __init__(self, path: Path, size: int) -> None:
+        path.mkdir()
+        words = ["unshare", "--mount", "sh", "-c", self.HOLD, "sh", str(size), str(path)]
+        pipe = subprocess.PIPE
+        self._holder = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        self.there = self._holder.stdout.readline() != ""
+        self.seen = Path(f"/proc/{self._holder.pid}/root{path}")
+        space = f"os.open('/proc/{self._holder.pid}/ns/mnt', os.O_RDONLY)"
+        self.enter = f"import ctypes, os\nassert ctypes.CDLL(None).setns({space}, 0) == 0"
+
+    def grow(self) -> None:
+        self._holder.stdin.write("\n")
+        self._holder.stdin.flush()
+        assert self._holder.stdout.readline()
+
+    def close(self) -> None:
+        self._holder.communicate()
+
+
 def test_a_real_disk_that_is_full(reference: Any, processes: Any, tmp_path: Path) -> None:
     """It has room for the finished run, but not for another checkpoint beside the one there is."""
     options, expected = reference("every iteration is saved")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    size = disk_usage(expected) + disk_usage(expected / "checkpoint") // 2
-    if subprocess.call(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], stderr=subprocess.DEVNULL):
-        pytest.skip("only root can mount a small disk")
-    try:
-        run = disk / "run"
-        process = processes(training(options, run), tmp_path)
+    disk = SmallDisk(tmp_path / "disk", disk_usage(expected) + disk_usage(expected / "checkpoint") // 2)
+    run = tmp_path / "disk" / "run"
+    code, seen = training(options, run, disk.enter, preset=tmp_path / "run.yaml"), disk.seen / "run"
+    with closing(disk):
+        if not disk.there:
+            pytest.skip("only root can mount a small disk")
+        process = processes(code, tmp_path)
         assert process.wait() == 2
         assert process.err == SENTENCE
-        (done,) = (int(folder.name) for folder in (run / "checkpoint").glob("0*"))
-        subprocess.check_call(["mount", "-o", "remount,size=64m", disk])
-        process = processes(training(options, run), tmp_path)
+        (done,) = (int(folder.name) for folder in (seen / "checkpoint").glob("0*"))
+        disk.grow()
+        process = processes(code, tmp_path)
         assert process.wait() == 0, process.err
         assert f"going on after iteration {done}" in process.out
-        assert_same(run, expected)
-    finally:
-        subprocess.check_call(["umount", disk])
+        assert_same(seen, expected)
 
 
 def test_ctrl_c_stops_after_saving_and_the_run_goes_on(reference: Any, processes: Any, tmp_path: Path) -> None:
