@@ -32,7 +32,7 @@ class Terminal:
             return bool(new)
         return True
 
-    def wait_for(self, text: bytes, times: int = 1, seconds: float = 60) -> None:
+    def wait_for(self, text: bytes, times: int = 1, seconds: float = 180) -> None:
         """Until it has said this so often."""
         end = time.monotonic() + seconds
         while self.said.count(text) < times:
@@ -44,7 +44,7 @@ class Terminal:
         time.sleep(0.2)
         os.write(self.screen, keys.encode())
 
-    def status(self, seconds: float = 60) -> int:
+    def status(self, seconds: float = 180) -> int:
         """Its exit status, once it has ended."""
         end = time.monotonic() + seconds
         while self.read():

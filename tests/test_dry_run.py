@@ -107,5 +107,5 @@ def test_a_dry_run_loads_no_model_library(tmp_path: Path) -> None:
         "import sys; from detente.cli import main; main(['train', 'ipd', '--dry-run']); "
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]"

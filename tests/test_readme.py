@@ -131,7 +131,7 @@ def test_make_llm_trains_both_at_the_same_time_and_reports_when_neither_failed(s
     detente.chmod(0o755)
     for name in ("bin/pip", "installed"):
         (tmp_path / ".venv" / name).touch()
-    done = subprocess.run(["make", "llm"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["make", "llm"], cwd=tmp_path, capture_output=True, text=True, timeout=180)
     commands = [line.split()[0] for line in (tmp_path / "commands").read_text().splitlines()]
     assert (done.returncode == 0, commands) == (status == 0, ["train", "train"] + ["report"] * (status == 0)), done.stderr
     assert done.stdout.count("a line") == (1 if status == 0 else 2)  # reinforce's are in its log; its last, when it failed

@@ -46,7 +46,7 @@ def begin(client: TestClient, game: str, opponent: str, seat: int = 0) -> str:
     return str(answer.json()["address"]).removeprefix("/play/")
 
 
-def until(client: TestClient, id: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+def until(client: TestClient, id: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 180) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         state: dict[str, Any] = client.get(f"/state/{id}").json()

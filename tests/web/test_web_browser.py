@@ -22,7 +22,7 @@ PARTS = (
 )
 
 
-def until(ready: Callable[[], Any], seconds: float = 60) -> Any:
+def until(ready: Callable[[], Any], seconds: float = 180) -> Any:
     """What ``ready`` returns once it is true; elements that were replaced meanwhile are looked for again."""
     from selenium.common.exceptions import StaleElementReferenceException
 
