@@ -21,6 +21,7 @@ class Forked:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 os.dup2(stdout.fileno(), 1)
                 os.dup2(stdout.fileno(), 2)
+                os.closerange(3, 1024)  # the lock of the sweep among them, as of any other process
                 from detente.cli import main
                 status = main(words[len(processes.MAIN):])
             finally:
