@@ -21,10 +21,13 @@ from typing import Any
 from detente.cli.terminal import explain, whole_numbers
 from detente.errors import UserError
 from detente.sweeps import outcomes as results
-from detente.sweeps.sweep import found, opened
+from detente.sweeps.description import read
+from detente.sweeps.runs import ASKED, failures
+from detente.sweeps.sweep import opened
 
 KEPT = Path("docs/results")
 HELD_OUT = range(100, 112)
+BETAS = (0.25, 0.5, 1, 2, 4)
 AA, REINFORCE = "algorithm=advantage_alignment", "algorithm=reinforce"
 PLAIN_RETURNS = (AA, "credit.shaping=returns", "credit.beta=0.5", "credit.first_round_bonus=0")  # the paper's form and beta in ipd
 FORMS = {
@@ -61,7 +64,7 @@ EXPERIMENTS = {
         "per form the beta with most seeds that reciprocate, then the most points in self-play, goes on to forms_held_out",
         "ipd",
         FORMS,
-        ["credit.beta=[.25,.5,1,2,4]", "evaluation.every=0"],
+        [f"credit.beta={[*BETAS]}", "evaluation.every=0"],
         range(3),
     ),
     "labels": Experiment(
@@ -158,7 +161,7 @@ def experiment(name: str) -> Experiment:
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Per form the beta with most reciprocators, then the most points in self-play."""
-    wanted = len(FORMS) * len(set(EXPERIMENTS["forms"].seeds)) * 5
+    wanted = len(FORMS) * len({*EXPERIMENTS["forms"].seeds}) * len(BETAS)
     if len(rows) < wanted:
         raise UserError(f"The best beta of each form is known when all {wanted} runs of 'forms' are done, and {len(rows)} are.")
 
@@ -166,8 +169,7 @@ def chosen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         cell = [row for row in rows if row["arm"] == form and row["credit.beta"] == beta]
         return sum(row["verdict"] == "reciprocator" for row in cell), sum(row["self_play/reward"] for row in cell)
 
-    betas = sorted({row["credit.beta"] for row in rows})
-    return {form: max(betas, key=lambda beta: worth(form, beta)) for form in FORMS}
+    return {form: max(BETAS, key=lambda beta: worth(form, beta)) for form in FORMS}
 
 
 def kept_rows(name: str) -> list[dict[str, Any]]:
@@ -192,9 +194,10 @@ def quoted(option: str) -> str:
 
 
 def keep(name: str, folder: Path) -> None:
-    """Write what came of a sweep so far into its outcome file."""
+    """Write what came of a sweep so far into its outcome file, whose rows stand for runs that are not in the folder."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    results.write(found(folder), KEPT / f"{name}.parquet")
+    outcomes = results.collected(folder, read(folder / ASKED), kept_rows(name), failures(folder))
+    results.write(outcomes, KEPT / f"{name}.parquet")
 
 
 def overview() -> None:
@@ -232,7 +235,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if not given.dry_run and (given.runs / given.name / "sweep.yaml").exists():
+        if not given.dry_run and (given.runs / given.name / ASKED).exists():
             keep(given.name, given.runs / given.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -28,6 +29,21 @@ sys.path.insert(0, str(Path(__file__).parent))  # games of tests are named "exam
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest first, so that at the end no process waits for another."""
     items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in ("slow", "browser")])
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], Any]:
+    """A program of the folder ``experiments``, by its name, as a module."""
+
+    def load(name: str) -> Any:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "experiments" / f"{name}.py")
+        assert spec
+        assert spec.loader
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)  # where dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.hookimpl(wrapper=True)

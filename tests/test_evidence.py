@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detente.cli import main
 from detente.errors import UserError
+from detente.sweeps import outcomes as results
 from detente.sweeps.sweep import opened
-
-FILE = Path(__file__).parents[1] / "experiments" / "evidence.py"
+from tests.sweeps.made import outcomes
 
 
 @pytest.fixture(scope="module")
-def evidence() -> Any:
-    spec = importlib.util.spec_from_file_location("evidence", FILE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["evidence"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def evidence(script: Callable[[str], Any]) -> Any:
+    return script("evidence")
 
 
 def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
@@ -65,6 +59,23 @@ def test_the_command_is_the_sweep_of_the_experiment(evidence: Any, tmp_path: Pat
     said = capsys.readouterr()
     text = " ".join((said.out + said.err).split())
     assert "two_advantage_alignment-seed0 advantage_alignment_beside_reinforce-seed0 2 runs, 0 done, 2 to train" in text
+
+
+def test_an_interrupted_sweep_keeps_the_rows_of_runs_that_are_elsewhere(
+    evidence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "KEPT", tmp_path / "kept")
+    monkeypatch.chdir(tmp_path)
+    known = outcomes()
+    (tmp_path / "kept").mkdir()
+    results.write(known, tmp_path / "kept" / "forms.parquet")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "sweep.yaml").write_text(yaml.safe_dump(dict(known.sweep)))  # begun, and nothing trained
+    evidence.keep("forms", tmp_path / "runs")
+    kept = results.read(tmp_path / "kept" / "forms.parquet").rows
+    done = [row for row in known.rows if row["status"] == "done"]
+    assert [row for row in kept if row["status"] == "done"] == done
+    assert len(kept) == len(known.rows) == len(done) + 1
 
 
 def test_the_best_betas_go_on_to_the_held_out_seeds(evidence: Any, monkeypatch: pytest.MonkeyPatch) -> None:

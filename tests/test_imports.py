@@ -100,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.adversaries": PLAY
     | {"files", "config", "policies", "presets"}
     | {f"learning.{name}" for name in ("checks", "loop", "processes", "run_folder", "session", "starting", "watchers")},
+    "evaluation.shapers": PLAY | {"config", "policies", "learning.run_folder"},
     "evaluation.best_response": PLAY | {"files", "config", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "stored_shapes", "evaluation.measures", "evaluation.statistics"},
     "export": BASE | {"family_file", "games"},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,12 @@ import pytest
 
 from detente.cli import main
 
-FILE = Path(__file__).parents[1] / "experiments" / "paper.py"
 ESTIMATE = {"mean": 2.5, "low": 2.0, "high": 3.0}
 
 
 @pytest.fixture(scope="module")
-def paper() -> Any:
-    spec = importlib.util.spec_from_file_location("paper", FILE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["paper"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def paper(script: Callable[[str], Any]) -> Any:
+    return script("paper")
 
 
 @pytest.mark.parametrize("scale", ["pocket", "smollm2", "7b"])

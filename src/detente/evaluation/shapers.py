@@ -14,22 +14,23 @@ from typing import Any
 
 from detente.config import Config, load
 from detente.errors import UserError
-from detente.evaluation.best_response import REPLACED, RESPONDER, point, responder_config
+from detente.evaluation.best_response import LEARNER, REPLACED, RESPONDER, point, responder_config
 from detente.games import configured, make
+from detente.learning.run_folder import RunFolder
 from detente.policies import located
 
 STUDENT = "student"  # the learner that starts as the agent
 TRIAL = 5  # episodes
 MOST_COPIES = 16
-FASTER = {"main": 5, STUDENT: 10}  # times the preset's step: a student has as many updates as a trial has episodes
-SHAPER = (
-    "group_size=4",
-    f"learners.main.update_every={TRIAL}",
-    "learners.main.collect=trial",
-    "learners.main.briefing=counts",
-    "learners.main.credit.gamma=1",
-    "learners.main.credit.baseline=batch",
-    "learners.main.credit.whiten=true",
+FASTER = {LEARNER: 5, STUDENT: 10}  # times the preset's step: a student has as many updates as a trial has episodes
+GROUPS = "group_size=4"  # many small ones, for copies to share out among them
+IN_TRIALS = (
+    f"learners.{LEARNER}.update_every={TRIAL}",
+    f"learners.{LEARNER}.collect=trial",
+    f"learners.{LEARNER}.briefing=counts",
+    f"learners.{LEARNER}.credit.gamma=1",
+    f"learners.{LEARNER}.credit.baseline=batch",
+    f"learners.{LEARNER}.credit.whiten=true",
     f"learners.{STUDENT}.lifetime={TRIAL}",
 )
 
@@ -44,8 +45,9 @@ def shaper_config(
     start: str | None = None,
 ) -> Config:
     """A best responder's options, where learners that start as the agent sit on the agent's seats and the responder, which starts
-    from ``start``, plays trials with them. UserError for an agent that cannot learn, and for fewer than two groups an iteration."""
-    alone = responder_config(preset, against, [*SHAPER[:1], *overrides], trust=trust, role=role)
+    from ``start``, plays trials with them. UserError for an agent that cannot learn, fewer than two groups an iteration, and fewer
+    iterations than a trial has."""
+    alone = responder_config(preset, against, [GROUPS, *overrides], trust=trust, role=role)
     if located(against, make(**alone.game))[1] is None:
         raise UserError(f"'{against}' has no adapter, so it does not learn and nobody can shape it; leave out the aim shaper.")
     groups = alone.episodes // alone.group_size
@@ -56,19 +58,20 @@ def shaper_config(
     seats = [name if name in alone.learner_names else STUDENT for name in alone.seats]
     own = [
         f"seats={json.dumps(seats)}",
-        f"learners.main.start_from={json.dumps(start)}",
+        f"learners.{LEARNER}.start_from={json.dumps(start)}",
         f"learners.{STUDENT}.start_from={json.dumps(against)}",
         f"learners.{STUDENT}.copies={max(count for count in range(1, MOST_COPIES + 1) if groups % count == 0)}",
         *(f"learners.{name}.optimizer.lr={times * alone.optimizer.lr}" for name, times in FASTER.items()),
         *(f"learners.{name}.optimizer.lr_final=null" for name in FASTER),
     ]
-    return load(preset, [*RESPONDER, *SHAPER, *own, *overrides], trust=trust, without=REPLACED)
+    return load(preset, [*RESPONDER, GROUPS, *IN_TRIALS, *own, *overrides], trust=trust, without=REPLACED)
 
 
 def while_learning(config: Config, run: Path) -> dict[str, Any] | None:
-    """What the shaper and the learning agent get in each episode of the last whole trial; None where it is not recorded."""
+    """What the shaper and the learning agent get in each episode of the last whole trial, in points per round, with intervals over
+    groups; None where the trial is not recorded."""
     game, last = configured(config.game, config.measures), config.iterations // TRIAL * TRIAL
-    files = [run / "episodes" / f"{iteration:06d}.jsonl.gz" for iteration in range(last - TRIAL + 1, last + 1)]
+    files = [RunFolder(run).episodes(iteration) for iteration in range(last - TRIAL + 1, last + 1)]
     if not all(file.is_file() for file in files):
         return None
     points = [point(game, file) for file in files]
