@@ -22,8 +22,8 @@ from detente.cli.terminal import explain, whole_numbers
 from detente.errors import UserError
 from detente.sweeps import outcomes as results
 from detente.sweeps.description import read
+from detente.sweeps.grid import planned
 from detente.sweeps.runs import ASKED, failures
-from detente.sweeps.sweep import opened
 
 KEPT = Path("docs/results")
 HELD_OUT = range(100, 112)
@@ -49,6 +49,7 @@ class Experiment:
     arms: Mapping[str, Sequence[str]]
     options: Sequence[str] = ()
     seeds: Iterable[int] = field(default_factory=lambda: range(5))
+    before: str = ""  # a program of this folder that makes what the runs need
 
 
 EXPERIMENTS = {
@@ -58,6 +59,18 @@ EXPERIMENTS = {
         "ipd",
         ENDS | {"sum_of_rewards": ["algorithm=sum_of_rewards"]},
         ["evaluation.every=0"],
+    ),
+    "bases": Experiment(
+        "Do other base models end in the same place: blind to the last move, reacting the wrong way round, undecided?",
+        "advantage_alignment: reciprocator from the wrong way round on 4 seeds of 5 or more; the others are told beside it",
+        "ipd",
+        {
+            f"{base}, {arm}": [*options, f"model=runs/evidence/models/{base}"]
+            for base in ("wrong", "blind", "undecided")
+            for arm, options in ENDS.items()
+        },
+        ["evaluation.every=0"],
+        before="bases.py",
     ),
     "forms": Experiment(
         "Which form of the shaping weight reciprocates, at which beta? All else as the preset has it.",
@@ -203,9 +216,9 @@ def keep(name: str, folder: Path) -> None:
 def overview() -> None:
     """Print every question, its rule, and how many of its runs are done."""
     for name, what in EXPERIMENTS.items():
-        sweep, _ = opened(what.preset, what.options, Path("runs/evidence") / name, seeds=what.seeds, arms=what.arms)
+        runs = len(list(planned(what.preset, what.options, seeds=what.seeds, arms=what.arms).combinations()))
         done = len({row["run"] for row in kept_rows(name)})
-        print(f"{name}: {what.question}\n    {what.rule}\n    {done} of {len(sweep.tasks)} runs are done\n")
+        print(f"{name}: {what.question}\n    {what.rule}\n    {done} of {runs} runs are done\n")
 
 
 def main() -> int:
@@ -231,6 +244,8 @@ def main() -> int:
     print(f"{what.question}\n{what.rule}")
     command = words(given.name, what, given.jobs, given.seeds, given.runs, given.dry_run)
     try:
+        if what.before:
+            subprocess.run([sys.executable, str(Path(__file__).with_name(what.before))], check=True)
         return subprocess.run([sys.executable, "-m", "detente.cli", *command], check=False).returncode
     except KeyboardInterrupt:
         return 130

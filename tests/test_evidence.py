@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from detente import models
 from detente.cli import main
+from detente.config import load
 from detente.errors import UserError
+from detente.pocket.build import FOLDER
+from detente.policies import Policies
+from detente.presets import preset_names
 from detente.sweeps import outcomes as results
 from detente.sweeps.sweep import opened
 from tests.sweeps.made import outcomes
@@ -36,6 +43,7 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
+        ("bases", 30),
         ("forms", 60),
         ("labels", 40),
         ("pool_talk", 6),
@@ -46,9 +54,16 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
         ("smollm2_variants", 7),
     ],
 )
-def test_every_run_can_be_trained(evidence: Any, name: str, runs: int, tmp_path: Path) -> None:
+def test_every_run_can_be_trained(
+    evidence: Any, name: str, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Callable[[str], Any]
+) -> None:
     what = evidence.EXPERIMENTS[name]
-    sweep, _ = opened(what.preset, what.options, tmp_path, seeds=what.seeds, arms=what.arms)
+    if what.before == "bases.py":
+        bases = script("bases")
+        monkeypatch.chdir(tmp_path)
+        for base in bases.HABITS:
+            shutil.copytree(FOLDER, bases.FOLDER / base)
+    sweep, _ = opened(what.preset, what.options, tmp_path / "sweep", seeds=what.seeds, arms=what.arms)
     assert len(sweep.tasks) == len(sweep.missing) == runs
     assert not {*what.seeds} & {*evidence.HELD_OUT}
 
@@ -91,3 +106,41 @@ def test_the_best_betas_go_on_to_the_held_out_seeds(evidence: Any, monkeypatch: 
         UserError, match=r"^The best beta of each form is known when all 60 runs of 'forms' are done, and 59 are\.$"
     ):
         evidence.experiment("forms_held_out")
+
+
+def test_a_base_with_other_habits_is_made_once(script: Callable[[str], Any], tmp_path: Path) -> None:
+    bases = script("bases")
+    folder = bases.make("undecided", tmp_path, steps=2)
+    assert models.load(str(folder)).fingerprint != models.load("pocket").fingerprint
+    weights = (folder / "model.safetensors").read_bytes()
+    assert bases.make("undecided", tmp_path, steps=4) == folder
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert [path.name for path in tmp_path.iterdir()] == ["undecided"]
+
+
+def test_agents_enter_a_tournament_each_of_its_own(
+    script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = script("held_out")
+    monkeypatch.setattr(held_out, "FIELD", ("always_cooperate", "always_defect", "random", "tit_for_tat"))
+    with closing(Policies.of(load("ipd"))) as policies:
+        field = held_out.among_themselves(policies)
+        row = held_out.entered(policies, policies.resolve("grim_trigger"), field)
+        assert field["tit_for_tat", "always_defect"] == [0.9] * 10  # 0 once and then 1, over ten rounds
+        assert row["players"] == 5
+        assert row["points"] == held_out.entered(policies, policies.resolve("grim_trigger"), field)["points"]
+        best = held_out.entered(policies, policies.resolve("always_cooperate"), field)
+        assert best["rank"] > row["rank"]  # who is exploited ranks behind who is not
+        assert held_out.exact(policies, policies.resolve("tit_for_tat"))["best_response/low"] == pytest.approx(32)
+
+
+def test_the_held_out_strategies_were_never_trained_against(script: Callable[[str], Any]) -> None:
+    strategies = script("held_out").STRATEGIES
+    assert len({*strategies}) == 30
+    known = {spelled(strategy) for name in preset_names() for strategy in load(name).opponents.scripts}
+    assert not known & {spelled(strategy) for strategy in strategies}
+    assert not known & {spelled(strategy.removeprefix("axelrod:")) for strategy in strategies}
+
+
+def spelled(strategy: str) -> str:
+    return strategy.replace("_", "").casefold()

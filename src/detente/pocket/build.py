@@ -12,7 +12,7 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from detente.pocket.chats import chat
 from detente.pocket.splitting_chats import Chat
+
+Source = Callable[[random.Random], Chat]  # draws a chat
 
 FOLDER = Path(__file__).parent / "model"
 SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -96,9 +98,11 @@ def encode(tokenizer: PreTrainedTokenizerFast, chat: Chat) -> tuple[list[int], l
     return ids, weights
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    tokenizer: PreTrainedTokenizerFast, source: Source, rng: random.Random, size: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """``size`` chats, sorted by length: padded token ids (B, L) and weights (B, L), which sum to 1 over all batches."""
-    rows = sorted((encode(tokenizer, chat(rng)) for _ in range(size)), key=lambda row: len(row[0]))
+    rows = sorted((encode(tokenizer, source(rng)) for _ in range(size)), key=lambda row: len(row[0]))
     total = sum(sum(weights[1:]) for _, weights in rows)
     return [
         (
@@ -109,8 +113,17 @@ def batches(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int) -
     ]
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, steps: int, size: int, lr: float, seed: int) -> None:
-    """Weighted next-token prediction with AdamW, warm-up and cosine decay."""
+def train(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    source: Source = chat,
+    *,
+    steps: int,
+    size: int,
+    lr: float,
+    seed: int,
+) -> None:
+    """Weighted next-token prediction on chats from ``source``, with AdamW, warm-up and cosine decay."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
     rng = random.Random(seed)
     start = time.monotonic()
@@ -121,7 +134,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, steps:
             group["lr"] = rate
         optimizer.zero_grad()
         total = 0.0
-        for ids, weights in batches(tokenizer, rng, size):
+        for ids, weights in batches(tokenizer, source, rng, size):
             logits = model(ids[:, :-1]).logits  # (B, L-1, V)
             losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
             loss = losses @ weights[:, 1:].flatten()

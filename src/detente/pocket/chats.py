@@ -21,8 +21,12 @@ POLITENESS_WHEN_CROSSED = 0.8
 ROUNDS = (4, 12)
 
 
-def matrix_chat(rng: random.Random) -> Chat:
-    """A few rounds of a random 2x2 game, or of the prisoner's dilemma with its usual numbers."""
+def matrix_chat(rng: random.Random, polite_share: float = POLITENESS, when_crossed: float = POLITENESS_WHEN_CROSSED) -> Chat:
+    """A few rounds of a random 2x2 game, or of the prisoner's dilemma with its usual numbers.
+
+    The assistant takes the polite action with a probability of ``polite_share``, and of ``when_crossed`` right after the other
+    player did not.
+    """
     game = _random_game(rng)
     other_cooperates = rng.choice((0.0, 0.2, 0.5, 0.8, 0.9, 1.0))
     copies = rng.random() < 0.3
@@ -33,7 +37,7 @@ def matrix_chat(rng: random.Random) -> Chat:
     while game.to_act(state):
         observation = game.observe(state, player)
         crossed = bool(state.history) and state.history[-1][1 - player] != polite
-        own = polite if rng.random() < (POLITENESS_WHEN_CROSSED if crossed else POLITENESS) else _other(game, polite)
+        own = polite if rng.random() < (when_crossed if crossed else polite_share) else _other(game, polite)
         if copies and state.history and rng.random() < 0.95:
             reply = state.history[-1][player]
         else:
