@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 
 from detente.engines.cache import STEP, Pool
@@ -47,11 +49,27 @@ def test_capacity_grows_in_steps_and_keeps_what_it_holds() -> None:
     assert all(
         bool((memory[2:] == 0).all()) and bool((memory[:, :, STEP:] == 0).all()) for layer in pool._layers for memory in layer
     )
-    pool.reserve(5, 2 * STEP + 1)
-    pool.reserve(5, 3 * STEP + 1)
-    assert pool.capacity == 5 * STEP  # half of what there was more, rounded up
-    pool.reserve(5, 20 * STEP)
-    assert pool.capacity == 20 * STEP
+    pool.reserve(6, 1)
+    assert (pool.rows, pool.capacity) == (6, 2 * STEP)
+
+
+def test_of_one_layer_alone_old_and_new_memory_are_there_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, alive = Pool(), []
+    pool.reserve(2, STEP)
+    for index in range(6):
+        pool.layer(index, torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2))
+    old = [weakref.ref(memory) for layer in pool._layers for memory in layer]
+    grown = Pool._grown
+
+    def counted(pool: Pool, memory: Tensor) -> Tensor:
+        new = grown(pool, memory)
+        alive.append(sum(kept() is not None for kept in old))
+        return new
+
+    monkeypatch.setattr(Pool, "_grown", counted)
+    pool.reserve(2, STEP + 1)
+    assert alive[::2] == [12, 10, 8, 6, 4, 2]
+    assert all(kept() is None for kept in old)
 
 
 def test_rows_are_copied_to_the_last_token() -> None:

@@ -25,7 +25,7 @@ def test_common() -> None:
 
 
 def test_rows_are_given_back_and_used_again() -> None:
-    chats = Chats(Pool())
+    chats = Chats(pool := Pool())
     rows = [chats.open(f"{i}", ONE)[0].row for i in range(20)]
     assert rows == list(range(20))
     assert chats.open("7", ONE) == (chats.open("7", ONE)[0], False)
@@ -33,9 +33,11 @@ def test_rows_are_given_back_and_used_again() -> None:
         chats.release(name)
     assert [chats.open(name, ONE)[0].row for name in ("x", "y", "z")] == [3, 11, 20]
     assert chats.open("z", TWO)[1]  # another policy: what the row holds is worth nothing
+    assert pool.rows == 24
     for i in (*range(20), "x", "y", "z"):
         chats.release(str(i))
-    assert sorted(chats.free_rows) == list(range(32))
+    assert (pool.rows, pool.capacity) == (0, 0)  # given back with the last chat
+    assert chats.open("again", ONE)[0].row == 0
 
 
 def test_the_same_history_exactly_where_policy_and_tokens_are_the_same() -> None:

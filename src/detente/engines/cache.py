@@ -12,11 +12,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-STEP, GROWTH = 64, 1.5  # capacity is a multiple of STEP, and grows by half so that little is moved
+ROWS, STEP = 8, 128  # memory is taken for blocks of so many rows and tokens
 
 
 class Pool:
-    """The rows of all layers; a layer gets its memory when its first keys and values come."""
+    """The rows of all layers; a layer gets its memory when its first keys and values come.
+
+    It takes what is needed and at most a block more of each, and grows layer by layer, so that of one layer alone the old and the
+    new memory are there together.
+    """
 
     def __init__(self) -> None:
         self.rows, self.capacity = 0, 0
@@ -26,9 +30,10 @@ class Pool:
         """Make room for at least so many rows of so many tokens, and keep what they hold."""
         if rows > self.rows or capacity > self.capacity:
             self.rows = max(rows, self.rows)
-            if capacity > self.capacity:
-                self.capacity = -(-max(capacity, int(GROWTH * self.capacity)) // STEP) * STEP
-            self._layers = [(self._grown(keys), self._grown(values)) for keys, values in self._layers]
+            self.capacity = max(-(-capacity // STEP) * STEP, self.capacity)
+            for index in range(len(self._layers)):
+                keys, values = self._layers[index]
+                self._layers[index] = self._grown(keys), self._grown(values)
 
     def clear(self) -> None:
         """Give the memory back; there are no rows then."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-from detente.engines.cache import Pool
+from detente.engines.cache import ROWS, Pool
 from detente.records import PolicyRef
 
 MAX_PREFIXES = 8  # kept per policy
@@ -50,13 +50,14 @@ class Chats:
         return chat, True
 
     def release(self, name: str) -> None:
-        """Forget a chat; with the last chat the prefixes go too, so that nothing depends on earlier play."""
+        """Forget a chat; with the last chat the prefixes go too, so that nothing depends on earlier play, and all memory."""
         if name in self._chats:
             heappush(self.free_rows, self._chats.pop(name).row)
         if not self._chats:
             self._prefixes.clear()
             self._histories.clear()
-            self.free_rows = list(range(self._pool.rows))
+            self._pool.clear()
+            self.free_rows = []
 
     def retire(self, policy: PolicyRef) -> None:
         """Forget the chats and prefixes of a policy."""
@@ -67,11 +68,9 @@ class Chats:
             self.release(name)
 
     def clear(self) -> None:
-        """Forget all chats, and give the pool's memory back."""
+        """Forget all chats."""
         for name in list(self._chats):
             self.release(name)
-        self._pool.clear()
-        self.free_rows = []
 
     def keep_prefix(self, chat: Chat, tokens: Sequence[int]) -> None:
         """Forget all but the prefix that the chat shares with these tokens; the last token is computed again, for its logits."""
@@ -125,7 +124,7 @@ class Chats:
         """The first free row, so that the rows in use lie close together."""
         if not self.free_rows:
             rows = self._pool.rows
-            self._pool.reserve(max(16, 2 * rows), self._pool.capacity)
+            self._pool.reserve(rows + ROWS, self._pool.capacity)
             self.free_rows = list(range(rows, self._pool.rows))
         return heappop(self.free_rows)
 
