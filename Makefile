@@ -5,30 +5,29 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 QUICKSTART := runs/quickstart
 LLM := runs/llm
+ARMS := reinforce advantage_alignment
+BESIDE := $(MAKE) --jobs 2 --no-print-directory
+TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm llm-reinforce llm-advantage_alignment test coverage lint bench browser pocket reference
+.PHONY: help quickstart llm test coverage lint bench browser pocket reference
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
 
-quickstart: .venv/installed ## train two learners in the prisoner's dilemma and compare them
-	$(BIN)/detente train ipd algorithm=reinforce --run $(QUICKSTART)/reinforce
-	$(BIN)/detente train ipd algorithm=advantage_alignment --run $(QUICKSTART)/advantage_alignment
-	$(BIN)/detente report $(QUICKSTART)/reinforce $(QUICKSTART)/advantage_alignment --out $(QUICKSTART)/report.html
+quickstart: .venv/installed ## train two learners in the prisoner's dilemma at the same time and compare them
+	@$(BESIDE) $(ARMS:%=quickstart-%)
+	$(BIN)/detente report $(ARMS:%=$(QUICKSTART)/%) --out $(QUICKSTART)/report.html
 
-llm: .venv/installed ## train the same two on a public language model, at the same time, and compare them
-	@mkdir -p $(LLM)
-	@echo "reinforce trains beside the learner that is shown here; its lines are in $(LLM)/reinforce.log"
-	@$(MAKE) --jobs 2 --no-print-directory llm-reinforce llm-advantage_alignment
-	$(BIN)/detente report $(LLM)/reinforce $(LLM)/advantage_alignment --out $(LLM)/report.html
+llm: .venv/installed ## the same on a public language model
+	@$(BESIDE) $(ARMS:%=llm-%)
+	$(BIN)/detente report $(ARMS:%=$(LLM)/%) --out $(LLM)/report.html
 
-# Recipes of one make, since a shell has its jobs ignore Ctrl-C: make waits until both have saved.
-llm-reinforce: .venv/installed
-	@$(BIN)/detente train ipd_smollm2 algorithm=reinforce threads=1 --run $(LLM)/reinforce >>$(LLM)/reinforce.log 2>&1 \
-	  || { status=$$?; tail -n 1 $(LLM)/reinforce.log; exit $$status; }
+# Recipes of one make, since a shell has its jobs ignore Ctrl-C: make waits until both have saved. Plain lines, as bars of two would mix.
+quickstart-%: .venv/installed
+	@$(TRAIN) ipd algorithm=$* --run $(QUICKSTART)/$*
 
-llm-advantage_alignment: .venv/installed
-	@$(BIN)/detente train ipd_smollm2 algorithm=advantage_alignment threads=1 --run $(LLM)/advantage_alignment
+llm-%: .venv/installed
+	@$(TRAIN) ipd_smollm2 algorithm=$* --run $(LLM)/$*
 
 test: .venv/installed-dev ## run every test that needs no GPU
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.arms import arms
 from benchmarks.common import RESULTS, default_device, say
 from benchmarks.disk import disk
 from benchmarks.learners import learners
@@ -40,12 +41,13 @@ def everything(
     where = default_device(device)
     for name, subject, sizes in FULL if full else SHORT:
         say(f"[bold]{name}[/bold]")
-        here = {} if subject in (loop, startup) else {"device": where, "threads": threads}
+        here = {} if subject in (arms, loop, startup) else {"device": where, "threads": threads}
         subject(json=results / f"{name}-{where.replace(':', '')}.json", **here, **sizes)
 
 
 FULL: list[Run] = [
     ("startup", startup, {}),
+    ("arms", arms, {}),
     ("loop", loop, {}),
     ("disk", disk, {}),
     ("rollout", rollout, {}),
@@ -55,6 +57,7 @@ FULL: list[Run] = [
 ]
 SHORT: list[Run] = [
     ("startup", startup, {}),
+    ("arms", arms, {"iterations": 20}),
     ("loop", loop, {}),
     ("disk", disk, {"option": ["episodes=16", "group_size=8"]}),
     ("rollout-pocket", rollout, {"model": ["pocket"]}),
@@ -65,7 +68,7 @@ SHORT: list[Run] = [
     ("update-played", update, {"case": ["ipd", "trust_and_split"], "chats": 8, "rounds": 2}),
 ]
 
-for one in (update, learners, rollout, loop, startup, disk, scaling, table):
+for one in (update, learners, rollout, arms, loop, startup, disk, scaling, table):
     app.command()(one)
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_a_file_gets_a_line_now_and_then_and_at_the_end() -> None:
         progress.iteration(METRICS)
     numbers = [line.split("/")[0] for line in shown(progress).splitlines()]
     # 4 s an iteration, a line after at least 10 s: every third, from the first on; 40 is both the third after 37 and the last
-    assert numbers == [f"iteration {n}" for n in range(1, 41, 3)]
+    assert numbers == [f"x: iteration {n}" for n in range(1, 41, 3)]
 
 
 def test_a_line_tells_pace_time_left_and_every_learner() -> None:
@@ -78,7 +78,7 @@ def test_a_line_tells_pace_time_left_and_every_learner() -> None:
     progress.iteration(METRICS)
     last = shown(progress).splitlines()[-1]
     assert last == (
-        "iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, with each other 2.90, CC 0.97; "
+        "x: iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, with each other 2.90, CC 0.97; "
         "other: reward 1.50, with each other , CC ; engine-learner mismatch 3.1e-07"
     )
 

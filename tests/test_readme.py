@@ -121,8 +121,8 @@ exit 9
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-@pytest.mark.parametrize("status", [0, 3])
-def test_make_llm_trains_both_at_the_same_time_and_reports_when_neither_failed(status: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "status"), [("quickstart", 0), ("llm", 0), ("llm", 3)])
+def test_make_trains_both_at_the_same_time_and_reports_when_neither_failed(target: str, status: int, tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     detente = tmp_path / ".venv" / "bin" / "detente"
@@ -131,11 +131,10 @@ def test_make_llm_trains_both_at_the_same_time_and_reports_when_neither_failed(s
     detente.chmod(0o755)
     for name in ("bin/pip", "installed"):
         (tmp_path / ".venv" / name).touch()
-    done = subprocess.run(["make", "llm"], cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(["make", target], cwd=tmp_path, capture_output=True, text=True, timeout=180)
     commands = [line.split()[0] for line in (tmp_path / "commands").read_text().splitlines()]
     assert (done.returncode == 0, commands) == (status == 0, ["train", "train"] + ["report"] * (status == 0)), done.stderr
-    assert done.stdout.count("a line") == (1 if status == 0 else 2)  # reinforce's are in its log; its last, when it failed
-    assert (tmp_path / "runs" / "llm" / "reinforce.log").read_text() == "a line\n"
+    assert done.stdout.count("a line") == 2  # of each
 
 
 @pytest.mark.parametrize("module", ["records", "games/base", "games/family", "players/base", "engines/base", "learning/watchers"])

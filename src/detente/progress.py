@@ -82,7 +82,7 @@ class Progress(Watcher):
             self._live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4)
             self._live.start()
         elif first_iteration:
-            self._say(f"going on after iteration {first_iteration}")
+            self._note(f"going on after iteration {first_iteration}")
 
     def episode(self) -> None:
         """One more training episode finished."""
@@ -98,19 +98,19 @@ class Progress(Watcher):
                 values.append(reward)
         if self._live is None and (self.ends[-1] - self.said >= self.every_s or self.done == self.config.iterations):
             self.said = self.ends[-1]
-            self._say(self._line())
+            self._note(self._line())
 
     def evaluating(self, name: str) -> None:
         """The part of an evaluation that is called ``name`` begins."""
         if self._live is None and not self.doing:
-            self._say("evaluating")
+            self._note("evaluating")
         self.doing = f"evaluating: {name}"
 
     def stopping(self) -> None:
         """Ctrl-C was heard."""
         self.wish = "stopping after this iteration is saved; Ctrl-C again stops at once"
         if self._live is None:
-            self._say(self.wish)
+            self._note(self.wish)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """The run is complete; ``summary`` is its summary.json."""
@@ -119,8 +119,8 @@ class Progress(Watcher):
         for name, result in summary["learners"].items():
             if not result["self_play"]:  # no evaluation was asked for
                 continue
-            self._say(f"\n{name} ({result['algorithm']}), points per round")
-            self.console.print(_scores(result, name, self.measures))
+            title = Text(visible(f"\n{name} ({result['algorithm']}), points per round"))
+            self.console.print(Group(title, _scores(result, name, self.measures)))
         if self.afterwards:
             if not self.console.is_terminal:
                 self._say(self.afterwards)
@@ -136,6 +136,10 @@ class Progress(Watcher):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _note(self, line: str) -> None:
+        """A plain line that says which run it is about, as several may write to one terminal."""
+        self._say(f"{self.run.name}: {line}")
 
     def _say(self, line: str) -> None:
         self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import disk, learners, loop, scaling, startup, tables
+from benchmarks import arms, disk, learners, loop, scaling, startup, tables
 from benchmarks.__main__ import FULL, SHORT
 from benchmarks.tables import Table
 from detente import cli
@@ -46,6 +46,24 @@ def test_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["wait"]["wall_s"]["median"] > 0.2 > found["wait"]["cpu_s"]["median"]
     with pytest.raises(ValueError, match="status 3"):
         startup.run(("-c", "import sys; sys.exit(3)"))
+
+
+def test_two_trainings_in_turn_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[object] = []
+
+    def begun(arm: str, iterations: int, folder: Path, threads: int | None = None) -> subprocess.Popen[bytes]:
+        events.append((arm, threads))
+        return subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(9 * (sys.argv[1] == '7'))", str(iterations)])
+
+    monkeypatch.setattr(arms, "begun", begun)
+    ended = arms.ended
+    monkeypatch.setattr(arms, "ended", lambda process: (ended(process), events.append("ended")))
+    figures = arms.measured(3, 1)
+    first, second = arms.ARMS
+    assert events == [(first, None), "ended", (second, None), "ended", (first, 1), (second, 1), "ended", "ended"]
+    assert figures["ratio"]["median"] > 0
+    with pytest.raises(ValueError, match="status 9"):
+        arms.together(7)
 
 
 def test_a_run_is_weighed_by_part(small_run: Path, tmp_path: Path) -> None:
