@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from detente.evaluation.arena import Watch
     from detente.learning.watchers import Watcher
 
-ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device", "measures")  # the options that playing looks at
+ABOUT_PLAY = ("game", "answer", "remote", "dtype", "device", "engine", "measures")  # the options that playing looks at
 
 
 def play(
@@ -239,7 +239,7 @@ def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Polici
     if not isinstance(name, str):
         config = load_game(name.name, overrides)
         game = with_measures(name, config.measures)
-        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote, engine=config.engine)
     return Policies.of(options_of(name, overrides, trust=trust))
 
 

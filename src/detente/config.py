@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from detente import foreign, former, presets
 from detente.briefing import unbriefed
+from detente.engine_options import EngineOptions, spelled_out
 from detente.errors import UserError
 from detente.files import read_text, reason
 from detente.options import (
@@ -89,6 +90,7 @@ class Config(Options):
     opponents: OpponentOptions = OpponentOptions()
     answer: AnswerOptions = AnswerOptions()
     remote: RemoteOptions = RemoteOptions()
+    engine: EngineOptions = EngineOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     record: RecordOptions = RecordOptions()
 
@@ -217,7 +219,7 @@ def load_game(name: str, overrides: Sequence[str] = ()) -> Config:
 def build(data: dict[str, Any]) -> Config:
     """Check a complete mapping; raises UserError with one sentence."""
     try:
-        config = Config(**former.renamed(data))
+        config = Config(**spelled_out(former.renamed(data)))
     except ValidationError as error:
         raise UserError(sentence(error, Config)) from error
     for name in config.learners:

@@ -2,17 +2,21 @@
 
     base model (with learners' adapters) ── opened ──> Host <── all policies on this base model: learners, frozen runs, itself
 
-Importing this loads no model library; ``opened`` does.
+The engine is that of this process or, by the options, vLLM servers with the same base model. Importing this loads no model library;
+``opened`` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from detente.engine_options import EngineOptions
 from detente.engines import grammar_of, open_engine
+from detente.errors import UserError
 from detente.options import DecodingOptions
 from detente.players.chat import ChatFormat
 from detente.records import PolicyRef
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from detente.engines.grammar import Grammar
     from detente.learning.audit import FirstAnswers
     from detente.models import LanguageModel
+
+OPENING = "Do you play <A> or <B>?"  # a chat whose first answer shows whether a server has the same base model
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +50,49 @@ class Host:
         return self.chats[thinking]
 
 
-def opened(base: LanguageModel, folders: Mapping[PolicyRef, Path], model: PeftModel | None = None) -> Host:
+def opened(
+    base: LanguageModel,
+    folders: Mapping[PolicyRef, Path],
+    model: PeftModel | None = None,
+    options: EngineOptions = EngineOptions(),  # noqa: B008 (frozen)
+) -> Host:
     """Serve a base model, whose first answers are audited; ``model`` is the base with learners' adapters.
 
-    ``folders`` says where adapters lie that are read from the disk.
+    ``folders`` says where adapters lie that are read from the disk. UserError for servers that are not what a run needs.
     """
-    from detente.learning.audit import FirstAnswers
+    served: Any = base.model if model is None else model
+    chat = ChatFormat(base.tokenizer)
+    grammar = grammar_of(served, base.tokenizer, chat.end_tokens)
+    if options.kind == "vllm":
+        return _on_servers(base, folders, served, grammar, chat, options)
+    from detente.learning.audit import FirstAnswers, tolerance
 
-    served = base.model if model is None else model
-    grammar = grammar_of(served, base.tokenizer, ChatFormat(base.tokenizer).end_tokens)
     engine = open_engine(served, base.tokenizer, grammar)
-    engine.audit = FirstAnswers(engine.adapters, grammar, base, folders)
+    engine.audit = FirstAnswers(engine.adapters, grammar, base, folders, tolerance(base))
+    return Host(base, engine, grammar, engine.audit)
+
+
+def _on_servers(
+    base: LanguageModel,
+    folders: Mapping[PolicyRef, Path],
+    served: Any,
+    grammar: Grammar,
+    chat: ChatFormat,
+    options: EngineOptions,
+) -> Host:
+    """A host whose engine is vLLM servers. Its audit holds the adapters that it scores beside the learners' in this process."""
+    try:
+        from detente.engines.vllm.opening import open_vllm
+    except ImportError:
+        raise UserError("engine.kind=vllm needs the package httpx2; install it with: pip install 'detente[vllm]'.") from None
+    from detente import adapters, models
+    from detente.engines.adapters import Adapters
+    from detente.engines.vllm.proof import Model, scores_of
+    from detente.learning.audit import FirstAnswers, between
+
+    names = dict.fromkeys((base.name, *filter(None, (base.folder, str(models.folder(base.name))))))
+    allowed, prompt = between(base, options.dtype), chat.opening(OPENING)
+    model = Model(names, prompt, grammar, scores_of(served, prompt), allowed)
+    engine = open_vllm(options, model, base.tokenizer, partial(adapters.save, base=base))
+    engine.audit = FirstAnswers(Adapters(served), grammar, base, folders, allowed, engine.folders)
     return Host(base, engine, grammar, engine.audit)

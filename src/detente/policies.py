@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from detente import briefing, foreign, models
 from detente.config import Config, read
+from detente.engine_options import EngineOptions
 from detente.engines.base import Sampling
 from detente.errors import UserError, counted
 from detente.games import configured
@@ -147,8 +148,9 @@ class Policies:
         dtype: str = "float32",
         device: str = "auto",
         remote: RemoteOptions = RemoteOptions(),  # noqa: B008 (frozen)
+        engine: EngineOptions = EngineOptions(),  # noqa: B008 (frozen)
     ) -> None:
-        self.game, self.answer, self.dtype, self.device = game, answer, dtype, device
+        self.game, self.answer, self.dtype, self.device, self.engine = game, answer, dtype, device, engine
         from detente.players.remote import Remotes
 
         self.remote = Remotes(answer, remote)
@@ -162,7 +164,7 @@ class Policies:
     def of(config: Config) -> Policies:
         """The policies of a run's game, with its options."""
         game = configured(config.game, config.measures)
-        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote)
+        return Policies(game, config.answer, dtype=config.dtype, device=config.device, remote=config.remote, engine=config.engine)
 
     def within(self, game: Game) -> Policies:
         """The same policies in another game; what is loaded for either serves both."""
@@ -172,7 +174,7 @@ class Policies:
 
     def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:
         """Let language models on this base play; ``model`` is the base with learners' adapters."""
-        self.hosts.append(opened(base, self.folders, model))
+        self.hosts.append(opened(base, self.folders, model, self.engine))
         return self.hosts[-1]
 
     def close(self) -> None:

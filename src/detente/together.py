@@ -1,10 +1,12 @@
-"""Running coroutines: several at once (``together``), and one from code that is not async (``run``).
+"""Running coroutines: several at once (``together``), one from code that is not async (``run``), with a thing for each loop.
 
     together: the first ── runs until it waits ──> done: the next      (a task costs more than the move of a script)
                                               └──> waits: tasks for all others, while this one continues here
 
     run: does an event loop run in this thread? ── no ──> asyncio.run
                                                └─ yes, as in a notebook ──> in a thread of its own, for which the caller waits
+
+    PerLoop: in each event loop that asks, a client or a queue of its own, closed when that loop ends
 
 Standard library only.
 """
@@ -15,12 +17,12 @@ import asyncio
 import contextvars
 import ctypes
 import threading
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -102,3 +104,23 @@ def _in_a_thread(main: Coroutine[Any, Any, T]) -> T:
         raise
     thread.join()
     return outcome.result()
+
+
+class PerLoop(Generic[T]):
+    """What belongs to the event loop that runs: each loop that asks gets one, made by ``open``, which yields it once.
+
+    A loop that ends finishes its generators, so what follows the ``yield`` runs while connections can still be closed.
+    """
+
+    def __init__(self, open: Callable[[], AsyncGenerator[T]]) -> None:
+        self._open = open
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def get(self) -> T:
+        """The one of the loop that runs."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._opened = self._open()
+            self._value = await anext(self._opened)  # runs up to the yield at once, so no other task comes in between
+            self._loop = loop
+        return self._value

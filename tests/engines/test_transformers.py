@@ -241,7 +241,7 @@ def test_the_end_of_a_thought_is_part_of_the_text_as_a_special_token_too(special
     tokenizer.add_tokens(["</think>"], special_tokens=special)
     end, five, six = (tokenizer.convert_tokens_to_ids(text) for text in ("</think>", "5", "6"))
     engine = engine_of(tiny("qwen2"), tokenizer)
-    assert [engine._text(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]  # type: ignore[arg-type]
+    assert [engine._texts(tokens) for tokens in ((five, end, six, 3), (end,), (five, 3))] == ["5</think>6", "</think>", "5"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pattern", ["[0-9]", None])

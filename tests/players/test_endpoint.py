@@ -244,5 +244,5 @@ def test_requests_at_once_are_limited_in_every_event_loop(endpoint: Any) -> None
     for _ in range(3):
         assert [reply.text for reply in asyncio.run(many())] == ["<A>"] * 12
         assert 1 < endpoint.most_under_way <= 3
-        assert one._connection[0].is_closed()
+        assert one._connection._value[0].is_closed()
     assert len(endpoint.asked) == 36

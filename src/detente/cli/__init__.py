@@ -1,7 +1,7 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
     detente train | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | report | serve
-    detente export | list
+    detente serve-engine | export | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -19,7 +19,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from detente.cli import evaluating, exporting, listing, playing, serving, sweeping, training
+from detente.cli import evaluating, exporting, listing, playing, serving, serving_engine, sweeping, training
 from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
 from detente.visible import visible
@@ -55,6 +55,7 @@ app.command()(evaluating.attacks)
 app.command()(evaluating.transfer)
 app.command()(training.report)
 app.command()(serving.serve)
+app.command(name="serve-engine")(serving_engine.serve_engine)
 app.command()(exporting.export)
 app.command(name="list")(listing.list_names)
 

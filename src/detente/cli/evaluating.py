@@ -218,7 +218,7 @@ def transfer(
 
 def default_run(config: Config, against: str, overrides: Sequence[str], what: str = "best-response") -> Path:
     """runs/best-response/PRESET/AGENT-seedN, followed by the other overrides; ``what`` is done there."""
-    others = [item for item in overrides if not item.startswith(("seed=", "remote."))]
+    others = [item for item in overrides if not item.startswith(("seed=", "remote.", "engine=", "engine."))]
     folder = Path(against)
     name = "-".join(folder.parts[-2:]) if folder.name.isdecimal() else folder.name  # a version says too little
     parts = [name if folder.is_dir() else against, f"seed{config.seed}", *others]

@@ -75,8 +75,9 @@ def _resolve(target: str, overrides: Sequence[str], run: Path | None, trust: boo
 def _default_run(config: Config, overrides: Iterable[str]) -> Path:
     """runs/PRESET/ALGORITHM-seedN, followed by the other overrides: two different commands never meet in one folder.
 
-    The options of remote models are left out, so that a command with a raised limit goes on where it stopped.
+    The options of remote models and engines are left out, so that a command with a raised limit, or another server, goes on
+    where it stopped.
     """
-    others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote."))]
+    others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote.", "engine=", "engine."))]
     parts = [config.algorithm, f"seed{config.seed}", *others]
     return Path("runs", config.preset, folder_name(*parts))

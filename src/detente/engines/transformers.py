@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from detente.backbone import attention
 from detente.engines.adapters import Adapters
-from detente.engines.base import THOUGHT_ENDS, Generation, Request
+from detente.engines.base import Generation, Request
 from detente.engines.cache import Pool
 from detente.engines.chats import Chat, Chats
 from detente.engines.choices import Choices
@@ -31,6 +31,7 @@ from detente.engines.jobs import Job
 from detente.engines.passes import Passes
 from detente.engines.sampling import Sampler
 from detente.engines.steps import Steps
+from detente.engines.texts import Texts
 from detente.errors import room_for
 from detente.records import PolicyRef
 
@@ -48,13 +49,10 @@ class TransformersEngine:
         base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         attention.use(base)
         self.adapters = Adapters(model)
-        self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
         self.grammar = grammar
         longest, limit = reach(model.config.get_text_config())
         self.audit: Callable[[Request, Generation], None] | None = None  # called with every answer before its request gets it
-        added = tokenizer.added_tokens_decoder.items()
-        self._thought_ends = {index for index, token in added if token.special and token.content in THOUGHT_ENDS}
         self._pool = Pool()
         self._chats = Chats(self._pool)
         self._steps = Steps(
@@ -63,7 +61,7 @@ class TransformersEngine:
         self._choices: WeakValueDictionary[tuple[object, ...], Choices] = WeakValueDictionary()
         self._waiting: list[Waiting] = []
         self._worker: asyncio.Task[None] | None = None
-        self._texts: dict[tuple[int, ...], str] = {}
+        self._texts = Texts(tokenizer)
 
     @property
     def longest(self) -> int:
@@ -179,25 +177,8 @@ class TransformersEngine:
         """Answer the finished requests; returns the others."""
         for job in jobs:
             if job.finished and not job.future.done() and not job.choices.missed(job.answer, finished=True):
-                job.future.set_result(job.generation(self._text(job.answer)))
+                job.future.set_result(job.generation(self._texts(job.answer)))
         return [job for job in jobs if not job.future.done()]
-
-    def _text(self, tokens: tuple[int, ...]) -> str:
-        if tokens not in self._texts:
-            if len(self._texts) > 4096:
-                self._texts.clear()
-            self._texts[tokens] = self._decoded(tokens)
-        return self._texts[tokens]
-
-    def _decoded(self, tokens: tuple[int, ...]) -> str:
-        """The text without special tokens, but with the end of a thought where it is one."""
-        parts: list[list[int]] = [[]]
-        for token in tokens:
-            parts[-1].append(token)
-            if token in self._thought_ends:
-                parts.append([])
-        texts = [self.tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False) for part in parts]
-        return THOUGHT_ENDS[0].join(texts)
 
 
 def reach(config: Any) -> tuple[int, str]:

@@ -12,7 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from detente.records import Completion, Episode, PolicyRef, Turn
 from detente.seeding import stream
 
 ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are rounding
+BETWEEN = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 0.2}  # the same, where another program computes one of the two
 FIRST = 2  # answers of each policy that are scored before they are used
 
 Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
@@ -100,29 +101,36 @@ def tolerance(base: LanguageModel) -> float:
     return ROUNDING[str(base.model.dtype).removeprefix("torch.")]
 
 
+def between(base: LanguageModel, served: str | None) -> float:
+    """The gap in nats that the number formats of the model here and of a server explain; None: the server has that of the model."""
+    own = str(base.model.dtype).removeprefix("torch.")
+    return max(BETWEEN[own], BETWEEN[served or own])
+
+
 @dataclass(frozen=True)
 class FirstAnswers:
-    """Scores the first answers of every policy of an engine of this process, with PEFT's forward under that adapter alone.
+    """Scores the first answers of every policy of an engine, with PEFT's forward under that adapter alone.
 
-    ``served`` are the engine's adapters. ``folders`` maps those that were read from disk to their folders; the weights of other
-    adapters (a learner's) are taken from the engine.
+    ``served`` are the adapters of an engine of this process, none where servers have them. ``folders`` maps those that were read
+    from disk to their folders, ``published`` those that servers were given; the weights of other adapters (a learner's) are taken
+    from the engine.
     """
 
     served: Adapters
     grammar: Grammar
     base: LanguageModel
     folders: Mapping[PolicyRef, Path]
+    tolerance: float  # the gap in nats that is rounding
+    published: Mapping[PolicyRef, Path] = field(default_factory=dict)
 
     def __call__(self, request: Request, generation: Generation) -> None:
         """UserError if the answer is one of the first and does not fit the request's policy."""
-        model, policy = self.served.model, request.policy
-        if self._scored[policy] >= FIRST or not isinstance(
-            model, PeftModel
-        ):  # a base model alone cannot be confused with another policy
+        policy, alone = request.policy, not isinstance(self.served.model, PeftModel)
+        if self._scored[policy] >= FIRST or (alone and policy.kind == "base"):  # which cannot be confused with another policy
             return
         prompt, tokens, logprobs = tuple(request.tokens), generation.tokens, generation.logprobs
         answer = Completion("", policy, prompt_tokens=prompt, tokens=tokens, logprobs=logprobs, pattern=request.pattern)
-        trajectories, allowed = [single_answer(answer, self.grammar)], tolerance(self.base)
+        trajectories = [single_answer(answer, self.grammar)]
         if not len(trajectories[0].drawn):
             return
         self._scored[policy] += 1
@@ -130,10 +138,11 @@ class FirstAnswers:
         gaps: dict[PolicyRef, float] = {}
         for other in others:
             with torch.no_grad(), self.scope(other):
+                model: Any = self._adapters.model
                 gaps[other] = _gap(model, trajectories, request.sampling.temperature)
-            if other == policy and gaps[policy] > allowed:
-                others += [o for o in (PolicyRef("base", "the base model"), *self.served.names) if o != policy]
-        judged(policy, gaps.pop(policy), gaps, allowed)
+            if other == policy and gaps[policy] > self.tolerance:
+                others += [o for o in (PolicyRef("base", "the base model"), *self.served.names, *self.published) if o != policy]
+        judged(policy, gaps.pop(policy), gaps, self.tolerance)
 
     def scope(self, policy: PolicyRef) -> AbstractContextManager[object]:
         """Inside, the model runs under that policy."""
@@ -141,8 +150,8 @@ class FirstAnswers:
         if policy.kind == "base":
             scope: AbstractContextManager[object] = model.disable_adapter()
             return scope
-        if policy in self.folders:
-            return self.from_disk(self.folders[policy])
+        if folder := self.folders.get(policy) or self.published.get(policy):
+            return self.from_disk(folder)
         return active(model, self.served.names[policy])
 
     @contextmanager

@@ -21,7 +21,7 @@ from detente.engines.mixing import linear_only, unreached
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.hosts import Host
-from detente.learning.audit import Scope, audit, tolerance, worst
+from detente.learning.audit import Scope, audit, worst
 from detente.learning.checks import check
 from detente.learning.forward import active
 from detente.learning.learner import Learner
@@ -112,7 +112,7 @@ def check_served(session: Session, folder: Path, episodes: Sequence[Episode], it
             host.grammar,
             turns=session.config.record.audit_turns,
             temperature=lambda policy: session.policies.answering(policy).temperature,
-            tolerance=tolerance(host.base),
+            tolerance=host.first_answers.tolerance,
             seed=(session.config.seed, "audit", iteration),
         )
         for host, model in session.models.items()

@@ -18,6 +18,7 @@ from detente.errors import UserError, counted
 from detente.options import RemoteOptions
 from detente.players.address import KEY, PREFIX, loopback, parsed
 from detente.players.base import encodable
+from detente.together import PerLoop
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -82,7 +83,7 @@ class Endpoint:
             _, url = parsed(f"{PREFIX}{self.model}@{os.environ.get(ADDRESS) or OFFICIAL}")
         self._fields, self._options, self._budget = dict(fields), options, budget
         self._key = os.environ.get(KEY, "").strip()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection = PerLoop(self._open)
         self.address = str(url).rstrip("/")
         try:
             import openai
@@ -100,7 +101,7 @@ class Endpoint:
 
     async def ask(self, messages: Sequence[Message]) -> Reply:
         """The model's next message. UserError with one sentence for every fault that is left after the retries."""
-        client, gate = await self._connected()
+        client, gate = await self._connection.get()
         async with gate:
             try:
                 answer = await client.chat.completions.with_raw_response.create(
@@ -113,17 +114,8 @@ class Endpoint:
                 raise UserError(self._sentence(error)) from None
         return self._read(answer.http_response)
 
-    async def _connected(self) -> tuple[AsyncOpenAI, asyncio.Semaphore]:
-        """The client and the gate of the loop that runs."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._opened = self._open()
-            self._connection = await anext(self._opened)  # runs up to the yield at once, so no other task comes in between
-            self._loop = loop
-        return self._connection
-
     async def _open(self) -> AsyncGenerator[tuple[AsyncOpenAI, asyncio.Semaphore]]:
-        """A loop that ends finishes its generators, so this one closes the connections while they can be closed."""
+        """The client and the gate of one loop."""
         client = self._client()
         try:
             yield client, asyncio.Semaphore(self._options.concurrency)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detente import former
+from detente.engine_options import spelled_out
 from detente.errors import UserError, unknown
 from detente.files import read_text, reason
 from detente.plain_yaml import SIZE, parse
@@ -87,7 +88,7 @@ def _own_options(name: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"The preset {name} is not valid YAML: {reason(error)}.") from error
     stored = Path(file).name == STORED
-    present = former.renamed(mapping(name, options), notice=not stored)
+    present = spelled_out(former.renamed(mapping(name, options), notice=not stored))
     return former.completed(present) if stored else present
 
 
@@ -109,5 +110,5 @@ def given(overrides: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"The option {key} is wrong: {reason(error)}.") from error
         for part in reversed(parts):
             value = {part: value}
-        options = merged(options, former.renamed(value))
+        options = merged(options, spelled_out(former.renamed(value)))
     return options
