@@ -9,10 +9,10 @@ ARMS := reinforce advantage_alignment
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm test coverage lint bench browser pocket reference
+.PHONY: help quickstart llm test test-vllm coverage lint bench browser pocket reference
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
 
 quickstart: .venv/installed ## train two learners in the prisoner's dilemma at the same time and compare them
 	@$(BESIDE) $(ARMS:%=quickstart-%)
@@ -30,10 +30,14 @@ llm-%: .venv/installed
 	@$(TRAIN) ipd_smollm2 algorithm=$* --run $(LLM)/$*
 
 test: .venv/installed-dev ## run every test that needs no GPU
-	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not gpu and not vllm" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-vllm: .venv/installed-dev ## run the tests that need a vLLM server, in VLLM_ENV or an environment made for them
+	@test -n "$(VLLM_ENV)" || PYTHON=$(PYTHON) bash tests/vllm/environment.sh .venv-vllm
+	VLLM_ENV=$(or $(VLLM_ENV),$(CURDIR)/.venv-vllm) $(BIN)/python -m pytest -m vllm -n 0
 
 coverage: .venv/installed-dev ## which lines the tests run: a table, and htmlcov/index.html
-	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -m "not gpu and not vllm" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/installed-dev ## check style, format and types
 	$(BIN)/ruff check .
