@@ -95,6 +95,12 @@ ALLOWED: dict[str, set[str]] = {
     "learning.watchers": {"config", "errors"},
     "learning.state": {"options", "records"},
     "learning.trials": BASE | {"config", "copies", "games", "matches"},
+    "learning.fitting": set(),
+    "needs": BASE
+    | {"config", "copies", "files", "games", "matches", "models", "options", "policies", "learning", "engines.mixing"},
+    "needs.shape": {"errors", "files"},
+    "needs.memory": {"config", "copies", "options", "learning.fitting"},
+    "needs.plan": {"config", "learning.fitting"},
     "evaluation": PLAY | {"briefing", "copies", "family_file", "files", "former", "config", "policies"},
     "evaluation.suites": PLAY | {"faults", "files", "policies", "stored_shapes"},
     "evaluation.statistics": set(),

@@ -1,6 +1,6 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
-    detente train | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | report | serve
+    detente train | doctor | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | report | serve
     detente serve-engine | export | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
@@ -19,7 +19,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from detente.cli import evaluating, exporting, listing, playing, serving, serving_engine, sweeping, training
+from detente.cli import doctor, evaluating, exporting, listing, playing, serving, serving_engine, sweeping, training
 from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
 from detente.visible import visible
@@ -45,6 +45,7 @@ def root(
 
 
 app.command()(training.train)
+app.command()(doctor.doctor)
 app.command()(sweeping.sweep)
 app.command(name="sweep-report")(sweeping.report)
 app.command()(playing.play)

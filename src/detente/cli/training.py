@@ -27,7 +27,7 @@ def train(
     from detente.learning.checks import check
 
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    config, folder = _resolve(target, changes, run, trust)
+    config, folder = resolved(target, changes, run, trust)
     check(config, begun=(folder / "config.yaml").exists())
     if dry_run:
         from detente.config import to_yaml
@@ -61,7 +61,7 @@ def report(
     say(screen, f"Wrote {page}")
 
 
-def _resolve(target: str, overrides: Sequence[str], run: Path | None, trust: bool) -> tuple[Config, Path]:
+def resolved(target: str, overrides: Sequence[str], run: Path | None, trust: bool) -> tuple[Config, Path]:
     """The options of a run and its folder; a run folder is a preset of its own, and the place to go on."""
     from detente.config import load
 

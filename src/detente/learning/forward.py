@@ -20,11 +20,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.backbone import attention, head, lora
 from detente.learning.batch import MicroBatch
+from detente.learning.fitting import fitting
 from detente.learning.loss import chunked_token_logprobs
 from detente.learning.stem import After, Stem
 
 LOGITS = 1 << 22  # computed at a time
-ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward pass, about
 
 
 def prepare(model: PeftModel) -> None:
@@ -98,11 +98,10 @@ class Forward:
 
 
 def fitting_tokens(model: PeftModel) -> int:
-    """Tokens of a pass that keeps about ACTIVATIONS bytes: per token and layer ten hidden states and four inner ones, in fp32."""
+    """Tokens of a pass over this model; see fitting.py."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
-    per_token = 4 * config.num_hidden_layers * (10 * config.hidden_size + 4 * inner)
-    return int(max(256, min(4096, ACTIVATIONS // per_token)))
+    return fitting(config.num_hidden_layers, config.hidden_size, inner)
 
 
 def redraw(model: PeftModel, adapter: str) -> None:

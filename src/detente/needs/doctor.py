@@ -1,0 +1,195 @@
+"""What a run needs and whether it will work, put together.
+
+Config ── shapes ──> can the models be loaded here? ── yes: a trial ── no: estimates ──> Diagnosis (memory, disk, time, checks)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from detente import models
+from detente.config import Config
+from detente.errors import UserError, counted
+from detente.games.base import Game
+from detente.learning.audit import ROUNDING
+from detente.learning.checks import check
+from detente.learning.session import open_session
+from detente.needs import machine
+from detente.needs.chats import Said, expected
+from detente.needs.disk import stored
+from detente.needs.memory import WIDTH, Memory, needed
+from detente.needs.plan import Changes, fitting_options
+from detente.needs.shape import KNOWN, Shape, given
+from detente.needs.times import H100, Device, estimated, processor
+from detente.needs.trial import Trial, tried, unreached_modules
+from detente.policies import located
+
+USABLE = 0.95  # of a device's memory, for what is left between blocks
+GIB = float(1 << 30)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at, and what was seen; ``passed`` None: it could not be looked at."""
+
+    what: str
+    passed: bool | None
+    seen: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Bytes and seconds of a run, ``room`` and ``free`` bytes of device and disk, and options that would make it fit."""
+
+    shapes: Mapping[str, str]  # of each base model: where its sizes come from
+    dtype: str
+    device: str
+    memory: Memory
+    room: float
+    disk: Mapping[str, float]
+    free: float | None  # None on a machine that is not here
+    seconds: Mapping[str, float]
+    timed: str  # how the seconds were found
+    said: Said
+    checks: tuple[Check, ...]
+    changes: Changes | None
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the device has room."""
+        return self.memory.peak <= USABLE * self.room
+
+    @property
+    def fits(self) -> bool:
+        """Whether device and disk have room, and all checks passed."""
+        return self.has_memory and self.has_disk and all(check.passed is not False for check in self.checks)
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether the disk has room."""
+        return self.free is None or sum(self.disk.values()) <= self.free
+
+
+@dataclass(frozen=True)
+class Target:
+    """The machine that a run is planned for: ``memory`` bytes of a GPU (None: this machine), and how many of them."""
+
+    memory: float | None = None
+    gpus: int = 1
+
+
+def examined(config: Config, folder: Path, target: Target, shape: str | None, *, measure: bool = True) -> Diagnosis:
+    """UserError for options that no run could begin with, and for a base model whose sizes nothing tells."""
+    game = check(config, begun=(folder / "config.yaml").exists())
+    sources = {name: _source(name, shape) for name in dict.fromkeys(config.models.values())}
+    shapes = {name: sizes for name, (sizes, _, _) in sources.items()}
+    why_not = None if measure else "not asked for (--estimate)"
+    why_not = why_not or _unloadable(config, game, shapes, all(here for _, _, here in sources.values()))
+    device = H100 if _on_gpu(config, target) else processor(os.cpu_count() or 1)
+    process = machine.CONTEXT if device is H100 else machine.process(max(sizes.vocab for sizes in shapes.values()))
+    trial, checks, dtype = None, _estimated_checks(config, shapes, game, why_not), _dtype(config)
+    if why_not is None:
+        with closing(open_session(config)) as session:
+            dtype = str(next(iter(session.hosts.values())).base.model.dtype).removeprefix("torch.")
+            trial = tried(session)
+            checks = _measured_checks(trial, unreached_modules(session), shapes, dtype)
+    said = expected(game, config.answer.max_tokens) if trial is None else trial.said
+    room = target.memory or machine.room(config.device)
+    if target.gpus > 1:
+        checks += (_alone(target.gpus),)
+
+    def needing(changed: Config) -> Memory:
+        return needed(changed, shapes, said, dtype=dtype if changed.dtype == config.dtype else changed.dtype, process=process)
+
+    memory = needing(config)
+    return Diagnosis(
+        shapes={name: source for name, (_, source, _) in sources.items()},
+        dtype=dtype,
+        device=f"a GPU of {target.memory / GIB:.0f} GiB" if target.memory else machine.named(config.device),
+        memory=memory,
+        room=room,
+        disk=stored(config, shapes, said),
+        free=None if target.memory else machine.free_disk(folder),
+        seconds=estimated(config, shapes, said, dtype=dtype, device=device) if trial is None else trial.seconds,
+        timed=_timed(trial, device),
+        said=said,
+        checks=checks,
+        changes=None if memory.peak <= USABLE * room else fitting_options(config, needing, USABLE * room),
+    )
+
+
+def _source(name: str, shape: str | None) -> tuple[Shape, str, bool]:
+    """The sizes of a base model, where they come from, and whether its files are here."""
+    if shape is not None:
+        return given(shape), "sizes as given by --shape", False
+    try:
+        folder = models.folder(name)
+    except UserError as error:
+        if name in KNOWN:
+            return KNOWN[name], "sizes as published; the model itself is not on this machine", False
+        known = ", ".join(KNOWN)
+        raise UserError(
+            f"The model '{name}' is not on this machine and its sizes are not known: give --shape the path of its config.json or "
+            f"layers=28,hidden=3584,...; known are {known}."
+        ) from error
+    return given(str(folder)), "sizes from its config.json", True
+
+
+def _unloadable(config: Config, game: Game, shapes: Mapping[str, Shape], here: bool) -> str | None:
+    """Why no episodes can be tried on this machine; None if they can."""
+    if not here:
+        return "the model is not on this machine"
+    weights = sum(sizes.parameters for sizes in shapes.values()) * WIDTH[_dtype(config)]
+    if 2 * weights > machine.room(config.device):
+        return "the model is too large for this machine"
+    learners = config.learner_names
+    if any(name not in learners and located(name, game)[0].kind == "remote" for name in config.seats):
+        return "a remote model on a seat is not asked"
+    return None
+
+
+def _dtype(config: Config) -> str:
+    return "bfloat16" if config.dtype == "auto" else config.dtype
+
+
+def _on_gpu(config: Config, target: Target) -> bool:
+    return config.device != "cpu" and (target.memory is not None or machine.named(config.device) != machine.CPU)
+
+
+def _timed(trial: Trial | None, device: Device) -> str:
+    if trial is not None:
+        return f"measured here on {counted(trial.episodes, 'episode')}, extended to an iteration"
+    flops, moved = device.flops / 1e12, device.bytes / 1e12
+    return f"an estimate, not measured: {device.name} of {flops:g} TFLOP/s, {device.share:.0%} of them used, and {moved:g} TB/s"
+
+
+def _measured_checks(trial: Trial, unreached: list[str], shapes: Mapping[str, Shape], dtype: str) -> tuple[Check, ...]:
+    context, tolerance = min(shape.context for shape in shapes.values()), ROUNDING[dtype]
+    gap = f"mean {trial.mean_gap:.1g}, at most {trial.largest_gap:.1g} nats over {trial.tokens} tokens (allowed: {tolerance:g})"
+    return (
+        Check("chat template", True, "a chat can grow turn by turn"),
+        Check("layers", True, f"adapters leave out {', '.join(unreached)}" if unreached else "adapters reach every linear layer"),
+        Check("engine and learner agree", trial.mean_gap <= tolerance, gap),
+        _room(trial.said, context),
+    )
+
+
+def _estimated_checks(config: Config, shapes: Mapping[str, Shape], game: Game, why_not: str | None) -> tuple[Check, ...]:
+    context = min(shape.context for shape in shapes.values())
+    unseen = [Check(what, None, f"not looked at: {why_not}") for what in ("chat template", "layers", "engine and learner agree")]
+    return (*unseen, _room(expected(game, config.answer.max_tokens), context))
+
+
+def _room(said: Said, context: int) -> Check:
+    seen = (
+        f"{said.longest:,} tokens in the longest chat{'' if said.measured else ' there can be'}, {context:,} in the model's context"
+    )
+    return Check("room in the context", said.longest <= context, seen)
+
+
+def _alone(gpus: int) -> Check:
+    return Check("GPUs", None, f"a run on one device leaves {counted(gpus - 1, 'other GPU')} idle; the plan is for one")

@@ -1,0 +1,92 @@
+"""The command, on real models and on those that are not here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detente import cli
+
+SMALL = ["episodes=4", "group_size=4", "game.rounds=3", "device=cpu"]
+PEAK = """
+import sys
+from detente.cli import main
+def held(field):
+    return int(dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)[field].split()[0]) * 1024
+import torch
+bare = held("VmRSS")
+assert main(["train", *sys.argv[1:]]) == 0
+print(held("VmHWM") - bare, bare)
+"""
+
+
+def told(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.main(["doctor", *words]) == status
+    return capsys.readouterr().out
+
+
+def test_a_model_that_is_here_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["ipd", *SMALL], 0, capsys)
+    assert "measured here on 4 episodes" in text
+    assert text.splitlines()[-1].startswith("It fits: ")
+    assert "nats over 24 tokens" in text
+
+
+def test_a_model_that_is_not_here_is_planned_for(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = json.loads(told(["ipd_paper", "--device-memory", "80", "--json"], 0, capsys))
+    assert seen["fits"]
+    assert seen["free"] is None  # the disk of another machine
+    assert seen["memory"]["peak"] < 80 * 2**30
+    assert {check["passed"] for check in seen["checks"]} == {None, True}
+    assert "estimate" in seen["timed"]
+
+
+def test_what_does_not_fit_is_told_what_would(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["trust_and_split_paper", "--device-memory", "24"], 1, capsys)
+    fault, remedy = text.splitlines()[-2:]
+    assert fault.startswith("It does not fit: it needs ")
+    assert remedy.startswith("It would fit with: ")
+    options = remedy.removeprefix("It would fit with: ").rpartition(" (")[0].split()
+    assert "It fits" in told(["trust_and_split_paper", *options, "--device-memory", "24"], 0, capsys)
+    assert "No option makes it fit" in told(["trust_and_split_paper", "--device-memory", "4"], 1, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["ipd", "--device-memory", "-1"], "--device-memory is the memory of one GPU in GiB"),
+        (["ipd", "--gpus", "0"], "--gpus is a number of GPUs from 1 on, not 0."),
+        (["ipd", "--shape", "layers=2"], "--shape has no hidden"),
+        (["ipd", "model=Some/Model"], "is not on this machine and its sizes are not known"),
+        (["ipd", "seats=[random,random]"], "No seat learns"),
+    ],
+)
+def test_faults_are_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", *words]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Looking")]
+    assert len(said) == 1
+    assert sentence in said[0]
+
+
+def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    told(["ipd", *SMALL], 0, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_as_measured(tmp_path: Path) -> None:
+    """A run of pocket takes what was said, within a quarter of what it takes above a bare Python with torch."""
+    options = ["iterations=2", "evaluation.episodes=0", "evaluation.every=0", "device=cpu"]
+    train = [sys.executable, "-c", PEAK, "ipd", *options, "--run", str(tmp_path / "run")]
+    above, bare = map(int, _printed(train).split()[-2:])
+    doctor = [sys.executable, "-m", "detente.cli", "doctor", "ipd", *options, "--estimate", "--json"]
+    said = json.loads(_printed(doctor))["memory"]["peak"]
+    assert abs(said - bare - above) < 0.25 * above
+
+
+def _printed(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
