@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+import detente
 from detente.errors import UserError
-from detente.games import make
+from detente.games import family_of, make
+from detente.games.roles import roles
+from detente.matches import play_scripts
 
 RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
 
@@ -33,6 +36,8 @@ def play(game: Any, rows: str, columns: str, seed: int = 0) -> list[tuple[float,
         ("ipd", {"CC": (3, 3), "CD": (0, 5), "DC": (5, 0), "DD": (1, 1)}),
         ("stag_hunt", {"CC": (4, 4), "CD": (0, 3), "DC": (3, 0), "DD": (2, 2)}),
         ("chicken", {"CC": (3, 3), "CD": (1, 4), "DC": (4, 1), "DD": (0, 0)}),
+        ("trust_game", {"CC": (10, 10), "CD": (0, 20), "DC": (6, 2), "DD": (4, 4)}),
+        ("travelers_dilemma", {"55": (5, 5), "22": (2, 2), "54": (2, 6), "25": (4, 0), "34": (5, 1)}),
         ("matching_pennies", {"HH": (1, -1), "HT": (-1, 1), "TH": (-1, 1), "TT": (1, -1)}),
     ],
 )
@@ -219,3 +224,24 @@ def test_wrong_names() -> None:
     for path in ("no_such_module:Game", "detente.games:nothing", ":x"):
         with pytest.raises(UserError, match="does not name a game"):
             make(path)
+
+
+def test_in_the_travelers_dilemma_who_claims_less_is_told_so_and_defection_is_the_lowest_claim() -> None:
+    """Undercutting by one always pays, down to 2; two who claim 2 get 2, where 5 was to be had."""
+    game: Any = make("travelers_dilemma")
+    assert game.symmetric
+    assert all(game.payoffs[claim + 1][claim][0] > game.payoffs[claim][claim][0] for claim in range(3))
+    (episode,) = detente.play(game, ["always_defect", "tit_for_tat"])
+    assert [episode.rounds[t].rewards for t in (0, 1)] == [(4, 0), (2, 2)]
+    reading = family_of(game).reading(game, play_scripts)
+    assert [anchor.value for anchor in reading.anchors] == pytest.approx([5, 2, 1.8])
+
+
+def test_roles_of_a_table_are_for_seats_that_differ() -> None:
+    game: Any = make("trust_game")
+    assert roles(game) == ("investor", "trustee")
+    assert [anchor.value for anchor in family_of(game).reading(game, play_scripts).anchors] == [10, 4]
+    assert roles(make("matrix", payoffs=[[[3, 1], [0, 5]], [[5, 0], [1, 1]]], roles=["boss", "clerk"])) == ("boss", "clerk")
+    for wrong in (["boss"], "boss", 3):
+        with pytest.raises(UserError, match="should have one role for each of its seats"):
+            make("trust_game", roles=wrong)

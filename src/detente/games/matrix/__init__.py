@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from detente.games.family import Family
 from detente.games.matrix import measures, reading, rules, strategies
-from detente.games.matrix.rules import (
-    MatrixGame,
-    MatrixState,
-    MatrixView,
-    Payoffs,
-    chicken,
-    ipd,
-    matching_pennies,
-    matrix,
-    stag_hunt,
-)
+from detente.games.matrix.rules import MatrixGame, MatrixState, MatrixView, Payoffs
+from detente.games.matrix.tables import chicken, ipd, matching_pennies, matrix, stag_hunt, travelers_dilemma, trust_game
 
 __all__ = [
     "FAMILY",
@@ -27,6 +18,8 @@ __all__ = [
     "matching_pennies",
     "matrix",
     "stag_hunt",
+    "travelers_dilemma",
+    "trust_game",
 ]
 
 
@@ -36,7 +29,15 @@ def _itself(game: MatrixGame) -> MatrixGame:
 
 FAMILY = Family(
     name="matrix",
-    games={"ipd": ipd, "stag_hunt": stag_hunt, "chicken": chicken, "matching_pennies": matching_pennies, "matrix": matrix},
+    games={
+        "ipd": ipd,
+        "stag_hunt": stag_hunt,
+        "chicken": chicken,
+        "trust_game": trust_game,
+        "travelers_dilemma": travelers_dilemma,
+        "matching_pennies": matching_pennies,
+        "matrix": matrix,
+    },
     strategies=strategies.MATRIX,
     can_play=strategies.can_play,
     cooperator=strategies.cooperator,

@@ -51,8 +51,8 @@ class Thresholds:
 
 
 def reading(game: MatrixGame, meet: Meet) -> Reading:
-    """Of a game in which one of two actions is cooperation; little of others. Where seats differ without reference payoffs and
-    verdicts, which would be another for each of them."""
+    """Of a game in which one of several actions is cooperation; little of others. Where seats differ without verdicts, which would
+    be others for each of them, and with those reference payoffs alone that are the same for both."""
     if not _is_dilemma(game):
         return Reading()
     text = "The model's own probability of cooperating after each joint move, one's own move first."
@@ -70,7 +70,8 @@ def reading(game: MatrixGame, meet: Meet) -> Reading:
         chapters=(chapter,),
     )
     if not game.symmetric:
-        return plain
+        shared = _shared(game)
+        return replace(plain, anchors=shared, plots=(replace(rewards, anchors=shared), rates))
     known = anchors(meet, game)
     own, theirs = known.reciprocity["reward"], known.reciprocity["opponent_reward"]
     lines = (
@@ -92,6 +93,12 @@ def reading(game: MatrixGame, meet: Meet) -> Reading:
     )
 
 
+def _shared(game: MatrixGame) -> tuple[Anchor, ...]:
+    """What both cooperating and both defecting pay, where it is the same for both seats."""
+    ends = {"cooperation": game.payoffs[0][0], "defection": game.payoffs[-1][-1]}
+    return tuple(Anchor(f"mutual\n{name} {own:g}", own) for name, (own, theirs) in ends.items() if own == theirs)
+
+
 def references(game: MatrixGame, meet: Meet, strategies: Sequence[str]) -> tuple[Result, ...]:
     """Scripts of a dilemma whose seats do not differ, measured like learners."""
     if not (_is_dilemma(game) and game.symmetric):
@@ -108,7 +115,7 @@ def references(game: MatrixGame, meet: Meet, strategies: Sequence[str]) -> tuple
 
 
 def _is_dilemma(game: MatrixGame) -> bool:
-    return game.cooperative is not None and len(game.actions) == 2
+    return game.cooperative is not None and len(game.actions) > 1
 
 
 def anchors(meet: Meet, game: MatrixGame) -> Anchors:

@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 
 from detente.errors import UserError
 from detente.games.base import Observation, Step
-from detente.games.parameters import added, as_json, build, check_horizon, check_share, check_switch, draw_horizon
+from detente.games.parameters import added, as_json, check_horizon, check_share, check_switch, draw_horizon
+from detente.games.roles import roles
 from detente.games.sides import moves
 from detente.games.wordings import check_wording, choose, told, wordings
 from detente.records import Round
@@ -64,7 +65,8 @@ class MatrixGame:
     ``continuation`` None plays ``rounds`` rounds; else after each round the game goes on with that probability, at most
     ``max_rounds`` rounds in all. ``noise``: the probability with which a player's chosen action is replaced by another one, all
     equally likely. ``default``: the action that is played for an invalid answer, None for the one that is listed first.
-    ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed.
+    ``wording``: in which words the rules are told, 0 to 5, or ``any``, drawn from the game seed. ``roles``: what the row and the
+    column player are called in reports, where they differ.
     """
 
     name: str
@@ -79,6 +81,7 @@ class MatrixGame:
     noise: float = added(0.0)
     default: str | None = added(None)
     wording: int | str = added(0)
+    roles: tuple[str, str] | None = added(None)
 
     num_players = 2
     family: ClassVar[str] = "detente.games.matrix:FAMILY"
@@ -99,6 +102,9 @@ class MatrixGame:
         if self.default is not None and self.default not in self.actions:
             raise UserError(f"The default action is one of {', '.join(self.actions)}, not {self.default!r}.")
         check_wording(self.wording)
+        if self.roles is not None:
+            object.__setattr__(self, "roles", tuple(self.roles) if isinstance(self.roles, list) else self.roles)
+            roles(self)
         if self.noise and len(self.actions) < 2:
             raise UserError("Noise replaces an action by another one, and this game has one action.")
 
@@ -231,47 +237,3 @@ def _table(payoffs: Any, size: int) -> Payoffs:
 
 def _number(x: float) -> str:
     return f"{x:g}"
-
-
-def ipd(**parameters: Any) -> MatrixGame:
-    """The iterated prisoner's dilemma: mutual cooperation pays 3, mutual defection 1, defecting on a cooperator 5 and 0."""
-    return _game({"name": "ipd", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 0, 5, 1)}, parameters)
-
-
-def stag_hunt(**parameters: Any) -> MatrixGame:
-    """The stag hunt: hunting the stag together is best, a hare is safe (Rousseau; Skyrms, 2004)."""
-    return _game({"name": "stag_hunt", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(4, 0, 3, 2)}, parameters)
-
-
-def chicken(**parameters: Any) -> MatrixGame:
-    """Chicken, or hawk and dove: yielding to a defector beats a crash (Maynard Smith and Price, 1973)."""
-    return _game({"name": "chicken", "actions": ("C", "D"), "cooperative": "C", "payoffs": _symmetric(3, 1, 4, 0)}, parameters)
-
-
-def matching_pennies(**parameters: Any) -> MatrixGame:
-    """Matching pennies: the row player wants the same label, the column player a different one; zero-sum."""
-    table = (((1, -1), (-1, 1)), ((-1, 1), (1, -1)))
-    return _game({"name": "matching_pennies", "actions": ("H", "T"), "payoffs": table}, parameters)
-
-
-def matrix(**parameters: Any) -> MatrixGame:
-    """Any table: ``payoffs=[[[3, 3], [0, 5]], [[5, 0], [1, 1]]]``, with ``actions`` and ``labels`` for more than two rows."""
-    if "payoffs" not in parameters:
-        raise UserError("The game 'matrix' needs a payoff table, e.g. game.payoffs=[[[3,3],[0,5]],[[5,0],[1,1]]].")
-    payoffs = parameters["payoffs"]
-    size = len(payoffs) if isinstance(payoffs, list | tuple) else 2
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    actions = ("C", "D") if size == 2 else tuple(letters[:size])
-    defaults = {"name": "matrix", "actions": actions, "cooperative": "C" if size == 2 else None, "labels": tuple(letters[:size])}
-    return _game(defaults, parameters)
-
-
-def _game(defaults: dict[str, Any], parameters: dict[str, Any]) -> MatrixGame:
-    return build(MatrixGame, defaults, parameters)
-
-
-def _symmetric(reward: float, sucker: float, temptation: float, punishment: float) -> Payoffs:
-    return (
-        ((reward, reward), (sucker, temptation)),
-        ((temptation, sucker), (punishment, punishment)),
-    )

@@ -1,6 +1,6 @@
 """Strategies for matrix games: the probability of each action as a pure function of what was seen.
 
-"To cooperate" is to play the first action and "to defect" the second; the docstring of each strategy names its source. Adding
+"To cooperate" is to play the first action and "to defect" the last; the docstring of each strategy names its source. Adding
 one is a function and a line in ``MATRIX``. A scripted player (players/scripted.py) draws from the probabilities.
 """
 
@@ -106,8 +106,8 @@ def defector(game: MatrixGame) -> str | None:
 
 
 def cooperate(view: MatrixView, p: float = 1.0) -> Probabilities:
-    """The first action with probability p, else the second."""
-    return (p, 1 - p, *(0.0 for _ in view.actions[2:]))
+    """The first action with probability p, else the last."""
+    return (p, *(0.0 for _ in view.actions[2:]), 1 - p)
 
 
 def pick(view: MatrixView, chosen: str) -> Probabilities:
