@@ -37,7 +37,12 @@ def talk_or_ask(told: Observation, rng: random.Random) -> str:
     return view.message(rng.choice(["", claim, f"{claim}\nLast round you got 0 points.", "I'd say: 50/50? {} \\ ключ 🗝"]))
 
 
-SAMPLES = {"splitting": talk_or_ask}  # of families whose answers are no short list
+def talk_or_fish(told: Observation, rng: random.Random) -> str:
+    view = told.view
+    return view.message(rng.choice(["", "Less!"])) if told.phase == "message" else view.ask(rng.randint(0, view.stock))
+
+
+SAMPLES = {"splitting": talk_or_ask, "commons": talk_or_fish}  # of families whose answers are no short list
 
 
 @pytest.mark.parametrize("name", GAMES)

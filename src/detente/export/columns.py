@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from detente.export.rows import MetricRow, PlayerRow, Row, TurnRow
@@ -41,6 +41,15 @@ def fact(known: Fact) -> Column[TurnRow]:
 def measure(known: Measure) -> Column[PlayerRow]:
     """A measure of the game; null in other games, and where there was nothing to average."""
     return Column(known.name, "float64", known.meaning, lambda row: row.measures.get(known.name))
+
+
+def of_families(columns: Iterable[Column[R_contra]]) -> tuple[Column[R_contra], ...]:
+    """The columns of all families: those of one name are one column, with what it means in each."""
+    merged: dict[str, Column[R_contra]] = {}
+    for column in columns:
+        first = merged.get(column.name)
+        merged[column.name] = replace(first, meaning=f"{first.meaning}; {column.meaning}") if first else column
+    return tuple(merged.values())
 
 
 def to_json(value: Any) -> str:
@@ -82,7 +91,7 @@ TURNS: tuple[Column[TurnRow], ...] = (
     Column("action", "string", "what the game took it for, in JSON", lambda r: to_json(r.turn.action)),
     Column("valid", "bool", "false where the game's default action was played in place of the answer", lambda r: r.turn.valid),
     Column("attempts", "int64", "how many answers it took; only the last one counts", lambda r: r.answer.attempts),
-    *(fact(known) for family in FAMILIES for known in family.facts),
+    *of_families(fact(known) for family in FAMILIES for known in family.facts),
     Column("reward", "float64", "the player's points in this round", lambda r: r.played.rewards[r.player]),
     Column("other_rewards", "list<float64>", "the other players' points in this round", lambda r: r.others(r.played.rewards)),
     Column("info", "string", "what the game put on record about the round, in JSON", lambda r: to_json(r.played.info)),
@@ -120,7 +129,7 @@ EPISODES: tuple[Column[PlayerRow], ...] = (
         lambda r: mean(not turn.valid for turn in r.turns),
     ),
     Column("num_tokens", "int64", "how many tokens the player generated", lambda r: sum(len(t.completion.tokens) for t in r.turns)),
-    *(measure(known) for family in FAMILIES for known in family.measures if not known.table),
+    *of_families(measure(known) for family in FAMILIES for known in family.measures if not known.table),
 )
 
 METRICS: tuple[Column[MetricRow], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from detente.errors import UserError, unknown
@@ -54,6 +54,23 @@ def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
     check_count("max_rounds", max_rounds, 1, MOST_ROUNDS)
     if continuation is not None and not (isinstance(continuation, int | float) and 0 <= continuation < 1):
         raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Horizon:
+    """How long a game lasts: ``rounds`` rounds, or with ``continuation`` after each round another one with that probability, at
+    most ``max_rounds`` in all."""
+
+    rounds: int = 10
+    continuation: float | None = None
+    max_rounds: int = 50
+
+    def __post_init__(self) -> None:
+        check_horizon(self.rounds, self.continuation, self.max_rounds)
+
+    def draw_horizon(self, rng: random.Random) -> int:
+        """How many rounds an episode has."""
+        return draw_horizon(rng, self.rounds, self.continuation, self.max_rounds)
 
 
 def check_share(option: str, value: Any) -> None:

@@ -47,13 +47,14 @@ class Result:
 class Notes:
     """What a reader is told of a round: the stock, and by player what it held and received.
 
-    ``honest`` says of a message whether it is true: None where it claims nothing.
+    ``held`` is empty where there is nothing to say of it. ``honest`` says of a message whether it is true, None where it claims
+    nothing; without it messages claim nothing that could be true.
     """
 
     stock: str
     held: tuple[str, ...]
     received: tuple[str, ...]
-    honest: Callable[[Turn], bool | None]
+    honest: Callable[[Turn], bool | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

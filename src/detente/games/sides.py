@@ -18,6 +18,12 @@ def mean(values: Iterable[float]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
+def gini(values: Sequence[float]) -> float | None:
+    """The Gini coefficient, sum of |x - y| over all pairs / (2 n sum of x): 0 for equal values; None if they sum to 0."""
+    total = sum(values)
+    return sum(abs(x - y) for x in values for y in values) / (2 * len(values) * total) if total > 0 else None
+
+
 def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
     """The mean reward of every side, game seed by game seed."""
     groups: dict[int, list[float]] = {}

@@ -172,7 +172,7 @@ def render_text(episode: Episode) -> RenderableType:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
         held = notes(episode, played)
         lines = [[_answers(episode, played, held, row, player) for player in players] for row in rows(played)]
-        if held is not None:
+        if held is not None and held.held:
             lines.insert(0, [Text(text, style="dim") for text in held.held])
         for place, cells in enumerate(lines):
             sums = map(_points, (played.rewards, totals)) if place == len(lines) - 1 else ()
@@ -201,7 +201,7 @@ def _answer(episode: Episode, played: Round, held: Notes | None, turn: Turn) -> 
         text.append(f" → {outcome_text(played, turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
     elif turn.phase == "decision":
         text.append(f" → gets {held.received[turn.player]}")
-    else:
+    elif held.honest is not None:
         text.append(*WORD[held.honest(turn)])
     probability = cooperation(episode, turn)
     if probability is not None:
@@ -255,8 +255,10 @@ def _episode_data(kind: str, episode: Episode, texts: dict[str, int], longest: i
 def _turn_data(episode: Episode, played: Round, held: Notes | None, turn: Turn, longest: int | None) -> dict[str, Any]:
     probability = cooperation(episode, turn)
     facts: dict[str, Any] = {}
-    if held is not None:
-        facts = {"honest": held.honest(turn)} if turn.phase == "message" else {"received": held.received[turn.player]}
+    if held is not None and turn.phase == "decision":
+        facts = {"received": held.received[turn.player]}
+    elif held is not None and held.honest is not None:
+        facts = {"honest": held.honest(turn)}
     return {
         "player": turn.player,
         "told": _clipped(news(episode, turn), longest),

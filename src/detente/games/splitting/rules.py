@@ -23,8 +23,8 @@ from detente.games.parameters import added, as_json, check_choice, check_count, 
 from detente.games.splitting.allocation import allocate
 from detente.games.splitting.deals import Amounts, Deal, Known, Played, Seen, SplitState, SplitView, Values
 from detente.games.splitting.words import TAGS, Wanted, number, times
+from detente.games.talk import Talk, quoted
 from detente.games.wordings import Wording, check_wording, choose, told
-from detente.visible import visible
 
 REVEAL = ("values", "asks", "points")
 
@@ -181,8 +181,8 @@ class SplittingGame(ABC):
         if state.spoken:
             if self._speaker(state, len(state.spoken) - 1) == player:
                 return ""
-            said = state.spoken[-1].replace('"', "'")  # so that no message looks as if it ended, and the game went on speaking
-            return f'The other player says: "{said}"' if said else "The other player says nothing."
+            said = state.spoken[-1]
+            return f"The other player says: {quoted(said)}" if said else "The other player says nothing."
         before = (
             self.outcome(state.deals[len(state.past) - 1], state.past[-1], player) if state.past else self._rules(state.wording)
         )
@@ -226,6 +226,10 @@ class SplittingGame(ABC):
     def _forms(self) -> Mapping[str, str]:
         return {"message": self._form("message", "{}"), "decision": self._form("proposal", self._list("{}"))}
 
+    @cached_property
+    def _talk(self) -> Talk:
+        return Talk(self.message_chars, TAGS[self.tags]["message"])
+
     def _form(self, answer: str, inside: str) -> str:
         """A "message" or a "proposal" with its tags around it."""
         before, after = TAGS[self.tags][answer]
@@ -248,16 +252,15 @@ class SplittingGame(ABC):
         return lru_cache(256)(wanted)
 
     def _pattern(self, stock: Amounts, phase: Phase) -> str:
-        if phase == "message":  # no angle brackets inside, so that a message cannot forge the tags
-            before, after = map(re.escape, TAGS[self.tags]["message"])
-            return f"{before} ?[^<>]{{0,{self.message_chars}}} ?{after}"
+        if phase == "message":
+            return self._talk.pattern.pattern
         numbers = ["(" + "|".join(map(str, range(q, -1, -1))) + ")" for q in stock]
         before, after = (re.escape(tag) for tag in TAGS[self.tags]["proposal"])
         return f"{before} {self._list(*numbers)} {after}".strip()
 
     def _help(self, stock: Amounts, phase: Phase) -> str:
         if phase == "message":
-            return f"Type a message of at most {self.message_chars} characters, without < and >."
+            return self._talk.help
         if len(self.items) == 1:
             return f"Type how many {self.items[0]} you ask for: a whole number from 0 to {stock[0]}."
         most = self._list(*stock)
@@ -265,15 +268,11 @@ class SplittingGame(ABC):
 
     def parse(self, state: SplitState, player: int, text: str) -> str | dict[str, int] | None:
         """A message as one line of text, an ask as item -> units."""
-        phase: Phase = "message" if self._talking(state) else "decision"
-        text = text.strip()
-        match = self._wanted(state.deal.stock, phase).pattern.fullmatch(text)
+        if self._talking(state):
+            return self._talk.parse(text)
+        match = self._wanted(state.deal.stock, "decision").pattern.fullmatch(text.strip())
         if match is None:
             return None
-        if phase == "message":
-            before, after = TAGS[self.tags]["message"]
-            inside = text.removeprefix(before).removesuffix(after)
-            return visible(" ".join(inside.split()))  # a line of its own would look like the game speaking
         return {item: int(units) for item, units in zip(self.items, match.groups(), strict=True)}
 
     def default_action(self, state: SplitState, player: int) -> str | dict[str, int]:
