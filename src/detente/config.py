@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -29,6 +30,7 @@ from detente.options import (
     AlignmentOptions,
     AnswerOptions,
     CreditOptions,
+    DecodingOptions,
     EvaluationOptions,
     LearnerConfig,
     LoraOptions,
@@ -42,7 +44,7 @@ from detente.options import (
     check_algorithm,
 )
 from detente.plain_yaml import SIZE, parse
-from detente.players.address import elsewhere
+from detente.players.address import elsewhere, loopback
 from detente.validation import LONGEST, sentence
 from detente.visible import visible
 
@@ -135,7 +137,7 @@ class Config(Options):
         own = self.learners.get(name, {})
         shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
         shared |= {key: getattr(self, key) for key in ("model", "algorithm", "reward", "start_from")}
-        shared["answer"] = self.answer.model_dump(exclude={"request"})
+        shared["answer"] = self.answer.model_dump(include={*DecodingOptions.model_fields})
         if own.get("algorithm", self.algorithm) != self.algorithm:
             shared["credit"]["options"] = {}
         return LearnerConfig(**presets.merged(shared, own))
@@ -171,6 +173,7 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     _check_used(config, dotted)
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
+        _check_servers_here(preset, config.engine, dotted.get("engine", {}).get("urls"))
     return config
 
 
@@ -208,6 +211,16 @@ def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:
         raise UserError(
             f"{preset} seats '{away}', which would send requests and your key to another machine; add --trust "
             f"(trust=True in Python) if you trust both, or name the seats yourself: 'seats=[{','.join(seats)}]'."
+        )
+
+
+def _check_servers_here(preset: str, engine: EngineOptions, named: Any) -> None:
+    """UserError where a file has servers on another machine answer, and the command line (``named``) does not."""
+    away = next((url for url in engine.urls if not loopback(urlsplit(url).hostname or "")), None)
+    if away is not None and engine.kind == "vllm" and not named:
+        raise UserError(
+            f"{preset} has the server {away} answer, which would get every chat and adapter; add --trust (trust=True in Python) if "
+            f"you trust both, or name the servers yourself: 'engine.urls=[{','.join(engine.urls)}]'."
         )
 
 

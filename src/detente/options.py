@@ -202,6 +202,11 @@ class DecodingOptions(Options):
 class AnswerOptions(DecodingOptions):
     """How every language model answers, here or elsewhere."""
 
+    remote_format: Literal["auto", "structured_outputs", "response_format", "none"] = Field(
+        "auto",
+        description="decoding constrained, remote models: the field that holds answers to their form (auto: structured_outputs "
+        "where the server is vLLM)",
+    )
     request: dict[str, Any] = Field(
         default_factory=dict, description="remote models: more fields of each request; null leaves one out, e.g. request.seed=1"
     )

@@ -31,6 +31,7 @@ class Endpoint:
         self.asked: list[Any] = []
         self.keys: list[Any] = []
         self.times: list[float] = []
+        self.models: Any = {}  # what it says of its models
         self.under_way = self.most_under_way = 0
         self.lock = threading.Lock()
 
@@ -93,6 +94,9 @@ def listening() -> Iterator[Any]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # an answer goes out in one piece, and at once
+
+        def do_GET(self) -> None:
+            Endpoint.sends(json.dumps(endpoint.models))(self)  # type: ignore[attr-defined]
 
         def do_POST(self) -> None:
             endpoint.handle(self)  # type: ignore[attr-defined]

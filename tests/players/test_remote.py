@@ -32,6 +32,43 @@ def player(endpoint: Any, **answer: Any) -> Any:
     return remotes.player(remotes.resolve(endpoint.name))
 
 
+def test_answers_are_held_to_their_form(endpoint: Any) -> None:
+    """In the field that is asked for; ``auto`` asks where the server says that it is vLLM."""
+    sent = {}
+    for form, owner in (
+        ("none", "vllm"),
+        ("auto", "me"),
+        ("auto", "vllm"),
+        ("structured_outputs", "me"),
+        ("response_format", "me"),
+    ):
+        endpoint.begin(endpoint.says('{"answer": "<B>"}' if form == "response_format" else "<B>"))
+        endpoint.models = {"data": [{"id": "m", "owned_by": owner}]}
+        assert asyncio.run(player(endpoint, remote_format=form).act(AB)).text == "<B>"
+        (body,) = endpoint.asked
+        sent[form, owner] = {key: body[key] for key in ("structured_outputs", "response_format") if key in body}
+    regex = {"structured_outputs": {"regex": "<A>|<B>"}}
+    assert sent["none", "vllm"] == sent["auto", "me"] == {}
+    assert sent["auto", "vllm"] == sent["structured_outputs", "me"] == regex
+    schema = sent["response_format", "me"]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["answer"]["pattern"] == "^(?:<A>|<B>)$"
+
+
+def test_free_answers_and_ones_own_fields_are_left_alone(endpoint: Any) -> None:
+    endpoint.begin(endpoint.says("<A>"))
+    asyncio.run(player(endpoint, remote_format="structured_outputs", decoding="free").act(AB))
+    own = {"structured_outputs": {"choice": ["<A>"]}}
+    asyncio.run(player(endpoint, remote_format="structured_outputs", request=own).act(AB))
+    assert "structured_outputs" not in endpoint.asked[0]
+    assert endpoint.asked[1]["structured_outputs"] == own["structured_outputs"]
+
+
+@pytest.mark.parametrize("said", ["<B>", '{"answer": 3}', "[1]", "{"])
+def test_a_reply_of_another_form_than_was_asked_for_stays_as_it_is(said: str, endpoint: Any) -> None:
+    endpoint.begin(endpoint.says(said))
+    assert asyncio.run(player(endpoint, remote_format="response_format", retries=1).act(AB)).text == said
+
+
 def chats(endpoint: Any) -> Any:
     """What the endpoint was sent, one line per request, one word per message."""
     return [[message["content"] for message in body["messages"]] for body in endpoint.asked]

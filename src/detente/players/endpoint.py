@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from detente.errors import UserError, counted
 from detente.options import RemoteOptions
+from detente.players import guiding
 from detente.players.address import KEY, PREFIX, loopback, parsed
 from detente.players.base import encodable
 from detente.together import PerLoop
@@ -71,17 +72,20 @@ def _reached(cost: str, option: str, limit: int) -> UserError:
 
 
 class Endpoint:
-    """One model behind one address. ``fields`` go into every request beside the model and the messages.
+    """One model behind one address. ``fields`` go into every request beside the model and the messages; ``form`` says how answers
+    are held to a pattern (see guiding.py).
 
     May be used from one event loop after another: each gets a client and a queue of its own, closed when the loop ends.
     Raises UserError where the name, the key, the proxy or the ``openai`` package is missing or wrong.
     """
 
-    def __init__(self, name: str, fields: Mapping[str, Any], options: RemoteOptions, budget: Budget) -> None:
+    def __init__(
+        self, name: str, fields: Mapping[str, Any], options: RemoteOptions, budget: Budget, form: str = guiding.NONE
+    ) -> None:
         self.model, url = parsed(name)
         if url is None:
             _, url = parsed(f"{PREFIX}{self.model}@{os.environ.get(ADDRESS) or OFFICIAL}")
-        self._fields, self._options, self._budget = dict(fields), options, budget
+        self._fields, self._options, self._budget, self._form = dict(fields), options, budget, form
         self._key = os.environ.get(KEY, "").strip()
         self._connection = PerLoop(self._open)
         self.address = str(url).rstrip("/")
@@ -99,15 +103,17 @@ class Endpoint:
             raise UserError(f"The key in {KEY} has a character that no key has; set it again.")
         self._client()  # raises where there can be none
 
-    async def ask(self, messages: Sequence[Message]) -> Reply:
+    async def ask(self, messages: Sequence[Message], pattern: str | None = None) -> Reply:
         """The model's next message. UserError with one sentence for every fault that is left after the retries."""
         client, gate = await self._connection.get()
         async with gate:
+            if self._form == guiding.AUTO:
+                self._form = guiding.understood(await self._wire.models_there(self.address, self._options.timeout, self._key))
             try:
                 answer = await client.chat.completions.with_raw_response.create(
                     model=self.model,
                     messages=messages,  # type: ignore[arg-type]
-                    extra_body=self._fields,
+                    extra_body=guiding.fields(self._form, pattern) | self._fields,
                 )
             except self._openai.OpenAIError as error:
                 # Not "from error": its own texts and headers may hold the key.
@@ -147,7 +153,7 @@ class Endpoint:
         text = _text(first.get("message"))
         if text is None:
             raise UserError(f"{self._where} answered with no message: {said}.")
-        return Reply(encodable(text), cut=first.get("finish_reason") == "length")
+        return Reply(encodable(guiding.answer(self._form, text)), cut=first.get("finish_reason") == "length")
 
     @property
     def _where(self) -> str:

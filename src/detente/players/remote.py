@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from detente.briefing import unbriefed
 from detente.games.base import Observation
 from detente.options import AnswerOptions, RemoteOptions
+from detente.players import guiding
 from detente.players.endpoint import Budget, Endpoint, Message, Reply
 from detente.players.thoughts import spoken
 from detente.records import Completion, PolicyRef
@@ -42,7 +43,7 @@ class RemotePlayer:
         aside: list[Message] = []
         attempts = 0
         while True:
-            reply = await self.endpoint.ask([*self._chat, *aside])
+            reply = await self.endpoint.ask([*self._chat, *aside], observation.pattern)
             text = spoken(reply.text)
             attempts += 1
             if attempts == self.tries or re.fullmatch(observation.pattern, text):
@@ -63,12 +64,13 @@ class Remotes:
         self._tries = 1 if answer.decoding == "free" else answer.retries
         fields = {"temperature": answer.temperature, "max_tokens": answer.max_tokens} | answer.request
         self._fields = {key: value for key, value in fields.items() if value is not None}
+        self._form = answer.remote_format if answer.decoding == "constrained" else guiding.NONE
         self._endpoints: dict[str, Endpoint] = {}
 
     def resolve(self, name: str) -> PolicyRef:
         """The policy of that name; UserError where it cannot be one. Nothing is sent yet."""
         if name not in self._endpoints:
-            self._endpoints[name] = Endpoint(name, self._fields, self.options, self.budget)
+            self._endpoints[name] = Endpoint(name, self._fields, self.options, self.budget, self._form)
         return PolicyRef("remote", name)
 
     def player(self, policy: PolicyRef) -> RemotePlayer:

@@ -166,6 +166,17 @@ def client(address: str, seconds: float, count: Callable[[], None]) -> BoundedCl
         raise UserError(f"The proxy {proxy} that the environment names cannot be used; {more}.") from None
 
 
+async def models_there(address: str, seconds: float, key: str) -> Any:
+    """What the server at an address says of its models; None where it says nothing. No limit counts this request."""
+    async with client(address, seconds, lambda: None) as asking:
+        try:
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            response = await asking.get(f"{address}/models", headers=headers)
+        except (httpx2.HTTPError, UserError):
+            return None
+    return read_json(response.content)
+
+
 def host(address: str) -> str:
     """The host of an address."""
     return urlsplit(address).hostname or ""
