@@ -18,7 +18,7 @@ from detente.options import ALGORITHMS
 from detente.records import PolicyRef
 
 SMALL = (
-    "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 lora.rank=2 answer.max_tokens=48 "
+    "device=cpu dtype=float32 engine=transformers iterations=1 episodes=4 group_size=4 lora.rank=2 answer.max_tokens=48 "
     "evaluation.episodes=1 evaluation.every=0"
 )
 PAIR = ("group_size=2",)  # two groups, in which two learners take turns

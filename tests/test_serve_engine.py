@@ -16,7 +16,12 @@ SERVING = Serving("/models/m", "m", "127.0.0.1", 8000, 0, "float32", 8, 32, None
 
 
 def test_every_flag_that_the_engine_needs(capsys: pytest.CaptureFixture[str], tiny_model: str) -> None:
-    assert cli.main(["serve-engine", tiny_model, "--gpus", "2", "--adapters", "30", "--rank", "33", "--context", "512"]) == 0
+    assert (
+        cli.main(
+            ["serve-engine", tiny_model, "--gpus", "2", "--adapters", "30", "--rank", "33", "--context", "512", "--memory", "0.4"]
+        )
+        == 0
+    )
     words = shlex.split(capsys.readouterr().out.replace("\\\n", " "))
     assert words[:5] == ["VLLM_ALLOW_RUNTIME_LORA_UPDATING=1", "HF_HUB_OFFLINE=1", "vllm", "serve", str(Path(tiny_model).resolve())]
     flags = " ".join(words[5:])
@@ -25,6 +30,7 @@ def test_every_flag_that_the_engine_needs(capsys: pytest.CaptureFixture[str], ti
         "--dtype bfloat16",
         "--tensor-parallel-size 2",
         "--max-model-len 512",
+        "--gpu-memory-utilization 0.4",
         "--enable-lora --max-lora-rank 64 --max-loras 31",
         "--logprobs-mode processed_logprobs",
         '--structured-outputs-config {"backend":"guidance"}',

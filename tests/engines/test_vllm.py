@@ -15,6 +15,7 @@ from detente.engines.base import Request, Sampling
 from detente.errors import UserError
 from detente.learning import loop
 from detente.learning.session import check_served
+from detente.presets import preset_names
 from detente.records import PolicyRef, Seating
 from tests.fake_vllm import FakeVLLM, listening
 
@@ -127,6 +128,28 @@ def test_a_run_trains_and_goes_on_with_another_engine(
     assert not any(fake.adapters for fake in fakes)  # all are withdrawn at the end
     loop.train(config.load("ipd", [*options, *more, "iterations=3"]), tmp_path / "run")
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names() if config.load(name).engine.kind == "vllm"])
+def test_a_preset_with_servers_trains_with_them(
+    preset: str, fakes: list[FakeVLLM], urls: list[str], tmp_path: Path, lively_model: str
+) -> None:
+    small = "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 game.rounds=1 lora.rank=2 answer.max_tokens=48"
+    fakes[0].longest = fakes[1].longest = 4096
+    options = [*small.split(), "evaluation.episodes=0", f"model={lively_model}", f"engine.urls=[{','.join(urls)}]"]
+    run = loop.train(config.load(preset, options), tmp_path / "run")
+    (line,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    assert line["mismatch/max_abs"] < 1e-4
+    assert fakes[0].asked
+
+
+def test_a_file_cannot_send_chats_to_another_machine(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: ipd\nengine: {kind: vllm, urls: ['http://elsewhere.example:8000']}\n")
+    with pytest.raises(UserError, match=r"has the server http://elsewhere.example:8000 answer, .* add --trust"):
+        config.load(str(file))
+    assert config.load(str(file), trust=True).engine.urls == ("http://elsewhere.example:8000",)
+    assert config.load(str(file), ["engine.urls=[http://elsewhere.example:8000]"]).engine.kind == "vllm"
 
 
 def test_a_chat_that_outgrows_the_servers_is_a_sentence(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:

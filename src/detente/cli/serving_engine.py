@@ -39,6 +39,9 @@ def serve_engine(
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens that a chat may have.", show_default="what the model can")
     ] = None,
+    memory: Annotated[
+        float | None, typer.Option(min=0.05, max=1, help="Share of a GPU's memory that it takes.", show_default="vLLM's, 0.9")
+    ] = None,
     vllm: Annotated[
         str | None, typer.Option(metavar="PROGRAM", help="The program vllm.", show_default="VLLM_ENV/bin/vllm, or vllm")
     ] = None,
@@ -61,6 +64,7 @@ def serve_engine(
         rank=rank,
         context=context,
         offline=here,
+        memory=memory,
     )
     program = vllm or _program()
     if not start:

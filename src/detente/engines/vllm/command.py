@@ -17,7 +17,8 @@ ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"} 
 @dataclass(frozen=True)
 class Serving:
     """``source`` is the folder or hub id of the base model, ``name`` what runs call it; ``gpus`` is 0 on a CPU. ``adapters`` can be
-    mixed, of ``rank`` at most; ``context`` is the longest chat in tokens (None: the model's own)."""
+    mixed, of ``rank`` at most;  ``context`` is the longest chat in tokens (None: the
+    model's own), ``memory`` the share of a GPU's memory that is taken (None: vLLM's own)."""
 
     source: str
     name: str
@@ -29,6 +30,7 @@ class Serving:
     rank: int
     context: int | None
     offline: bool
+    memory: float | None = None
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -47,6 +49,7 @@ class Serving:
             ("--dtype", self.dtype),
             *([("--max-model-len", str(self.context))] if self.context else []),
             ("--tensor-parallel-size", str(self.gpus)) if self.gpus else ("--enforce-eager",),
+            *([("--gpu-memory-utilization", f"{self.memory:g}")] if self.memory else []),
             ("--enable-lora",),
             ("--max-lora-rank", str(next(rank for rank in RANKS if rank >= self.rank))),
             ("--max-loras", str(slots)),
