@@ -86,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.checks": TRAIN | PLAY | {"policies"},
     "learning.credit": {"options"},
     "learning.loss": set(),
+    "learning.ranks": set(),
     "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
@@ -161,6 +162,7 @@ OUTSIDE: dict[str, set[str]] = {
     "evaluation.axelrod_ranking": set(),
     "learning.credit": {"torch"},
     "learning.loss": {"torch"},
+    "learning.ranks": set(),
 }
 
 

@@ -85,6 +85,13 @@ class Config(Options):
     concurrency: int | None = Field(
         None, ge=1, le=100_000, description="episodes played at the same time (unset: all of an iteration)"
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="processes of this machine that share the gradients of an update, on GPUs each with one; may be changed on an "
+        "existing run (several machines: torchrun)",
+    )
     credit: CreditOptions = CreditOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

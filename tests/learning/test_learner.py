@@ -345,7 +345,7 @@ def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run: Ca
         plain.optimizer.zero_grad(set_to_none=True)
         ratios, held = [], 0
         with active(plain.model, "main"), forward.Forward(plain.model) as passes:
-            for micro, old in zip(micro_batches(first.batch, plain.max_tokens, plain.device), first.logprobs, strict=True):
+            for micro, old in zip(micro_batches(first.batch, plain.max_tokens, plain.device), first.parts[0].logprobs, strict=True):
                 ratio = (passes.token_logprobs(micro, 1.0)[0] - old).exp()
                 good = micro.credit > 0
                 gain = torch.where(good, ratio.clamp(max=1.05), ratio.clamp(min=0.95)) * micro.credit
@@ -536,7 +536,7 @@ def test_with_a_critic_credit_is_the_generalised_advantage(open_run: Callable[..
     values = [torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64) + i for i in range(len(found))]
     monkeypatch.setattr(learner.critic, "evaluate", lambda *_: values)
     accumulate = learner._accumulate
-    monkeypatch.setattr(learner, "_accumulate", lambda batch, *rest: given.append(batch) or accumulate(batch, *rest))
+    monkeypatch.setattr(learner, "_accumulate", lambda work: given.append(work.batch) or accumulate(work))
     learner.update(found, 0.0)
     for one, v in zip(given[0], values, strict=True):
         r, v = one.own.tolist(), [*v.tolist(), 0.0]  # type: ignore[assignment]
@@ -579,7 +579,7 @@ def test_a_critic_for_the_weight_alone_leaves_the_advantage_to_the_group(
     values = [torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64) + i for i in range(len(trajectories))]
     monkeypatch.setattr(learner.critic, "evaluate", lambda *_: values)
     accumulate = learner._accumulate
-    monkeypatch.setattr(learner, "_accumulate", lambda batch, *rest: batches.append(batch) or accumulate(batch, *rest))
+    monkeypatch.setattr(learner, "_accumulate", lambda work: batches.append(work.batch) or accumulate(work))
     assert "critic_loss/main" in learner.update(trajectories, 0.0)
     seat = [i for i, one in enumerate(trajectories) if (one.group, one.seat) == (trajectories[0].group, trajectories[0].seat)]
     own, others = (torch.stack([rewards(trajectories[i]) for i in seat])[None] for rewards in (_own, _others))

@@ -14,6 +14,8 @@ from detente.files import folder_name
 if TYPE_CHECKING:
     from detente.config import Config
 
+BESIDE = ("algorithm=", "seed=", "remote.", "engine=", "engine.", "processes=")  # options that name no other run, or have a place
+
 
 def train(
     target: Annotated[str, typer.Argument(metavar="PRESET", help="A preset, a preset file (.yaml) or a run folder.")],
@@ -36,9 +38,12 @@ def train(
         check_folder(folder, config)
         print(to_yaml(config), end="")
         return
+    from detente.learning.ranks import helping
     from detente.progress import Progress
 
     screen = console()
+    if helping():
+        screen.quiet = True  # the process that is helped speaks
     say(screen, f"Training {config.preset} with {config.algorithms} in {folder}")
     with Progress(screen) as progress:
         from detente.learning import loop  # takes seconds, as loading the model does
@@ -75,9 +80,9 @@ def resolved(target: str, overrides: Sequence[str], run: Path | None, trust: boo
 def _default_run(config: Config, overrides: Iterable[str]) -> Path:
     """runs/PRESET/ALGORITHM-seedN, followed by the other overrides: two different commands never meet in one folder.
 
-    The options of remote models and engines are left out, so that a command with a raised limit, or another server, goes on
-    where it stopped.
+    What only says how the run is computed and what remote models may cost is left out, so that a command with a raised limit,
+    another server or more processes goes on where it stopped.
     """
-    others = [item for item in overrides if not item.startswith(("algorithm=", "seed=", "remote.", "engine=", "engine."))]
+    others = [item for item in overrides if not item.startswith(BESIDE)]
     parts = [config.algorithm, f"seed{config.seed}", *others]
     return Path("runs", config.preset, folder_name(*parts))

@@ -51,9 +51,9 @@ class Critic:
                 values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, trajectories)}
         return [values.get(i, torch.zeros(len(trajectory.own), dtype=torch.float64)) for i, trajectory in enumerate(trajectories)]
 
-    def accumulate(self, trajectories: Sequence[Trajectory], options: LearnerConfig, max_tokens: int) -> float:
-        """Backward of the Huber loss against the discounted returns, averaged over rounds; returns the loss."""
-        rounds, total = sum(len(trajectory.own) for trajectory in trajectories), 0.0
+    def accumulate(self, trajectories: Sequence[Trajectory], rounds: int, options: LearnerConfig, max_tokens: int) -> float:
+        """Backward of the Huber loss against the discounted returns, summed and divided by ``rounds``; returns the loss."""
+        total = 0.0
         checkpointing = options.optimizer.gradient_checkpointing
         with active(self.model, self.adapter, checkpointing=checkpointing), Forward(self.model) as forward:
             for micro in micro_batches(trajectories, max_tokens, self.head.weight.device):

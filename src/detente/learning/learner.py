@@ -8,11 +8,11 @@ What is not finite on the way ends the update (health.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
@@ -26,25 +26,22 @@ from detente.learning.algorithms import algorithm_of
 from detente.learning.batch import Trajectory, micro_batches, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare, redraw
-from detente.learning.loss import k3, mismatch, token_loss
+from detente.learning.loss import mismatch, token_loss
 from detente.learning.trial_credit import with_trial_credit
+from detente.learning.work import LARGEST, Gradients, Part, Work, step_metrics, summed, update_metrics
 from detente.options import LearnerConfig
 from detente.records import PolicyRef
 
 PROBED = 16  # tokens that new weights have to read before they count
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """What a pass over an update's trajectories saw; the gradients themselves are the parameters' ``grad``.
+class Helpers(Protocol):
+    """Other processes that compute gradients, as ``detente.learning.parallel`` has them."""
 
-    ``batch``: the trajectories that train, with their credit. ``sums``: over their drawn tokens. ``logprobs``: per micro-batch
-    (N,) of its drawn tokens, under the weights that they were computed with.
-    """
-
-    batch: Sequence[Trajectory]
-    sums: Mapping[str, float]
-    logprobs: tuple[Tensor, ...]
+    def gradients(self, learner: Learner, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
+        """Divide a pass among all processes, and put the sum of their gradients into the learner's ``grad``; ``first`` is what the
+        first of several passes over the same trajectories returned."""
+        ...
 
 
 class Learner:
@@ -53,13 +50,14 @@ class Learner:
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig) -> None:
         self.name, self.model, self.options = name, model, options
         self.version = 0
+        self.helpers: Helpers | None = None
         self.algorithm = algorithm_of(options)
         prepare(model)
         if options.optimizer.gradient_checkpointing:
             base: Any = model.get_base_model()
             base.activation_checkpointing_enable({"use_reentrant": False})
         self.critic = Critic(f"{name}_critic", model, lora) if options.credit.has_critic(options.algorithm) else None
-        trained = [self.parameters, *([self.critic.parameters] if self.critic else [])]
+        trained = [self.parameters, *([self.critic.parameters] if self.critic else [])]  # each with a rate of its own
         self.optimizer = torch.optim.Adam([{"params": parameters} for parameters in trained], lr=options.optimizer.lr)
 
     @property
@@ -71,6 +69,11 @@ class Learner:
     def parameters(self) -> list[nn.Parameter]:
         """The adapter's tensors, in a fixed order."""
         return adapter_parameters(self.model, self.name)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The tensors of adapter and critic, in a fixed order."""
+        return [*self.parameters, *(self.critic.parameters if self.critic else [])]
 
     @property
     def lora(self) -> PeftConfig:
@@ -107,8 +110,8 @@ class Learner:
             self.apply(progress)
         self._require(self._scores_finite(next(trajectory for trajectory in first.batch if len(trajectory.drawn))), "scores")
         self.version += 1
-        metrics = _metrics(self.name, first.sums, first.batch, norm)
-        return metrics if later is first else metrics | _step_metrics(self.name, first, later)
+        metrics = update_metrics(self.name, first, norm)
+        return metrics if later is first else metrics | step_metrics(self.name, first, later)
 
     def gradients(self, trajectories: Sequence[Trajectory], progress: float, first: Gradients | None = None) -> Gradients | None:
         """Put the gradients of the loss on all trajectories into the parameters' ``grad``; None where nothing can be learned from.
@@ -123,11 +126,29 @@ class Learner:
         self._require(
             all_finite([torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None])]), "credit"
         )
-        sums, logprobs = self._accumulate(batch, progress, None if first is None else first.logprobs)
-        if self.critic:
-            sums["critic_loss"] = self.critic.accumulate(trajectories, self.options, self.max_tokens)
+        work = Work(
+            batch,
+            trajectories if self.critic else (),
+            generated=sum(trajectory.generated for trajectory in batch),
+            rounds=sum(len(trajectory.own) for trajectory in trajectories),
+            progress=progress,
+        )
+        parts = self._computed(work, None if first is None else first.parts)
+        sums = summed(parts)
         self._require(math.isfinite(sums["loss"] + sums.get("critic_loss", 0.0)), "loss")
-        return Gradients(batch, sums, logprobs)
+        return Gradients(batch, sums, parts)
+
+    def _computed(self, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
+        if self.helpers is not None:
+            return self.helpers.gradients(self, work, first)
+        return [self.accumulate(work if first is None else replace(work, old=first[0].logprobs))]
+
+    def accumulate(self, work: Work) -> Part:
+        """Add the gradients of the losses on a share of an update to the parameters' ``grad``."""
+        sums, logprobs = self._accumulate(work)
+        if self.critic:
+            sums["critic_loss"] = self.critic.accumulate(work.valued, work.rounds, self.options, self.max_tokens)
+        return Part(sums, logprobs)
 
     def apply(self, progress: float) -> float:
         """One Adam step with the gradients in ``grad``, clipped; returns their norm before. NotFiniteError as for ``update``.
@@ -138,12 +159,11 @@ class Learner:
         rate = credits.annealed(options.lr, options.lr_final, progress)
         for group, own in zip(self.optimizer.param_groups, (None, options.critic_lr), strict=False):
             group["lr"] = rate if own is None else own
-        adapter, critic = self.parameters, self.critic.parameters if self.critic else []
-        trained = [*adapter, *critic]
+        adapter, trained = self.parameters, self.trained
         if options.critic_max_grad_norm is None:
             clipped = [(trained, options.max_grad_norm)]
         else:
-            clipped = [(adapter, options.max_grad_norm), (critic, options.critic_max_grad_norm)]
+            clipped = [(adapter, options.max_grad_norm), (trained[len(adapter) :], options.critic_max_grad_norm)]
         norms = [float(nn.utils.clip_grad_norm_(parameters, most)) for parameters, most in clipped]
         self._require(all(map(math.isfinite, norms)), "gradient")
         self.optimizer.step()
@@ -180,18 +200,15 @@ class Learner:
         """Of one micro-batch."""
         return self.options.optimizer.micro_batch_tokens or fitting_tokens(self.model)
 
-    def _accumulate(
-        self, batch: Sequence[Trajectory], progress: float, old: Sequence[Tensor] | None
-    ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+    def _accumulate(self, work: Work) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         """Backward through every micro-batch; returns sums over the drawn tokens, and each micro-batch's log-probabilities."""
-        options = self.options.loss
-        generated = sum(trajectory.generated for trajectory in batch)
+        options, generated = self.options.loss, work.generated
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
         checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
         adapted, plain = Forward(self.model), Forward(self.model)
         with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
-            for number, micro in enumerate(micro_batches(batch, self.max_tokens, self.device)):
+            for number, micro in enumerate(micro_batches(work.batch, self.max_tokens, self.device)):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
@@ -205,9 +222,9 @@ class Learner:
                     entropy,
                     micro.credit,
                     importance_cap=options.importance_cap,
-                    entropy_coefficient=credits.annealed(options.entropy, options.entropy_final, progress),
+                    entropy_coefficient=credits.annealed(options.entropy, options.entropy_final, work.progress),
                     kl_coefficient=options.kl,
-                    old_logprobs=None if old is None else old[number],
+                    old_logprobs=None if work.old is None else work.old[number].to(self.device),
                     clip_ratio=options.clip_ratio,
                 )
                 (loss.loss / generated).backward()
@@ -225,7 +242,7 @@ class Learner:
                     values["kl"] = loss.kl
                 for key, value in values.items():
                     sums[key] = sums.get(key, 0.0) + float(value.detach())
-                sums["mismatch/max_abs"] = max(sums.get("mismatch/max_abs", 0.0), float(gap.largest))
+                sums[LARGEST] = max(sums.get(LARGEST, 0.0), float(gap.largest))
         return sums, tuple(seen)
 
     @property
@@ -238,39 +255,3 @@ def _whitened(batch: Sequence[Trajectory]) -> list[Trajectory]:
     scaled = credits.whiten(torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None]))
     pieces = scaled.split([len(trajectory.own) for trajectory in batch])
     return [replace(trajectory, credit=piece) for trajectory, piece in zip(batch, pieces, strict=True)]
-
-
-def _metrics(name: str, sums: Mapping[str, float], batch: Sequence[Trajectory], norm: float) -> dict[str, float]:
-    drawn = sum(len(trajectory.drawn) for trajectory in batch)
-    generated, spoken = sum(trajectory.generated for trajectory in batch), sum(trajectory.spoken for trajectory in batch)
-    credit = torch.cat([trajectory.credit for trajectory in batch if trajectory.credit is not None])
-    result = {
-        f"loss/{name}": sums["loss"],
-        f"entropy/{name}": sums["entropy"] / drawn,
-        f"ratio/{name}": sums["ratio"] / drawn,
-        f"capped/{name}": sums["capped"] / drawn,
-        f"grad_norm/{name}": norm,
-        f"credit/{name}/std": float(credit.std()),
-        f"tokens/{name}/generated": generated,
-        f"tokens/{name}/drawn": drawn,
-        f"tokens/{name}/message": spoken,
-        f"tokens/{name}/decision": generated - spoken,
-        f"mismatch/{name}/kl": sums["mismatch/kl"] / drawn,
-        f"mismatch/{name}/mean_abs": sums["mismatch/mean_abs"] / drawn,
-        f"mismatch/{name}/max_abs": sums["mismatch/max_abs"],
-    }
-    if "kl" in sums:
-        result[f"kl/{name}"] = sums["kl"] / drawn
-    if "critic_loss" in sums:
-        result[f"critic_loss/{name}"] = sums["critic_loss"]
-    return result
-
-
-def _step_metrics(name: str, first: Gradients, last: Gradients) -> dict[str, float]:
-    """How far the policy before the last of several steps was from the policy before the first."""
-    gap = torch.cat([new - old for new, old in zip(last.logprobs, first.logprobs, strict=True)])
-    return {
-        f"steps/{name}/ratio": float(gap.exp().mean()),
-        f"steps/{name}/kl": float(k3(gap).mean()),
-        f"steps/{name}/clipped": last.sums["clipped"] / len(gap),
-    }

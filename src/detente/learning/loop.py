@@ -20,13 +20,14 @@ from detente.copies import averaged, with_shared_names
 from detente.errors import room_for
 from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
-from detente.learning import checkpoint
+from detente.learning import checkpoint, parallel
 from detente.learning.batch import trajectories
 from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.metrics import largest_mismatch, play_metrics
 from detente.learning.opponents import seatings
 from detente.learning.pool import joined
+from detente.learning.ranks import helping
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
 from detente.learning.session import Session, check_served, open_session, with_versions
@@ -43,13 +44,17 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     """Train until ``config.iterations`` and write summary.json; goes on where an existing run folder stopped.
 
     Ctrl-C and SIGTERM stop after the current iteration is saved (KeyboardInterrupt). A watcher that asks to stop ends the training
-    there as if it had been the last iteration. UserError for options, models or folders that do not fit.
+    there as if it had been the last iteration. UserError for options, models or folders that do not fit. Where torchrun started
+    this process as a helper of the run, it helps until the run ends.
     """
+    if helping():
+        parallel.help_launched()
+        return run
     options = run / "config.yaml"
     check(config, begun=options.exists())
     watch = Watchers(watchers)
     config = with_versions(config, read(options) if options.exists() else None)
-    with opened(run, config) as folder, closing(open_session(config)) as session:
+    with opened(run, config) as folder, parallel.opened(config) as helpers, closing(open_session(config, helpers)) as session:
         known = family_file.content(session.game, opponents(config, session.game))
         with when_saved(watch.stopping) as wished:
             state = resume(session, folder)

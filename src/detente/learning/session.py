@@ -6,7 +6,7 @@ Config ──> Session (game, learners, a host for each base model, policies)
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from detente.hosts import Host
 from detente.learning.audit import Scope, audit, worst
 from detente.learning.checks import check
 from detente.learning.forward import active
-from detente.learning.learner import Learner
+from detente.learning.learner import Helpers, Learner
 from detente.models import LanguageModel
 from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef
@@ -147,20 +147,38 @@ def _versioned(name: str, old: str | None) -> str:
     return old if old is not None and name in (old, old.rpartition("@")[0]) else pinned(name)
 
 
-def open_session(config: Config) -> Session:
-    """Load and connect all that a run needs; UserError for what is missing."""
+def open_session(config: Config, helpers: Helpers | None = None) -> Session:
+    """Load and connect all that a run needs; UserError for what is missing. ``helpers`` compute gradients too."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = check(config, begun=True)  # whoever begins a run checks more
     policies = Policies.of(config)
     learners: dict[str, Learner] = {}
-    for names in _by_base(config):
-        learners |= _learners(config, names, policies)
+    for trained in load_learners(config):
+        learners |= trained.learners
+        _host(trained, policies)
+    for learner in learners.values():
+        learner.helpers = helpers
     learners = {name: learners[name] for name in all_learners(config)}
     hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
     return Session(config, game, learners, hosts, policies, frozen)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A base model in memory, and the learners whose adapters are on it."""
+
+    base: LanguageModel
+    model: PeftModel
+    learners: dict[str, Learner]
+
+
+def load_learners(config: Config) -> Iterator[Trained]:
+    """Load the base models of a run's learners one after another, and put an adapter of each learner on its own."""
+    for names in _by_base(config):
+        yield _learners(config, names)
 
 
 def _by_base(config: Config) -> list[list[str]]:
@@ -171,8 +189,8 @@ def _by_base(config: Config) -> list[list[str]]:
     return list(together.values())
 
 
-def _learners(config: Config, names: Sequence[str], policies: Policies) -> dict[str, Learner]:
-    """Load the base model that these learners share, put their adapters on it, and have it served."""
+def _learners(config: Config, names: Sequence[str]) -> Trained:
+    """Load the base model that these learners share, and put their adapters on it."""
     shared = shared_names(config)
     options = {name: config.learner(shared[name]) for name in names}
     base = models.load(options[names[0]].model, dtype=config.dtype, device=config.device)
@@ -183,17 +201,22 @@ def _learners(config: Config, names: Sequence[str], policies: Policies) -> dict[
     with models.LOADING, torch.random.fork_rng():  # one order of random numbers, whatever other threads load
         torch.manual_seed(config.seed)
         model = _adapted(base, names, loras)
-        learners = {name: Learner(name, model, options[name], loras[name]) for name in names}
-    host = policies.use(base, model)
-    for learner in {own.lora: learners[name] for name, own in reversed(options.items())}.values():  # the first of each shape
+        return Trained(base, model, {name: Learner(name, model, options[name], loras[name]) for name in names})
+
+
+def _host(trained: Trained, policies: Policies) -> None:
+    """Let learners play, and say which parts of their model do not learn."""
+    learners = trained.learners
+    host = policies.use(trained.base, trained.model)
+    first_of_shape = {learner.options.lora: learner for learner in reversed(learners.values())}
+    for learner in first_of_shape.values():
         host.engine.reserve(learner.name, learner.lora)
-    for name, own in options.items():
-        policies.learners[name] = (host, own.answer)
-    for name in (name for name, own in options.items() if own.lora.targets == "all-linear"):
-        if parts := unreached(model, name):
+    for name, learner in learners.items():
+        policies.learners[name] = (host, learner.options.answer)
+    for name in (name for name, learner in learners.items() if learner.options.lora.targets == "all-linear"):
+        if parts := unreached(trained.model, name):
             log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(parts))
             break
-    return learners
 
 
 def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, LoraConfig]) -> PeftModel:
