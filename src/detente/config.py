@@ -92,6 +92,13 @@ class Config(Options):
         description="processes of this machine that share the gradients of an update, on GPUs each with one; may be changed on an "
         "existing run (several machines: torchrun)",
     )
+    overlap: int = Field(
+        0,
+        ge=0,
+        le=1,
+        description="1: the next rollout plays while an update runs, with weights that are one update old, for which importance "
+        "ratios correct; an engine of this process then has a copy of the base model for itself",
+    )
     credit: CreditOptions = CreditOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

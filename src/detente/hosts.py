@@ -9,7 +9,7 @@ The engine is that of this process or, by the options, vLLM servers with the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +34,17 @@ OPENING = "Do you play <A> or <B>?"  # a chat whose first answer shows whether a
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """A base model, the engine that serves it and its adapters, and the grammar that constrains answers."""
+    """A base model, the engine that serves it and its adapters, and the grammar that constrains answers.
+
+    ``first_answers`` audits the engine; ``scores`` puts adapters on the learners' model, and is the same where the engine has that
+    model too.
+    """
 
     base: LanguageModel
     engine: Engine
     grammar: Grammar
     first_answers: FirstAnswers
+    scores: FirstAnswers
     chats: dict[bool, ChatFormat] = field(default_factory=dict)  # by whether a thought may stay open
 
     def chat(self, answer: DecodingOptions) -> ChatFormat:
@@ -55,21 +60,27 @@ def opened(
     folders: Mapping[PolicyRef, Path],
     model: PeftModel | None = None,
     options: EngineOptions = EngineOptions(),  # noqa: B008 (frozen)
+    beside: LanguageModel | None = None,
 ) -> Host:
     """Serve a base model, whose first answers are audited; ``model`` is the base with learners' adapters.
 
-    ``folders`` says where adapters lie that are read from the disk. UserError for servers that are not what a run needs.
+    ``folders`` says where adapters lie that are read from the disk. ``beside`` is the base once more, a copy where the engine is
+    that of this process, if the engine is to play in another thread while the model trains. UserError for servers that are not
+    what a run needs.
     """
     served: Any = base.model if model is None else model
     chat = ChatFormat(base.tokenizer)
     grammar = grammar_of(served, base.tokenizer, chat.end_tokens)
+    own = grammar if beside is None else grammar_of(served, base.tokenizer, chat.end_tokens)  # none is used in two threads
     if options.kind == "vllm":
-        return _on_servers(base, folders, served, grammar, chat, options)
+        return replace(_on_servers(base, folders, served, grammar, chat, options), grammar=own)
+    from detente.engines.adapters import Adapters
     from detente.learning.audit import FirstAnswers, tolerance
 
-    engine = open_engine(served, base.tokenizer, grammar)
+    engine = open_engine(served if beside is None else beside.model, base.tokenizer, grammar)
     engine.audit = FirstAnswers(engine.adapters, grammar, base, folders, tolerance(base))
-    return Host(base, engine, grammar, engine.audit)
+    scores = engine.audit if beside is None else FirstAnswers(Adapters(served), grammar, base, folders, tolerance(base))
+    return Host(base, engine, own, engine.audit, scores)
 
 
 def _on_servers(
@@ -95,4 +106,4 @@ def _on_servers(
     model = Model(names, prompt, grammar, scores_of(served, prompt), allowed)
     engine = open_vllm(options, model, base.tokenizer, partial(adapters.save, base=base))
     engine.audit = FirstAnswers(Adapters(served), grammar, base, folders, allowed, engine.folders)
-    return Host(base, engine, grammar, engine.audit)
+    return Host(base, engine, grammar, engine.audit, engine.audit)

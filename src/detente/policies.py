@@ -172,9 +172,16 @@ class Policies:
         there.game = game
         return there
 
-    def use(self, base: LanguageModel, model: PeftModel | None = None) -> Host:
-        """Let language models on this base play; ``model`` is the base with learners' adapters."""
-        self.hosts.append(opened(base, self.folders, model, self.engine))
+    def use(self, base: LanguageModel, model: PeftModel | None = None, *, overlap: bool = False) -> Host:
+        """Let language models on this base play; ``model`` is the base with learners' adapters.
+
+        ``overlap``: also while these train, for which an engine of this process gets a copy of the base.
+        """
+        beside = None
+        if overlap:
+            here = self.engine.kind == "transformers"
+            beside = models.load(base.name, dtype=self.dtype, device=self.device) if here else base
+        self.hosts.append(opened(base, self.folders, model, self.engine, beside))
         return self.hosts[-1]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Running coroutines: several at once (``together``), one from code that is not async (``run``), with a thing for each loop.
+"""Running coroutines: several at once (``together``), one from code that is not async (``run``), one in a thread (``aside``).
 
     together: the first ── runs until it waits ──> done: the next      (a task costs more than the move of a script)
                                               └──> waits: tasks for all others, while this one continues here
@@ -17,9 +17,9 @@ import asyncio
 import contextvars
 import ctypes
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import coroutine
 from typing import Any, Generic, TypeVar
@@ -83,6 +83,16 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _in_a_thread(main: Coroutine[Any, Any, T]) -> T:
+    with aside(main) as outcome:
+        return outcome.result()
+
+
+@contextmanager
+def aside(main: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
+    """Run the coroutine in a thread of its own beside the block, whose end waits for it; the future has its result.
+
+    It sees the caller's context variables, and what ends the block early interrupts it too.
+    """
     loop, context, outcome = asyncio.new_event_loop(), contextvars.copy_context(), Future[T]()
 
     def work() -> None:
@@ -95,15 +105,16 @@ def _in_a_thread(main: Coroutine[Any, Any, T]) -> T:
     thread = threading.Thread(target=work, name="detente", daemon=True)
     try:
         thread.start()
+        yield outcome
         wait([outcome])
-    except BaseException as interrupt:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(type(interrupt)))
+    except BaseException:
+        if not outcome.done():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
         with suppress(RuntimeError):  # it has ended meanwhile
             loop.call_soon_threadsafe(int)  # wakes a loop that waits for something, so that it notices
         wait([outcome])
         raise
     thread.join()
-    return outcome.result()
 
 
 class PerLoop(Generic[T]):

@@ -152,6 +152,16 @@ def test_a_file_cannot_send_chats_to_another_machine(tmp_path: Path) -> None:
     assert config.load(str(file), ["engine.urls=[http://elsewhere.example:8000]"]).engine.kind == "vllm"
 
 
+def test_servers_play_beside_an_update(lively_model: str, fakes: list[FakeVLLM], urls: list[str], tmp_path: Path) -> None:
+    options = "overlap=1 iterations=3 episodes=4 group_size=4 game.rounds=2 lora.rank=2 evaluation.episodes=0 device=cpu"
+    asked = [f"model={lively_model}", "engine=vllm", f"engine.urls=[{urls[0]}]", *options.split()]
+    loop.train(config.load("ipd", asked), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    assert all(line["audit/gap"] < 1e-4 for line in lines)
+    assert lines[0]["mismatch/max_abs"] < 1e-4 < lines[2]["mismatch/max_abs"]  # the third was played before the second update
+
+
 def test_a_chat_that_outgrows_the_servers_is_a_sentence(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:
     fakes[0].longest = 60
     run = on_servers(game={"name": "ipd", "rounds": 1})

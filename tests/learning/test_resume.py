@@ -69,6 +69,7 @@ VARIANTS = {
         "learners.rival.update_every=2",
         "evaluation.every=0",
     ),
+    "a rollout beside every update": ("overlap=1", "record.checkpoint_every=2"),
     "a frozen model opposite": ("seats=[main,model:{model}]", "evaluation.every=0"),
 }
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
+from torch import Tensor
 
 from detente import adapters
 from detente.engines.adapters import Adapters
@@ -34,6 +35,7 @@ from detente.seeding import stream
 ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are rounding
 BETWEEN = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 0.2}  # the same, where another program computes one of the two
 FIRST = 2  # answers of each policy that are scored before they are used
+WAITING = 8  # answers of each policy that wait where none can be scored yet; some have no token that was drawn
 
 Scope = Callable[[], AbstractContextManager[object]]  # inside it, the model runs under one policy
 
@@ -107,7 +109,7 @@ def between(base: LanguageModel, served: str | None) -> float:
     return max(BETWEEN[own], BETWEEN[served or own])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class FirstAnswers:
     """Scores the first answers of every policy of an engine, with PEFT's forward under that adapter alone.
 
@@ -122,9 +124,28 @@ class FirstAnswers:
     folders: Mapping[PolicyRef, Path]
     tolerance: float  # the gap in nats that is rounding
     published: Mapping[PolicyRef, Path] = field(default_factory=dict)
+    _waiting: list[tuple[Request, Generation]] | None = None
 
     def __call__(self, request: Request, generation: Generation) -> None:
         """UserError if the answer is one of the first and does not fit the request's policy."""
+        if self._waiting is None:
+            self._score(request, generation)
+        elif sum(request.policy == earlier.policy for earlier, _ in self._waiting) < WAITING:
+            self._waiting.append((request, generation))
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """What is answered inside is scored at the end, as the model is in use till then."""
+        waiting: list[tuple[Request, Generation]] = []
+        self._waiting = waiting
+        try:
+            yield
+        finally:
+            self._waiting = None
+        for request, generation in waiting:
+            self._score(request, generation)
+
+    def _score(self, request: Request, generation: Generation) -> None:
         policy, alone = request.policy, not isinstance(self.served.model, PeftModel)
         if self._scored[policy] >= FIRST or (alone and policy.kind == "base"):  # which cannot be confused with another policy
             return
@@ -154,11 +175,15 @@ class FirstAnswers:
             return self.from_disk(folder)
         return active(model, self.served.names[policy])
 
-    @contextmanager
-    def from_disk(self, folder: Path) -> Iterator[None]:
+    def from_disk(self, folder: Path) -> AbstractContextManager[None]:
         """Inside, the model runs under the adapter of a folder."""
-        scored = PolicyRef("adapter", str(folder))
-        self._adapters.add(scored, *adapters.load(folder, self.base))
+        return self.under(*adapters.load(folder, self.base))
+
+    @contextmanager
+    def under(self, weights: Mapping[str, Tensor], config: PeftConfig) -> Iterator[None]:
+        """Inside, the model runs under an adapter of these weights."""
+        scored = PolicyRef("adapter", "scored")
+        self._adapters.add(scored, weights, config)
         try:
             model: Any = self._adapters.model
             with active(model, self._adapters.names[scored]):

@@ -1,7 +1,8 @@
 """A Checkpoint: all that an interrupted run needs to continue exactly.
 
     checkpoint/NNNNNN/  state.json (counters, pool, digests)  NAME.safetensors (adapter, optimizer and critic of that learner)
-                        backlog.jsonl.gz (episodes that a later update trains on, if any)
+                        backlog.jsonl.gz (episodes that a later update trains on, if any)  ahead.jsonl.gz (the next rollout,
+                        if it was played beside the last update)
 
 A checkpoint is written to a temporary folder and renamed, so it is there completely or not at all; after that its predecessor is
 removed. The file of a learner that was not trained in between is not written again: the new folder gets a hard link to it. Random
@@ -29,10 +30,10 @@ from detente.errors import UserError
 from detente.files import write_synced
 from detente.finite import fault
 from detente.learning.learner import Learner
-from detente.learning.state import RunState
+from detente.learning.state import Ahead, RunState
 from detente.records import Episode, read_episodes
 
-STATE, BACKLOG = "state.json", "backlog.jsonl.gz"
+STATE, BACKLOG, AHEAD = "state.json", "backlog", "ahead"
 WHOLE = "tensors.safetensors"  # of earlier versions, with all learners
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged state raises
 Tensors = dict[str, Tensor]
@@ -85,7 +86,10 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         file = f"{name}.safetensors"
         linked = name in unchanged and _linked(states[-1] / file, partial / file)
         files[name] = unchanged[name] if linked else _save(partial / file, tensors)
-    counters = _counters(checkpoint) | {"files": files} | _write_backlog(partial / BACKLOG, checkpoint.state.backlog)
+    counters = _counters(checkpoint) | {"files": files}
+    counters |= _write_episodes(partial, BACKLOG, checkpoint.state.backlog)
+    if ahead := checkpoint.state.ahead:
+        counters |= _write_episodes(partial, AHEAD, ahead.episodes) | {"audit": dict(ahead.audit)}
     write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{checkpoint.state.iteration:06d}")
     remove_older(folder)
@@ -116,8 +120,9 @@ def read_newest(folder: Path) -> Checkpoint | None:
         for own in tensors.values():
             if reason := fault(own):
                 raise ValueError(reason)
-        backlog = _read_backlog(states[-1] / BACKLOG, header["backlog"]) if "backlog" in header else ()
-        return Checkpoint(replace(_state(header), backlog=backlog), tensors, _bases(header))
+        backlog, played = (_read_episodes(states[-1], what, header) for what in (BACKLOG, AHEAD))
+        ahead = Ahead(played, header["audit"]) if played else None
+        return Checkpoint(replace(_state(header), backlog=backlog, ahead=ahead), tensors, _bases(header))
     except DAMAGE as error:
         raise UserError(
             f"The checkpoint {states[-1]} is damaged ({error}); restore it from a copy, "
@@ -148,17 +153,21 @@ def _bases(header: Mapping[str, Any]) -> dict[str, str]:
     return dict(header["bases"]) if "bases" in header else dict.fromkeys(header["versions"], header.get("base", ""))
 
 
-def _write_backlog(file: Path, episodes: Sequence[Episode]) -> dict[str, str]:
+def _write_episodes(state: Path, what: str, episodes: Sequence[Episode]) -> dict[str, str]:
     """Write the episodes, if there are any; returns their digest for state.json."""
     if not episodes:
         return {}
     payload = gzip.compress(b"".join(episode.to_line() for episode in episodes), jsonl.LEVEL, mtime=0)
-    write_synced(file, payload)
-    return {"backlog": _sha256(payload)}
+    write_synced(state / f"{what}.jsonl.gz", payload)
+    return {what: _sha256(payload)}
 
 
-def _read_backlog(file: Path, sha256: str) -> tuple[Episode, ...]:
-    _check(sha256, file.read_bytes())
+def _read_episodes(state: Path, what: str, header: Mapping[str, Any]) -> tuple[Episode, ...]:
+    """The inverse of ``_write_episodes``."""
+    if what not in header:
+        return ()
+    file = state / f"{what}.jsonl.gz"
+    _check(header[what], file.read_bytes())
     return tuple(read_episodes(file))
 
 

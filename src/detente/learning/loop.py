@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from detente import family_file, matches
@@ -30,14 +32,15 @@ from detente.learning.pool import joined
 from detente.learning.ranks import helping
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
-from detente.learning.session import Session, check_served, open_session, with_versions
+from detente.learning.session import Session, Snapshot, check_served, open_session, with_versions
 from detente.learning.shaping import mean_reward, shaped
 from detente.learning.starting import renew
-from detente.learning.state import RunState, left_over, to_train_on
+from detente.learning.state import Ahead, RunState, left_over, to_train_on
 from detente.learning.trials import briefed
 from detente.learning.watchers import Watcher, Watchers
 from detente.records import Episode
 from detente.signals import when_saved
+from detente.together import aside, run
 
 
 def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Path:
@@ -86,12 +89,14 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     config, iteration = session.config, state.iteration
     started = time.perf_counter()
     renew(session, folder, iteration)
-    episodes = rollout(session, folder, state, watch)
+    played = state.ahead or audited(session, folder, iteration, run(rollout(session, folder, state, watch)))
+    episodes = played.episodes
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, with_shared_names(config, episodes), config.learner_names, session.present)
-    metrics |= check_served(session, folder.adapters, episodes, iteration)
-    metrics |= update(session, state, episodes)
+    metrics |= played.audit
+    changed, ahead = updated(session, folder, state, episodes, watch)
+    metrics |= changed
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
     session.publish()
     metrics |= {"time/rollout_s": rolled_out - started, "time/update_s": time.perf_counter() - rolled_out}
@@ -102,17 +107,18 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     pool = joined(config, state.pool, learners, iteration + 1)
     options = {name: learner.options for name, learner in session.learners.items()}
     backlog = left_over(options, [*state.backlog, *episodes], iteration + 1)
-    return RunState(iteration + 1, learners, pool, dict(session.policies.remote.budget.spent), backlog), metrics, episodes
+    spent = dict(session.policies.remote.budget.spent)
+    return RunState(iteration + 1, learners, pool, spent, backlog, ahead), metrics, list(episodes)
 
 
-def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> list[Episode]:
-    """Play every group of the iteration; the episodes of a group share their game seed."""
+def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> Coroutine[Any, Any, list[Episode]]:
+    """Seat and serve everybody who plays in the iteration; what is returned plays it. The episodes of a group share a game seed."""
     config, iteration = session.config, state.iteration
     stream = matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration))
     groups = seatings(config, iteration, session.present, state.pool, session.game)
     groups = briefed(config, session.game, groups, state.backlog, stream)
     session.serve_kept(folder.adapters, {policy for group in groups for seating in group for policy in seating.policies})
-    return matches.play_sync(
+    return matches.play(
         session.policies,
         session.game,
         [seating for group in groups for seating in group],
@@ -120,6 +126,26 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
         watch=lambda episode: watch.episode(),
         concurrency=config.concurrency,
     )
+
+
+def audited(
+    session: Session, folder: RunFolder, iteration: int, episodes: Sequence[Episode], before: Snapshot = MappingProxyType({})
+) -> Ahead:
+    """The episodes of an iteration with what their audit found; ``before``: the learners' weights that they were played with."""
+    return Ahead(tuple(episodes), check_served(session, folder.adapters, episodes, iteration, before))
+
+
+def updated(
+    session: Session, folder: RunFolder, state: RunState, episodes: Sequence[Episode], watch: Watcher
+) -> tuple[dict[str, float | None], Ahead | None]:
+    """The metrics of the updates; with ``overlap`` the next rollout plays beside them, with the policies from before."""
+    following = replace(state, iteration=state.iteration + 1)
+    if not session.config.overlap or following.iteration == session.config.iterations:
+        return update(session, state, episodes), None
+    before = session.snapshot()
+    with session.audited_later(), aside(rollout(session, folder, following, watch)) as played:
+        metrics = update(session, state, episodes)
+    return metrics, audited(session, folder, following.iteration, played.result(), before)
 
 
 def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float | None]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 
 from detente import adapters, models
 from detente.config import Config
@@ -30,6 +32,9 @@ from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef
 
 log = logging.getLogger(__name__)
+
+
+Snapshot = Mapping[PolicyRef, tuple[Mapping[str, torch.Tensor], PeftConfig]]  # weights of learners as they were, and their shapes
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,21 @@ class Session:
             if not engine.serves(learner.policy):
                 engine.serve(learner.policy, learner.weights(), learner.lora)
 
+    @contextmanager
+    def audited_later(self) -> Iterator[None]:
+        """First answers that engines give inside are scored at the end, when the models are free."""
+        with ExitStack() as stack:
+            for host in self.policies.hosts:
+                stack.enter_context(host.first_answers.later())
+            yield
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the learners' present weights, to know them by when they have changed."""
+        return {
+            learner.policy: ({key: tensor.detach().clone() for key, tensor in learner.weights().items()}, learner.lora)
+            for learner in self.learners.values()
+        }
+
     def serve_kept(self, folder: Path, wanted: Collection[PolicyRef]) -> None:
         """Serve the kept versions that take part in an iteration, and retire other old ones; versions not served yet are read."""
         present = self.present.values()
@@ -84,7 +104,9 @@ class Session:
         """Close the engines, after the last episode."""
         self.policies.close()
 
-    def sources(self, host: Host, folder: Path, played: Iterable[PolicyRef]) -> Mapping[PolicyRef, Scope]:
+    def sources(
+        self, host: Host, folder: Path, played: Iterable[PolicyRef], before: Snapshot = MappingProxyType({})
+    ) -> Mapping[PolicyRef, Scope]:
         """For the audit: scopes that run a base model, without the engine, under each policy that played on it, and alone."""
         model = self.models[host]
         scopes: dict[PolicyRef, Scope] = {PolicyRef("base", "the base model"): model.disable_adapter}
@@ -95,19 +117,24 @@ class Session:
                 scopes[policy] = model.disable_adapter
             elif policy in (learner.policy for learner in self.learners.values()):
                 scopes[policy] = partial(active, model, policy.name)
+            elif policy in before:
+                scopes[policy] = partial(host.scores.under, *before[policy])
             else:
                 kept = adapters.version_folder(folder, policy.name, policy.version)
-                scopes[policy] = partial(host.first_answers.from_disk, self.policies.folders.get(policy, kept))
+                scopes[policy] = partial(host.scores.from_disk, self.policies.folders.get(policy, kept))
         return scopes
 
 
-def check_served(session: Session, folder: Path, episodes: Sequence[Episode], iteration: int) -> dict[str, float]:
-    """The served-policy audit of every base model; see learning/audit.py. Kept adapters are read from the folder."""
+def check_served(
+    session: Session, folder: Path, episodes: Sequence[Episode], iteration: int, before: Snapshot = MappingProxyType({})
+) -> dict[str, float]:
+    """The served-policy audit of every base model; see learning/audit.py. Kept adapters are read from the folder; ``before`` has
+    weights of learners that were played with and have changed since."""
     played = {policy for episode in episodes for policy in episode.policies}
     audits = [
         audit(
             episodes,
-            session.sources(host, folder, played),
+            session.sources(host, folder, played, before),
             model,
             host.grammar,
             turns=session.config.record.audit_turns,
@@ -156,7 +183,7 @@ def open_session(config: Config, helpers: Helpers | None = None) -> Session:
     learners: dict[str, Learner] = {}
     for trained in load_learners(config):
         learners |= trained.learners
-        _host(trained, policies)
+        _host(trained, policies, bool(config.overlap))
     for learner in learners.values():
         learner.helpers = helpers
     learners = {name: learners[name] for name in all_learners(config)}
@@ -204,10 +231,10 @@ def _learners(config: Config, names: Sequence[str]) -> Trained:
         return Trained(base, model, {name: Learner(name, model, options[name], loras[name]) for name in names})
 
 
-def _host(trained: Trained, policies: Policies) -> None:
+def _host(trained: Trained, policies: Policies, overlap: bool) -> None:
     """Let learners play, and say which parts of their model do not learn."""
     learners = trained.learners
-    host = policies.use(trained.base, trained.model)
+    host = policies.use(trained.base, trained.model, overlap=overlap)
     first_of_shape = {learner.options.lora: learner for learner in reversed(learners.values())}
     for learner in first_of_shape.values():
         host.engine.reserve(learner.name, learner.lora)

@@ -13,12 +13,21 @@ from detente.records import Episode
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """The rollout of the next iteration, where it was played beside the last update, and what its audit found."""
+
+    episodes: tuple[Episode, ...]
+    audit: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunState:
     """The state before the next iteration.
 
     ``iteration``: how many are done. ``learners``: the version of each, which names its tensors in memory and on disk. ``pool``:
     the versions of each that are kept as opponents, in ascending order. ``spent``: what remote models have cost, by unit.
-    ``backlog``: episodes that a later update trains on or a briefing tells of, in the order played.
+    ``backlog``: episodes that a later update trains on or a briefing tells of, in the order played. ``ahead``: the next
+    rollout, where it is played already.
     """
 
     iteration: int
@@ -26,6 +35,7 @@ class RunState:
     pool: Mapping[str, tuple[int, ...]]
     spent: Mapping[str, int] = field(default_factory=dict)
     backlog: tuple[Episode, ...] = ()
+    ahead: Ahead | None = None
 
 
 def begun(learners: Iterable[str]) -> RunState:

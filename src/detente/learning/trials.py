@@ -71,6 +71,12 @@ def check_trials(config: Config, game: Game) -> None:
                 f"{counted(options.lifetime, 'iteration')}, so none of it is kept; set opponents.kept=0 or leave its "
                 "lifetime unset."
             )
+        if config.overlap and (options.lifetime is not None or options.briefing != "none"):
+            what = "a lifetime" if options.lifetime is not None else "a briefing"
+            raise UserError(
+                f"overlap=1 plays the next episodes before the update that they would follow, and the learner '{name}' has {what}, "
+                "which begins with that update; set overlap=0."
+            )
         if options.collect == "trial" or options.briefing != "none":
             _check_same_others(config, name)
         if options.collect == "trial":
