@@ -150,6 +150,31 @@ def test_the_same_seed_scores_the_same_turns(open_run: Callable[..., Any], tmp_p
     assert len({check(run, episodes, sources, turns=2, seed=(i,)).other for i in range(4)}) > 1
 
 
+def test_few_of_many_policies_are_scored_unless_a_claim_does_not_fit(
+    open_run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detente.learning.audit.OTHERS", 2)
+    run = open_run().shake(size=0.2)
+    episodes = run.play()
+    scored: list[str] = []
+
+    def noted(name: str, scope: Any) -> Any:
+        scored.append(name)
+        return scope()
+
+    known = sources_of(run, tmp_path, episodes)
+    base = next(scope for policy, scope in known.items() if policy.kind == "base")
+    more = {PolicyRef("adapter", f"old{number}", 1): base for number in range(6)}
+    sources = {policy: partial(noted, str(policy), scope) for policy, scope in (known | more).items()}
+    assert check(run, episodes, sources).claimed < 1e-5
+    assert len(scored) == 1 + 2
+    scored.clear()
+    wrong = {policy: partial(noted, str(policy), base) for policy in sources}
+    with pytest.raises(UserError, match="do not fit it"):
+        check(run, episodes, wrong)
+    assert len(scored) == len(sources) == 8
+
+
 def test_nobody_to_audit(open_run: Callable[..., Any]) -> None:
     run = open_run()
     episodes = run.play()

@@ -1,7 +1,7 @@
 """Did the engine serve the policy that an episode names? Every iteration a few turns are scored again.
 
 The log-probabilities of a turn are computed under the policy that it claims, with weights from their source (the learner itself,
-the folder on disk), and under all other policies; the claim must fit, and fit best. Sampling from stale or base weights without
+the folder on disk), and under other policies; the claim must fit, and fit best. Sampling from stale or base weights without
 noticing is the most reported fault in reinforcement learning with LoRA. Also where nothing is trained, the first answers of each
 policy are scored that way before they are used (``FirstAnswers``).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +34,7 @@ from detente.seeding import stream
 
 ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2}  # nats; gaps of log-probabilities up to this are rounding
 BETWEEN = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 0.2}  # the same, where another program computes one of the two
+OTHERS = 8  # policies beside those claimed that every claim is scored under; where one does not fit, all of them are
 FIRST = 2  # answers of each policy that are scored before they are used
 WAITING = 8  # answers of each policy that wait where none can be scored yet; some have no token that was drawn
 
@@ -69,10 +70,18 @@ def audit(
     if not sample:
         return None
     gaps: dict[PolicyRef, dict[PolicyRef, float]] = defaultdict(dict)
-    for policy, scope in sources.items():
-        with torch.no_grad(), scope():
-            for claim, trajectories in sample.items():
-                gaps[claim][policy] = _gap(model, trajectories, temperature(claim))
+
+    def score(policies: Iterable[PolicyRef]) -> None:
+        for policy in policies:
+            with torch.no_grad(), sources[policy]():
+                for claim, trajectories in sample.items():
+                    gaps[claim][policy] = _gap(model, trajectories, temperature(claim))
+
+    others = [policy for policy in sources if policy not in sample]
+    drawn = set(stream(*seed, "others").sample(others, min(OTHERS, len(others))))
+    score(policy for policy in sources if policy in sample or policy in drawn)
+    if not all(gaps[claim][claim] <= tolerance for claim in sample):
+        score(policy for policy in others if policy not in drawn)
     return worst([judged(claim, by_policy.pop(claim), by_policy, tolerance) for claim, by_policy in gaps.items()])
 
 
