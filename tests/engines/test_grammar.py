@@ -140,6 +140,20 @@ def test_replay_gives_the_nodes_of_the_walk(tokenizer: Any, pattern: str) -> Non
     assert [n.forced for n in again] == [n.forced for n in nodes]
 
 
+def test_masks_that_are_kept_are_those_of_a_replay(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT", 20)
+    grammar = make(tokenizer)
+    for pattern in PATTERNS:
+        nodes, tokens = walk(make(tokenizer), tokenizer, pattern, 3)
+        replayed = grammar.masks(pattern, tokens)
+        assert [mask.packed.tolist() for mask in replayed] == [node.packed.tolist() for node in nodes]
+        kept = tuple(replayed)
+        grammar.keep(pattern, tuple(tokens), kept)
+        assert grammar.masks(pattern, tokens) is kept
+        assert grammar._num_kept == sum(len(tokens) for _, tokens in grammar._kept)
+        assert grammar._num_kept <= 20 + len(tokens)
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_bound_on_nodes_changes_nothing(tokenizer: Any, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [walk(make(tokenizer), tokenizer, pattern, seed) for seed in range(5)]

@@ -362,6 +362,15 @@ def test_forced_tokens_are_not_asked_for(setup: Setup, passed: list[Any]) -> Non
     setup.check(request, generation)
 
 
+def test_masks_of_an_answer_are_not_made_again(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request("chat", words(0, 8), FIRST, 0, Sampling(), "[0-9a-z]{5,9}")
+    (generation,) = setup.generate(request)
+    expected = [state.mask.packed.tolist() for state in setup.engine.grammar.replay("[0-9a-z]{5,9}", generation.tokens)]
+    monkeypatch.setattr(setup.engine.grammar, "replay", None)
+    masks = setup.engine.grammar.masks("[0-9a-z]{5,9}", generation.tokens)
+    assert [mask.packed.tolist() for mask in masks] == expected
+
+
 def test_released_rows_are_used_again(setup: Setup) -> None:
     """Also while another chat stays."""
     staying = Request("staying", words(9, 7), FIRST, 9, SHORT)

@@ -3,8 +3,8 @@
     Grammar.start(pattern) ──> GrammarState ── next(token) ──> GrammarState ... until finished
 
 States form a trie that grows as answers are decoded, so a short answer that has come before costs dictionary look-ups. The learner
-replays the same masks from the recorded tokens. Where the text that comes next is certain, only the tokens that llguidance spells
-it with are allowed. Must not import torch.
+needs the same masks: those of answers that were decoded here are kept, others are replayed from the recorded tokens. Where the text
+that comes next is certain, only the tokens that llguidance spells it with are allowed. Must not import torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from detente.errors import UserError
 
 MAX_STATES = 4096
+MAX_KEPT = 1 << 20  # tokens of answers whose masks are kept
 FEW = 256
 
 
@@ -32,6 +33,7 @@ class Mask:
         tokens = np.flatnonzero(self.allowed())
         self.count = len(tokens)
         self.tokens: NDArray[np.int64] | None = tokens if self.count <= FEW else None  # (count,) where they are few
+        self.forced: int | None = int(tokens[0]) if self.count == 1 else None  # the only token that may come
 
     def allowed(self) -> NDArray[np.bool_]:
         """(V,) whether each token may come next."""
@@ -50,7 +52,7 @@ class GrammarState:
         self.finished: bool = matcher.is_stopped()
         size = -(-grammar.vocab_size // 8)
         self.mask = grammar.mask(bytes(size) if self.finished else matcher.compute_bitmask()[:size])
-        self.forced: int | None = int(self.mask.tokens[0]) if self.mask.tokens is not None and self.mask.count == 1 else None
+        self.forced = self.mask.forced
 
     @property
     def packed(self) -> NDArray[np.uint8]:
@@ -110,6 +112,8 @@ class Grammar:
         self.unguided: Mask | None = None if exist.all() else Mask(np.packbits(exist, bitorder="little").tobytes(), vocab_size)
         self._roots: dict[str, GrammarState] = {}
         self._masks: dict[bytes, Mask] = {}
+        self._kept: dict[tuple[str, tuple[int, ...]], tuple[Mask, ...]] = {}
+        self._num_kept = 0
         self._num_states = 0
 
     def start(self, pattern: str) -> GrammarState:
@@ -130,6 +134,19 @@ class Grammar:
         for token in tokens[:-1]:
             states.append(states[-1].next(token))
         return states
+
+    def masks(self, pattern: str, tokens: Sequence[int]) -> Sequence[Mask]:
+        """The mask that each token of an answer was drawn from, as it was kept or else from a replay."""
+        kept = self._kept.get((pattern, tuple(tokens)))
+        return [state.mask for state in self.replay(pattern, tokens)] if kept is None else kept
+
+    def keep(self, pattern: str, tokens: tuple[int, ...], masks: tuple[Mask, ...]) -> None:
+        """Remember the masks of an answer, so that they are not made again; forgets all others where there are too many."""
+        if self._num_kept > MAX_KEPT:
+            self._kept, self._num_kept = {}, 0
+        if (pattern, tokens) not in self._kept:
+            self._kept[pattern, tokens] = masks
+            self._num_kept += len(tokens)
 
     def mask(self, packed: bytes) -> Mask:
         """The mask of these bytes."""

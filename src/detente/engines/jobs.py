@@ -30,6 +30,7 @@ class Job:
     unguided: Mask | None = None  # the tokens that exist, for requests without a pattern
     answer: tuple[int, ...] = ()
     logprobs: list[float] = field(default_factory=list)
+    masks: list[Mask] = field(default_factory=list)  # of each token, where there is a pattern
 
     def __post_init__(self) -> None:
         self._draws = random.Random(self.request.seed)
@@ -79,6 +80,7 @@ class Job:
         self.answer = (*self.answer, token)
         self.logprobs.append(logprob)
         if self.state is not None:
+            self.masks.append(self.state.mask)
             self.state = self.state.next(token)
 
     def _force(self) -> None:

@@ -177,6 +177,8 @@ class TransformersEngine:
         """Answer the finished requests; returns the others."""
         for job in jobs:
             if job.finished and not job.future.done() and not job.choices.missed(job.answer, finished=True):
+                if job.request.pattern is not None:
+                    self.grammar.keep(job.request.pattern, job.answer, tuple(job.masks))
                 job.future.set_result(job.generation(self._texts(job.answer)))
         return [job for job in jobs if not job.future.done()]
 

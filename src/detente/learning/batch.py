@@ -67,14 +67,14 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         for turn in mine:
             answer = turn.completion
             tokens += answer.prompt_tokens
-            nodes = grammar.replay(answer.pattern, answer.tokens) if answer.pattern is not None else []
+            own = grammar.masks(answer.pattern, answer.tokens) if answer.pattern is not None else []
             for i in range(len(answer.tokens)):
-                if nodes and nodes[i].forced is not None:
+                if own and own[i].forced is not None:
                     continue
                 drawn.append(len(tokens) + i)
                 rounds.append(t)
                 logprobs.append(answer.logprobs[i])
-                masks.append(nodes[i].packed if nodes else unguided)
+                masks.append(own[i].packed if own else unguided)
             tokens += answer.tokens
             generated += len(answer.tokens)
             spoken += len(answer.tokens) if turn.phase == "message" else 0
