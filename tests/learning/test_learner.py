@@ -201,7 +201,7 @@ def test_logits_exist_for_drawn_tokens_only_a_chunk_at_a_time(
     found = run.trajectories(run.play())
     drawn = sum(len(one.drawn) for one in found)
     shapes, logits = [], forward.head.logits  # type: ignore[attr-defined]
-    monkeypatch.setattr(forward, "LOGITS", 20 * run.engine.grammar.vocab_size)
+    monkeypatch.setattr(forward, "logits_at_once", lambda device: 20 * run.engine.grammar.vocab_size)
     monkeypatch.setattr(forward.head, "logits", lambda model, states: shapes.append(states.shape) or logits(model, states))  # type: ignore[attr-defined]
     run.learners["main"].update(found, 0.0)
     assert drawn < sum(len(one.tokens) for one in found) / 4

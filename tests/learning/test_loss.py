@@ -55,6 +55,20 @@ def test_temperature_is_one_unless_given() -> None:
     close(chunked[0], [-3.4011974])
 
 
+def test_an_entropy_without_gradient_is_the_same_number() -> None:
+    logits, targets = torch.randn(5, 7, requires_grad=True), torch.arange(5)
+    allowed = torch.rand(5, 7) > 0.3
+    allowed[torch.arange(5), targets] = True
+    with_gradient, without = (
+        loss.token_logprobs(logits, targets, allowed=allowed, entropy_gradient=wanted) for wanted in (True, False)
+    )
+    assert with_gradient[1].requires_grad
+    assert not without[1].requires_grad
+    gradients = [torch.autograd.grad((logprobs - 0 * entropy).sum(), logits)[0] for logprobs, entropy in (with_gradient, without)]
+    for one, other in zip((*with_gradient, gradients[0]), (*without, gradients[1]), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_token_logprobs_equal_those_of_torch_distributions() -> None:
     logits, targets, allowed = masked_case()
     logprobs, entropy = loss.token_logprobs(logits, targets, temperature=0.7, allowed=allowed)

@@ -26,7 +26,7 @@ def paper(*overrides: str) -> Config:
 
 
 def memory(config: Config, said: Said = SAID) -> Memory:
-    return needed(config, SHAPES, said, dtype=config.dtype, process=1e9)
+    return needed(config, SHAPES, said, dtype=config.dtype, process=1e9, device="cuda")
 
 
 def test_seven_billion_parameters_fit_into_80_gib() -> None:

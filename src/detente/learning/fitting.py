@@ -5,8 +5,15 @@ Hidden states of all layers, about ten of a token and layer, four of the inner s
 
 from __future__ import annotations
 
+LOGITS = {"cpu": 1 << 22}  # computed at a time, by the type of the device; few of them fill a processor's cache
+LOGITS_OF_OTHERS = 1 << 26  # so that the head is read seldom: 441 rows of 152,064
 ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward pass, about
 FEWEST, MOST = 256, 4096  # tokens of a pass
+
+
+def logits_at_once(device: str) -> int:
+    """How many logits of a micro-batch exist at a time on this type of device."""
+    return LOGITS.get(device, LOGITS_OF_OTHERS)
 
 
 def kept_bytes(layers: int, hidden: int, inner: int, width: int = 4) -> int:

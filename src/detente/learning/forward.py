@@ -20,11 +20,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.backbone import attention, head, lora
 from detente.learning.batch import MicroBatch
-from detente.learning.fitting import fitting
+from detente.learning.fitting import fitting, logits_at_once
 from detente.learning.loss import chunked_token_logprobs
 from detente.learning.stem import After, Stem
-
-LOGITS = 1 << 22  # computed at a time
 
 
 def prepare(model: PeftModel) -> None:
@@ -78,7 +76,7 @@ class Forward:
             self._run(self._stem, micro.stem, torch.arange(len(micro.stem), device=micro.stem.device))
         return self._run(After(self._stem, micro.attention), micro.tokens, micro.positions)
 
-    def token_logprobs(self, micro: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    def token_logprobs(self, micro: MicroBatch, temperature: float, *, entropy_gradient: bool = True) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
         hidden = F.embedding(micro.before, self.hidden_states(micro))  # (N, D)
         vocab_size = self.model.get_output_embeddings().weight.shape[0]
@@ -88,7 +86,8 @@ class Forward:
             micro.targets,
             temperature=temperature,
             allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
-            chunk=max(1, LOGITS // vocab_size),
+            chunk=max(1, logits_at_once(hidden.device.type) // vocab_size),
+            entropy_gradient=entropy_gradient,
         )
 
     def _run(self, plan: attention.Plan, tokens: Tensor, positions: Tensor) -> Tensor:

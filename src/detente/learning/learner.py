@@ -205,6 +205,7 @@ class Learner:
         options, generated = self.options.loss, work.generated
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
+        coefficient = credits.annealed(options.entropy, options.entropy_final, work.progress)
         checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
         adapted, plain = Forward(self.model), Forward(self.model)
         with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
@@ -213,7 +214,7 @@ class Learner:
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
                         reference, _ = plain.token_logprobs(micro, temperature)
-                logprobs, entropy = adapted.token_logprobs(micro, temperature)
+                logprobs, entropy = adapted.token_logprobs(micro, temperature, entropy_gradient=coefficient != 0)
                 seen.append(logprobs.detach())
                 loss = token_loss(
                     logprobs,
@@ -222,7 +223,7 @@ class Learner:
                     entropy,
                     micro.credit,
                     importance_cap=options.importance_cap,
-                    entropy_coefficient=credits.annealed(options.entropy, options.entropy_final, work.progress),
+                    entropy_coefficient=coefficient,
                     kl_coefficient=options.kl,
                     old_logprobs=None if work.old is None else work.old[number].to(self.device),
                     clip_ratio=options.clip_ratio,

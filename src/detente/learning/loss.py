@@ -44,20 +44,27 @@ class Mismatch:
 
 
 def token_logprobs(
-    logits: Tensor, targets: Tensor, *, temperature: float = 1.0, allowed: Tensor | None = None
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    temperature: float = 1.0,
+    allowed: Tensor | None = None,
+    entropy_gradient: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and entropy of its distribution, in nats: (..., V), (...) -> (...), (...).
 
     The distribution is the one that was sampled from: softmax of logits / temperature over the ``allowed`` words (..., V) bool
     (None: all), in fp32 at least. A target that is not allowed has log-probability -inf; every row must allow a word.
+    Without ``entropy_gradient`` the entropy is a number alone, and costs the backward pass nothing.
     """
     scaled = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     if allowed is not None:
         scaled = scaled.masked_fill(~allowed, -torch.inf)
     logprobs = F.log_softmax(scaled, dim=-1)
     # p log p is 0 where p is 0, but 0 * -inf would be NaN, in the value and in the gradient.
-    finite = logprobs.masked_fill(logprobs.isneginf(), 0.0)
-    entropy = -(logprobs.exp() * finite).sum(-1)
+    weighed = logprobs if entropy_gradient else logprobs.detach()
+    finite = weighed.masked_fill(weighed.isneginf(), 0.0)
+    entropy = -(weighed.exp() * finite).sum(-1)
     return logprobs.gather(-1, targets.unsqueeze(-1)).squeeze(-1), entropy
 
 
@@ -69,6 +76,7 @@ def chunked_token_logprobs(
     temperature: float = 1.0,
     allowed: Callable[[slice], Tensor] | None = None,
     chunk: int = 1024,
+    entropy_gradient: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """``token_logprobs(head(hidden), ...)`` with at most chunk x V logits at a time: (N, D), (N,) -> (N,), (N,).
 
@@ -78,7 +86,7 @@ def chunked_token_logprobs(
 
     def logprobs_of(piece: slice, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         mask = None if allowed is None else allowed(piece)
-        return token_logprobs(head(hidden), targets, temperature=temperature, allowed=mask)
+        return token_logprobs(head(hidden), targets, temperature=temperature, allowed=mask, entropy_gradient=entropy_gradient)
 
     pieces = [slice(start, start + chunk) for start in range(0, len(targets), chunk)]
     results = [

@@ -90,6 +90,7 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
     why_not = None if measure else "not asked for (--estimate)"
     why_not = why_not or _unloadable(config, game, shapes, all(here for _, _, here in sources.values()))
     device = H100 if _on_gpu(config, target) else processor(os.cpu_count() or 1)
+    kind = "cuda" if device is H100 else "cpu"
     process = machine.CONTEXT if device is H100 else machine.process(max(sizes.vocab for sizes in shapes.values()))
     trial, checks, dtype = None, _estimated_checks(config, shapes, game, why_not), _dtype(config)
     if why_not is None:
@@ -103,7 +104,8 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
         checks += (_alone(target.gpus),)
 
     def needing(changed: Config) -> Memory:
-        return needed(changed, shapes, said, dtype=dtype if changed.dtype == config.dtype else changed.dtype, process=process)
+        form = dtype if changed.dtype == config.dtype else changed.dtype
+        return needed(changed, shapes, said, dtype=form, process=process, device=kind)
 
     memory = needing(config)
     return Diagnosis(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from detente.config import Config
 from detente.copies import copies
-from detente.learning.fitting import fitting, kept_bytes
+from detente.learning.fitting import fitting, kept_bytes, logits_at_once
 from detente.needs.chats import Said
 from detente.needs.shape import Shape
 from detente.options import LearnerConfig
@@ -24,7 +24,6 @@ FLOAT = 4
 ROWS, STEP = 8, 128  # as in engines/cache.py
 PASS_TOKENS = 16_384  # as in engines/steps.py
 PIECE = 256  # as in learning/packing.py
-LOGITS = 1 << 22  # as in learning/forward.py
 DRAWN = 5  # copies of a row of logits while tokens are drawn: scores, quotient, probabilities, and twice for sums in double
 SCORED = 6  # copies of a chunk of logits in loss and backward pass
 PREFIXES = 1  # rows of each policy that hold what its chats start with
@@ -44,8 +43,8 @@ class Memory:
         return sum(self.always.values()) + max(sum(self.play.values()), sum(self.update.values()))
 
 
-def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: str, process: float) -> Memory:
-    """Of a run whose base models have these shapes, by name; ``process`` are the bytes of the device without a model."""
+def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: str, process: float, device: str) -> Memory:
+    """Of a run whose base models have these shapes, by name, on a type of ``device``; ``process`` are its bytes without a model."""
     options = {name: config.learner(name) for name in config.learner_names}
     width = WIDTH[dtype]
     weights = sum(shape.parameters for shape in shapes.values()) * width
@@ -68,7 +67,7 @@ def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: st
         },
         update={
             "update, activations": max(activations(config, shapes[own.model], own, said, width) for own in options.values()),
-            "update, logits": max(SCORED * FLOAT * max(LOGITS, shape.vocab) for shape in shapes.values()),
+            "update, logits": max(SCORED * FLOAT * max(logits_at_once(device), shape.vocab) for shape in shapes.values()),
         },
     )
 
