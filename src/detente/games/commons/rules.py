@@ -60,6 +60,8 @@ class CommonsView:
     share: int
     past: tuple[Month, ...]
 
+    items: ClassVar[tuple[str, ...]] = ("tons",)  # what the number of an ask counts
+
     def ask(self, units: int) -> str:
         """The answer that asks for so many units, or for all that there are."""
         return amount("Ask", range(self.stock + 1)).form(min(units, self.stock))
