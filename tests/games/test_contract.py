@@ -15,7 +15,7 @@ import pytest
 
 from detente import config
 from detente.errors import UserError
-from detente.games import GAMES, Observation, Step, family_of, make, matrix, splitting
+from detente.games import FAMILIES, GAMES, Family, Observation, Step, family_of, make, matrix, splitting
 from detente.games.contract import check_game
 
 RPS = [[[0, 0], [-1, 1], [1, -1]], [[1, -1], [0, 0], [-1, 1]], [[-1, 1], [1, -1], [0, 0]]]
@@ -42,7 +42,12 @@ def talk_or_fish(told: Observation, rng: random.Random) -> str:
     return view.message(rng.choice(["", "Less!"])) if told.phase == "message" else view.ask(rng.randint(0, view.stock))
 
 
-SAMPLES = {"splitting": talk_or_ask, "commons": talk_or_fish}  # of families whose answers are no short list
+def by_script(family: Family) -> Any:
+    """As the random script of a family answers."""
+    return lambda told, rng: str(family.strategies["random"](told.view, rng))
+
+
+SAMPLES = {family.name: by_script(family) for family in FAMILIES} | {"matrix": None, "splitting": talk_or_ask}
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -188,7 +193,7 @@ class Unnamed(Cards):
 
 class Unknown(Cards):
     def parameters(self) -> dict[str, int | str]:
-        return {"name": "nowhere", **asdict(self)}
+        return {"name": "unheard_of", **asdict(self)}
 
 
 class Endless(Cards):

@@ -23,7 +23,8 @@ def encounter(meet: Meet, game: Any, name: str, others: str) -> Numbers:
     """What the script of that name is, as measures, while others sit on all other seats; ``opponent_reward``: a mean over them."""
     episodes = meet(game, (name, *(others for _ in range(1, game.num_players))), MATCHES)
     theirs = mean(episode.mean_reward(player) for episode in episodes for player in range(1, game.num_players))
-    own = measures(game, [(episode, 0) for episode in episodes]) | {"opponent_reward": theirs}
+    seats = range(game.num_players) if name == others else (0,)
+    own = measures(game, [(episode, seat) for episode in episodes for seat in seats]) | {"opponent_reward": theirs}
     return {measure: value for measure, value in own.items() if value is not None}
 
 
