@@ -26,8 +26,9 @@ class Amount:
     @property
     def help(self) -> str:
         """What to type, for a person."""
-        if isinstance(self.values, range) and len(self.values) > 1:
-            return f"Type a whole number from {self.values[0]} to {self.values[-1]}."
+        low, high = min(self.values), max(self.values)
+        if len(self.values) == high - low + 1 > 1:
+            return f"Type a whole number from {low} to {high}."
         return f"Type one of {', '.join(map(str, self.values))}."
 
     @cached_property
