@@ -145,6 +145,14 @@ def test_lines_of_the_first_format_are_read() -> None:
     assert [turn.player for step in episode.rounds[0].by_step() for turn in step] == [0, 1, 2]
 
 
+def test_turns_of_before_there_were_topics_have_none() -> None:
+    old = line(format=3)
+    for played in old["rounds"]:
+        for turn in played["turns"]:
+            del turn["topic"]
+    assert {turn.topic for turn in Episode.from_json(orjson.dumps(old)).turns()} == {""}
+
+
 def test_a_line_of_a_later_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format: 99 is none that this version of detente knows"):
         Episode.from_json(orjson.dumps(line(format=99)))

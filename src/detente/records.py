@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
-FORMAT = 3  # of an episode's line; the first had neither its number nor the steps of a round, the second no roles and measures
+FORMAT = (
+    4  # of an episode's line; the 1st had neither its number nor steps of rounds, the 2nd no roles and measures, the 3rd no topics
+)
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # raised for odd records
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
@@ -74,7 +76,7 @@ class Completion:
 class Turn:
     """One answer as the game took it. ``action`` is a JSON value; ``valid`` is False where the default action was played.
 
-    ``phase`` tells talk from decisions.
+    ``phase`` tells talk from decisions; ``topic`` names the question where a round has several decisions, else it is "".
     """
 
     __pydantic_config__ = STRICT
@@ -84,6 +86,7 @@ class Turn:
     valid: bool
     completion: Completion
     phase: Literal["message", "decision"] = "decision"
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

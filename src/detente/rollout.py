@@ -98,7 +98,7 @@ async def _turn(game: Game, state: Any, seat: int, player: Player, observation: 
     action = game.parse(state, seat, completion.text)
     valid = action is not None
     taken = action if valid else game.default_action(state, seat)
-    return Turn(seat, observation.text, taken, valid, completion, observation.phase)
+    return Turn(seat, observation.text, taken, valid, completion, observation.phase, observation.topic)
 
 
 async def play_all(

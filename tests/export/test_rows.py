@@ -67,6 +67,7 @@ def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict[str, An
             "turn": place,
             "step": next((step for step, end in enumerate(accumulate(played.steps)) if place < end), None),
             "phase": turn.phase,
+            "topic": turn.topic,
             "prompt": turn.prompt,
             "text": turn.completion.text,
             "action": turn.action,

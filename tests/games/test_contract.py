@@ -88,6 +88,21 @@ def test_options_of_single_splitting_games(name: str, variant: Any) -> None:
     check_game(make(name, rounds=3, **variant), episodes=3, sample=talk_or_ask)
 
 
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"players": 2},
+        {"players": 4, "noise": 0.3, "window": 2},
+        {"players": 3, "institutions": False, "multiplier": 1.8, "levels": [0, 10, 20]},
+        {"players": 3, "institutions": False, "noise": 1.0, "continuation": 0.7, "max_rounds": 8, "endowment": 1},
+        {"players": 3, "counterbalance": True, "labels": ["X1", "Y"], "tokens": 1, "punish": 0.1, "reward": 0.7, "multiplier": 0.3},
+    ],
+    ids=str,
+)
+def test_public_goods(variant: dict[str, Any]) -> None:
+    check_game(make("public_goods", **{"rounds": 3} | variant), episodes=3, sample=SAMPLES["public goods"])
+
+
 def test_asymmetric_and_larger_tables() -> None:
     check_game(make("matrix", payoffs=[[[3, 1], [-2, 5]], [[5, 0.25], [1, 1]]]), episodes=5)
     check_game(make("matrix", payoffs=[[[i - j, i * j] for j in range(5)] for i in range(5)], counterbalance=True), episodes=5)

@@ -86,6 +86,7 @@ TURNS: tuple[Column[TurnRow], ...] = (
         lambda r: r.step,
     ),
     Column("phase", "string", "message or decision", lambda r: r.turn.phase),
+    Column("topic", "string", "what was asked, where a round has several decisions; else empty", lambda r: r.turn.topic),
     Column("prompt", "string", "what the player was told since its last turn", lambda r: r.turn.prompt),
     Column("text", "string", "the answer as it was given", lambda r: r.answer.text),
     Column("action", "string", "what the game took it for, in JSON", lambda r: to_json(r.turn.action)),

@@ -9,6 +9,7 @@ torch, so a rule can be checked with a pencil. Must not import anything but the 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -26,8 +27,9 @@ class Observation:
     is the same information as a small frozen dataclass, for scripts. ``pattern`` is the regular expression that an answer must
     match; ``choices`` lists every valid answer where they are few (then the pattern is their alternation).
 
-    ``phase`` tells talk from decisions. ``form`` turns what a person types into an answer, one ``{}`` for each thing to fill in,
-    and ``help`` says in one sentence what to type.
+    ``phase`` tells talk from decisions, and ``topic`` names the question where a round has several decisions ("contribution").
+    ``budget``, where numbers are asked for, is the most that they may add up to without their signs; no pattern says so. ``form``
+    turns what a person types into an answer, one ``{}`` for each thing to fill in, and ``help`` says in one sentence what to type.
     """
 
     text: str
@@ -37,13 +39,22 @@ class Observation:
     phase: Phase = "decision"
     form: str = "{}"
     help: str = ""
+    topic: str = ""
+    budget: int | None = None
+
+    def accepts(self, text: str) -> bool:
+        """Whether the text has the form of an answer and keeps the budget."""
+        if re.fullmatch(self.pattern, text) is None:
+            return False
+        return self.budget is None or sum(abs(int(number)) for number in re.findall(r"-?\d+", text)) <= self.budget
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """What ``step`` returns: the next state, one reward per player when a round ends (else None), and facts for the record.
 
-    Where chance changes actions, ``info["played"]`` holds what was played, one action per player.
+    Where chance changes actions, ``info["played"]`` holds what was played, one action per player; by topic where a
+    round has several.
     """
 
     state: State

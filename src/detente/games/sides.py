@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from detente.records import Episode, Round
+from detente.records import Episode, Round, Turn
 
 Side = tuple[Episode, int]  # the episode and the seat
 Scalars = dict[str, float | None]  # by name; None where nothing was seen that could be averaged
@@ -35,3 +35,10 @@ def by_group(sides: Sequence[Side]) -> tuple[tuple[float, ...], ...]:
 def moves(played: Round) -> dict[int, Any]:
     """What each player did in a round: what the game says was ``played``, where chance changes actions, else what was chosen."""
     return dict(enumerate(played.info["played"])) if "played" in played.info else {t.player: t.action for t in played.turns}
+
+
+def carried_out(played: Round, turn: Turn) -> Any:
+    """What became of an answer: what was ``played`` of it where chance changes actions, else what was chosen."""
+    done = played.info.get("played", ())
+    by_player = done.get(turn.topic, ()) if isinstance(done, Mapping) else done
+    return by_player[turn.player] if by_player and turn.phase == "decision" else turn.action

@@ -70,7 +70,7 @@ def answered(line: str, observation: Observation) -> str | None:
     form = observation.form
     filled = form.format(line) if form.count("{}") == 1 else _with_numbers(form, line)
     typed = (line, filled, *_named(line, observation.choices))
-    return next((text for text in typed if re.fullmatch(observation.pattern, text)), None)
+    return next((text for text in typed if observation.accepts(text)), None)
 
 
 def _named(line: str, choices: Sequence[str]) -> Sequence[str]:

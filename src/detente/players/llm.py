@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -56,7 +55,7 @@ class LLMPlayer:
             )
             attempts += 1
             text = generation.text if pattern is not None else spoken(generation.text)
-            if attempts >= tries or re.fullmatch(observation.pattern, text):
+            if attempts >= tries or observation.accepts(text):
                 break
         self._tokens = tokens + generation.tokens
         self._previous = generation.tokens

@@ -9,7 +9,6 @@ Must not import torch.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from detente.briefing import unbriefed
@@ -46,7 +45,7 @@ class RemotePlayer:
             reply = await self.endpoint.ask([*self._chat, *aside], observation.pattern)
             text = spoken(reply.text)
             attempts += 1
-            if attempts == self.tries or re.fullmatch(observation.pattern, text):
+            if attempts == self.tries or observation.accepts(text):
                 break
             aside += [_message("assistant", text), _message("user", complaint(reply, observation))]
         self._chat.append(_message("assistant", text))

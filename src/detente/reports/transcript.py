@@ -21,7 +21,7 @@ from detente.errors import UserError
 from detente.games import family_of, recorded
 from detente.games.reading import Notes
 from detente.games.roles import in_role
-from detente.games.sides import moves
+from detente.games.sides import carried_out
 from detente.records import UNREADABLE, Episode, PolicyRef, Round, Turn
 from detente.visible import visible
 
@@ -113,7 +113,7 @@ def action_text(turn: Turn) -> str:
 
 def outcome_text(played: Round, turn: Turn) -> str:
     """The action in words, and what was played where chance replaced it."""
-    done = moves(played)[turn.player] if "played" in played.info else turn.action
+    done = carried_out(played, turn)
     return action_text(turn) if done == turn.action else f"{action_text(turn)}, by chance {action_text(replace(turn, action=done))}"
 
 
