@@ -165,12 +165,12 @@ def listening(fake: FakeVLLM) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if self.path == "/v1/completions" and fake.failing:
                 fake.failing -= 1
-                if "drop" in fake.faults:
+                if "slow" in fake.faults:  # and nobody waits for it any more
+                    time.sleep(8.0)
+                if fake.faults & {"drop", "slow"}:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
-                if "slow" in fake.faults:
-                    time.sleep(1.0)
                 if "500" in fake.faults:
                     self.answer(*error(500, "EngineCore encountered an issue"))
                     return

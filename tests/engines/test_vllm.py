@@ -121,11 +121,14 @@ def test_a_run_trains_and_goes_on_with_another_engine(
 ) -> None:
     options = ["game.rounds=2", "episodes=4", "group_size=4", "lora.rank=2", "evaluation.episodes=0", f"model={lively_model}"]
     more = ["device=cpu", "opponents.kept=0.5", "opponents.keep_every=1"]
-    first = config.load("ipd", [*options, *more, "iterations=2", "engine=vllm", f"engine.urls=[{','.join(urls)}]"])
+    shared = tmp_path / "shared"
+    servers = ["engine=vllm", f"engine.urls=[{','.join(urls)}]", f"engine.folder={shared}"]
+    first = config.load("ipd", [*options, *more, *servers, "iterations=2"])
     run = loop.train(first, tmp_path / "run")
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["mismatch/max_abs"] < 1e-4
     assert not any(fake.adapters for fake in fakes)  # all are withdrawn at the end
+    assert list(shared.iterdir()) == []
     loop.train(config.load("ipd", [*options, *more, "iterations=3"]), tmp_path / "run")
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
 
@@ -134,7 +137,7 @@ def test_a_run_trains_and_goes_on_with_another_engine(
 def test_a_preset_with_servers_trains_with_them(
     preset: str, fakes: list[FakeVLLM], urls: list[str], tmp_path: Path, lively_model: str
 ) -> None:
-    small = "device=cpu dtype=float32 iterations=1 episodes=4 group_size=4 game.rounds=1 lora.rank=2 answer.max_tokens=48"
+    small = "device=cpu dtype=float32 iterations=1 episodes=2 group_size=2 game.rounds=1 lora.rank=2 answer.max_tokens=6"
     fakes[0].longest = fakes[1].longest = 4096
     options = [*small.split(), "evaluation.episodes=0", f"model={lively_model}", f"engine.urls=[{','.join(urls)}]"]
     run = loop.train(config.load(preset, options), tmp_path / "run")
@@ -173,7 +176,7 @@ def test_a_chat_that_outgrows_the_servers_is_a_sentence(on_servers: Callable[...
 # ---- faults while chats are played
 
 
-@pytest.mark.parametrize(("fault", "engine"), [("500", {}), ("drop", {}), ("slow", {"timeout": 0.5})])
+@pytest.mark.parametrize(("fault", "engine"), [("500", {}), ("drop", {}), ("slow", {"timeout": 4.0})])
 def test_chats_of_a_lost_server_move_to_the_other(
     fault: str, engine: dict[str, Any], on_servers: Callable[..., Any], fakes: list[FakeVLLM], tmp_path: Path
 ) -> None:
@@ -294,10 +297,23 @@ def test_a_game_that_is_too_long_for_the_servers(on_servers: Callable[..., Any],
     assert "more than the 40 of the context of the servers" in sentence(on_servers)
 
 
+def test_a_folder_that_cannot_be_written(on_servers: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert sentence(on_servers(1, {"folder": str(file)}).session.publish).startswith(f"engine.folder={file} cannot be written: ")
+
+
 def test_too_few_slots(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:
-    fakes[0].slots = 1
-    run = on_servers()
-    assert "start them with --max-loras 2 at least" in sentence(run.session.publish)
+    fakes[0].slots = 4
+    kept = {"kept": 0.5, "keep_every": 5, "max_loaded": 3}
+    said = sentence(lambda: on_servers(opponents=kept, iterations=10))
+    assert "start them with --max-loras 5 at least (detente serve-engine MODEL --adapters 4)" in said
+    run = on_servers(opponents=kept, iterations=9)
+    for version in range(3):
+        run.learners["main"].version = version
+        run.session.publish()
+    run.learners["main"].version = 3
+    assert "4 adapters and the base model" in sentence(run.session.publish)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def serve_engine(
         typer.Option(min=0, max=1024, help="GPUs that share the model (0: a CPU).", show_default="1, or 0 without a GPU"),
     ] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Its number format.", show_default="bfloat16, or float32 on a CPU")] = None,
-    adapters: Annotated[int, typer.Option(min=1, max=10_000, help="Adapters at a time: learners, and kept versions.")] = 8,
+    adapters: Annotated[int, typer.Option(min=1, max=10_000, help="Adapters at once: learners and kept versions.")] = 30,
     rank: Annotated[int, typer.Option(min=1, max=LARGEST_RANK, help="The largest lora.rank of an adapter.")] = 32,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens that a chat may have.", show_default="what the model can")

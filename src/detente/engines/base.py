@@ -79,8 +79,8 @@ class Engine(Protocol):
         """Whether requests under this policy can be answered."""
         ...
 
-    def reserve(self, policy: str, config: Any) -> None:
-        """Make a place for an adapter that will be served later; UserError as for ``serve``."""
+    def reserve(self, policy: str, config: Any, at_once: int = 1) -> None:
+        """Make a place for an adapter that will be served later, with so many ``at_once`` in all; UserError as for ``serve``."""
         ...
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
@@ -135,7 +135,7 @@ class FakeEngine:
         """Every policy answers alike."""
         return True
 
-    def reserve(self, policy: str, config: Any) -> None:
+    def reserve(self, policy: str, config: Any, at_once: int = 1) -> None:
         """There is always room."""
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:

@@ -75,8 +75,8 @@ class TransformersEngine:
 
     # ---- policies
 
-    def reserve(self, policy: str, config: PeftConfig) -> None:
-        """Make a place for an adapter that will be served later; see ``Adapters.reserve``."""
+    def reserve(self, policy: str, config: PeftConfig, at_once: int = 1) -> None:
+        """Make a place for an adapter that will be served later; see ``Adapters.reserve``. The others' are made as they come."""
         self.adapters.reserve(policy, config)
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Tensor], config: PeftConfig) -> None:

@@ -183,7 +183,7 @@ def open_session(config: Config, helpers: Helpers | None = None) -> Session:
     learners: dict[str, Learner] = {}
     for trained in load_learners(config):
         learners |= trained.learners
-        _host(trained, policies, bool(config.overlap))
+        _host(config, trained, policies)
     for learner in learners.values():
         learner.helpers = helpers
     learners = {name: learners[name] for name in all_learners(config)}
@@ -231,19 +231,26 @@ def _learners(config: Config, names: Sequence[str]) -> Trained:
         return Trained(base, model, {name: Learner(name, model, options[name], loras[name]) for name in names})
 
 
-def _host(trained: Trained, policies: Policies, overlap: bool) -> None:
+def _host(config: Config, trained: Trained, policies: Policies) -> None:
     """Let learners play, and say which parts of their model do not learn."""
     learners = trained.learners
-    host = policies.use(trained.base, trained.model, overlap=overlap)
+    host = policies.use(trained.base, trained.model, overlap=bool(config.overlap))
     first_of_shape = {learner.options.lora: learner for learner in reversed(learners.values())}
     for learner in first_of_shape.values():
-        host.engine.reserve(learner.name, learner.lora)
+        host.engine.reserve(learner.name, learner.lora, _at_once(config, len(learners)))
     for name, learner in learners.items():
         policies.learners[name] = (host, learner.options.answer)
     for name in (name for name, learner in learners.items() if learner.options.lora.targets == "all-linear"):
         if parts := unreached(trained.model, name):
             log.warning("Not trained, as lora.targets=all-linear does not reach it: %s.", ", ".join(parts))
             break
+
+
+def _at_once(config: Config, learners: int) -> int:
+    """Adapters of learners that are served at the same time: of each its version, the next one, and the kept ones that play."""
+    options = config.opponents
+    kept = min(options.max_loaded, config.iterations // options.keep_every) if options.kept else 0
+    return learners * (2 + kept)
 
 
 def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, LoraConfig]) -> PeftModel:

@@ -24,7 +24,7 @@ from detente.engines.texts import Texts
 from detente.engines.vllm.answers import LIKELIEST, Answer, Scores, Unusable, body, read
 from detente.engines.vllm.fleet import Fleet
 from detente.engines.vllm.publishing import Published
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.records import PolicyRef
 
 SPARE_SLOTS = 1  # the base model is none of a server's adapters; vLLM for CPUs has given it the last one's place
@@ -58,10 +58,17 @@ class VLLMEngine:
         """Whether requests under this policy can be answered."""
         return policy.kind == "base" or policy in self.folders
 
-    def reserve(self, policy: str, config: Any) -> None:
-        """Servers make places by themselves; UserError for an adapter that cannot be served."""
+    def reserve(self, policy: str, config: Any, at_once: int = 1) -> None:
+        """Servers make places by themselves; UserError for an adapter that cannot be served, or where they mix too few at once."""
         if (reason := refused(config)) is not None:
             raise UserError(f"The adapter {policy} cannot be served: {reason}.")
+        needed = at_once + SPARE_SLOTS
+        if self._slots is not None and needed > self._slots:
+            adapters = counted(at_once, "adapter")
+            raise UserError(
+                f"The servers mix {self._slots} adapters, too few for {adapters} and the base model at once: start them with "
+                f"--max-loras {needed} at least (detente serve-engine MODEL --adapters {at_once})."
+            )
 
     def serve(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> None:
         """Publish an adapter to every server.
@@ -70,13 +77,7 @@ class VLLMEngine:
         """
         if policy in self.folders:
             raise ValueError(f"{policy} is served already")
-        self.reserve(str(policy), config)
-        needed = len(self.folders) + 1 + SPARE_SLOTS
-        if self._slots is not None and needed > self._slots:
-            raise UserError(
-                f"The servers mix {self._slots} adapters, too few for {policy} beside {len(self.folders)} others: start them with "
-                f"--max-loras {needed} at least (detente serve-engine MODEL --adapters {needed - SPARE_SLOTS})."
-            )
+        self.reserve(str(policy), config, len(self.folders) + 1)
         folder = self._published.add(policy, weights, config)
         try:
             self._fleet.publish(folder.name, folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,25 @@ Write = Callable[[Path, Mapping[str, Any], Any], None]  # a PEFT folder of weigh
 
 
 class Published:
-    """The adapters in a new folder inside ``folder`` (None: where temporary files lie), which ``close`` removes.
+    """The adapters in a new folder inside ``parent`` (None: where temporary files lie), from the first one to ``close``.
 
     No two engines share a folder or a name, so a server that outlives a run, or serves several, cannot take one for another.
     """
 
-    def __init__(self, folder: str | None, write: Write) -> None:
-        self._write = write
-        try:
-            if folder is not None:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix="detente-", dir=folder)).resolve()
-            self._folder.chmod(0o755)  # a server may run as another user
-        except OSError as error:
-            raise UserError(f"engine.folder={folder} cannot be written: {error.strerror or error}.") from error
+    def __init__(self, parent: str | None, write: Write) -> None:
+        self._parent, self._write = parent, write
         self.folders: dict[PolicyRef, Path] = {}
+
+    @cached_property
+    def _folder(self) -> Path:
+        try:
+            if self._parent is not None:
+                Path(self._parent).mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix="detente-", dir=self._parent)).resolve()
+            folder.chmod(0o755)  # a server may run as another user
+        except OSError as error:
+            raise UserError(f"engine.folder={self._parent} cannot be written: {error.strerror or error}.") from error
+        return folder
 
     def add(self, policy: PolicyRef, weights: Mapping[str, Any], config: Any) -> Path:
         """Write an adapter; its folder's name is the one to serve it under."""
@@ -55,4 +60,5 @@ class Published:
     def close(self) -> None:
         """Remove what is left."""
         self.folders.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if "_folder" in self.__dict__:
+            shutil.rmtree(self._folder, ignore_errors=True)
