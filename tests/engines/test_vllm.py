@@ -15,7 +15,6 @@ from detente.engines.base import Request, Sampling
 from detente.errors import UserError
 from detente.learning import loop
 from detente.learning.session import check_served
-from detente.presets import preset_names
 from detente.records import PolicyRef, Seating
 from tests.fake_vllm import FakeVLLM, listening
 
@@ -133,7 +132,7 @@ def test_a_run_trains_and_goes_on_with_another_engine(
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("preset", [name for name in preset_names() if config.load(name).engine.kind == "vllm"])
+@pytest.mark.parametrize("preset", ["ipd_7b", "ipd_7b_8gpu"])  # test_presets.py has those of other games, in process
 def test_a_preset_with_servers_trains_with_them(
     preset: str, fakes: list[FakeVLLM], urls: list[str], tmp_path: Path, lively_model: str
 ) -> None:
