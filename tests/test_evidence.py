@@ -144,3 +144,14 @@ def test_the_held_out_strategies_were_never_trained_against(script: Callable[[st
 
 def spelled(strategy: str) -> str:
     return strategy.replace("_", "").casefold()
+
+
+def test_the_pages_of_tables_have_every_run_and_no_share_beyond_one(
+    script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "experiments"))
+    page = script("tables").page("smollm2")
+    rows = [line for line in page.splitlines() if line.startswith(("| reinforce-seed", "| advantage_alignment-seed"))]
+    assert len(rows) == 10
+    assert "| reinforce | main | 5 | mutual defection 1.00 [0.57, 1.00] | 1.00 [1.00, 1.01] |" in page
+    assert "| 0.68 [0.17, 1.00] | 0.99 [0.96, 1.00] |" in page  # a t interval of a probability ends where probabilities do

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from detente.errors import UserError, unknown
 from detente.evaluation.statistics import Estimate, over_seeds, share, stratified
+from detente.games import MEASURES
 from detente.games.roles import in_role
 from detente.sweeps.grid import SEED, label, text
 from detente.sweeps.outcomes import Outcomes, Row, order
@@ -101,11 +103,20 @@ def _settings(agent: str, rows: Sequence[Row], options: Sequence[str], measures:
                 "agent": agent,
                 "values": dict(zip(options, values, strict=True)),
                 "seeds": [row[SEED] for row in own],
-                "measures": {name: over_seeds(numbers).to_json() for name, numbers in known.items() if numbers},
+                "measures": {name: within(name, over_seeds(numbers)).to_json() for name, numbers in known.items() if numbers},
                 "verdicts": {word: share(count, len(own)).to_json() for word, count in words.most_common()},
             }
         )
     return lines
+
+
+def within(measure: str, estimate: Estimate) -> Estimate:
+    """The estimate with an interval that ends where the measure does: ``cooperate_given/CC`` and its like at 0 and 1."""
+    parts = measure.split("/")
+    known = next((MEASURES[part].bounds for part in (parts[0], parts[-1]) if part in MEASURES), None)
+    if known is None or estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(known[0], estimate.low), high=min(known[1], estimate.high))
 
 
 def _pooled(rows: Sequence[Row], options: Sequence[str], measure: str) -> dict[str, Any] | None:
@@ -114,7 +125,7 @@ def _pooled(rows: Sequence[Row], options: Sequence[str], measure: str) -> dict[s
     strata = [[[value] for value in values] for values in settings if values]
     if not strata:
         return None
-    pooled: Estimate = stratified(strata)
+    pooled = within(measure, stratified(strata))
     return pooled.to_json() | {"settings": len(strata)}
 
 
