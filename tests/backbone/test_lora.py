@@ -12,7 +12,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from detente.backbone import lora
+from detente.backbone import grouped, lora
 from detente.backbone.lora import mixed
 
 if TYPE_CHECKING:
@@ -210,6 +210,43 @@ def test_several_adapters_in_one_pass(options: dict[str, Any]) -> None:
             found = one(x.view(1, 20, -1))
         torch.testing.assert_close(found.view(4, 5, -1), expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(one(x), other(x), atol=1e-5, rtol=1e-5)  # outside the active one serves again
+
+
+@pytest.mark.parametrize("options", MIXED, ids=str)
+@torch.no_grad()
+def test_adapters_together_give_what_they_give_one_by_one(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of different ranks, with tokens of the base model in between, adapters that come later, and weights that change."""
+    ours, _ = models(adapters=("one", "two", "three"), **options)
+    layers: list[Any] = [layer for layer in ours.modules() if type(layer) is lora.Linear]  # type: ignore[attr-defined]
+    some, all_three = [("one", 0, 3), (None, 3, 5), ("two", 5, 9)], [("two", 0, 1), ("three", 1, 6), ("one", 6, 9)]
+    for parts in (some, all_three, some):
+        for layer in layers:
+            x = torch.randn(1, 9, layer.in_features)
+            layer.lora_A["two"].weight.mul_(1.1)
+            results = []
+            for together in (True, False):
+                monkeypatch.setattr(grouped, "pays", lambda tokens, names, together=together: together and bool(names))
+                with mixed(parts):
+                    results.append(layer(x))
+            torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_stack_is_made_again_only_where_an_adapter_is_new_or_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouped, "pays", lambda tokens, names: True)
+    ours, _ = models(adapters=("one", "two", "three"))
+    layer: Any = next(layer for layer in ours.modules() if type(layer) is lora.Linear)  # type: ignore[attr-defined]
+
+    def stack(*names: str) -> Any:
+        with mixed([(name, i, i + 1) for i, name in enumerate(names)]):
+            layer(torch.randn(1, len(names), layer.in_features))
+        return grouped._stacks[layer]
+
+    first = stack("one", "two", "three")
+    assert stack("three", "one") is first
+    layer.lora_B["two"].weight.add_(1)
+    assert stack("three", "one") is first
+    assert stack("two", "one") is not first
 
 
 @torch.no_grad()

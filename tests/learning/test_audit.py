@@ -252,12 +252,12 @@ def test_the_first_answers_of_the_base_model_are_scored_too(
 
     def leaking(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As a layer does that knows only the active adapter."""
-        parts, token = lora._parts.get(), lora._parts.set(None)
+        mixture, token = lora._mixture.get(), lora._mixture.set(None)
         try:
             found = active(layer, x)
         finally:
-            lora._parts.reset(token)
-        return lora._of_parts(layer, x, parts) if parts and any(part[0] for part in parts) else found
+            lora._mixture.reset(token)
+        return lora._of_parts(layer, x, mixture) if mixture and any(part[0] for part in mixture.parts) else found
 
     monkeypatch.setattr(lora, "_forward", leaking)
     monkeypatch.setattr("detente.engines.adapters.agrees", lambda model, adapter: True)

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-Part = tuple[str | None, int, int]  # adapter (None: the base model alone), first token, the one after the last
+from detente.backbone import grouped
+from detente.backbone.grouped import Mixture, Part
 
-_parts: ContextVar[Sequence[Part] | None] = ContextVar("parts", default=None)
+_mixture: ContextVar[Mixture | None] = ContextVar("mixture", default=None)
 
 
 def use(model: nn.Module) -> None:
@@ -47,11 +48,11 @@ def follows(layer: Any) -> bool:
 @contextmanager
 def mixed(parts: Sequence[Part]) -> Iterator[None]:
     """Inside, the tokens of a pass (in one row) go through these adapters instead of the active one; without gradients."""
-    token = _parts.set(parts)
+    token = _mixture.set(Mixture(parts))
     try:
         yield
     finally:
-        _parts.reset(token)
+        _mixture.reset(token)
 
 
 def working(like: Tensor) -> torch.dtype:
@@ -82,10 +83,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    parts = _parts.get()
+    mixture = _mixture.get()
     base = layer.base_layer
-    if parts is not None:
-        return _of_parts(layer, x, parts)
+    if mixture is not None:
+        return _of_parts(layer, x, mixture)
     names = () if layer.disable_adapters else [name for name in layer.active_adapters if name in layer.lora_A]
     if args or kwargs or layer.merged or base.weight.requires_grad or len(names) > 1 or not all(_plain(layer, n) for n in names):
         output: Tensor = Linear.forward(layer, x, *args, **kwargs)
@@ -97,15 +98,20 @@ def _forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return result
 
 
-def _of_parts(layer: Any, x: Tensor, parts: Sequence[Part]) -> Tensor:
+def _of_parts(layer: Any, x: Tensor, mixture: Mixture) -> Tensor:
     base, form = layer.base_layer, working(x)
     tokens = x.reshape(-1, x.shape[-1]).to(form)  # (M, in)
     out = F.linear(tokens, _matrix(base).to(form), None if base.bias is None else base.bias.to(form))
-    for name, start, stop in parts:
-        if name is None or name not in layer.lora_A:
+    own = [(name, start, stop) for name, start, stop in mixture.parts if name is not None and name in layer.lora_A]
+    plain = [name for name, _, _ in own if _plain(layer, name)]
+    together = grouped.pays(tokens, plain)
+    if together:
+        grouped.add(layer, tokens, out, mixture, plain)
+    for name, start, stop in own:
+        if together and name in plain:
             continue
         segment = tokens[start:stop]
-        if _plain(layer, name):
+        if name in plain:
             a, b = (matrix[name].weight.to(form) for matrix in (layer.lora_A, layer.lora_B))
             out[start:stop].addmm_(segment @ a.T, b.T, alpha=layer.scaling[name])
         else:

@@ -18,6 +18,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from detente.backbone import attention, head, lora
+from detente.backbone.grouped import Part
 from detente.engines.adapters import Adapters
 from detente.engines.cache import Pool
 from detente.engines.chats import Chat, Chats
@@ -129,7 +130,7 @@ def _placements(equal: Sequence[Sequence[Segment]]) -> list[Placement]:
     return placements
 
 
-def _parts(adapters: Sequence[str | None], counts: Sequence[int]) -> list[lora.Part]:
+def _parts(adapters: Sequence[str | None], counts: Sequence[int]) -> list[Part]:
     """The slices of the packed tokens that belong to each adapter."""
     ends = accumulate(counts, initial=0)
     spans = [(name, start, stop) for name, (start, stop) in zip(adapters, pairwise(ends), strict=True)]
