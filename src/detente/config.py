@@ -126,6 +126,9 @@ class Config(Options):
         if (self.episodes if self.credit.baseline == "batch" else self.group_size) < self.credit.fewest(self.algorithm):
             also = " and credit.weight_baseline=none" if self.algorithm == "advantage_alignment" else ""
             raise ValueError(f"A leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")
+        others = max(0, sum(seat in self.learner_names for seat in self.seats) - 1)
+        if (replaced := self.opponents.replaced) is not None and replaced > others:
+            raise ValueError(f"opponents.replaced ({replaced}) is more than there are other seats that learn ({others})")
         for name in self.learners:
             if name not in self.seats:
                 raise ValueError(f"learner '{name}' sits on no seat; seats are {list(self.seats)}")

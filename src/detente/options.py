@@ -172,6 +172,9 @@ class OpponentOptions(Options):
     )
     draw: Literal["episode", "group"] = Field("episode", description="whether a group mixes opponents or shares one")
     max_loaded: int = Field(28, ge=1, le=10_000, description="at most so many kept checkpoints take part in one iteration")
+    replaced: int | None = Field(
+        None, ge=1, le=1000, description="how many of the other seats an opponent takes, drawn for each episode (unset: all)"
+    )
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")
 
     @model_validator(mode="after")

@@ -450,3 +450,19 @@ def test_a_decorator_gives_an_algorithm_its_options() -> None:
 
 def test_every_algorithm_of_the_options_is_in_the_table() -> None:
     assert set(credit.ALGORITHMS) == set(ALGORITHMS)
+
+
+# --- more than two players -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seat", range(3))
+def test_alignment_adds_up_the_advantages_of_all_others(seat: int) -> None:
+    """Of three players: the shaping weight is one's own, and what it multiplies is the sum of the two others' advantages."""
+    rewards_of_all = torch.stack([*rewards(), rewards(seed=1)[0]], -1)  # (G, K, T, P)
+    options = CreditOptions(beta=2.0, gamma=0.9, shaping="causal", first_round_bonus=0.05)
+    actual = credit.ALGORITHMS["advantage_alignment"](credit.Group(rewards_of_all, seat), options)
+    own = rewards_of_all[..., seat]
+    apart = [rewards_of_all[..., other] for other in range(3) if other != seat]
+    advantages = [credit.leave_one_out(credit.discounted_returns(player, 0.9)) for player in (own, *apart)]
+    weights = credit.causal_weights(credit.leave_one_out(own), 0.9, 0.9) + 0.05 * 0.7 ** torch.arange(6)
+    close(actual, advantages[0] + 2 * weights * (advantages[1] + advantages[2]))

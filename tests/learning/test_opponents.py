@@ -226,3 +226,28 @@ def refused(options: Any, name: Any) -> None:
     else:
         with pytest.raises(UserError, match=f"The learner '{name}' would never be updated"):
             check_updates(options)
+
+
+@pytest.mark.parametrize("draw_by", ["episode", "group"])
+def test_opponents_may_take_some_of_the_other_seats(draw_by: str) -> None:
+    """One of six, on every seat in its turn; who is not replaced plays the present version and does not train."""
+    options = config(seats=["main"] * 7, scripted=0.5, scripts=["tit_for_tat"], replaced=1, draw=draw_by)
+    met = [seating for iteration in range(30) for seating in flat(draw(options, iteration)) if kind(seating) != "self"]
+    assert len(met) == 30 * 16
+    for seating in met:
+        assert Counter(seating.policies) == {NOW: 6, PolicyRef("script", "tit_for_tat"): 1}
+        (focal,) = (seat for seat, learner in enumerate(seating.learners) if learner)
+        assert seating.policies[focal] == NOW
+    taken = Counter(seating.policies.index(PolicyRef("script", "tit_for_tat")) for seating in met)
+    assert len(taken) == 7
+
+
+def test_who_replaces_all_others_is_drawn_as_ever() -> None:
+    """The draws of two seats are the same whether the option names the only other seat or not."""
+    opponents: dict[str, Any] = {"kept": 0.25, "scripted": 0.25, "scripts": ["tit_for_tat", "always_defect"]}
+    assert draw(config(**opponents)) == draw(config(**opponents, replaced=1))
+
+
+def test_more_opponents_than_other_seats_are_refused() -> None:
+    with pytest.raises(UserError, match=r"opponents\.replaced \(3\) is more than there are other seats that learn \(2\)"):
+        config(seats=["main"] * 3, replaced=3)

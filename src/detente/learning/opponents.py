@@ -3,11 +3,13 @@
     shares of the options ── spread evenly over episodes (or groups) ──> Seating: one policy per seat, and who trains on it
 
 Shares are met exactly (to one unit) in every iteration by systematic sampling instead of one coin per episode, which would add
-noise to the gradient. In an episode against an opponent one seat is the learner's; seats take turns, group by group.
+noise to the gradient. In an episode against an opponent one seat trains, and seats take turns, group by group; where opponents take
+only some of the other seats, the learner's present versions play on the rest.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -61,7 +63,7 @@ def seatings(
             unit = order[group if by_group else group * config.group_size + k]
             level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
             draw = stream(config.seed, "opponent", iteration, unit)
-            seating = _seating(config.opponents, names, focal, level, draw.random(), present, pool, scripts)
+            seating = _seating(config.opponents, names, focal, level, draw, present, pool, scripts)
             row.append(replace(seating, iteration=iteration + 1, group=group, index=group * config.group_size + k))
         result.append(row)
     return result
@@ -117,13 +119,15 @@ def _seating(
     names: Sequence[str],
     focal: int,
     level: float,
-    draw: float,
+    rng: random.Random,
     present: Mapping[str, PolicyRef],
     pool: Mapping[str, Sequence[int]],
     scripts: Sequence[Sequence[str]],
 ) -> Seating:
     policies = [present[name] for name in names]
+    draw = rng.random()
     others = [s for s, name in enumerate(names) if s != focal and name in pool]
+    others = others if options.replaced is None else rng.sample(others, options.replaced)
     replaced = False
     for seat in others:
         name = names[seat]
