@@ -47,8 +47,8 @@ class Result:
 class Notes:
     """What a reader is told of a round: the stock, and by player what it held and received.
 
-    ``held`` is empty where there is nothing to say of it. ``honest`` says of a message whether it is true, None where it claims
-    nothing; without it messages claim nothing that could be true.
+    ``held`` and ``received`` are empty where there is nothing to say of them. ``honest`` says of a message whether it is true,
+    None where it claims nothing; without it messages claim nothing that could be true.
     """
 
     stock: str

@@ -41,7 +41,7 @@ class Human:
         if observation.help:
             self.console.print(Text(observation.help, style="dim"))
         attempts = 1
-        while (answer := answered(line := self._line(observation.phase), observation)) is None:
+        while (answer := answered(line := self._line(observation.topic or observation.phase), observation)) is None:
             self.console.print(Text(explanation(line, observation), style="yellow"))
             attempts += 1
         return Completion(answer, self.policy, attempts=attempts)

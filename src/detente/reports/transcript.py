@@ -194,13 +194,14 @@ def _answers(episode: Episode, played: Round, held: Notes | None, row: Sequence[
 def _answer(episode: Episode, played: Round, held: Notes | None, turn: Turn) -> Text:
     before = news(episode, turn) if held is None else ""  # else the first line of the round shows it
     text = Text().append(f"{before}\n" if before else "", style="dim")
+    text.append(f"{turn.topic}: " if turn.topic else "", style="dim")
     text.append(answer_text(turn), style="bold")
     if not turn.valid:
         text.append(f" invalid, {outcome_text(played, turn)} played instead", style="red")
     elif held is None:
         text.append(f" → {outcome_text(played, turn)}", style="green" if turn.action == episode.game.get("cooperative") else "")
     elif turn.phase == "decision":
-        text.append(f" → gets {held.received[turn.player]}")
+        text.append(f" → gets {held.received[turn.player]}" if held.received else "")
     elif held.honest is not None:
         text.append(*WORD[held.honest(turn)])
     probability = cooperation(episode, turn)
@@ -256,11 +257,12 @@ def _turn_data(episode: Episode, played: Round, held: Notes | None, turn: Turn, 
     probability = cooperation(episode, turn)
     facts: dict[str, Any] = {}
     if held is not None and turn.phase == "decision":
-        facts = {"received": held.received[turn.player]}
+        facts = {"received": held.received[turn.player]} if held.received else {}
     elif held is not None and held.honest is not None:
         facts = {"honest": held.honest(turn)}
     return {
         "player": turn.player,
+        "topic": turn.topic,
         "told": _clipped(news(episode, turn), longest),
         "answer": _clipped(answer_text(turn), longest),
         "action": outcome_text(played, turn) if held is None or not turn.valid else "",

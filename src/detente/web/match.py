@@ -191,6 +191,7 @@ def question_data(question: Question) -> dict[str, Any]:
     return {
         "number": question.number,
         "phase": observation.phase,
+        "topic": observation.topic,
         "help": observation.help,
         "choices": observation.choices,
         "gaps": [] if observation.choices or observation.phase == "message" else gaps(observation),

@@ -1,10 +1,13 @@
-"""Public goods games: rules, strategies."""
+"""Public goods games: rules, strategies, measures."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from detente.games.family import Family
-from detente.games.public_goods import strategies
+from detente.games.public_goods import measures, notes, reading, strategies
 from detente.games.public_goods.rules import PublicGoods, public_goods
+from detente.games.references import played
 
 __all__ = ["FAMILY", "PublicGoods", "public_goods"]
 
@@ -20,5 +23,14 @@ FAMILY = Family(
     can_play=strategies.can_play,
     cooperator=strategies.cooperator,
     defector=strategies.defector,
+    measures=measures.MEASURES,
+    measure=measures.measure,
+    facts=measures.FACTS,
+    turn_facts=measures.turn_facts,
+    exploited=measures.exploited,
+    reading=reading.reading,
+    references=partial(played, reading.REFERENCES),
+    notes=notes.notes,
+    outcome=notes.outcome,
     tells_points=_tells_points,
 )

@@ -27,6 +27,7 @@ const drawEpisode = (() => {
     if (turn) {
       const kind = turn.cooperates ?? turn.honest ?? null;
       const tone = !turn.valid || kind === null ? "" : kind ? " good" : " bad";
+      if (turn.topic) line.append(element("small", "topic", turn.topic));
       line.append(element("span", "said" + tone, ...marked(turn.answer, query)));
       if (!turn.valid) line.append(element("span", "flag", `invalid, ${turn.action} played instead`));
       else if (turn.action && turn.action !== turn.answer) line.append(element("b", "", turn.action));

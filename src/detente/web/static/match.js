@@ -47,13 +47,14 @@
     const form = get("question");
     const line = () => [...form.querySelectorAll(".amount")].map((field) => field.value).join(" ");
     const say = Object.assign(document.createElement(question.phase === "message" ? "textarea" : "input"), { className: "say", rows: 3 });
-    say.setAttribute("aria-label", `your ${question.phase}`);
-    const title = { message: "Your message", decision: question.choices.length ? "Your choice" : "Your answer" }[question.phase];
+    say.setAttribute("aria-label", `your ${question.topic || question.phase}`);
+    const asked = { message: "message", decision: question.choices.length ? "choice" : "answer" }[question.phase];
+    const title = `Your ${question.topic || asked}`;
     const help = element("small", "muted", question.help);
     if (question.choices.length) {
       form.replaceChildren(element("h2", "", title), element("p", "choices", ...question.choices.map((each) => button(each, () => answer(question, each)))));
     } else if (question.gaps.length) {
-      form.replaceChildren(element("h2", "", title), help, ...question.gaps.map(gap), button("Ask for this"));
+      form.replaceChildren(element("h2", "", title), help, ...question.gaps.map(gap), button(question.topic ? "Answer" : "Ask for this"));
     } else {
       form.replaceChildren(element("h2", "", title), help, say, button("Send"));
     }
