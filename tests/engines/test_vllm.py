@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detente import config
+from detente import config, models
 from detente.engines.base import Request, Sampling
 from detente.errors import UserError
 from detente.learning import loop
@@ -289,6 +290,17 @@ def test_two_base_models_have_a_server_each(
 def test_nothing_listens(on_servers: Callable[..., Any]) -> None:
     said = sentence(lambda: on_servers(0, {"urls": [NOWHERE]}))
     assert said.startswith(f"The server {NOWHERE} of engine.urls cannot be asked: nothing listens there; start it with")
+
+
+def test_servers_are_asked_before_a_model_is_loaded(on_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "load", lambda *_, **__: pytest.fail("loaded"))
+    assert "nothing listens there" in sentence(lambda: on_servers(0, {"urls": [NOWHERE]}))
+
+
+def test_what_talks_to_servers_may_be_missing(on_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("detente.engines.vllm.opening", raising=False)
+    monkeypatch.setitem(sys.modules, "detente.engines.vllm.opening", None)
+    assert "pip install 'detente[vllm]'" in sentence(on_servers)
 
 
 def test_a_game_that_is_too_long_for_the_servers(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:

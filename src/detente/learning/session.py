@@ -22,7 +22,7 @@ from detente.copies import all_learners, copies, shared_names
 from detente.engines.mixing import linear_only, unreached
 from detente.errors import UserError
 from detente.games.base import Game
-from detente.hosts import Host
+from detente.hosts import Host, check_reached
 from detente.learning.audit import Scope, audit, worst
 from detente.learning.checks import check
 from detente.learning.forward import active
@@ -179,6 +179,7 @@ def open_session(config: Config, helpers: Helpers | None = None) -> Session:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = check(config, begun=True)  # whoever begins a run checks more
+    check_reached(config.engine)
     policies = Policies.of(config)
     learners: dict[str, Learner] = {}
     for trained in load_learners(config):

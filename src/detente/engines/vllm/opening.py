@@ -16,13 +16,17 @@ from detente.errors import UserError
 log = logging.getLogger(__name__)
 
 
+def servers_of(options: EngineOptions) -> list[Server]:
+    """The servers that the options name."""
+    return [Server(url, options.timeout) for url in options.urls]
+
+
 def open_vllm(options: EngineOptions, model: Model, tokenizer: Any, write: Write) -> VLLMEngine:
     """The engine of the servers among ``options.urls`` that have this base model; others are left to other base models.
 
     UserError where none has it, or one of them is not what a run needs. ``write`` makes an adapter's folder.
     """
-    servers = [Server(url, options.timeout) for url in options.urls]
-    bases = {server: base_of(server) for server in servers}
+    bases = {server: base_of(server) for server in servers_of(options)}
     chosen = [server for server, base in bases.items() if not {base.name, base.root}.isdisjoint(model.names)]
     if not chosen:
         there = ", ".join(f"'{base.name}' at {server.url}" for server, base in bases.items())

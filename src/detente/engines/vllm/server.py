@@ -153,7 +153,7 @@ def _read(response: httpx2.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if response.status_code != httpx2.codes.OK:
-        error = body.get("error", body) if isinstance(body, dict) else response.text
+        error = body.get("error", body) if isinstance(body, dict) else response.reason_phrase
         said = error.get("message") or error.get("detail") if isinstance(error, dict) else error
         raise Fault(response.status_code, _short(str(said or "nothing")))
     return body if isinstance(body, dict) else {}
