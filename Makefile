@@ -9,7 +9,7 @@ ARMS := reinforce advantage_alignment
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm test test-vllm coverage lint bench browser pocket reference
+.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket reference
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -35,6 +35,10 @@ test: .venv/installed-dev ## run every test that needs no GPU
 test-vllm: .venv/installed-dev ## run the tests that need a vLLM server, in VLLM_ENV or an environment made for them
 	@test -n "$(VLLM_ENV)" || PYTHON=$(PYTHON) bash tests/vllm/environment.sh .venv-vllm
 	VLLM_ENV=$(or $(VLLM_ENV),$(CURDIR)/.venv-vllm) $(BIN)/python -m pytest -m vllm -n 0
+
+gpu: .venv/installed-dev ## run the tests and the measurements that need a GPU: at most eight minutes
+	timeout 120 $(BIN)/python -m pytest -m gpu -n 0
+	timeout 360 $(BIN)/python -m benchmarks gpu --json benchmarks/results/gpu.json $(ARGS)
 
 coverage: .venv/installed-dev ## which lines the tests run: a table, and htmlcov/index.html
 	$(BIN)/python -m pytest -m "not gpu and not vllm" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html

@@ -12,6 +12,7 @@ import typer
 from benchmarks.arms import arms
 from benchmarks.common import RESULTS, default_device, say
 from benchmarks.disk import disk
+from benchmarks.gpu import gpu
 from benchmarks.learners import learners
 from benchmarks.loop import loop
 from benchmarks.rollout import rollout
@@ -68,7 +69,7 @@ SHORT: list[Run] = [
     ("update-played", update, {"case": ["ipd", "trust_and_split"], "chats": 8, "rounds": 2}),
 ]
 
-for one in (update, learners, rollout, arms, loop, startup, disk, scaling, table):
+for one in (gpu, update, learners, rollout, arms, loop, startup, disk, scaling, table):
     app.command()(one)
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from benchmarks.common import console, say
 from benchmarks.curves import draw
 
 SUBJECTS = ("update", "learners", "rollout", "arms", "loop", "startup", "disk", "scaling")
+ON_GPU = "gpu"  # measured by ``make gpu`` alone
 FOLDER, PAGE = Path("benchmarks") / "results", Path("docs") / "performance.md"
 NO_GPU = "GPU figures are missing: no GPU machine was at hand."
 
@@ -73,7 +74,7 @@ def _markdown(table: Table) -> str:
 
 def refreshed(page: str, results: Sequence[Mapping[str, Any]]) -> str:
     """The page with the tables of these results; a subject without one keeps what stands there."""
-    for subject in SUBJECTS:
+    for subject in (*SUBJECTS, ON_GPU):
         of_it = [result for result in results if result["subject"] == subject]
         if of_it:
             parts = [markdown(result) for result in of_it]
