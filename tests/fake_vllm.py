@@ -50,6 +50,8 @@ class FakeVLLM:
         if route == "/v1/models":
             base = {"id": self.name, "root": self.folder, "parent": None, "max_model_len": self.longest}
             return 200, {"data": [base, *({"id": n, "root": f, "parent": self.name} for n, f in self.adapters.items())]}
+        if route == "/health":
+            return (503 if "dead engine" in self.faults else 200), ""
         if route == "/metrics":
             return 200, f'vllm:lora_requests_info{{max_lora="{self.slots}"}} 1.0'
         if route == "/v1/load_lora_adapter":
@@ -61,6 +63,8 @@ class FakeVLLM:
             if route == "/v1/completions":
                 return self.complete(body)
             name = body["lora_name"]
+            if self.faults & {"dead engine", "rank"}:
+                return error(500, "EngineCore encountered an issue")
             if route == "/v1/unload_lora_adapter":
                 return (200, "unloaded") if self.adapters.pop(name, None) else error(404, f"no adapter {name}")
             if name in self.adapters:
@@ -165,9 +169,8 @@ def listening(fake: FakeVLLM) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if self.path == "/v1/completions" and fake.failing:
                 fake.failing -= 1
-                if "slow" in fake.faults:  # and nobody waits for it any more
-                    time.sleep(8.0)
-                if fake.faults & {"drop", "slow"}:
+                if dropped := fake.faults & {"drop", "slow"}:
+                    time.sleep(8.0 if "slow" in dropped else 0.0)  # until nobody waits for it any more
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return

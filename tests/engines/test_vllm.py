@@ -192,6 +192,23 @@ def test_chats_of_a_lost_server_move_to_the_other(
     assert len(fakes[0].asked) > alone
 
 
+def test_a_server_whose_engine_is_dead_is_left_out_of_publishing(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:
+    run = on_servers(2)
+    fakes[0].faults = {"dead engine"}
+    before = len(fakes[0].asked)
+    assert len(run.play()) == 4
+    assert len(fakes[0].asked) == before
+
+
+def test_an_adapter_that_a_server_cannot_take_is_a_sentence(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:
+    run = on_servers()
+    fakes[0].faults = {"rank"}
+    said = sentence(run.session.publish)
+    assert "cannot serve the adapter main@0-" in said
+    assert "a --max-lora-rank of lora.rank at least" in said
+    assert run.engine.policies == ()
+
+
 def test_without_a_server_that_answers_play_stops(on_servers: Callable[..., Any], fakes: list[FakeVLLM]) -> None:
     run = on_servers(2)
     for fake in fakes:

@@ -103,7 +103,7 @@ class Fleet:
             if not any(model.name == name for model in server.models()):
                 raise UserError(f"The server {server.url} has loaded the adapter {name} and does not list it; look at its log.")
         except Fault as fault:
-            if fault.status is None:
+            if not server.lives():
                 raise
             raise UserError(
                 f"The server {server.url} cannot serve the adapter {name} from {folder}: {fault}; it needs --enable-lora, a "
@@ -126,7 +126,7 @@ class Fleet:
     def _call_back(self) -> None:
         """Ask the lost servers again; one that answers lives on, once it has every adapter."""
         with self._changing:
-            for server in tuple(self._lost):
+            for server in filter(Server.lives, tuple(self._lost)):
                 with suppress(Fault):
                     known = {model.name for model in server.models()}
                     for name in self._folders.keys() - known:

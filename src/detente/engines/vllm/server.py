@@ -78,6 +78,13 @@ class Server:
         except Fault:
             return ""
 
+    def lives(self) -> bool:
+        """Whether the engine behind the routes can answer."""
+        try:
+            return self._client.get("/health").status_code == httpx2.codes.OK
+        except httpx2.HTTPError:
+            return False
+
     def slots(self) -> int | None:
         """Adapters that one pass of the server can mix (--max-loras); None where it does not say."""
         with suppress(httpx2.HTTPError):
