@@ -62,7 +62,7 @@ def measured(name: str, preset: str, episodes: int, rounds: int, rank: int, dtyp
     from detente import config as configs
     from detente.learning.session import open_session
     from detente.needs.chats import measured as said_in
-    from detente.needs.memory import needed
+    from detente.needs.memory import Place, needed
     from detente.needs.shape import KNOWN, given
 
     common.prepare(None)
@@ -89,8 +89,8 @@ def measured(name: str, preset: str, episodes: int, rounds: int, rank: int, dtyp
             for way, work in (("separate", flops.separate), ("shared", flops.shared))
         }
         said = said_in(played[-1])
-        kind = torch.device(device).type
-        memory = needed(config, {config.model: shape}, said, dtype=dtype, process=0.0, device=kind)
+        place = Place(torch.device(device).type, 0.0)
+        memory = needed(config, {config.model: shape}, said, dtype=dtype, place=place)
     tokens = sum(len(turn.completion.tokens) for episode in played[-1] for turn in episode.turns())
     update_s = update_times[-1].wall
     return {

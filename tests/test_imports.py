@@ -101,7 +101,7 @@ ALLOWED: dict[str, set[str]] = {
     "needs": BASE
     | {"config", "copies", "files", "games", "matches", "models", "options", "policies", "learning", "engines.mixing"},
     "needs.shape": {"errors", "files"},
-    "needs.memory": {"config", "copies", "options", "learning.fitting"},
+    "needs.memory": {"config", "copies", "errors", "options", "learning.fitting"},
     "needs.plan": {"config", "learning.fitting"},
     "evaluation": PLAY | {"briefing", "copies", "family_file", "files", "former", "config", "policies"},
     "evaluation.suites": PLAY | {"faults", "files", "policies", "stored_shapes"},

@@ -45,6 +45,14 @@ def test_a_model_that_is_not_here_is_planned_for(capsys: pytest.CaptureFixture[s
     assert "estimate" in seen["timed"]
 
 
+def test_a_plan_for_servers_says_what_each_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["trust_and_split_7b_8gpu", "--device-memory", "80", "--gpus", "8"], 0, capsys)
+    assert "7 servers, each of " in text
+    assert "8 of 8 are used: 1 process of the update, 7 servers" in text
+    assert "1 server, each of " in told(["ipd_7b", "--device-memory", "80"], 0, capsys)
+    assert "3 of 2 are used" in told(["ipd_paper", "processes=3", "--device-memory", "80", "--gpus", "2"], 1, capsys)
+
+
 def test_what_does_not_fit_is_told_what_would(capsys: pytest.CaptureFixture[str]) -> None:
     text = told(["trust_and_split_paper", "--device-memory", "24"], 1, capsys)
     fault, remedy = text.splitlines()[-2:]

@@ -10,7 +10,7 @@ from detente.config import Config, load
 from detente.games import configured
 from detente.needs.chats import Said, expected
 from detente.needs.disk import stored
-from detente.needs.memory import Memory, kept, needed
+from detente.needs.memory import Memory, Place, kept, needed, server
 from detente.needs.plan import changed, fitting_options
 from detente.needs.shape import KNOWN
 from detente.needs.times import H100, estimated
@@ -26,7 +26,7 @@ def paper(*overrides: str) -> Config:
 
 
 def memory(config: Config, said: Said = SAID) -> Memory:
-    return needed(config, SHAPES, said, dtype=config.dtype, process=1e9, device="cuda")
+    return needed(config, SHAPES, said, dtype=config.dtype, place=Place("cuda", 1e9))
 
 
 def test_seven_billion_parameters_fit_into_80_gib() -> None:
@@ -45,6 +45,22 @@ def test_what_costs_memory() -> None:
     assert usual.always["adapters that are served"] / fewer == pytest.approx((28 + 1) / (4 + 1))
     critic = memory(paper("algorithm=reinforce", "credit.baseline=critic")).always["adapters that learn, gradients, Adam"]
     assert critic == 2 * usual.always["adapters that learn, gradients, Adam"]
+
+
+def test_servers_overlap_and_processes() -> None:
+    def peak(*overrides: str, device: str = "cuda") -> float:
+        return needed(paper(*overrides), SHAPES, SAID, dtype="bfloat16", place=Place(device, 1e9)).peak
+
+    usual, urls = memory(paper()), "engine.urls=[http://a:1,http://b:1]"
+    apart = paper("engine=vllm", urls)
+    assert memory(apart).play == {}
+    assert memory(apart).peak < usual.peak
+    beside = needed(apart, SHAPES, SAID, dtype="bfloat16", place=Place("cuda", 1e9, beside_server=True))
+    assert beside.peak == memory(apart).peak + server(apart, SHAPES, SAID, 2)
+    assert server(apart, SHAPES, SAID, 2) < server(paper("engine=vllm", "engine.urls=[http://a:1]"), SHAPES, SAID, 2)
+    assert peak("overlap=1") == pytest.approx(usual.peak + sum(usual.update.values()) + usual.always["base model"])
+    assert peak("processes=2") == usual.peak
+    assert peak("processes=2", device="cpu") > peak(device="cpu") + 15e9
 
 
 def test_kept_versions_are_those_of_the_end() -> None:

@@ -21,7 +21,7 @@ from detente.learning.session import open_session
 from detente.needs import machine
 from detente.needs.chats import Said, expected
 from detente.needs.disk import stored
-from detente.needs.memory import WIDTH, Memory, needed
+from detente.needs.memory import WIDTH, Memory, Place, needed, server
 from detente.needs.plan import Changes, fitting_options
 from detente.needs.shape import KNOWN, Shape, given
 from detente.needs.times import H100, Device, estimated, processor
@@ -84,14 +84,19 @@ class Target:
 
 def examined(config: Config, folder: Path, target: Target, shape: str | None, *, measure: bool = True) -> Diagnosis:
     """UserError for options that no run could begin with, and for a base model whose sizes nothing tells."""
+    if target.memory and config.device != "cpu":  # which devices are here does not matter then
+        config = config.model_copy(update={"device": "auto"})
     game = check(config, begun=(folder / "config.yaml").exists())
     sources = {name: _source(name, shape) for name in dict.fromkeys(config.models.values())}
     shapes = {name: sizes for name, (sizes, _, _) in sources.items()}
     why_not = None if measure else "not asked for (--estimate)"
+    if config.engine.kind == "vllm" and target.memory:
+        why_not = why_not or "servers of another machine are not asked"
     why_not = why_not or _unloadable(config, game, shapes, all(here for _, _, here in sources.values()))
     device = H100 if _on_gpu(config, target) else processor(os.cpu_count() or 1)
     kind = "cuda" if device is H100 else "cpu"
     process = machine.CONTEXT if device is H100 else machine.process(max(sizes.vocab for sizes in shapes.values()))
+    place = Place(kind, process, beside_server=target.gpus <= len(config.engine.urls))
     trial, checks, dtype = None, _estimated_checks(config, shapes, game, why_not), _dtype(config)
     if why_not is None:
         with closing(open_session(config)) as session:
@@ -100,14 +105,16 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
             checks = _measured_checks(trial, unreached_modules(session), shapes, dtype)
     said = expected(game, config.answer.max_tokens) if trial is None else trial.said
     room = target.memory or machine.room(config.device)
-    if target.gpus > 1:
-        checks += (_alone(target.gpus),)
 
     def needing(changed: Config) -> Memory:
         form = dtype if changed.dtype == config.dtype else changed.dtype
-        return needed(changed, shapes, said, dtype=form, process=process, device=kind)
+        return needed(changed, shapes, said, dtype=form, place=place)
 
     memory = needing(config)
+    if config.engine.kind == "vllm":
+        checks += (_servers(config, shapes, said, place, room, why_not),)
+    if target.gpus > 1 or (target.memory and config.processes > 1):
+        checks += (_gpus(config, target.gpus),)
     return Diagnosis(
         shapes={name: source for name, (_, source, _) in sources.items()},
         dtype=dtype,
@@ -193,5 +200,19 @@ def _room(said: Said, context: int) -> Check:
     return Check("room in the context", said.longest <= context, seen)
 
 
-def _alone(gpus: int) -> Check:
-    return Check("GPUs", None, f"a run on one device leaves {counted(gpus - 1, 'other GPU')} idle; the plan is for one")
+def _servers(config: Config, shapes: Mapping[str, Shape], said: Said, place: Place, room: float, why_not: str | None) -> Check:
+    """Whether a GPU has room for a server; one that was there has passed its proof when the session was opened."""
+    held = server(config, shapes, said, WIDTH[config.engine.dtype or _dtype(config)])
+    where = "beside the learner" if place.beside_server else "on a GPU of its own"
+    seen = f"{counted(len(config.engine.urls), 'server')}, each of {held / GIB:.1f} GiB {where}"
+    passed = place.beside_server or held <= USABLE * room
+    return Check("vLLM servers", passed, f"{seen}, {'proven' if why_not is None else 'not asked'}")
+
+
+def _gpus(config: Config, gpus: int) -> Check:
+    """How many GPUs the run uses: one for each process of the update, and one for each server that has its own."""
+    servers = len(config.engine.urls) if gpus > len(config.engine.urls) else 0
+    used = config.processes + servers
+    seen = f"{used} of {gpus} are used: {counted(config.processes, 'process')} of the update, {counted(servers, 'server')}"
+    idle = "" if used >= gpus else "; more processes, or engine=vllm with more servers, would use the others"
+    return Check("GPUs", used <= gpus, seen + idle)

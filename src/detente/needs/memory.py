@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from detente.config import Config
 from detente.copies import copies
+from detente.errors import counted
 from detente.learning.fitting import fitting, kept_bytes, logits_at_once
 from detente.needs.chats import Said
 from detente.needs.shape import Shape
@@ -26,50 +27,84 @@ PASS_TOKENS = 16_384  # as in engines/steps.py
 PIECE = 256  # as in learning/packing.py
 DRAWN = 5  # copies of a row of logits while tokens are drawn: scores, quotient, probabilities, and twice for sums in double
 SCORED = 6  # copies of a chunk of logits in loss and backward pass
+GRAPHS = 2e9  # bytes that a vLLM server takes for its context and recorded steps, about
 PREFIXES = 1  # rows of each policy that hold what its chats start with
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by what takes them."""
+    """Bytes by what takes them; play and updates in turn, unless they are ``overlapping``."""
 
     always: Mapping[str, float]
     play: Mapping[str, float]
     update: Mapping[str, float]
+    overlapping: bool = False
 
     @property
     def peak(self) -> float:
         """The most that is held at once."""
-        return sum(self.always.values()) + max(sum(self.play.values()), sum(self.update.values()))
+        play, update = sum(self.play.values()), sum(self.update.values())
+        return sum(self.always.values()) + (play + update if self.overlapping else max(play, update))
 
 
-def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: str, process: float, device: str) -> Memory:
-    """Of a run whose base models have these shapes, by name, on a type of ``device``; ``process`` are its bytes without a model."""
+@dataclass(frozen=True)
+class Place:
+    """Where a run computes: the type of ``device``, the bytes of it that a ``process`` takes without a model, and whether it shares
+    the device with the vLLM server that plays."""
+
+    device: str
+    process: float
+    beside_server: bool = False
+
+
+def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: str, place: Place) -> Memory:
+    """Of a run whose base models have these shapes, by name."""
     options = {name: config.learner(name) for name in config.learner_names}
-    width = WIDTH[dtype]
-    weights = sum(shape.parameters for shape in shapes.values()) * width
+    width, serving = WIDTH[dtype], config.engine.kind == "transformers"
+    weights = float(sum(shape.parameters for shape in shapes.values()) * width)
     learning = sum(
         _adapter(shapes[own.model], own) * len(copies(config, name)) * (2 if own.credit.has_critic(own.algorithm) else 1)
         for name, own in options.items()
     )
-    served = sum(_adapter(shapes[own.model], own) * (len(copies(config, name)) + kept(config)) for name, own in options.items())
     widest = max(shapes.values(), key=lambda shape: shape.cached)
-    return Memory(
-        always={
-            "libraries, or the context of a GPU": process,
-            "base model": weights,
-            "adapters that learn, gradients, Adam": 4 * FLOAT * learning,
-            "adapters that are served": FLOAT * served,
-        },
-        play={
-            "key-value cache": cache(config, widest, said, width),
-            "play, a pass and its logits": playing(config, widest, said, width),
-        },
-        update={
-            "update, activations": max(activations(config, shapes[own.model], own, said, width) for own in options.values()),
-            "update, logits": max(SCORED * FLOAT * max(logits_at_once(device), shape.vocab) for shape in shapes.values()),
-        },
-    )
+    always = {
+        "libraries, or the context of a GPU": place.process,
+        "base model": weights,
+        "adapters that learn, gradients, Adam": 4.0 * FLOAT * learning,
+    }
+    update = {
+        "update, activations": max(activations(config, shapes[own.model], own, said, width) for own in options.values()),
+        "update, logits": float(max(SCORED * FLOAT * max(logits_at_once(place.device), shape.vocab) for shape in shapes.values())),
+    }
+    others = config.processes - 1 if place.device == "cpu" else 0
+    if others:
+        always[f"{counted(others, 'other process')} of the update"] = others * (sum(always.values()) + sum(update.values()))
+    if not serving:
+        always["adapters that are scored again"] = FLOAT * max(_adapter(shapes[own.model], own) for own in options.values())
+        if place.beside_server:
+            always["vLLM server"] = server(config, shapes, said, width)
+        return Memory(always, {}, update)
+    always["adapters that are served"] = FLOAT * _served(config, shapes)
+    if config.overlap:
+        always["base model of play, beside updates"] = weights
+    play = {
+        "key-value cache": cache(config, widest, said, width),
+        "play, a pass and its logits": playing(config, widest, said, width),
+    }
+    return Memory(always, play, update, overlapping=bool(config.overlap))
+
+
+def server(config: Config, shapes: Mapping[str, Shape], said: Said, width: int) -> float:
+    """Bytes of one of the vLLM servers of a run: the largest base model, adapters in its number format, the cache of its chats."""
+    shape = max(shapes.values(), key=lambda shape: shape.parameters)
+    chats = math.ceil(chats_at_once(config) / max(1, len(config.engine.urls)))
+    return width * (shape.parameters + _served(config, shapes) + chats * said.longest * shape.cached) + GRAPHS
+
+
+def _served(config: Config, shapes: Mapping[str, Shape]) -> int:
+    """Numbers in the adapters that play late in the run."""
+    options = {name: config.learner(name) for name in config.learner_names}
+    return sum(_adapter(shapes[own.model], own) * (len(copies(config, name)) + kept(config)) for name, own in options.items())
 
 
 def kept(config: Config) -> int:

@@ -54,4 +54,5 @@ def estimated(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype:
         passes = 2 + own.optimizer.gradient_checkpointing + (own.loss.kl > 0)
         trained = config.episodes * seats * said.mean * (1 - (config.opponents.kept + config.opponents.scripted) / 2)
         update += passes * 2 * shapes[own.model].body * trained * own.optimizer.steps / (device.flops * device.share)
+    update /= config.processes
     return {"rollout": rollout, "update": update}
