@@ -12,7 +12,7 @@ from typing import Any
 
 from detente import foreign
 from detente.errors import UserError, unknown
-from detente.games import commons, donor, investor, matrix, public_goods, splitting
+from detente.games import bilateral_trade, commons, donor, investor, matrix, public_goods, splitting
 from detente.games.annotations import check_types
 from detente.games.base import Action, Game, Observation, State, Step
 from detente.games.family import Family, Measure, family_of
@@ -42,6 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     commons.FAMILY,
     donor.FAMILY,
     investor.FAMILY,
+    bilateral_trade.FAMILY,
 )
 GAMES: dict[str, Callable[..., Game]] = {name: game for family in FAMILIES for name, game in family.games.items()}
 MEASURES = {measure.name: measure for family in FAMILIES for measure in family.measures}
