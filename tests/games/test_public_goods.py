@@ -56,7 +56,7 @@ def test_a_token_costs_one_takes_three_and_brings_one() -> None:
 
 def test_the_sum_of_points() -> None:
     """40 for each player and 0.6 for each coin given, less 4 for each negative token; positive ones cancel."""
-    for episode in detente.play("public_goods", ["random"] * 7, episodes=3):
+    for episode in detente.play(STANDARD, ["random"] * 7, episodes=3):
         for played in episode.rounds:
             negative = -sum(token for row in played.info["tokens"] for token in row if token < 0)
             assert sum(played.rewards) == pytest.approx(40 * 7 + 0.6 * sum(played.info["contributions"]) - 4 * negative)
@@ -81,7 +81,7 @@ def test_the_bounds_are_reached(size: int) -> None:
 
 
 def test_what_players_are_told() -> None:
-    (episode,) = detente.play("public_goods", ["giver", "sanctioner_3", "free_rider", *["free_rider"] * 4], episodes=1)
+    (episode,) = detente.play(STANDARD, ["giver", "sanctioner_3", "free_rider", *["free_rider"] * 4], episodes=1)
     first, second = (turn for turn in episode.turns(0)), episode.rounds[1].turns[0]
     texts = [turn.prompt for turn, _ in zip(first, range(3), strict=False)]
     assert "<A> or <B>" in texts[0]

@@ -151,7 +151,7 @@ class Family:
     outcome       outcome(game, round, player, seed): what a round came to, in a few words to a player who is about to play the game
                   again, on that game seed
     rules         the game's rules, where players are told more than these at first; else ""
-    tells_points  whether players learn what the others got
+    tells_points  whether players learn what each of the others got
     normal_form   the game as a ``MatrixGame``, if it is one: both act at once, and a table gives the points
     faces         faces(game, script, seat, plays): what a player faces against a script on that seat, as a process, from which
                   exact values are computed; where ``plays`` is a strategy the player plays by it. UserError where the script has

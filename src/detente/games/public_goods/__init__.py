@@ -7,13 +7,10 @@ from functools import partial
 from detente.games.family import Family
 from detente.games.public_goods import measures, notes, reading, strategies
 from detente.games.public_goods.rules import PublicGoods, public_goods
+from detente.games.public_goods.strategies import sanctioner
 from detente.games.references import played
 
-__all__ = ["FAMILY", "PublicGoods", "public_goods"]
-
-
-def _tells_points(game: PublicGoods) -> bool:
-    return True
+__all__ = ["FAMILY", "PublicGoods", "public_goods", "sanctioner"]
 
 
 FAMILY = Family(
@@ -32,5 +29,4 @@ FAMILY = Family(
     references=partial(played, reading.REFERENCES),
     notes=notes.notes,
     outcome=notes.outcome,
-    tells_points=_tells_points,
 )

@@ -104,7 +104,7 @@ def _plots(game: Terms, lines: tuple[Anchor, ...], most: float) -> tuple[Plot, .
 def _where(most: float) -> Chapter:
     columns = tuple(Column(f"contribution_in/{where}", where, MEANINGS[where]) for where in INSTITUTIONS)
     text = "Mean coins given in the institution with sanctions (SI) and in the one without (SFI). Dashed: conditional."
-    return Chapter("institutions", "What it gives where", text, "Coins given at the end", columns, most, across=2)
+    return Chapter("institutions", "What it gives where", text, "Coins given at the end", columns, most, across=3)
 
 
 def _paths() -> Chapter:
