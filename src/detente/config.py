@@ -20,6 +20,7 @@ from detente import foreign, former, presets
 from detente.briefing import unbriefed
 from detente.engine_options import EngineOptions, spelled_out
 from detente.errors import UserError
+from detente.executor_options import ExecutorOptions
 from detente.files import read_text, reason
 from detente.options import (
     ALGORITHMS,
@@ -107,6 +108,7 @@ class Config(Options):
     answer: AnswerOptions = AnswerOptions()
     remote: RemoteOptions = RemoteOptions()
     engine: EngineOptions = EngineOptions()
+    executor: ExecutorOptions = ExecutorOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     record: RecordOptions = RecordOptions()
 

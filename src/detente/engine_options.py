@@ -42,9 +42,8 @@ class EngineOptions(Options):
 
 
 def spelled_out(options: dict[str, Any]) -> dict[str, Any]:
-    """``{"engine": "vllm"}`` -> ``{"engine": {"kind": "vllm"}}``; all else as it is."""
-    name = options.get("engine")
-    return options | {"engine": {"kind": name}} if isinstance(name, str) else options
+    """``{"engine": "vllm"}`` -> ``{"engine": {"kind": "vllm"}}``, and likewise for ``executor``; all else as it is."""
+    return options | {key: {"kind": options[key]} for key in ("engine", "executor") if isinstance(options.get(key), str)}
 
 
 def _address(url: str) -> str:

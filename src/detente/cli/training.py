@@ -14,7 +14,8 @@ from detente.files import folder_name
 if TYPE_CHECKING:
     from detente.config import Config
 
-BESIDE = ("algorithm=", "seed=", "remote.", "engine=", "engine.", "processes=")  # options that name no other run, or have a place
+# Options that name no other run, and those that have a place of their own.
+BESIDE = ("algorithm=", "seed=", "remote.", "engine=", "engine.", "executor=", "executor.", "processes=")
 
 
 def train(

@@ -45,6 +45,8 @@ def check(config: Config, *, begun: bool = False) -> Game:
         if name == "human":
             raise UserError("A person cannot sit in training, where many episodes are played at once; play with 'detente play'.")
         if name not in config.learner_names and located(name, game)[0].kind == "remote":
+            if config.executor.kind == "ray":
+                raise UserError(f"executor=ray cannot seat the remote model '{name}': its limits are counted in one process.")
             Remotes(config.answer, config.remote).resolve(name)  # raises where a key, a package or a proxy is missing
     for model in dict.fromkeys((config.model, *config.models.values())):
         models.check_name(model)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from detente.copies import averaged, with_shared_names
 from detente.errors import room_for
 from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
-from detente.learning import checkpoint, parallel
+from detente.learning import checkpoint, cluster, parallel
 from detente.learning.batch import trajectories
 from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
@@ -57,7 +58,12 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     check(config, begun=options.exists())
     watch = Watchers(watchers)
     config = with_versions(config, read(options) if options.exists() else None)
-    with opened(run, config) as folder, parallel.opened(config) as helpers, closing(open_session(config, helpers)) as session:
+    with (
+        opened(run, config) as folder,
+        parallel.opened(config) as helpers,
+        cluster.opened(config) as workers,
+        closing(open_session(config, helpers, workers)) as session,
+    ):
         known = family_file.content(session.game, opponents(config, session.game))
         with when_saved(watch.stopping) as wished:
             state = resume(session, folder)
@@ -117,11 +123,18 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
     stream = matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration))
     groups = seatings(config, iteration, session.present, state.pool, session.game)
     groups = briefed(config, session.game, groups, state.backlog, stream)
-    session.serve_kept(folder.adapters, {policy for group in groups for seating in group for policy in seating.policies})
+    seated = [seating for group in groups for seating in group]
+    wanted = {policy for seating in seated for policy in seating.policies}
+    if session.workers is not None:
+        session.serve_kept(folder.adapters, ())  # none of them plays here
+        learning = [policy for policy in wanted if policy.kind == "adapter" and policy.name in session.learners]
+        versions = {policy: partial(session.adapter, folder.adapters, policy) for policy in learning}
+        return session.workers.play(seated, stream, versions, lambda episode: watch.episode())
+    session.serve_kept(folder.adapters, wanted)
     return matches.play(
         session.policies,
         session.game,
-        [seating for group in groups for seating in group],
+        seated,
         stream=stream,
         watch=lambda episode: watch.episode(),
         concurrency=config.concurrency,

@@ -6,12 +6,13 @@ Config ──> Session (game, learners, a host for each base model, policies)
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
@@ -27,20 +28,36 @@ from detente.learning.audit import Scope, audit, worst
 from detente.learning.checks import check
 from detente.learning.forward import active
 from detente.learning.learner import Helpers, Learner
+from detente.matches import Stream
 from detente.models import LanguageModel
 from detente.policies import Policies, pinned
-from detente.records import Episode, PolicyRef
+from detente.records import Episode, PolicyRef, Seating
 
 log = logging.getLogger(__name__)
 
 
-Snapshot = Mapping[PolicyRef, tuple[Mapping[str, torch.Tensor], PeftConfig]]  # weights of learners as they were, and their shapes
+Adapter = tuple[Mapping[str, torch.Tensor], PeftConfig]  # PEFT's tensors and configuration
+Snapshot = Mapping[PolicyRef, Adapter]  # of learners as they were
+
+
+class Workers(Protocol):
+    """Other processes that play the episodes of training, as ``detente.learning.cluster`` has them."""
+
+    def play(
+        self,
+        seatings: Sequence[Seating],
+        stream: Stream,
+        adapters: Mapping[PolicyRef, Callable[[], Adapter]],
+        watch: Callable[[Episode], None],
+    ) -> Coroutine[Any, Any, list[Episode]]:
+        """Give the workers these versions of learners; what is returned plays one episode per seating, in the order given."""
+        ...
 
 
 @dataclass(frozen=True)
 class Session:
     """The live objects of a run. ``hosts`` maps each learner to its host, which learners on the same base model share; ``frozen``
-    maps the names in ``config.seats`` that do not learn to their policies."""
+    maps the names in ``config.seats`` that do not learn to their policies. ``workers`` play in place of this process, if any."""
 
     config: Config
     game: Game
@@ -48,6 +65,7 @@ class Session:
     hosts: dict[str, Host]
     policies: Policies
     frozen: dict[str, PolicyRef]
+    workers: Workers | None = None
 
     @property
     def present(self) -> dict[str, PolicyRef]:
@@ -96,9 +114,15 @@ class Session:
                     host.engine.retire(policy)
         for policy in wanted:
             if policy.name in self.learners and policy.kind == "adapter" and not self.hosts[policy.name].engine.serves(policy):
-                host = self.hosts[policy.name]
-                weights, config = adapters.load(adapters.version_folder(folder, policy.name, policy.version), host.base)
-                host.engine.serve(policy, weights, config)
+                self.hosts[policy.name].engine.serve(policy, *self.adapter(folder, policy))
+
+    def adapter(self, folder: Path, policy: PolicyRef) -> Adapter:
+        """The tensors and PEFT's configuration of a learner's version: the present one, or one that is kept in the folder."""
+        learner = self.learners[policy.name]
+        if policy == learner.policy:
+            return learner.weights(), learner.lora
+        kept = adapters.version_folder(folder, policy.name, policy.version)
+        return adapters.load(kept, self.hosts[policy.name].base)
 
     def close(self) -> None:
         """Close the engines, after the last episode."""
@@ -174,8 +198,9 @@ def _versioned(name: str, old: str | None) -> str:
     return old if old is not None and name in (old, old.rpartition("@")[0]) else pinned(name)
 
 
-def open_session(config: Config, helpers: Helpers | None = None) -> Session:
-    """Load and connect all that a run needs; UserError for what is missing. ``helpers`` compute gradients too."""
+def open_session(config: Config, helpers: Helpers | None = None, workers: Workers | None = None) -> Session:
+    """Load and connect all that a run needs; UserError for what is missing. ``helpers`` compute gradients too, and ``workers``
+    play."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = check(config, begun=True)  # whoever begins a run checks more
@@ -191,7 +216,7 @@ def open_session(config: Config, helpers: Helpers | None = None) -> Session:
     hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
-    return Session(config, game, learners, hosts, policies, frozen)
+    return Session(config, game, learners, hosts, policies, frozen, workers)
 
 
 @dataclass(frozen=True)
@@ -205,11 +230,11 @@ class Trained:
 
 def load_learners(config: Config) -> Iterator[Trained]:
     """Load the base models of a run's learners one after another, and put an adapter of each learner on its own."""
-    for names in _by_base(config):
+    for names in by_base(config):
         yield _learners(config, names)
 
 
-def _by_base(config: Config) -> list[list[str]]:
+def by_base(config: Config) -> list[list[str]]:
     """The learners' names, grouped by base model."""
     together: dict[str, list[str]] = {}
     for name, model in config.models.items():
