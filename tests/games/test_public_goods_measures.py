@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -144,7 +145,7 @@ def test_what_a_reader_is_told_of_a_round(episode: Episode) -> None:
     ]
     text = StringIO()
     Console(file=text, width=200).print(render_text(episode))
-    assert "contribution: Contribution: 20" in text.getvalue()
+    assert re.search(r"│ contribution │ Contribution: 20 ", text.getvalue())
 
 
 def test_what_a_player_is_told_of_a_round_before_the_next_game(episode: Episode) -> None:

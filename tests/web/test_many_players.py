@@ -73,6 +73,24 @@ def test_a_person_plays_with_three_others(client: TestClient, root: Path) -> Non
     assert [played.steps for played in episode.rounds] == [(4, 4), (4, 4)]
 
 
+def test_a_person_among_seven_is_told_what_is_asked_and_of_tokens_beyond_the_budget(client: TestClient) -> None:
+    address = begin(client, "public_goods_sanctions", "giver", 0).json()["address"]
+
+    def answer(line: str, topic: str) -> str:
+        question = state(client, address, "question")["question"]
+        assert question["topic"] == topic
+        told = client.post(address.replace("/play/", "/answer/"), json={"number": question["number"], "line": line}, headers=OWN)
+        return str(told.json()["problem"])
+
+    sanctioning = re.findall(r"In (<.>) you are told", state(client, address, "question")["rules"])[0]
+    assert [answer(sanctioning, "institution"), answer("0", "contribution")] == ["", ""]
+    assert len(state(client, address, "question")["question"]["gaps"]) == 6
+    assert "may add up to at most 20" in answer("-4 -4 -4 -4 -4 -4", "sanctions")
+    assert answer("-3 0 0 0 0 2", "sanctions") == ""
+    assert "gave 20, tokens -3 got" in state(client, address, "question")["said"][-1][2]
+    assert state(client, address, "question")["others"] is None  # who is who is not told
+
+
 def test_roles_are_named_where_a_person_chooses_and_plays(client: TestClient) -> None:
     assert '"roles": ["investor", "trustee"]' in client.get("/play").text
     address = begin(client, "trust", "kind", 1).json()["address"]

@@ -159,7 +159,7 @@ def render_text(episode: Episode) -> RenderableType:
         for text in dict.fromkeys(texts)
     ]
     table = Table(title=Text(f"{episode.game.get('name', 'game')}, seed {episode.seed}"), title_justify="left", show_lines=True)
-    table.add_column("round", justify="right")
+    table.add_column("round", justify="right", no_wrap=True)
     names = [
         in_role(str(policy), role) for policy, role in zip(episode.policies, episode.roles or ("",) * len(players), strict=True)
     ]
@@ -172,11 +172,14 @@ def render_text(episode: Episode) -> RenderableType:
         totals = [total + reward for total, reward in zip(totals, played.rewards, strict=True)]
         held = notes(episode, played)
         lines = [[_answers(episode, played, held, row, player) for player in players] for row in rows(played)]
+        topics = [row[0].topic for row in rows(played)]
         if held is not None and held.held:
             lines.insert(0, [Text(text, style="dim") for text in held.held])
+            topics.insert(0, "")
         for place, cells in enumerate(lines):
             sums = map(_points, (played.rewards, totals)) if place == len(lines) - 1 else ()
-            table.add_row(str(number) if place == 0 else "", *cells, *sums)
+            head = "\n".join(filter(None, (str(number) if place == 0 else "", topics[place])))
+            table.add_row(Text(head), *cells, *sums)
     means = Text("mean points per round: " + ", ".join(f"{name} {episode.mean_reward(i):.2f}" for i, name in enumerate(names)))
     return Group(*panels, table, means)
 
@@ -194,7 +197,6 @@ def _answers(episode: Episode, played: Round, held: Notes | None, row: Sequence[
 def _answer(episode: Episode, played: Round, held: Notes | None, turn: Turn) -> Text:
     before = news(episode, turn) if held is None else ""  # else the first line of the round shows it
     text = Text().append(f"{before}\n" if before else "", style="dim")
-    text.append(f"{turn.topic}: " if turn.topic else "", style="dim")
     text.append(answer_text(turn), style="bold")
     if not turn.valid:
         text.append(f" invalid, {outcome_text(played, turn)} played instead", style="red")

@@ -47,9 +47,9 @@ class Terms:
     def __post_init__(self) -> None:
         check_count("players", self.players, 2, MOST_PLAYERS)
         check_switch("institutions", self.institutions)
-        check_count("endowment", self.endowment, 1, MOST)
+        check_count("coins in the endowment", self.endowment, 1, MOST)
         check_count("tokens", self.tokens, 1, MOST_TOKENS)
-        check_count("window", self.window, 1, MOST)
+        check_count("rounds in the window", self.window, 1, MOST)
         for option in ("multiplier", "punish", "reward"):
             _check_factor(option, getattr(self, option))
         check_switch("counterbalance", self.counterbalance)
