@@ -155,6 +155,8 @@ def test_what_a_player_is_told_of_a_round_before_the_next_game(episode: Episode)
 
 def test_the_record_tells_what_chance_made_of_which_answer() -> None:
     (played,) = detente.play(replace(SMALL, noise=1.0, institutions=True), ["giver"] * 3)
+    held = [text for one_round in played.rounds for text in family_of(SMALL).notes(SMALL, one_round).held]
+    assert {"gave 20", "gave 0 by chance", "gave 10 by chance"} == {*held}
     for one_round in played.rounds:
         done = {(turn.topic, turn.player): carried_out(one_round, turn) for turn in one_round.turns}
         assert [done["contribution", player] for player in range(3)] == one_round.info["contributions"]

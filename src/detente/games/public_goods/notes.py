@@ -34,8 +34,10 @@ def _pot(game: Terms, institution: str, where: Sequence[str], given: Sequence[in
 
 
 def _player(game: Terms, played: Round, player: int) -> str:
-    """``SI, gave 20, tokens +2 -3, points 32 + 15``."""
-    gave = f"gave {played.info['contributions'][player]}"
+    """``SI, gave 20, tokens +2 -3, points 32 + 15``; ``gave 10 by chance`` where noise replaced what it said."""
+    level = played.info["contributions"][player]
+    said = [turn.action for turn in played.turns if turn.player == player and turn.topic == "contribution"]
+    gave = f"gave {level}" if level in said else f"gave {level} by chance"
     if not game.institutions:
         return gave
     received = [row[player] for row in played.info["tokens"]]

@@ -49,7 +49,8 @@ def sanctioner(tokens: int) -> Strategy:
         punishment = min(tokens, view.tokens // max(1, sum(little)))
         return _play(view, SANCTIONING, view.levels[-1], [-punishment * low for low in little])
 
-    strategy.__doc__ = f"Join those who can punish, give all, and send {-tokens} to each member who gives little."
+    count = "a token" if tokens == 1 else f"{tokens} tokens"
+    strategy.__doc__ = f"Join those who can punish, give all, and punish each member who gives little with {count}."
     return strategy
 
 
