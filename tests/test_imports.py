@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "matches",
         "records",
     },
-    "learning.rollout_worker": {"config", "copies", "learning.session", "matches", "models", "policies", "records"},
+    "learning.rollout_worker": {"config", "copies", "learning.loading", "matches", "models", "policies", "records"},
     "learning.checks": TRAIN | PLAY | {"policies"},
     "learning.credit": {"options"},
     "learning.loss": set(),

@@ -100,6 +100,10 @@ class Config(Options):
         description="1: the next rollout plays while an update runs, with weights that are one update old, for which importance "
         "ratios correct; an engine of this process then has a copy of the base model for itself",
     )
+    shard: bool = Field(
+        False,
+        description="spread the base model's layers over the processes, where one GPU cannot hold them (FSDP2, engine=vllm)",
+    )
     credit: CreditOptions = CreditOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

@@ -16,11 +16,16 @@ import pytest
 import torch
 
 from detente import config
+from detente.engine_options import EngineOptions
+from detente.engines import grammar_of
 from detente.errors import UserError
 from detente.learning import checkpoint, loop, parallel
-from detente.learning.batch import Trajectory
+from detente.learning.batch import Trajectory, trajectories
+from detente.learning.loading import load_learners
 from detente.learning.watchers import Watcher
 from detente.learning.work import LARGEST, Part, Work, summed
+from detente.players.chat import ChatFormat
+from detente.records import read_episodes
 
 QUICK = (
     "device=cpu threads=1 game.rounds=3 episodes=8 group_size=4 lora.rank=2 opponents.kept=0 optimizer.lr=1e-3 "
@@ -113,6 +118,42 @@ def test_torchrun_runs_the_same_command_in_every_process(tmp_path: Path, monkeyp
     said, _ = helper.communicate(timeout=120)
     assert (helper.returncode, said) == (0, "")
     assert len(metrics(tmp_path / "run")) == 1
+
+
+def test_layers_that_are_spread_over_processes_compute_the_same(alone: Path) -> None:
+    """Two updates on the first episodes of a run, in passes of few tokens: the numbers of passes differ."""
+    options = config.load("ipd", [*QUICK.split(), *MORE, "optimizer.micro_batch_tokens=300", "processes=2"])
+    episodes = list(read_episodes(alone / "episodes" / "000001.jsonl.gz"))[:7]
+
+    def trained(helpers: parallel.Processes | None) -> tuple[list[float], list[torch.Tensor]]:
+        (loaded,) = load_learners(options)
+        learner = loaded.learners["main"]
+        grammar = grammar_of(loaded.model, loaded.base.tokenizer, ChatFormat(loaded.base.tokenizer).end_tokens)
+        chats = trajectories(episodes, "main", 1.0, grammar)
+        if helpers is not None:
+            learner.helpers = helpers
+            helpers.spread(loaded.model, "main")
+            weights = [type(p).__name__ for name, p in loaded.model.named_parameters() if "base_layer" in name]
+            assert set(weights) == {"DTensor"}
+        norms = [learner.update(chats, 0.0)["grad_norm/main"] for _ in range(2)]
+        return norms, [parameter.detach() for parameter in learner.trained]
+
+    norms, weights = trained(None)
+    sharded = options.model_copy(update={"shard": True, "engine": EngineOptions(kind="vllm", urls=("http://127.0.0.1:1",))})
+    with parallel.opened(sharded) as helpers:
+        assert helpers
+        spread_norms, spread_weights = trained(helpers)
+    assert spread_norms == pytest.approx(norms, rel=1e-6)
+    for ours, theirs in zip(weights, spread_weights, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_what_spreading_layers_needs_is_a_sentence() -> None:
+    servers = "engine.urls=[http://127.0.0.1:1]"
+    said = {("processes=2",): "use engine=vllm", ("engine=vllm", servers): "there is one: use processes=2 or more"}
+    for given, sentence in said.items():
+        with pytest.raises(UserError, match=sentence), parallel.opened(config.load("ipd", ["device=cpu", "shard=true", *given])):
+            pass
 
 
 # ---- parts

@@ -185,17 +185,31 @@ class MicroBatch:
         return (bits & 1).flatten(1)[:, :vocab_size].bool()
 
 
-def micro_batches(trajectories: Sequence[Trajectory], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
+def micro_batches(
+    trajectories: Sequence[Trajectory], max_tokens: int, device: torch.device, *, stems: bool = True
+) -> Iterator[MicroBatch]:
     """Chats with a common prefix together, of at most ``max_tokens`` (but at least one chat); shared tokens count once.
 
-    Micro-batches with the same stem follow one another.
+    Micro-batches with the same stem follow one another. Without ``stems`` each is one pass forward and one back.
     """
-    drawn = [i for i in range(len(trajectories)) if len(trajectories[i].drawn)]
-    chats = [trajectories[i].tokens[: _needed(trajectories[i])] for i in drawn]
-    for bundle in bundles(chats, [_lead(trajectories[i]) for i in drawn], max_tokens):
+    drawn, chats = _to_compute(trajectories)
+    leads = [_lead(trajectories[i]) if stems else 0 for i in drawn]
+    for bundle in bundles(chats, leads, max_tokens):
         stem = torch.from_numpy(chats[bundle.passes[0][0]][: bundle.stem]).to(device)
         for members in bundle.passes:
             yield _packed(trajectories, [drawn[k] for k in members], stem, tree([chats[k] for k in members], bundle.stem), device)
+
+
+def passes_without_stems(trajectories: Sequence[Trajectory], max_tokens: int) -> int:
+    """How many micro-batches these trajectories make."""
+    _, chats = _to_compute(trajectories)
+    return sum(len(bundle.passes) for bundle in bundles(chats, [0] * len(chats), max_tokens))
+
+
+def _to_compute(trajectories: Sequence[Trajectory]) -> tuple[list[int], list[NDArray[np.int64]]]:
+    """The indices of the trajectories that have drawn tokens, and as much of each chat as they need."""
+    drawn = [i for i in range(len(trajectories)) if len(trajectories[i].drawn)]
+    return drawn, [trajectories[i].tokens[: _needed(trajectories[i])] for i in drawn]
 
 
 def _lead(trajectory: Trajectory) -> int:

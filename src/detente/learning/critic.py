@@ -15,6 +15,7 @@ from detente.learning.batch import MicroBatch, Trajectory, micro_batches
 from detente.learning.credit import discounted_returns
 from detente.learning.forward import Forward, active, adapter_parameters, prepare, redraw
 from detente.learning.loss import critic_loss
+from detente.learning.work import Work
 from detente.options import LearnerConfig
 
 
@@ -51,18 +52,21 @@ class Critic:
                 values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, trajectories)}
         return [values.get(i, torch.zeros(len(trajectory.own), dtype=torch.float64)) for i, trajectory in enumerate(trajectories)]
 
-    def accumulate(self, trajectories: Sequence[Trajectory], rounds: int, options: LearnerConfig, max_tokens: int) -> float:
-        """Backward of the Huber loss against the discounted returns, summed and divided by ``rounds``; returns the loss."""
-        total = 0.0
+    def accumulate(self, work: Work, options: LearnerConfig, max_tokens: int) -> float:
+        """Backward of the Huber loss against the discounted returns, summed and divided by all rounds; returns the loss."""
+        trajectories, total, done = work.valued, 0.0, 0
         checkpointing = options.optimizer.gradient_checkpointing
         with active(self.model, self.adapter, checkpointing=checkpointing), Forward(self.model) as forward:
-            for micro in micro_batches(trajectories, max_tokens, self.head.weight.device):
+            for micro in micro_batches(trajectories, max_tokens, self.head.weight.device, stems=work.passes is None):
                 values = self._values(forward.hidden_states(micro), micro, trajectories)
                 targets = [discounted_returns(trajectories[i].own, options.credit.gamma) for i, _ in values]
                 predicted = torch.cat([value for _, value in values])
-                loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / rounds
+                loss = options.loss.critic * critic_loss(predicted, torch.cat(targets).to(predicted)) / work.rounds
                 loss.backward()
                 total += float(loss.detach())
+                done += 1
+            for _ in range(done, work.passes[1] if work.passes else 0):
+                forward.idle()
         return total
 
     def _values(self, hidden: Tensor, micro: MicroBatch, trajectories: Sequence[Trajectory]) -> list[tuple[int, Tensor]]:

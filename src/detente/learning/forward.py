@@ -90,6 +90,13 @@ class Forward:
             entropy_gradient=entropy_gradient,
         )
 
+    def idle(self, *, back: bool = True) -> None:
+        """A pass over one token, with gradients of zero: a process without chats takes part where layers are spread over all."""
+        token = torch.zeros(1, dtype=torch.long, device=self.model.get_input_embeddings().weight.device)
+        hidden = self._run(attention.SeparateChats((1,)), token, token)
+        if back:
+            (0 * hidden.sum()).backward()
+
     def _run(self, plan: attention.Plan, tokens: Tensor, positions: Tensor) -> Tensor:
         base: Any = self.model.get_base_model()
         hidden: Tensor = base.get_decoder()(input_ids=tokens[None], **attention.arguments(plan, positions)).last_hidden_state[0]

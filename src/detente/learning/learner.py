@@ -38,6 +38,10 @@ PROBED = 16  # tokens that new weights have to read before they count
 class Helpers(Protocol):
     """Other processes that compute gradients, as ``detente.learning.parallel`` has them."""
 
+    def spread(self, model: PeftModel, learner: str) -> None:
+        """Share the layers of a base model among all processes, where the options say so; ``learner`` is one on the model."""
+        ...
+
     def gradients(self, learner: Learner, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
         """Divide a pass among all processes, and put the sum of their gradients into the learner's ``grad``; ``first`` is what the
         first of several passes over the same trajectories returned."""
@@ -147,7 +151,7 @@ class Learner:
         """Add the gradients of the losses on a share of an update to the parameters' ``grad``."""
         sums, logprobs = self._accumulate(work)
         if self.critic:
-            sums["critic_loss"] = self.critic.accumulate(work.valued, work.rounds, self.options, self.max_tokens)
+            sums["critic_loss"] = self.critic.accumulate(work, self.options, self.max_tokens)
         return Part(sums, logprobs)
 
     def apply(self, progress: float) -> float:
@@ -209,7 +213,8 @@ class Learner:
         checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
         adapted, plain = Forward(self.model), Forward(self.model)
         with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
-            for number, micro in enumerate(micro_batches(work.batch, self.max_tokens, self.device)):
+            micros = micro_batches(work.batch, self.max_tokens, self.device, stems=work.passes is None)
+            for number, micro in enumerate(micros):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
@@ -244,6 +249,11 @@ class Learner:
                 for key, value in values.items():
                     sums[key] = sums.get(key, 0.0) + float(value.detach())
                 sums[LARGEST] = max(sums.get(LARGEST, 0.0), float(gap.largest))
+            for _ in range(len(seen), work.passes[0] if work.passes else 0):
+                if options.kl > 0:
+                    with torch.no_grad(), self.model.disable_adapter():
+                        plain.idle(back=False)
+                adapted.idle()
         return sums, tuple(seen)
 
     @property

@@ -19,14 +19,18 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from peft import PeftModel
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from detente.config import Config
 from detente.errors import UserError
+from detente.learning.batch import passes_without_stems
+from detente.learning.forward import Forward
 from detente.learning.learner import Learner
+from detente.learning.loading import load_learners
 from detente.learning.ranks import Child, launched, share_of_cores
-from detente.learning.session import load_learners
+from detente.learning.sharding import spread_layers
 from detente.learning.work import Part, Work
 
 HOST = "127.0.0.1"
@@ -34,7 +38,7 @@ WAIT = timedelta(days=365)  # a rollout may take long, and a process that ends i
 POLL_S = 0.05
 LAST_WORDS_S = 5.0  # that a process which was lost may take to end
 
-Task = tuple[str, Work]  # a learner's name, and the share of a process
+Task = tuple[str, Work | None]  # a learner's name, and the share of a process; None: take part in a pass of rank 0 alone
 
 
 @contextmanager
@@ -44,7 +48,13 @@ def opened(config: Config) -> Iterator[Processes | None]:
     size = launch.size if launch else config.processes
     if launch and config.processes not in (1, size):
         raise UserError(f"processes={config.processes} does not fit torchrun, which started {size}; leave one of the two out.")
+    if config.shard and config.engine.kind != "vllm":
+        raise UserError(
+            "shard=true spreads the base model over processes, and an engine in this one needs it whole: use engine=vllm."
+        )
     if size == 1:
+        if config.shard:
+            raise UserError("shard=true spreads the base model over processes, and there is one: use processes=2 or more.")
         yield None
         return
     _check_devices(config, launch.local_size if launch else size)
@@ -67,6 +77,7 @@ class Processes:
     def __init__(self, size: int, config: Config) -> None:
         self.size, self.config = size, config
         self.children: list[Child] = []
+        self.updating = False
 
     def start(self) -> None:
         """Start the helpers on this machine, and wait until all are there."""
@@ -81,18 +92,41 @@ class Processes:
     def gradients(self, learner: Learner, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
         """Divide a pass among all processes, and put the sum of their gradients into the learner's ``grad``."""
         shares = work.divided(self.size)
+        if self.config.shard:
+            batches, valued = ([getattr(share, key) for share in shares] for key in ("batch", "valued"))
+            passes = [max(passes_without_stems(chats, learner.max_tokens) for chats in parts) for parts in (batches, valued)]
+            shares = [replace(share, passes=(passes[0], passes[1])) for share in shares]
         if first is not None:
             shares = [replace(share, old=part.logprobs) for share, part in zip(shares, first, strict=True)]
         parts: list[Any] = [None] * self.size
         with self._in_touch():
             _deal([(learner.name, share) for share in shares])
             _spread_weights(learner)
+        self.updating = True
         with _threads(self.config, self.size):
             own = learner.accumulate(shares[0])
+        self.updating = False
         with self._in_touch():
             _sum_gradients(learner)
             dist.gather_object(own, parts)
         return [own, *parts[1:]]
+
+    def spread(self, model: PeftModel, learner: str) -> None:
+        """Where layers are to be spread over all processes, keep this one's part; a pass here then has a pass everywhere.
+
+        ``learner`` is one of those on the model.
+        """
+        if not self.config.shard:
+            return
+
+        def announce(*_: object) -> None:
+            if not self.updating:
+                with self._in_touch():
+                    _deal([(learner, None)] * self.size)
+
+        spread_layers(model)
+        base: Any = model.get_base_model()
+        base.get_decoder().register_forward_pre_hook(announce)
 
     def dismiss(self) -> None:
         """Tell the helpers that the run is over."""
@@ -150,10 +184,20 @@ def _help(rank: int, size: int, local_rank: int, store: Any = None) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     config = config.model_copy(update={"device": _device(config, local_rank)})
-    learners = {name: learner for trained in load_learners(config) for name, learner in trained.learners.items()}
+    if config.device.startswith("cuda"):
+        torch.cuda.set_device(config.device)
+    learners: dict[str, Learner] = {}
+    for trained in load_learners(config):
+        learners |= trained.learners
+        if config.shard:
+            spread_layers(trained.model)
     while (task := _next()) is not None:
         name, share = task
         learner = learners[name]
+        if share is None:
+            with torch.no_grad():
+                Forward(learner.model).idle(back=False)
+            continue
         _spread_weights(learner)
         learner.optimizer.zero_grad(set_to_none=True)
         part = learner.accumulate(share)

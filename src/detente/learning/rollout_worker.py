@@ -16,7 +16,7 @@ from typing import Any
 from detente import matches, models
 from detente.config import Config
 from detente.copies import shared_names
-from detente.learning.session import by_base
+from detente.learning.loading import by_base
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
 

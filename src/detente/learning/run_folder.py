@@ -23,7 +23,7 @@ from detente.records import Episode, write_episodes
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("iterations", "threads", "concurrency", "description", "remote", "engine", "executor", "processes")
+MAY_CHANGE = ("iterations", "threads", "concurrency", "description", "remote", "engine", "executor", "processes", "shard")
 ANOTHER = "give --run another folder"
 BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
 

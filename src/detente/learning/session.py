@@ -15,21 +15,20 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel
 
-from detente import adapters, models
+from detente import adapters
 from detente.config import Config
-from detente.copies import all_learners, copies, shared_names
-from detente.engines.mixing import linear_only, unreached
-from detente.errors import UserError
+from detente.copies import all_learners, copies
+from detente.engines.mixing import unreached
 from detente.games.base import Game
 from detente.hosts import Host, check_reached
 from detente.learning.audit import Scope, audit, worst
 from detente.learning.checks import check
 from detente.learning.forward import active
 from detente.learning.learner import Helpers, Learner
+from detente.learning.loading import Trained, load_learners
 from detente.matches import Stream
-from detente.models import LanguageModel
 from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef, Seating
 
@@ -209,6 +208,8 @@ def open_session(config: Config, helpers: Helpers | None = None, workers: Worker
     learners: dict[str, Learner] = {}
     for trained in load_learners(config):
         learners |= trained.learners
+        if helpers is not None:
+            helpers.spread(trained.model, next(iter(trained.learners)))
         _host(config, trained, policies)
     for learner in learners.values():
         learner.helpers = helpers
@@ -217,44 +218,6 @@ def open_session(config: Config, helpers: Helpers | None = None, workers: Worker
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
     policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
     return Session(config, game, learners, hosts, policies, frozen, workers)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A base model in memory, and the learners whose adapters are on it."""
-
-    base: LanguageModel
-    model: PeftModel
-    learners: dict[str, Learner]
-
-
-def load_learners(config: Config) -> Iterator[Trained]:
-    """Load the base models of a run's learners one after another, and put an adapter of each learner on its own."""
-    for names in by_base(config):
-        yield _learners(config, names)
-
-
-def by_base(config: Config) -> list[list[str]]:
-    """The learners' names, grouped by base model."""
-    together: dict[str, list[str]] = {}
-    for name, model in config.models.items():
-        together.setdefault(models.own_folder(model) or model, []).extend(copies(config, name))
-    return list(together.values())
-
-
-def _learners(config: Config, names: Sequence[str]) -> Trained:
-    """Load the base model that these learners share, and put their adapters on it."""
-    shared = shared_names(config)
-    options = {name: config.learner(shared[name]) for name in names}
-    base = models.load(options[names[0]].model, dtype=config.dtype, device=config.device)
-    for name in names:
-        _check_name(name, base)
-    shapes = {own.lora: linear_only(adapters.lora_config(own.lora), base.model) for own in options.values()}
-    loras = {name: shapes[own.lora] for name, own in options.items()}  # those of one shape share what PEFT completes
-    with models.LOADING, torch.random.fork_rng():  # one order of random numbers, whatever other threads load
-        torch.manual_seed(config.seed)
-        model = _adapted(base, names, loras)
-        return Trained(base, model, {name: Learner(name, model, options[name], loras[name]) for name in names})
 
 
 def _host(config: Config, trained: Trained, policies: Policies) -> None:
@@ -277,24 +240,3 @@ def _at_once(config: Config, learners: int) -> int:
     options = config.opponents
     kept = min(options.max_loaded, config.iterations // options.keep_every) if options.kept else 0
     return learners * (2 + kept)
-
-
-def _adapted(base: LanguageModel, names: Sequence[str], loras: Mapping[str, LoraConfig]) -> PeftModel:
-    """The base model with an adapter of each name; UserError for modules that it does not have."""
-    name, *more = names
-    try:
-        model = get_peft_model(base.model, loras[name], adapter_name=name)
-        for name in more:
-            model.add_adapter(name, loras[name])
-    except ValueError as error:  # raised by PEFT
-        targets = loras[name].target_modules or ()
-        named = targets if isinstance(targets, str) else f"[{','.join(sorted(targets))}]"
-        raise UserError(f"lora.targets={named} does not fit the model '{base.name}'.") from error
-    return model
-
-
-def _check_name(name: str, base: LanguageModel) -> None:
-    """UserError for a learner with the name of a module: PEFT finds an adapter's tensors by the adapter's name."""
-    taken = {part for path, _ in base.model.named_modules() for part in path.split(".")}
-    if name in taken:
-        raise UserError(f"A learner cannot be named '{name}', which is the name of a part of the model; give it another.")

@@ -26,7 +26,8 @@ class Work:
     ``batch``: the trajectories that train, with their credit. ``valued``: those that the critic learns from, () without one.
     ``generated`` and ``rounds``: the tokens of the one and the rounds of the other in all shares, by which the losses are divided.
     ``progress`` runs from 0 to 1 over the run. ``old``: per micro-batch of the share, the log-probabilities (N,) before the first
-    of several steps; None in the first.
+    of several steps; None in the first. ``passes``: how many adapter and critic take in every process, so that none waits for
+    another; None where that does not matter.
     """
 
     batch: Sequence[Trajectory]
@@ -35,6 +36,7 @@ class Work:
     rounds: int
     progress: float
     old: Sequence[Tensor] | None = None
+    passes: tuple[int, int] | None = None
 
     def divided(self, count: int) -> list[Work]:
         """A share for each of so many processes; the first has drawn tokens if any has, others may have nothing."""
