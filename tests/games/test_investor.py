@@ -60,8 +60,9 @@ def test_each_role_is_told_what_it_needs_once() -> None:
     assert roles(game) == ("investor", "trustee")
     state = game.reset(random.Random(0))
     first, waiting = (game.observe(state, player).text for player in (0, 1))
-    assert "You are the investor. Write an investment as Invest: 5" in first
-    assert "You are the trustee. Write what you return as Return: 5" in waiting
+    assert "Write an investment as Invest: 5, and what you return as Return: 5" in waiting
+    assert first.endswith("You are the investor.\nHow much do you invest?")
+    assert waiting.endswith("You are the trustee.")
     asked = game.step(state, {0: 4}).state
     assert game.observe(asked, 0).text == ""
     assert game.observe(asked, 1).text == "The investor invested 4 points, and you received 12. How much do you return?"

@@ -21,6 +21,10 @@ def _tells_points(game: Bargaining) -> bool:
     return game.revealed
 
 
+def _rules(game: Bargaining) -> str:
+    return game.rules()
+
+
 FAMILY = Family(
     name="bilateral trade",
     games={"bargaining": bargaining},
@@ -34,5 +38,6 @@ FAMILY = Family(
     reading=reading.reading,
     notes=reading.notes,
     outcome=reading.outcome,
+    rules=_rules,
     tells_points=_tells_points,
 )

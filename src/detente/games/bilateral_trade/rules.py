@@ -156,8 +156,9 @@ class Bargaining(Horizon):
                 return ""
             said = state.spoken[-1]
             return f"The {self.roles[1 - player]} says: {quoted(said)}" if said else f"The {self.roles[1 - player]} says nothing."
+        first = f"{self.rules()}\nYou are the {self.roles[player]}."
         own = f"{'The cost' if player == SELLER else 'The value'} of this round is {state.worth[len(state.past)][player]}."
-        return f"{self._outcome(state, player) if state.past else self.rules(player)}\n{own}"
+        return f"{self._outcome(state, player) if state.past else first}\n{own}"
 
     def _outcome(self, state: TradeState, player: int) -> str:
         ask, bid = state.past[-1]
@@ -173,8 +174,8 @@ class Bargaining(Horizon):
             return "" if state.spoken else f"The {self.roles[1 - player]} speaks first."
         return "Your message?" if state.spoken else "You speak first. Your message?"
 
-    def rules(self, player: int) -> str:
-        """What the player is told before anything else."""
+    def rules(self) -> str:
+        """What both players are told before anything else."""
         facts = {
             "highest": self.highest,
             "times": times(self.messages),
@@ -183,7 +184,7 @@ class Bargaining(Horizon):
             "price": f"Price: {self.highest // 2}",
         }
         talk = ("talk", "write") if self.messages else ()
-        return told(WORDING, facts, (self.roles[player], *talk, *(("revealed",) if self.revealed else ())))
+        return told(WORDING, facts, (*talk, *(("revealed",) if self.revealed else ())))
 
     def parse(self, state: TradeState, player: int, text: str) -> str | float | None:
         """A message as one line of text, a price as a number."""

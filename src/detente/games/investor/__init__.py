@@ -21,6 +21,10 @@ def _tells_points(game: Investor) -> bool:
     return True
 
 
+def _rules(game: Investor) -> str:
+    return game.rules()
+
+
 FAMILY = Family(
     name="investor",
     games={"investor": investor},
@@ -34,5 +38,6 @@ FAMILY = Family(
     reading=reading.reading,
     notes=reading.notes,
     outcome=reading.outcome,
+    rules=_rules,
     tells_points=_tells_points,
 )

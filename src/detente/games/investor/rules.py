@@ -100,7 +100,7 @@ class Investor(Horizon):
         if state.invested is not None:  # who invested knows, and the trustee is asked
             return ""
         if not state.past:
-            return self.rules(player)
+            return f"{self.rules()}\nYou are the {self.roles[player]}."
         invested, returned = state.past[-1]
         if player == INVESTOR:
             return f"Last round you invested {invested}, and {returned} of {self.multiplier * invested} points came back."
@@ -113,15 +113,15 @@ class Investor(Horizon):
         sent = f"The investor invested {state.invested} points, and you received {received}. How much do you return?"
         return sent if player == TRUSTEE else ""
 
-    def rules(self, player: int) -> str:
-        """What the player is told before anything else."""
+    def rules(self) -> str:
+        """What both players are told before anything else."""
         facts = {
             "endowment": self.endowment,
             "multiplier": self.multiplier,
             "invest": invest(self.endowment).form(self.endowment // 2),
             "send": send(1).form(self.endowment // 2),
         }
-        return told(WORDING, facts, (self.roles[player],))
+        return told(WORDING, facts, ())
 
     def parse(self, state: InvestorState, player: int, text: str) -> int | None:
         return self._wanted(state).parse(text)
