@@ -1,6 +1,7 @@
-"""Which of several processes this is, where torchrun started them. Standard library only.
+"""The processes of a run: which of those that torchrun started this one is, and those that a run starts. Standard library only.
 
-torchrun --nproc-per-node 2 -m detente.cli train ipd   ──>   rank 0: the run        rank 1: a helper (parallel.py)
+torchrun ... -m -- detente.cli train ipd   ──>   rank 0: the run   rank 1: a helper (parallel.py)
+detente train ipd processes=2              ──>   rank 0: the run ── Child.begin ──> rank 1
 """
 
 from __future__ import annotations
