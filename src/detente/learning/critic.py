@@ -52,11 +52,13 @@ class Critic:
                 values |= {i: v.detach().double().cpu() for i, v in self._values(forward.hidden_states(micro), micro, trajectories)}
         return [values.get(i, torch.zeros(len(trajectory.own), dtype=torch.float64)) for i, trajectory in enumerate(trajectories)]
 
-    def accumulate(self, work: Work, options: LearnerConfig, max_tokens: int) -> float:
-        """Backward of the Huber loss against the discounted returns, summed and divided by all rounds; returns the loss."""
+    def accumulate(self, work: Work, options: LearnerConfig, max_tokens: int, keeps: int | None) -> float:
+        """Backward of the Huber loss against the discounted returns, summed and divided by all rounds; returns the loss.
+
+        ``keeps`` as for ``Forward``.
+        """
         trajectories, total, done = work.valued, 0.0, 0
-        checkpointing = options.optimizer.gradient_checkpointing
-        with active(self.model, self.adapter, checkpointing=checkpointing), Forward(self.model) as forward:
+        with active(self.model, self.adapter), Forward(self.model, keeps) as forward:
             for micro in micro_batches(trajectories, max_tokens, self.head.weight.device, stems=work.passes is None):
                 values = self._values(forward.hidden_states(micro), micro, trajectories)
                 targets = [discounted_returns(trajectories[i].own, options.credit.gamma) for i, _ in values]

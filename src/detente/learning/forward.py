@@ -33,13 +33,10 @@ def prepare(model: PeftModel) -> None:
 
 
 @contextmanager
-def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> Iterator[None]:
-    """Inside, forward and backward go through this adapter alone; ``checkpointing`` recomputes layers in the backward pass."""
+def active(model: PeftModel, adapter: str) -> Iterator[None]:
+    """Inside, forward and backward go through this adapter alone."""
     model.set_adapter(adapter)
     try:
-        for module in model.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = checkpointing  # what the layer reads; modules inside it stay without dropout
         yield
         if model.active_adapters != [adapter]:
             raise RuntimeError(f"the adapter was switched from {adapter} to {model.active_adapters} between forward and backward")
@@ -50,12 +47,16 @@ def active(model: PeftModel, adapter: str, *, checkpointing: bool = False) -> It
 class Forward:
     """The model under the active adapter, on one micro-batch after another; a stem that several share is computed once.
 
+    A pass keeps its activations for the backward pass if it has at most ``keeps`` tokens (None: however many it has); layers of
+    longer ones are computed again there.
+
     To be used in a ``with`` statement: the gradients of the last stem reach the weights at its end. The backward pass of a
     micro-batch comes before the forward pass of the next. One object serves one adapter.
     """
 
-    def __init__(self, model: PeftModel) -> None:
-        self.model = model
+    def __init__(self, model: PeftModel, keeps: int | None = None) -> None:
+        self.model, self._keeps = model, keeps
+        self._layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
         self._tokens: Tensor | None = None
         self._stem = Stem()
 
@@ -68,6 +69,7 @@ class Forward:
 
     def hidden_states(self, micro: MicroBatch) -> Tensor:
         """Last hidden states (M, D) of the packed tokens."""
+        self._choose(len(micro.stem) + len(micro.tokens))
         if not len(micro.stem):
             return self._run(micro.attention, micro.tokens, micro.positions)
         if micro.stem is not self._tokens:
@@ -92,10 +94,17 @@ class Forward:
 
     def idle(self, *, back: bool = True) -> None:
         """A pass over one token, with gradients of zero: a process without chats takes part where layers are spread over all."""
+        self._choose(1)
         token = torch.zeros(1, dtype=torch.long, device=self.model.get_input_embeddings().weight.device)
         hidden = self._run(attention.SeparateChats((1,)), token, token)
         if back:
             (0 * hidden.sum()).backward()
+
+    def _choose(self, tokens: int) -> None:
+        """Whether the layers of a pass of so many tokens are computed again."""
+        again = self._keeps is not None and tokens > self._keeps
+        for layer in self._layers:
+            layer.training = again  # what the layer reads; modules inside it stay without dropout
 
     def _run(self, plan: attention.Plan, tokens: Tensor, positions: Tensor) -> Tensor:
         base: Any = self.model.get_base_model()

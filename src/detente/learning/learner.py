@@ -57,9 +57,9 @@ class Learner:
         self.helpers: Helpers | None = None
         self.algorithm = algorithm_of(options)
         prepare(model)
-        if options.optimizer.gradient_checkpointing:
-            base: Any = model.get_base_model()
-            base.activation_checkpointing_enable({"use_reentrant": False})
+        base: Any = model.get_base_model()
+        if options.optimizer.gradient_checkpointing or base.supports_gradient_checkpointing:
+            base.activation_checkpointing_enable({"use_reentrant": False})  # forward.py decides for which passes
         self.critic = Critic(f"{name}_critic", model, lora) if options.credit.has_critic(options.algorithm) else None
         trained = [self.parameters, *([self.critic.parameters] if self.critic else [])]  # each with a rate of its own
         self.optimizer = torch.optim.Adam([{"params": parameters} for parameters in trained], lr=options.optimizer.lr)
@@ -151,7 +151,7 @@ class Learner:
         """Add the gradients of the losses on a share of an update to the parameters' ``grad``."""
         sums, logprobs = self._accumulate(work)
         if self.critic:
-            sums["critic_loss"] = self.critic.accumulate(work, self.options, self.max_tokens)
+            sums["critic_loss"] = self.critic.accumulate(work, self.options, self.max_tokens, self.keeps(work))
         return Part(sums, logprobs)
 
     def apply(self, progress: float) -> float:
@@ -204,15 +204,24 @@ class Learner:
         """Of one micro-batch."""
         return self.options.optimizer.micro_batch_tokens or fitting_tokens(self.model)
 
+    def keeps(self, work: Work) -> int | None:
+        """Tokens of which a pass keeps the activations; a chat that is longer than a micro-batch may be keeps none.
+
+        None, all, where layers are spread over processes, which have to do the same in every pass.
+        """
+        if self.options.optimizer.gradient_checkpointing:
+            return 0
+        return self.max_tokens if work.passes is None else None
+
     def _accumulate(self, work: Work) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         """Backward through every micro-batch; returns sums over the drawn tokens, and each micro-batch's log-probabilities."""
         options, generated = self.options.loss, work.generated
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
         coefficient = credits.annealed(options.entropy, options.entropy_final, work.progress)
-        checkpointing, temperature = self.options.optimizer.gradient_checkpointing, self.options.answer.temperature
-        adapted, plain = Forward(self.model), Forward(self.model)
-        with active(self.model, self.name, checkpointing=checkpointing), adapted, plain:
+        temperature = self.options.answer.temperature
+        adapted, plain = Forward(self.model, self.keeps(work)), Forward(self.model)
+        with active(self.model, self.name), adapted, plain:
             micros = micro_batches(work.batch, self.max_tokens, self.device, stems=work.passes is None)
             for number, micro in enumerate(micros):
                 reference = None

@@ -137,16 +137,22 @@ def playing(config: Config, shape: Shape, said: Said, width: int) -> float:
 
 
 def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said, width: int) -> float:
-    """What the largest micro-batch keeps for its backward pass: all layers, or with checkpointing their inputs and one layer."""
+    """What the largest micro-batch keeps for its backward pass: all layers, or with checkpointing their inputs and one layer.
+
+    Of a chat that is longer than a micro-batch may be, the layers are computed again.
+    """
     most = options.optimizer.micro_batch_tokens or fitting(shape.layers, shape.hidden, shape.inner)
     fresh = max(1, said.longest - said.opening)  # what a chat does not share with others
-    tokens = max(said.longest, min(most, said.opening + fresh * config.episodes * len(config.seats)))
-    layer = tokens * kept_bytes(1, shape.hidden, shape.inner, width) + attended(
-        shape, tokens, min(fresh, PIECE), said.longest, width
-    )
-    if options.optimizer.gradient_checkpointing:
-        return tokens * shape.layers * shape.hidden * width + layer
-    return shape.layers * layer
+    tokens = min(most, said.opening + fresh * config.episodes * len(config.seats))
+    recomputed = options.optimizer.gradient_checkpointing
+
+    def held(tokens: int, *, recomputed: bool) -> float:
+        attention = attended(shape, tokens, min(fresh, PIECE), said.longest, width)
+        layer = tokens * kept_bytes(1, shape.hidden, shape.inner, width) + attention
+        return tokens * shape.layers * shape.hidden * width + layer if recomputed else shape.layers * layer
+
+    longer = held(said.longest, recomputed=True) if said.longest > most else 0.0
+    return max(held(tokens, recomputed=recomputed), longer)
 
 
 def attended(shape: Shape, tokens: int, together: int, longest: int, width: int) -> float:
