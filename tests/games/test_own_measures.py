@@ -104,7 +104,7 @@ def test_what_is_saved_of_play_is_exported_with_them(module: str, tmp_path: Path
     assert episode.measures == ({"kindness": 1, "gap": 6}, {"kindness": 0, "gap": 6})  # what is sent grows to 6, and is taken
     export([tmp_path / "played.jsonl"])
     table = pq.read_table(tmp_path / "episodes.parquet")
-    assert table.column_names[-3:] == ["believed", "kindness", "gap"]
+    assert table.column_names[-2:] == ["kindness", "gap"]  # after those of the package
     assert table["gap"].to_pylist() == [6.0, 6.0]
     assert table.schema.field("gap").metadata[b"description"] == b"How far apart the points of the players are, per round."
 

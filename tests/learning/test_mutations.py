@@ -35,7 +35,7 @@ SWAPS = {
 # Lines whose numbers change nothing that can be computed, by their start, with the reason.
 EQUIVALENT = {
     "chunk: int = 1024": "the size of a chunk changes memory, not values",
-    "finite = logprobs.masked_fill(": "whatever finite number replaces -inf there is multiplied by a probability of 0",
+    "finite = weighed.masked_fill(": "whatever finite number replaces -inf there is multiplied by a probability of 0",
 }
 
 

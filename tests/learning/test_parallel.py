@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,25 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("alone") / "run", *MORE)
 
 
+def children() -> set[int]:
+    """The processes that this one has started."""
+    return {int(pid) for pid in subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True).stdout.split()}
+
+
 class KillsHelper(Watcher):
-    """Ends the only child of this process in the second iteration."""
+    """Ends the helper in the second iteration, and no other child of this process, which may be of another test."""
 
     def __init__(self) -> None:
-        self.done = 0
+        self.done, self.before = 0, children()
 
     def iteration(self, metrics: dict[str, Any]) -> None:
         self.done += 1
 
     def episode(self) -> None:
         if self.done:
-            for child in subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True).stdout.split():
-                os.kill(int(child), signal.SIGKILL)
+            for child in children() - self.before:
+                with suppress(ProcessLookupError):  # pgrep itself
+                    os.kill(child, signal.SIGKILL)
 
 
 def test_a_helper_that_is_killed_ends_the_run_with_a_sentence_and_one_process_goes_on(alone: Path, tmp_path: Path) -> None:
