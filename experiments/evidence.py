@@ -131,6 +131,15 @@ EXPERIMENTS = {
         "reinforce: mutual defection, advantage_alignment: reciprocator, told for each seed; nothing is stopped early or run again",
         "ipd_smollm2",
         ENDS,
+        ["game.rounds=5"],
+    ),
+    "smollm2_six": Experiment(
+        "Over six rounds, where a first defection costs something, does it on seeds that chose nothing?",
+        "reinforce: mutual defection, advantage_alignment: reciprocator, each on 4 seeds of 5 or more; nothing is run again",
+        "ipd_smollm2",
+        ENDS,
+        ["game.rounds=6"],
+        range(5, 10),
     ),
     "smollm2_variants": Experiment(
         "The same over ten rounds, with labels that change, with an open end, and in the paper's form: one seed each.",

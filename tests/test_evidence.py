@@ -51,6 +51,7 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
         ("weights", 10),
         ("decoding", 30),
         ("smollm2", 10),
+        ("smollm2_six", 10),
         ("smollm2_variants", 7),
     ],
 )

@@ -9,6 +9,7 @@
   const totals = (rounds) => rounds.reduce((so, round) => round.map((points, i) => points + (so[i] ?? 0)), []);
   let shown = 0; // the number of the question on the page
   let drawn = ""; // what the history on the page was made from
+  let looks = 0, newest = 0; // how often the page has looked, and which look it shows
 
   // Sends a line as the answer to a question; what the game does not take is explained and asked again.
   async function answer(question, line) {
@@ -95,7 +96,10 @@
   }
 
   async function look() {
+    const turn = ++looks;
     const state = await ask(`/state/${id}`);
+    if (turn < newest) return { over: false, asked: false }; // a later look came back first
+    newest = turn;
     const made = JSON.stringify([state.said, state.points, state.stage]);
     get("rules").hidden = !state.rules;
     get("rules").querySelector("pre").textContent = state.rules;
