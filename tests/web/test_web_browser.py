@@ -111,6 +111,32 @@ def test_a_whole_game_of_ipd_by_clicking(browser: Any, own: tuple[Server, Path])
     assert errors(browser) == []
 
 
+def test_an_answer_of_the_server_that_comes_late_undoes_nothing(browser: Any, own: tuple[Server, Path]) -> None:
+    """Two looks at a match may be on their way at once, and the older one come back last."""
+    server, _ = own
+    start(browser, server, "ipd", "tit_for_tat")
+    question(browser, 1)
+    browser.execute_script(
+        """const fetched = window.fetch;
+        window.late = "none";
+        window.fetch = async (...asked) => {
+          const answer = await fetched(...asked);
+          if (window.late === "none" && asked[0].startsWith("/state")) {
+            window.late = "held";
+            await new Promise((resolve) => { window.release = resolve; });
+            setTimeout(() => { window.late = "told"; }, 300);
+          }
+          return answer;
+        };"""
+    )
+    until(lambda: browser.execute_script("return window.late") == "held")
+    question(browser, 1).find_elements("css selector", "button")[0].click()
+    question(browser, 2)  # the look that followed the click
+    browser.execute_script("window.release()")
+    until(lambda: browser.execute_script("return window.late") == "told")
+    assert browser.find_elements("css selector", "#question[data-number='2']:not([hidden])")
+
+
 def test_a_whole_game_of_trust_and_split_by_clicking(browser: Any, own: tuple[Server, Path]) -> None:
     server, folder = own
     start(browser, server, "trust_and_split", "reciprocator", seat="1")
