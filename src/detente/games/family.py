@@ -13,8 +13,8 @@ import importlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 from detente.errors import UserError
 from detente.games.base import Game, Observation
@@ -24,6 +24,7 @@ from detente.games.reading import Meet, Notes, Reading, Result
 from detente.games.sides import Scalars, Side, Tables, mean, moves
 from detente.records import Episode, Round
 
+T = TypeVar("T")
 Probabilities = tuple[float, ...]  # of each of the choices, in their order
 Strategy = Callable[[Any, random.Random], "str | Probabilities"]  # from a view: an answer, or how likely each choice is
 Response = tuple[str, "float | None", float]  # what was told, what the other asked for last, what oneself asks for: shares
@@ -121,6 +122,21 @@ def every_seat(game: Any, strategy: str) -> Sequence[int]:
 
 def faces_nobody(game: Any, script: Strategy, seat: int, plays: Strategy | None) -> None:
     """No script has a finite description."""
+
+
+def always(answer: T) -> Callable[[Any], T]:
+    """What a family says alike of all its games, such as the name of the strategy that cooperates."""
+    return partial(_said, answer)
+
+
+def _said(answer: T, game: Any) -> T:
+    return answer
+
+
+def its_rules(game: Any) -> str:
+    """The rules of a game that tells them itself."""
+    rules: str = game.rules()
+    return rules
 
 
 def none_of(game: Any) -> None:

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from detente.games.bilateral_trade import measures, reading, strategies
 from detente.games.bilateral_trade.rules import Bargaining, TradeState, TradeView, bargaining
-from detente.games.family import Family
+from detente.games.family import Family, always, its_rules
 
 __all__ = ["FAMILY", "Bargaining", "TradeState", "TradeView"]
-
-
-def _cooperator(game: Bargaining) -> str:
-    return "truthful"
-
-
-def _defector(game: Bargaining) -> str:
-    return "greedy"
 
 
 def _tells_points(game: Bargaining) -> bool:
     return game.revealed
 
 
-def _rules(game: Bargaining) -> str:
-    return game.rules()
-
-
 FAMILY = Family(
     name="bilateral trade",
     games={"bargaining": bargaining},
     strategies=strategies.TRADE,
-    cooperator=_cooperator,
-    defector=_defector,
+    cooperator=always("truthful"),
+    defector=always("greedy"),
     measures=measures.MEASURES,
     measure=measures.measure,
     facts=measures.FACTS,
@@ -38,6 +26,6 @@ FAMILY = Family(
     reading=reading.reading,
     notes=reading.notes,
     outcome=reading.outcome,
-    rules=_rules,
+    rules=its_rules,
     tells_points=_tells_points,
 )

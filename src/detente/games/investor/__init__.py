@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from detente.games.family import Family
+from detente.games.family import Family, always, its_rules
 from detente.games.investor import measures, reading, strategies
 from detente.games.investor.rules import Investor, InvestorState, InvestorView, investor
 
 __all__ = ["FAMILY", "Investor", "InvestorState", "InvestorView"]
 
 
-def _cooperator(game: Investor) -> str:
-    return "fair"
-
-
-def _defector(game: Investor) -> str:
-    return "selfish"
-
-
-def _tells_points(game: Investor) -> bool:
-    return True
-
-
-def _rules(game: Investor) -> str:
-    return game.rules()
-
-
 FAMILY = Family(
     name="investor",
     games={"investor": investor},
     strategies=strategies.INVESTOR_GAME,
-    cooperator=_cooperator,
-    defector=_defector,
+    cooperator=always("fair"),
+    defector=always("selfish"),
     measures=measures.MEASURES,
     measure=measures.measure,
     facts=measures.FACTS,
@@ -38,6 +22,6 @@ FAMILY = Family(
     reading=reading.reading,
     notes=reading.notes,
     outcome=reading.outcome,
-    rules=_rules,
-    tells_points=_tells_points,
+    rules=its_rules,
+    tells_points=always(True),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detente.games.family import Family
+from detente.games.family import Family, always
 from detente.games.splitting import measures, reading, strategies
 from detente.games.splitting.allocation import allocate, greed
 from detente.games.splitting.deal_or_no_deal import deal_or_no_deal
@@ -14,14 +14,6 @@ from detente.games.splitting.trust_and_split import trust_and_split
 from detente.games.splitting.words import TAGS, named, number
 
 __all__ = ["FAMILY", "REVEAL", "TAGS", "SplittingGame", "allocate", "greed", "named", "nothing", "number", "remembers"]
-
-
-def _cooperator(game: SplittingGame) -> str:
-    return "welfare"
-
-
-def _defector(game: SplittingGame) -> str:
-    return "greedy"
 
 
 def _rules(game: SplittingGame) -> str:
@@ -44,8 +36,8 @@ FAMILY = Family(
     can_play=strategies.can_play,
     attacks=strategies.ATTACKS,
     swayed=("ask_higher", "ask_lower", "reward"),
-    cooperator=_cooperator,
-    defector=_defector,
+    cooperator=always("welfare"),
+    defector=always("greedy"),
     measures=measures.MEASURES,
     measure=measures.measure,
     facts=measures.FACTS,
