@@ -23,7 +23,7 @@ class Watcher:
         """Training begins, or goes on, after ``first_iteration`` finished iterations."""
 
     def episode(self) -> None:
-        """One more training episode finished."""
+        """One more training episode finished; with ``overlap=1`` told from the thread that plays beside an update."""
 
     def evaluating(self, name: str) -> None:
         """The part of an evaluation that is called ``name`` begins."""
