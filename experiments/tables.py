@@ -81,7 +81,8 @@ def page(name: str) -> str:
         f"{what.question} Preset `{what.preset}`; base model {', '.join(sorted(models))}.",
         f"The rule, before the runs: {what.rule}.",
         f"`python experiments/evidence.py {name}` trains what is missing; {done} of {sum(content['runs'].values())} runs are done. "
-        "Points per round; P(C) after the last joint move, one's own first; 95 % intervals over seeds.",
+        "Points per round (`self-play` of a run with two learners: each with the other); P(C) after the last joint move, one's own "
+        "first; 95 % intervals over seeds.",
     ]
     return "\n\n".join([*about, over_seeds(content, measures), "Every run:", every_run(outcomes, measures)]) + "\n"
 
