@@ -69,7 +69,10 @@ def test_every_run_can_be_trained(
     assert not {*what.seeds} & {*evidence.HELD_OUT}
 
 
-def test_the_command_is_the_sweep_of_the_experiment(evidence: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_is_the_sweep_of_the_experiment(
+    evidence: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "KEPT", tmp_path / "kept")
     what = evidence.EXPERIMENTS["weights"]
     assert main(evidence.words("weights", what, 1, "0", tmp_path, True)) == 0
     said = capsys.readouterr()
