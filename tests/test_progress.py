@@ -104,6 +104,20 @@ def test_a_terminal_shows_bars_and_the_table() -> None:
     assert "\x1b[?25h" in said  # the cursor is back
 
 
+@pytest.mark.parametrize(("overlap", "afterwards"), [(0, 0), (1, 8)])
+def test_the_bar_of_episodes_is_that_of_the_rollout_under_way(overlap: int, afterwards: int) -> None:
+    progress, _ = started(terminal=False, config=CONFIG.model_copy(update={"overlap": overlap}))
+    for _ in range(8):
+        progress.episode()
+    assert progress.episodes == 8
+    for _ in range(8 * overlap):  # beside the update
+        progress.episode()
+    progress.iteration(METRICS)
+    assert progress.episodes == afterwards
+    progress.episode()
+    assert progress.episodes == 1
+
+
 def test_the_terminal_is_given_back_when_training_fails() -> None:
     progress, _ = started(terminal=True)
     with pytest.raises(KeyboardInterrupt), progress:

@@ -45,6 +45,14 @@ def test_a_cpu_has_variables_of_its_own() -> None:
     assert RANKS[-1] == 512
 
 
+def test_heads_that_a_cpu_has_no_attention_for_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, warned in ((["pocket", "--gpus", "0"], True), (["pocket", "--gpus", "1"], False)):
+        assert cli.main(["serve-engine", *arguments]) == 0
+        shown = capsys.readouterr()
+        assert ("pocket has heads of 24: serve smollm2-135m, or pocket32" in shown.err) == warned
+        assert "pocket32" not in shown.out
+
+
 def test_start_becomes_the_server(command: Callable[..., Any], tiny_model: str, tmp_path: Path) -> None:
     program = tmp_path / "vllm"
     program.write_text('#!/bin/sh\necho "$VLLM_ALLOW_RUNTIME_LORA_UPDATING $1 $2"\nexit 7\n')

@@ -85,12 +85,14 @@ class Progress(Watcher):
             self._note(f"going on after iteration {first_iteration}")
 
     def episode(self) -> None:
-        """One more training episode finished."""
-        self.episodes += 1
+        """One more training episode finished; the first of the next rollout begins a new count."""
+        self.episodes = self.episodes % self.config.episodes + 1
 
     def iteration(self, metrics: dict[str, Any]) -> None:
         """An iteration finished; ``metrics`` is its line of metrics.jsonl."""
-        self.done, self.episodes, self.doing = self.done + 1, 0, ""
+        self.done, self.doing = self.done + 1, ""
+        if not self.config.overlap:  # with it the next rollout has been played beside the update
+            self.episodes = 0
         self.ends.append(self.clock())
         self.metrics |= {key: value for key, value in metrics.items() if value is not None}
         for label, values in self.rewards.items():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from detente.engines.vllm.command import Serving
-from tests.vllm.models import save_pocket32
+from detente.pocket.pocket32 import save_pocket32
 
 START_S = 900.0  # within which a server is ready on a machine that does other things too
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detente.errors import UserError
+
+if TYPE_CHECKING:
+    from detente.engines.vllm.command import Serving
+
+log = logging.getLogger(__name__)
 
 LARGEST_RANK = 512  # that vLLM takes
 
@@ -66,6 +73,8 @@ def serve_engine(
         offline=here,
         memory=memory,
     )
+    if here and not count:
+        _warn_of_heads(serving)
     program = vllm or _program()
     if not start:
         print(serving.shown(program))
@@ -81,6 +90,22 @@ def _program() -> str:
     """The program of the environment that VLLM_ENV names, else the one on the path."""
     environment = os.environ.get("VLLM_ENV")
     return str(Path(environment) / "bin" / "vllm") if environment else "vllm"
+
+
+def _warn_of_heads(serving: Serving) -> None:
+    """Say that a server on a CPU will not take the model, where its heads are of a size that vLLM has no attention for there."""
+    from detente.engines.vllm.command import CPU_HEADS
+    from detente.needs.shape import given
+
+    with suppress(UserError):  # a model of another kind, of which nothing is known
+        if (head := given(serving.source).head) not in CPU_HEADS:
+            log.warning(
+                "vLLM on a CPU takes heads of %s or more numbers, and %s has heads of %d: serve smollm2-135m, or pocket32, "
+                "which is pocket with wider heads (python -m detente.pocket.pocket32 FOLDER writes it).",
+                ", ".join(map(str, CPU_HEADS[:4])),
+                serving.name,
+                head,
+            )
 
 
 def _gpus() -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detente.engines.base import Request
-from detente.engines.grammar import Grammar
+from detente.engines.grammar import Grammar, Mask
 
 LIKELIEST = 20  # tokens whose log-probabilities a server tells in each place; as many as vLLM tells unasked at most
 IMPOSSIBLE = -1e3  # vLLM writes minus infinity as -9999
@@ -80,20 +80,22 @@ def read(said: Mapping[str, Any], request: Request, grammar: Grammar) -> Answer:
 
 
 def _length(pattern: str, tokens: Sequence[int], grammar: Grammar) -> int:
-    """How many of the tokens are the answer: a server adds an end token where our grammar has ended already."""
-    state = grammar.start(pattern)
+    """How many of the tokens are the answer: a server adds an end token where our grammar has ended already. Masks are kept."""
+    state, masks = grammar.start(pattern), list[Mask]()
     for place, token in enumerate(tokens):
         if state.finished:
             if not all(map(grammar.ends, tokens[place:])):
                 raise Unusable("goes on after the end of a pattern; its grammar backend has to be guidance")
-            return place
+            break
+        masks.append(state.mask)
         try:
             state = state.next(token)
         except ValueError:
             raise Unusable(
                 f"answers with token {token}, which the pattern forbids; its grammar backend has to be guidance"
             ) from None
-    return len(tokens)
+    grammar.keep(pattern, tuple(tokens[: len(masks)]), tuple(masks))
+    return len(masks)
 
 
 def _scores(place: Any) -> Scores:

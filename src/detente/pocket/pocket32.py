@@ -1,8 +1,12 @@
-"""``pocket32``: pocket with heads of 32, which a vLLM server for CPUs takes; the same function of the tokens."""
+"""``pocket32``: pocket with heads of 32 numbers, which a vLLM server on a CPU takes; the same function of the tokens.
+
+python -m detente.pocket.pocket32 FOLDER   ──>   the model and its tokenizer, for model=FOLDER and detente serve-engine FOLDER
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +46,9 @@ def save_pocket32(folder: Path) -> Path:
     wide.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source).save_pretrained(folder)
     return folder
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name one folder to write: python -m detente.pocket.pocket32 FOLDER")
+    print(f"Wrote {save_pocket32(Path(sys.argv[1]))}")
