@@ -30,6 +30,9 @@ class Noted:
         self.asked.append((policy.name, chat, seed))
         return scripted(policy.name, seed, GAME)
 
+    def within(self, game: Any) -> Any:
+        return self
+
     def briefing(self, policy: Any) -> str:
         return ""
 
@@ -111,3 +114,23 @@ def test_those_who_sit_say_how_many_play_at_once_unless_the_caller_does(asked: i
     seatings = in_turn([Slow.policy, NICE], 6)
     play_sync(Guest(Noted(allowed), Slow.policy, Slow), GAME, seatings, stream=Counted(), concurrency=asked)
     assert peak == most
+
+
+def test_a_group_can_play_another_game_and_its_players_know_which() -> None:
+    short, table = make("ipd", rounds=1), make("stag_hunt", rounds=3)
+    seatings = [Seating((NICE, NASTY), group=group, index=group) for group in range(3)]
+    episodes = play_sync(Scripts(GAME), GAME, seatings, stream=Counted(), games={0: short, 2: table})
+    assert [episode.game for episode in episodes] == [game.parameters() for game in (short, GAME, table)]
+
+    @dataclass(frozen=True)
+    class Knowing(Scripts):
+        def within(self, game: Any) -> Any:
+            return Knowing(game)
+
+        def player(self, policy: Any, *, chat: Any, seed: Any) -> Any:
+            known.append(self.rules)
+            return super().player(policy, chat=chat, seed=seed)
+
+    known: list[Any] = []
+    play_sync(Knowing(GAME), GAME, seatings, stream=Counted(), games={2: table})
+    assert known == [GAME] * 4 + [table] * 2

@@ -47,6 +47,7 @@ from detente.options import (
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere, loopback
 from detente.validation import LONGEST, sentence
+from detente.variation_options import Variation
 from detente.visible import visible
 
 DIFFERING = tuple(LearnerConfig.model_fields)  # the options that learners may differ in
@@ -58,6 +59,9 @@ class Config(Options):
     preset: str = Field("", description="the preset that this came from")
     description: str = Field("", description="one sentence about the preset")
     game: dict[str, Any] = Field(description="name and parameters of the game")
+    vary: dict[str, Variation] = Field(
+        default_factory=dict, description="parameters of the game that vary while it trains; evaluations play the game as it is"
+    )
     model: str = Field("pocket", description="base model: pocket, smollm2-135m, a hub id or a folder")
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="number format of the base model (auto: bfloat16 where the device multiplies it by itself)"
@@ -121,10 +125,19 @@ class Config(Options):
     def _game(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _vary(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        return {key: how for key, how in value.items() if how is not None} if isinstance(value, dict) else value
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if not isinstance(self.game.get("name"), str):
             raise ValueError("game needs a name, e.g. game.name=ipd")
+        if "name" in self.vary:
+            raise ValueError("vary.name: what varies is a parameter of one game, not the game itself")
         if "/" in self.preset or "\0" in self.preset or self.preset in (".", ".."):  # it names a folder of runs
             raise ValueError(f"preset is the name of a preset and no path, not {self.preset[:LONGEST]!r}")
         if self.episodes % self.group_size:

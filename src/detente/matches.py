@@ -7,8 +7,9 @@ A caller says which policy takes which seat, and names the stream of seeds. Must
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from detente.games.base import Game
@@ -20,12 +21,17 @@ from detente.seeding import derive
 from detente.together import run
 
 Path = tuple[int | str, ...]
+NONE: Mapping[int, Game] = MappingProxyType({})
 
 
 class Seats(Protocol):
     """Makes players of policies, as ``detente.policies.Policies`` does."""
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player: ...
+
+    def within(self, game: Game) -> Seats:
+        """The same policies in another game."""
+        ...
 
     def briefing(self, policy: PolicyRef) -> str:
         """What a policy is told after a game's first words, whatever the seating adds to it; "" for nothing."""
@@ -52,17 +58,19 @@ async def play(
     seatings: Sequence[Seating],
     *,
     stream: Stream,
+    games: Mapping[int, Game] = NONE,
     watch: Callable[[Episode], None] | None = None,
     on_round: Callable[[Round], None] | None = None,
     concurrency: int | None = None,
 ) -> list[Episode]:
-    """One episode per seating, in the order given.
+    """One episode per seating, in the order given. ``games``: by group, where it is another one than ``game``.
 
     ``concurrency`` bounds the episodes that are played at the same time (None: as the policies allow). ``watch`` is called with
     every episode when it finishes, in any order, and ``on_round`` with every round. The first failure stops all and is raised.
     """
     sitting = list(dict.fromkeys(policy for seating in seatings for policy in seating.policies))
-    matches = [_match(policies, game, seating, stream) for seating in seatings]
+    places = {group: (policies.within(other), other) for group, other in games.items()}
+    matches = [_match(*places.get(seating.group, (policies, game)), seating, stream) for seating in seatings]
     return await play_all(matches, concurrency=concurrency or policies.at_once(sitting), on_episode=watch, on_round=on_round)
 
 
@@ -72,11 +80,12 @@ def play_sync(
     seatings: Sequence[Seating],
     *,
     stream: Stream,
+    games: Mapping[int, Game] = NONE,
     watch: Callable[[Episode], None] | None = None,
     concurrency: int | None = None,
 ) -> list[Episode]:
     """``play`` for callers that are not async, also where an event loop runs already."""
-    return run(play(policies, game, seatings, stream=stream, watch=watch, concurrency=concurrency))
+    return run(play(policies, game, seatings, stream=stream, games=games, watch=watch, concurrency=concurrency))
 
 
 def play_scripts(game: Game, names: Sequence[str], episodes: int) -> list[Episode]:
@@ -178,6 +187,9 @@ class Scripts:
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         return scripted(policy.name, seed, self.rules)
 
+    def within(self, game: Game) -> Scripts:
+        return Scripts(game)
+
     def briefing(self, policy: PolicyRef) -> str:
         return ""
 
@@ -195,6 +207,9 @@ class Guest:
 
     def player(self, policy: PolicyRef, *, chat: str, seed: int) -> Player:
         return self.make() if policy == self.policy else self.hosts.player(policy, chat=chat, seed=seed)
+
+    def within(self, game: Game) -> Guest:
+        return replace(self, hosts=self.hosts.within(game))
 
     def briefing(self, policy: PolicyRef) -> str:
         return "" if policy == self.policy else self.hosts.briefing(policy)

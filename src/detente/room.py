@@ -11,7 +11,7 @@ from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.matches import Counted, Guest, Scripts, in_turn, play_sync
 from detente.players.chat import Chat
-from detente.records import Completion, PolicyRef
+from detente.records import Completion, Episode, PolicyRef
 
 SILENT = PolicyRef("script", "silent")
 SEEDS = 4  # episodes tried, for some games draw their length
@@ -30,11 +30,16 @@ class Silent:
         """Nothing is kept."""
 
 
+def in_silence(game: Game) -> list[Episode]:
+    """A few episodes in which every answer is empty."""
+    silence, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
+    return play_sync(silence, game, seatings, stream=Counted())
+
+
 def minimum_tokens(game: Game, chat: Chat) -> int:
     """Tokens of the shortest chat of any seat: what the player is told, and one token for each answer."""
-    silence, seatings = Guest(Scripts(game), SILENT, Silent), in_turn([SILENT] * game.num_players, SEEDS)
     lengths = []
-    for episode in play_sync(silence, game, seatings, stream=Counted()):
+    for episode in in_silence(game):
         for seat in range(game.num_players):
             first, *others = [turn.prompt for turn in episode.turns(seat)] or [""]
             lengths.append(len(chat.opening(first)) + sum(1 + len(chat.reply(text, ())) for text in others))

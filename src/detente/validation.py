@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -42,5 +42,5 @@ def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> 
 def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:
     options: Any = model
     for part in path:
-        options = options.model_fields[part].annotation
+        options = options.model_fields[part].annotation if hasattr(options, "model_fields") else get_args(options)[1]
     return list(options.model_fields)

@@ -8,6 +8,8 @@ Must not import torch.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from detente import models
 from detente.config import Config
@@ -15,12 +17,15 @@ from detente.errors import UserError
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
-from detente.games.roles import seat_name
+from detente.games.roles import roles, seat_name
 from detente.learning import algorithms, shaping
 from detente.learning.opponents import check_updates
 from detente.learning.trials import check_trials
+from detente.learning.variation import possible_games
+from detente.options import LearnerConfig
 from detente.players.remote import Remotes
 from detente.policies import adapter_folder, check_seats, located
+from detente.room import in_silence
 
 TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
 
@@ -61,15 +66,64 @@ def check(config: Config, *, begun: bool = False) -> Game:
     check_trials(config, game)
     check_updates(config)
     algorithms.check(config)
+    _check_lengths(config, possible_games(config, partial(_check_varied, config, game)))
     return game
+
+
+def _check_varied(config: Config, game: Game, varied: Game) -> None:
+    """UserError for a game of training that those of the run's game cannot play."""
+    check_seats(varied, config.seats, config.learner_names)
+    if roles(varied) != roles(game):
+        own, others = (" and ".join(roles(of)) or "none" for of in (varied, game))
+        raise UserError(f"Its roles are {own}, and those of the run's game {others}.")
+    for name in (*config.opponents.scripts, *config.seats):
+        if name not in config.learner_names:
+            located(name, varied)
+    _check_opponents(config, varied)
+    check_trials(config, varied)
+
+
+def _check_lengths(config: Config, games: Mapping[int, Sequence[Game]]) -> None:
+    """UserError where an update compares episodes of different lengths; ``games`` are played from their iteration on."""
+    compared = {name: own for name in config.learner_names if _compares_all(own := config.learner(name))}
+    lengths = {start: {_lengths(game) for game in played} for start, played in games.items()} if compared else {}
+    for name, own in compared.items():
+        amid = [start for start in lengths if own.collect != "last" and start % own.update_every]
+        if any(len(within) > 1 for within in lengths.values()) or (amid and len(set().union(*lengths.values())) > 1):
+            trial = own.collect == "trial"
+            raise UserError(
+                f"{'collect=trial' if trial else 'credit.baseline=batch'} of the learner '{name}' compares all episodes of "
+                f"an update (update_every={own.update_every}), and vary gives them different lengths; let these change by stages, "
+                f"between updates{'' if trial else ', or set credit.baseline=group'}."
+            )
+
+
+def _compares_all(options: LearnerConfig) -> bool:
+    """Whether episodes of different groups are compared with each other."""
+    return options.collect == "trial" or options.credit.baseline == "batch"
+
+
+def _lengths(game: Game) -> tuple[int, ...]:
+    return tuple(len(episode.rounds) for episode in in_silence(game))
 
 
 def _check_scripts(config: Config, game: Game) -> None:
     """UserError for a strategy of the evaluation that can meet no learner, and for a seat that no scripted opponent can take."""
-    learning = [seat for seat, name in enumerate(config.seats) if name in config.learner_names]
+    learning = _learning(config)
     for name in config.evaluation.against or ():
         if not any(can_face(game, name, seat) for seat in learning):
             raise UserError(f"evaluation.against names '{name}', which cannot take the seats opposite to any learner.")
+    _check_opponents(config, game)
+
+
+def _learning(config: Config) -> list[int]:
+    """The seats of learners."""
+    return [seat for seat, name in enumerate(config.seats) if name in config.learner_names]
+
+
+def _check_opponents(config: Config, game: Game) -> None:
+    """UserError for a seat that no scripted opponent of training can take."""
+    learning = _learning(config)
     if config.opponents.scripted and len(learning) > 1:
         for seat in learning:
             if not any(seat in seats_for(game, name) for name in config.opponents.scripts):

@@ -38,6 +38,7 @@ from detente.learning.shaping import mean_reward, shaped
 from detente.learning.starting import renew
 from detente.learning.state import Ahead, RunState, left_over, to_train_on
 from detente.learning.trials import briefed
+from detente.learning.variation import games_by_group, varied
 from detente.learning.watchers import Watcher, Watchers
 from detente.records import Episode
 from detente.signals import when_saved
@@ -100,7 +101,7 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, with_shared_names(config, episodes), config.learner_names, session.present)
-    metrics |= played.audit
+    metrics |= {**varied(config, iteration), **played.audit}
     changed, ahead = updated(session, folder, state, episodes, watch)
     metrics |= changed
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
@@ -122,7 +123,8 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
     config, iteration = session.config, state.iteration
     stream = matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration))
     groups = seatings(config, iteration, session.present, state.pool, session.game)
-    groups = briefed(config, session.game, groups, state.backlog, stream)
+    games = games_by_group(config, iteration)
+    groups = briefed(config, session.game, groups, state.backlog, stream, games)
     seated = [seating for group in groups for seating in group]
     wanted = {policy for seating in seated for policy in seating.policies}
     if session.workers is not None:
@@ -136,6 +138,7 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
         session.game,
         seated,
         stream=stream,
+        games=games,
         watch=lambda episode: watch.episode(),
         concurrency=config.concurrency,
     )

@@ -17,6 +17,7 @@ from detente import matches, models
 from detente.config import Config
 from detente.copies import shared_names
 from detente.learning.loading import by_base
+from detente.learning.variation import games_by_group
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
 
@@ -63,5 +64,6 @@ class RolloutWorker:
             engine = self.policies.learners[policy.name][0].engine
             if not engine.serves(policy):
                 engine.serve(policy, *fetch(stored))
+        games = games_by_group(self.config, seatings[0].iteration - 1) if seatings else {}
         game, concurrency = self.policies.game, self.config.concurrency
-        return matches.play_sync(self.policies, game, seatings, stream=stream, concurrency=concurrency)
+        return matches.play_sync(self.policies, game, seatings, stream=stream, games=games, concurrency=concurrency)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from detente.learning.checks import check
 from detente.learning.forward import active
 from detente.learning.learner import Helpers, Learner
 from detente.learning.loading import Trained, load_learners
+from detente.learning.variation import possible_games
 from detente.matches import Stream
 from detente.policies import Policies, pinned
 from detente.records import Episode, PolicyRef, Seating
@@ -216,7 +218,8 @@ def open_session(config: Config, helpers: Helpers | None = None, workers: Worker
     learners = {name: learners[name] for name in all_learners(config)}
     hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
-    policies.check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
+    for played in (game, *chain(*possible_games(config).values())):
+        policies.within(played).check_room([*(learner.policy for learner in learners.values()), *frozen.values()])
     return Session(config, game, learners, hosts, policies, frozen, workers)
 
 

@@ -8,7 +8,7 @@ the learner opposite ends with it. Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from detente.config import Config
@@ -16,7 +16,7 @@ from detente.copies import all_learners, copies, shared_names
 from detente.errors import UserError, counted
 from detente.games.base import Game
 from detente.games.summaries import summary
-from detente.matches import Stream
+from detente.matches import NONE, Stream
 from detente.records import Episode, Seating
 
 
@@ -26,10 +26,12 @@ def briefed(
     groups: Sequence[Sequence[Seating]],
     backlog: Sequence[Episode],
     stream: Stream,
+    games: Mapping[int, Game] = NONE,
 ) -> list[list[Seating]]:
     """The seatings of an iteration, with what each learner is told of the episodes since its last update.
 
-    These are the episodes of the backlog with the same group, index and seat. ``stream`` gives the game seeds of the iteration.
+    These are the episodes of the backlog with the same group, index and seat. ``stream`` gives the game seeds of the iteration,
+    ``games`` by group the game where it is another one than ``game``.
     """
     options = {learner: config.learner(name) for learner, name in shared_names(config).items()}
     past: dict[int, list[Episode]] = {}
@@ -43,7 +45,7 @@ def briefed(
         done = seating.iteration - 1
         updated = done - done % options[learner].update_every
         earlier = [e for e in past.get(seating.index, ()) if e.iteration > updated and e.learners[seat] == learner]
-        return summary(options[learner].briefing, game, earlier, seat, stream.game(seating))
+        return summary(options[learner].briefing, games.get(seating.group, game), earlier, seat, stream.game(seating))
 
     def told(seating: Seating) -> Seating:
         briefing = tuple(text(seating, seat) for seat in range(len(seating.learners)))

@@ -92,6 +92,7 @@ def training(study: Study) -> Section | None:
     whole = [
         study.panel("all_rewards", "Points per round in all training episodes", ["reward/LEARNER"], anchors=study.reading.anchors),
         _from_zero(study.panel("invalid", "Share of invalid answers", ["invalid/LEARNER"])),
+        *(_varied(study, key) for key in study.keys if key.startswith("vary/")),
     ]
     panels = chain((_curves(study, plot) for plot in plots), whole)
     text = (
@@ -99,6 +100,11 @@ def training(study: Study) -> Section | None:
         "An invalid answer is never guessed: the game's default action is played and the answer is counted."
     )
     return _plotted(study, "training", "Training", text, panels, columns=2)
+
+
+def _varied(study: Study, key: str) -> Panel | None:
+    """A parameter of the game that varies."""
+    return study.panel(key.replace("/", "_"), f"game.{key.removeprefix('vary/')} in training, mean over groups", [key])
 
 
 def _alone(study: Study, name: str) -> Plot:
@@ -206,7 +212,7 @@ def options(study: Study) -> Section:
 
 def diagnostics(study: Study) -> Section | None:
     """Every metric that no other section shows."""
-    shown = {"self_play", "vs", "eval", "reward", "invalid", *study.known.tables, *_self_play(study)}
+    shown = {"self_play", "vs", "eval", "reward", "invalid", "vary", *study.known.tables, *_self_play(study)}
     keys = [key for key in study.keys if key.partition("/")[0] not in shown]
     panels = (study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys)
     shared = (

@@ -12,7 +12,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from detente.errors import UserError
@@ -176,6 +176,9 @@ class MatchPlayers:
         if policy == HUMAN:
             return Person(self.match, self.policies.game)
         return Watched(self.match, self.policies.player(policy, chat=f"{self.match.id}/{chat}", seed=seed))
+
+    def within(self, game: Game) -> MatchPlayers:
+        return replace(self, policies=self.policies.within(game))
 
     def briefing(self, policy: PolicyRef) -> str:
         return self.policies.briefing(policy)
