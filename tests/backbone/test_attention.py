@@ -73,6 +73,7 @@ def test_chats_in_one_row(name: str) -> None:
     torch.testing.assert_close(head.logits(model, hidden), expected, atol=1e-5, rtol=1e-5)
     some = torch.tensor([3, 60, 7])
     torch.testing.assert_close(head.logits(model, hidden, some), expected[:, some], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(head.logits(model, hidden, slice(8, 19)), expected[:, 8:19], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -74,8 +74,9 @@ def test_a_trajectory_by_hand(tokenizer: Any, grammar: Any) -> None:
     assert one.actions == (("C", "C"), (None, "C"), ("C", "C"))  # a message is no decision
     (micro,) = micro_batches([one], 1000, CPU)
     size = len(tokenizer) + 3
-    allowed = micro.allowed(size)
-    assert torch.equal(micro.allowed(size, slice(2, 3)), allowed[2:3])
+    allowed = micro.allowed(slice(0, size))
+    assert torch.equal(micro.allowed(slice(0, size), slice(2, 3)), allowed[2:3])
+    assert torch.equal(micro.allowed(slice(16, 37), slice(1, 4)), allowed[1:4, 16:37])
     assert allowed.shape == (4, size)
     assert (allowed[:2].sum(-1) == len(tokenizer)).all()  # every token that there is, no row that has none
     assert allowed[2].nonzero()[:, 0].tolist() == sorted([digits[4], end])
@@ -284,7 +285,7 @@ def test_constrained_and_free_chats_in_one_batch(tokenizer: Any, grammar: Any) -
     constrained = trajectory(episode([[turn(0, (50,), four, "4|5")]]), 0, 1.0, grammar)
     free = trajectory(episode([[turn(0, (50, 51), (60, 61))]]), 0, 1.0, grammar)
     (micro,) = micro_batches([free, constrained], 1000, CPU)
-    allowed = micro.allowed(grammar.vocab_size)
+    allowed = micro.allowed(slice(0, grammar.vocab_size))
     assert [int(n) for n in allowed.sum(-1)] == [2, len(tokenizer), len(tokenizer)]
 
 

@@ -10,8 +10,14 @@ from torch import Tensor, nn
 from detente.backbone.lora import product
 
 
-def logits(model: Any, states: Tensor, tokens: Tensor | None = None) -> Tensor:
-    """(..., D) -> (..., V), scaled and capped as the model's configuration says; or (..., n) for these tokens (n,) alone."""
+def in_parts(model: Any) -> bool:
+    """Whether the scores of some words can be computed without those of the others, and the head does not train."""
+    head = model.get_output_embeddings()
+    return type(head) is nn.Linear and not any(parameter.requires_grad for parameter in head.parameters())
+
+
+def logits(model: Any, states: Tensor, tokens: Tensor | slice | None = None) -> Tensor:
+    """(..., D) -> (..., V), scaled and capped as the model's configuration says; or (..., n) for these n tokens alone."""
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
         scores: Tensor = head(states) if tokens is None else head(states)[..., tokens]

@@ -177,12 +177,13 @@ class MicroBatch:
     masks: Tensor | None  # (U, ceil(V / 8)) the distinct packed masks; None: nothing was constrained
     mask_of: Tensor  # (N,)
 
-    def allowed(self, vocab_size: int, piece: slice = slice(None)) -> Tensor:
-        """(n, V) the masks of a slice of the drawn tokens."""
+    def allowed(self, words: slice, piece: slice = slice(None)) -> Tensor:
+        """(n, w) the masks of a slice of the drawn tokens, for these words, of which the first is a multiple of 8."""
         if self.masks is None:
             raise ValueError("nothing was constrained")
-        bits = self.masks[self.mask_of[piece]][..., None] >> torch.arange(8, dtype=torch.uint8, device=self.masks.device)
-        return (bits & 1).flatten(1)[:, :vocab_size].bool()
+        packed = self.masks[:, words.start // 8 : -(-words.stop // 8)][self.mask_of[piece]]
+        bits = packed[..., None] >> torch.arange(8, dtype=torch.uint8, device=packed.device)
+        return (bits & 1).flatten(1)[:, : words.stop - words.start].bool()
 
 
 def micro_batches(

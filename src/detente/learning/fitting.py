@@ -7,6 +7,7 @@ from __future__ import annotations
 
 LOGITS = {"cpu": 1 << 22}  # computed at a time, by the type of the device; few of them fill a processor's cache
 LOGITS_OF_OTHERS = 1 << 26  # so that the head is read seldom: 441 rows of 152,064
+WHOLE = 1 << 14  # a larger vocabulary is read in tiles: whole rows of logits would be few at a time, and the head read for each few
 ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward pass, about
 FEWEST, MOST = 256, 4096  # tokens of a pass
 

@@ -20,9 +20,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.backbone import attention, head, lora
 from detente.learning.batch import MicroBatch
-from detente.learning.fitting import fitting, logits_at_once
+from detente.learning.fitting import WHOLE, fitting, logits_at_once
 from detente.learning.loss import chunked_token_logprobs
 from detente.learning.stem import After, Stem
+from detente.learning.tiles import tiled_token_logprobs
 
 
 def prepare(model: PeftModel) -> None:
@@ -79,16 +80,28 @@ class Forward:
         return self._run(After(self._stem, micro.attention), micro.tokens, micro.positions)
 
     def token_logprobs(self, micro: MicroBatch, temperature: float, *, entropy_gradient: bool = True) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, a chunk at a time."""
+        """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, some at a time."""
         hidden = F.embedding(micro.before, self.hidden_states(micro))  # (N, D)
         vocab_size = self.model.get_output_embeddings().weight.shape[0]
+        scores, at_once = partial(head.logits, self.model), logits_at_once(hidden.device.type)
+        if vocab_size > WHOLE and head.in_parts(self.model):
+            return tiled_token_logprobs(
+                hidden,
+                scores,
+                micro.targets,
+                vocab_size,
+                temperature=temperature,
+                allowed=None if micro.masks is None else micro.allowed,
+                logits=at_once,
+                entropy_gradient=entropy_gradient,
+            )
         return chunked_token_logprobs(
             hidden,
-            partial(head.logits, self.model),
+            scores,
             micro.targets,
             temperature=temperature,
-            allowed=None if micro.masks is None else partial(micro.allowed, vocab_size),
-            chunk=max(1, logits_at_once(hidden.device.type) // vocab_size),
+            allowed=None if micro.masks is None else partial(micro.allowed, slice(0, vocab_size)),
+            chunk=max(1, at_once // vocab_size),
             entropy_gradient=entropy_gradient,
         )
 
