@@ -9,7 +9,7 @@ ARMS := reinforce advantage_alignment
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket reference
+.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket pocket_groups reference
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -63,6 +63,9 @@ reference: .venv/installed ## write docs/reference.md from the docstrings
 
 pocket: .venv/installed ## train the embedded model again from its script
 	$(BIN)/python -m detente.pocket.build
+
+pocket_groups: .venv/installed ## train the second embedded model again, that of games of several players and of amounts
+	$(BIN)/python -m detente.pocket.build --model pocket_groups
 
 # pip is the last thing that venv puts there: a half-made environment is made again.
 .venv/bin/pip:

@@ -147,7 +147,7 @@ ALLOWED: dict[str, set[str]] = {
     | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
     "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
-    "pocket": BASE | {"games", "players"},
+    "pocket": BASE | {"games", "players", "rollout"},
     "presets": {"engine_options", "errors", "files", "former", "plain_yaml"},
     "suites": set(),
 }

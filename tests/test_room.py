@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from detente import api, config
+from detente import api, config, models
 from detente.errors import UserError
 from detente.evaluation.arena import arena
 from detente.games import make
@@ -74,18 +74,12 @@ def test_what_outgrows_a_model_in_play_is_named_too(short: Any) -> None:
 def test_no_episode_is_shorter_than_the_estimate(name: str, tiny_model: str) -> None:
     game, chat = make(name, rounds=2), ChatFormat(AutoTokenizer.from_pretrained(tiny_model))
     (episode,) = api.play(game, ["model:pocket"] * 2)
-    pocket = ChatFormat(AutoTokenizer.from_pretrained(api_model()))
+    pocket = ChatFormat(AutoTokenizer.from_pretrained(models.folder("pocket")))
     played = [
         sum(len(turn.completion.prompt_tokens) + len(turn.completion.tokens) for turn in episode.turns(seat)) for seat in (0, 1)
     ]
     assert 0 < minimum_tokens(game, pocket) <= max(played)
     assert minimum_tokens(make(name, rounds=4), chat) > minimum_tokens(game, chat)
-
-
-def api_model() -> Any:
-    from detente.models import _pocket
-
-    return str(_pocket())
 
 
 def test_a_random_horizon_counts_by_its_shortest_draw() -> None:

@@ -62,7 +62,7 @@ class Config(Options):
     vary: dict[str, Variation] = Field(
         default_factory=dict, description="parameters of the game that vary while it trains; evaluations play the game as it is"
     )
-    model: str = Field("pocket", description="base model: pocket, smollm2-135m, a hub id or a folder")
+    model: str = Field("pocket", description="base model: pocket, pocket_groups, smollm2-135m, a hub id or a folder")
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="number format of the base model (auto: bfloat16 where the device multiplies it by itself)"
     )

@@ -1,4 +1,4 @@
-"""Base models by name: ``pocket``, ``smollm2-135m``, a folder, or the id of a model on the hub.
+"""Base models by name: ``pocket``, ``pocket_groups``, ``smollm2-135m``, a folder, or the id of a model on the hub.
 
 Importing this module loads neither torch nor transformers; loading a model does.
 """
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 MODELS: dict[str, str] = {
     "pocket": "the small model inside the package: speaks the games' formats, starts out cooperative, needs no download",
+    "pocket_groups": "its like for public goods, donor game, commons, investor, bargaining, trust game and traveler's dilemma",
     "smollm2-135m": "SmolLM2-135M-Instruct, a small public instruct model (Apache-2.0), fetched once",
 }
+INSIDE = {"pocket": "model", "pocket_groups": "groups"}  # the folder within the package
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SUCH = "use a model such as Llama, Qwen, Gemma 3 or Mistral"
 HUB_TIMEOUT = 2.0  # seconds; the downloader itself would retry for most of a minute
@@ -128,8 +130,8 @@ def _files(source: _Source) -> Path:
 
 
 def _source(name: str) -> _Source:
-    if name == "pocket":
-        return _Source(str(_pocket()))
+    if name in INSIDE:
+        return _Source(str(_inside(name)))
     if name == "smollm2-135m":
         return _smollm2()
     if Path(name).is_dir():
@@ -240,10 +242,12 @@ def _tokenizer(name: str, source: _Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _pocket() -> Path:
-    folder = Path(str(resources.files("detente.pocket"))) / "model"
+def _inside(name: str) -> Path:
+    folder = Path(str(resources.files("detente.pocket"))) / INSIDE[name]
     if not folder.is_dir():
-        raise UserError("The model 'pocket' is missing from this installation of detente; reinstall it, or use model=smollm2-135m.")
+        raise UserError(
+            f"The model '{name}' is missing from this installation of detente; reinstall it, or use model=smollm2-135m."
+        )
     return folder
 
 

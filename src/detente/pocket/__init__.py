@@ -1,1 +1,1 @@
-"""The embedded model ``pocket``: weights and tokenizer in ``model/``, and ``build.py``, the script that made them from nothing."""
+"""The embedded models ``pocket`` (in ``model/``) and ``pocket_groups`` (in ``groups/``), and ``build.py``, which made them."""
