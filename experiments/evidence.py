@@ -36,6 +36,10 @@ FORMS = {
     "critic, lambda 0": [AA, "credit.shaping=returns", "credit.weight_baseline=critic", "credit.weight_lambda=0"],
     "critic, lambda .95": [AA, "credit.shaping=returns", "credit.weight_baseline=critic", "credit.weight_lambda=0.95"],
 }
+SAME_AS_PAPER = (0, 42, 1337)
+ON_GROUPS = ("model=pocket_groups", "evaluation.every=0")
+TRUST = (*ON_GROUPS, "game.name=trust_game", "credit.reward_divisor=20")
+BARGAINING = (*ON_GROUPS, "game.name=bargaining", "credit.reward_divisor=50")
 ENDS = {"advantage_alignment": [AA], "reinforce": [REINFORCE]}
 
 
@@ -157,6 +161,31 @@ EXPERIMENTS = {
         | {"returns, beta .5": PLAIN_RETURNS},
         seeds=range(1),
     ),
+    "groups": Experiment(
+        "Do three players of public goods go on giving, and what does one free rider among them get?",
+        "on every seed reinforce ends giving at most half of what it gave, advantage_alignment gives at least 16 of 20 coins; one "
+        "free_rider among its agents then gets at most 23.4 points, 65 % of full cooperation (detente arena public_goods --agents "
+        "RUN,free_rider)",
+        "public_goods",
+        ENDS,
+        seeds=SAME_AS_PAPER,
+    ),
+    **{
+        f"groups_{name}": Experiment(
+            f"Where do reinforce and advantage_alignment end in {words}?",
+            "what comes out is told as one seed; it decides nothing",
+            preset,
+            ENDS,
+            options,
+            range(1),
+        )
+        for name, words, preset, options in (
+            ("sanctions", "public goods of seven with institutions and sanctions", "public_goods_sanctions", ()),
+            ("commons", "the commons", "commons", ()),
+            ("trust", "the trust game", "ipd", TRUST),
+            ("bargaining", "bargaining over a price", "ipd", BARGAINING),
+        )
+    },
     "wide_pool": Experiment(
         "Is plain reinforce against a wide pool as robust as advantage_alignment, at the same number of tokens?",
         "self-play, always_defect, exact best response and floor beside those of the experiment agents",
