@@ -65,3 +65,33 @@ def test_adapters_together_are_those_one_by_one(device: str) -> None:
         for owner, start, stop in parts:
             with lora.mixed([(owner, 0, stop - start)]):
                 torch.testing.assert_close(together[:, start:stop], layer(tokens[:, start:stop]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("heads", "groups", "size"), [(14, 2, 64), (28, 4, 128)])
+def test_the_fused_kernel_computes_what_blocks_do(device: str, heads: int, groups: int, size: int) -> None:
+    import numpy as np
+    import torch
+
+    from detente.learning import segments
+    from detente.learning.packing import TreeAttention, tree
+
+    where = torch.device(device)
+    if torch.cuda.get_device_capability(where) < (8, 0):
+        pytest.skip("the kernel needs compute capability 8.0")
+    rng = np.random.default_rng(0)
+    chats = [np.concatenate([np.arange(300), rng.integers(5, 9, n)]) for n in (40, 300, 7, 129)]
+    packed = tree(sorted(chats, key=lambda chat: chat.tolist()))
+    states = [torch.randn(1, n, len(packed.tokens), size, device=where, dtype=torch.bfloat16) for n in (heads, groups, groups)]
+    results = []
+    for fused in (True, False):
+        query, key, value = (x.clone().requires_grad_() for x in states)
+        plan = TreeAttention(packed, where)
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+        assert segments.usable(q, k)
+        if fused:
+            output = plan._segments.attend(q, k, v, None)
+        else:
+            output = torch.cat([block.attend(q, k, v, None) for block in plan.blocks])[plan._from]
+        results.append([output, *torch.autograd.grad(output.float().square().sum(), (query, key, value))])
+    for one, other in zip(*results, strict=True):
+        assert float((one - other).norm()) < 0.02 * float(other.norm())

@@ -109,6 +109,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.checks": TRAIN | PLAY | {"policies", "room"},
     "learning.credit": {"options"},
     "learning.loss": set(),
+    "learning.segments": set(),
     "learning.tiles": set(),
     "learning.ranks": set(),
     "learning.run_folder": TRAIN | {"records", "stored"},

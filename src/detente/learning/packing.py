@@ -6,7 +6,8 @@
                                           z          a b c x z
 
 A causal model computes the same for equal prefixes, so a pass over this trie of tokens has the outputs of a pass over every chat on
-its own, and the gradients of all chats add up in the tokens that they share. Nothing is padded but the attention scores. Where the
+its own, and the gradients of all chats add up in the tokens that they share. Nothing is padded but the attention scores, and
+those not where a fused kernel takes segments of any length. Where the
 memory needs several passes, the prefix of all of them is their stem (a b c): it has a pass of its own (stem.py), and the trees hold
 what comes after it.
 """
@@ -24,6 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from detente.learning.segments import Segments, segments, usable
 
 BLOCK = 1 << 22  # scores per head that are computed at once
 PIECE = 256  # queries that are computed against the same keys; with fewer, less is computed of keys that come after a query
@@ -142,18 +145,40 @@ class Block:
 
 
 class TreeAttention:
-    """The attention plan of a tree: a token attends to the tokens before it in its chat."""
+    """The attention plan of a tree: a token attends to the tokens before it in its chat.
+
+    In one call of a fused kernel where the device has one (segments.py), elsewhere in blocks under a mask.
+    """
 
     def __init__(self, packed: Tree, device: torch.device) -> None:
-        self.blocks = [_block(packed, spans, device) for spans in _alike(_spans(packed))]
+        self._packed, self._device = packed, device
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The tree in blocks."""
+        return [_block(self._packed, spans, self._device) for spans in _alike(_spans(self._packed))]
+
+    @cached_property
+    def _from(self) -> Tensor:
+        """(M,) which query of the blocks each token is."""
         real = torch.cat([block.real.flatten() for block in self.blocks])
         places = torch.cat([block.queries.flatten() for block in self.blocks])
-        self._from = torch.empty(len(packed.tokens), dtype=torch.long, device=device)  # (M,) which query each token is
-        self._from[places[real]] = real.nonzero()[:, 0]
+        query_of = torch.empty(len(self._packed.tokens), dtype=torch.long, device=self._device)
+        query_of[places[real]] = real.nonzero()[:, 0]
+        return query_of
+
+    @cached_property
+    def _segments(self) -> Segments:
+        """The tree in segments: the new tokens of chats follow one another, as the tokens of the tree do."""
+        packed = self._packed
+        fresh = [len(places) - known for places, known in zip(packed.places, packed.known, strict=True)]
+        return segments(fresh, [places + packed.stem for places in packed.places], self._device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """(1, H, M, D), twice (1, G, S + M, D) with the stem's S -> (1, M, H, D)."""
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (tokens, heads, D)
+        if usable(q, k):
+            return self._segments.attend(q, k, v, scale)[None]
         outputs = torch.cat([block.attend(q, k, v, scale) for block in self.blocks])
         together: Tensor = F.embedding(self._from, outputs.flatten(1))
         return together.view(1, -1, *outputs.shape[1:])
