@@ -4,7 +4,8 @@
 
 A prompt is what stands before the first drawn token, a completion all that follows; what the other player and the game said in it
 is masked as TRL masks the answers of tools. ``loss_type="bnpo"`` divides by the number of drawn tokens. Log-probabilities of the
-reference are those with the adapter off, as TRL computes them before its loss.
+reference are those with the adapter off, as TRL computes them before its loss. They come from TRL's fused head, in tiles of the
+vocabulary; on a processor it scores every token of prompt, completion and padding.
 """
 
 from __future__ import annotations

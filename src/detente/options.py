@@ -147,7 +147,7 @@ class OptimizerOptions(Options):
         None,
         ge=1,
         le=COUNT,
-        description="tokens in one forward and backward pass, what chats share counted once (unset: as fits into about 1.6 GB)",
+        description="tokens in one forward and backward pass, what chats share counted once (unset: fitting 1.6 GB, on GPUs 8.6)",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass to save memory")
 

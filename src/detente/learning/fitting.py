@@ -8,7 +8,8 @@ from __future__ import annotations
 LOGITS = {"cpu": 1 << 22}  # computed at a time, by the type of the device; few of them fill a processor's cache
 LOGITS_OF_OTHERS = 1 << 26  # so that the head is read seldom: 441 rows of 152,064
 WHOLE = 1 << 14  # a larger vocabulary is read in tiles: whole rows of logits would be few at a time, and the head read for each few
-ACTIVATIONS = 3 << 29  # bytes that a pass keeps for its backward pass, about
+ACTIVATIONS = {"cpu": 3 << 29}  # bytes that a pass keeps for its backward pass, about, by the type of the device
+ACTIVATIONS_OF_OTHERS = 1 << 33  # the same on every card: processes must count equal passes, whatever else is in memory
 FEWEST, MOST = 256, 4096  # tokens of a pass
 
 
@@ -22,6 +23,7 @@ def kept_bytes(layers: int, hidden: int, inner: int, width: int = 4) -> int:
     return width * layers * (10 * hidden + 4 * inner)
 
 
-def fitting(layers: int, hidden: int, inner: int) -> int:
-    """Tokens of a pass that keeps about ACTIVATIONS bytes."""
-    return int(max(FEWEST, min(MOST, ACTIVATIONS // kept_bytes(layers, hidden, inner))))
+def fitting(layers: int, hidden: int, inner: int, device: str) -> int:
+    """Tokens of a pass that keeps about as many bytes as this type of device has for it."""
+    room = ACTIVATIONS.get(device, ACTIVATIONS_OF_OTHERS)
+    return max(FEWEST, min(MOST, room // kept_bytes(layers, hidden, inner)))

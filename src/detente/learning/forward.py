@@ -129,7 +129,7 @@ def fitting_tokens(model: PeftModel) -> int:
     """Tokens of a pass over this model; see fitting.py."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
-    return fitting(config.num_hidden_layers, config.hidden_size, inner)
+    return fitting(config.num_hidden_layers, config.hidden_size, inner, model.get_input_embeddings().weight.device.type)
 
 
 def redraw(model: PeftModel, adapter: str) -> None:

@@ -73,7 +73,9 @@ def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: st
         "adapters that learn, gradients, Adam": 4.0 * FLOAT * learning,
     }
     update = {
-        "update, activations": max(activations(config, shapes[own.model], own, said, width) for own in options.values()),
+        "update, activations": max(
+            activations(config, shapes[own.model], own, said, width, place.device) for own in options.values()
+        ),
         "update, logits": float(max(SCORED * FLOAT * max(logits_at_once(place.device), shape.vocab) for shape in shapes.values())),
     }
     others = config.processes - 1 if place.device == "cpu" else 0
@@ -136,12 +138,12 @@ def playing(config: Config, shape: Shape, said: Said, width: int) -> float:
     return tokens * (4 * shape.hidden + 3 * shape.inner) * width + DRAWN * FLOAT * chats * shape.vocab
 
 
-def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said, width: int) -> float:
+def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said, width: int, device: str) -> float:
     """What the largest micro-batch keeps for its backward pass: all layers, or with checkpointing their inputs and one layer.
 
     Of a chat that is longer than a micro-batch may be, the layers are computed again.
     """
-    most = options.optimizer.micro_batch_tokens or fitting(shape.layers, shape.hidden, shape.inner)
+    most = options.optimizer.micro_batch_tokens or fitting(shape.layers, shape.hidden, shape.inner, device)
     fresh = max(1, said.longest - said.opening)  # what a chat does not share with others
     tokens = min(most, said.opening + fresh * config.episodes * len(config.seats))
     recomputed = options.optimizer.gradient_checkpointing
