@@ -76,6 +76,15 @@ EXPERIMENTS = {
         ["evaluation.every=0"],
         before="bases.py",
     ),
+    "bases_longer": Experiment(
+        "Do those bases need time alone? Three times as many iterations.",
+        "advantage_alignment: reciprocator on 4 seeds of 5 or more from each of the three",
+        "ipd",
+        {base: [AA, f"model=runs/evidence/models/{base}"] for base in ("wrong", "blind", "undecided")},
+        ["iterations=240", "evaluation.every=0"],
+        range(5, 10),
+        before="bases.py",
+    ),
     "forms": Experiment(
         "Which form of the shaping weight reciprocates, at which beta? All else as the preset has it.",
         "per form the beta with most seeds that reciprocate, then the most points in self-play, goes on to forms_held_out",
@@ -254,9 +263,13 @@ def keep(name: str, folder: Path) -> None:
 def overview() -> None:
     """Print every question, its rule, and how many of its runs are done."""
     for name, what in EXPERIMENTS.items():
-        runs = len(list(planned(what.preset, what.options, seeds=what.seeds, arms=what.arms).combinations()))
-        done = len({row["run"] for row in kept_rows(name)})
-        print(f"{name}: {what.question}\n    {what.rule}\n    {done} of {runs} runs are done\n")
+        print(f"{name}: {what.question}\n    {what.rule}\n    {counted(name, what)}\n")
+
+
+def counted(name: str, what: Experiment) -> str:
+    """How many of its runs have a row."""
+    runs = len(list(planned(what.preset, what.options, seeds=what.seeds, arms=what.arms).combinations()))
+    return f"{len({row['run'] for row in kept_rows(name)})} of {runs} runs are done"
 
 
 def main() -> int:
@@ -280,6 +293,9 @@ def main() -> int:
         print(sentence, file=sys.stderr)
         return status
     print(f"{what.question}\n{what.rule}")
+    if given.dry_run and what.before:
+        print(f"{counted(given.name, what)}; {what.before} makes the models that they need")
+        return 0
     command = words(given.name, what, given.jobs, given.seeds, given.runs, given.dry_run)
     try:
         if what.before:

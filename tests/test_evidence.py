@@ -44,6 +44,7 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
     ("name", "runs"),
     [
         ("bases", 30),
+        ("bases_longer", 15),
         ("forms", 60),
         ("labels", 40),
         ("pool_talk", 6),
@@ -83,6 +84,16 @@ def test_the_command_is_the_sweep_of_the_experiment(
     said = capsys.readouterr()
     text = " ".join((said.out + said.err).split())
     assert "two_advantage_alignment-seed0 advantage_alignment_beside_reinforce-seed0 2 runs, 0 done, 2 to train" in text
+
+
+def test_a_dry_run_makes_no_model(
+    evidence: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["evidence.py", "bases", "--dry-run"])
+    assert evidence.main() == 0
+    assert "0 of 30 runs are done; bases.py makes" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_sweep_keeps_the_rows_of_runs_that_are_elsewhere(
