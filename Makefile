@@ -65,7 +65,7 @@ pocket: .venv/installed ## train the embedded model again from its script
 	$(BIN)/python -m detente.pocket.build
 
 pocket_groups: .venv/installed ## train the second embedded model again, that of games of several players and of amounts
-	$(BIN)/python -m detente.pocket.build --model pocket_groups
+	$(BIN)/python -m detente.pocket.build --model pocket_groups --threads 1
 
 # pip is the last thing that venv puts there: a half-made environment is made again.
 .venv/bin/pip:

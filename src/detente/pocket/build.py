@@ -51,7 +51,8 @@ WEIGHT_OF_PROMPT = 0.03  # of the loss; answers have weight 1
 @dataclass(frozen=True)
 class Recipe:
     """What an embedded model is made of: ``texts`` for a ``vocabulary`` of so many tokens, divided into ``phrases``; ``chats`` to
-    learn from, so many (``batch``) in each of so many ``steps``, with the weight of their ``prompts``; attention ``heads``."""
+    learn from, so many (``batch``) in each of so many ``steps`` of a learning rate that falls to 0 at the step ``decay``, with the
+    weight of their ``prompts``; attention ``heads``."""
 
     folder: Path
     texts: Source
@@ -59,14 +60,17 @@ class Recipe:
     vocabulary: int
     chats: Source
     steps: int
+    decay: int
     batch: int
     prompts: float
     heads: int
 
 
 RECIPES = {
-    "pocket": Recipe(FOLDER, chat, PHRASE, 1536, chat, steps=2400, batch=32, prompts=WEIGHT_OF_PROMPT, heads=4),
-    "pocket_groups": Recipe(GROUPS, reading_matter, NUMBERS, 2048, group_chat, steps=1500, batch=16, prompts=0.0, heads=3),
+    "pocket": Recipe(FOLDER, chat, PHRASE, 1536, chat, steps=2400, decay=2400, batch=32, prompts=WEIGHT_OF_PROMPT, heads=4),
+    "pocket_groups": Recipe(
+        GROUPS, reading_matter, NUMBERS, 2048, group_chat, steps=1200, decay=1500, batch=16, prompts=0.0, heads=3
+    ),
 }
 
 
@@ -149,16 +153,18 @@ def train(
     size: int,
     lr: float,
     seed: int,
+    decay: int | None = None,
     prompts: float = WEIGHT_OF_PROMPT,
     keep: Callable[[], None] = lambda: None,
 ) -> None:
-    """Weighted next-token prediction on chats from ``source``, with AdamW, warm-up and cosine decay; ``keep`` every 100 steps."""
+    """Weighted next-token prediction on chats from ``source``, with AdamW, warm-up and a cosine that would end at step ``decay``
+    (None: at the last one); ``keep`` is called every 100 steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
     rng = random.Random(seed)
     start = time.monotonic()
     model.train()
     for step in range(1, steps + 1):
-        rate = lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        rate = lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * step / (decay or steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
@@ -200,8 +206,18 @@ def main() -> None:
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
-    schedule = {"steps": steps, "size": batch, "lr": options.lr}
-    train(model, tokenizer, recipe.chats, **schedule, seed=options.seed + 1, prompts=recipe.prompts, keep=keep)
+    train(
+        model,
+        tokenizer,
+        recipe.chats,
+        steps=steps,
+        size=batch,
+        lr=options.lr,
+        seed=options.seed + 1,
+        decay=None if options.steps else recipe.decay,
+        prompts=recipe.prompts,
+        keep=keep,
+    )
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, written to {out}")
 
 
