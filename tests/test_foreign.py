@@ -46,6 +46,7 @@ FILES = {
     "a preset": {"one.yaml": "game: {name: 'GAME', rounds: 2}"},
     "a preset that names nothing but the game": {"one.yaml": "game: 'GAME'"},
     "one that extends another": {"one.yaml": "extends: two.yaml", "two.yaml": "game: {name: 'GAME'}"},
+    "a preset with a game in a mechanism": {"one.yaml": "game: {name: repetition, of: {name: 'GAME'}, rounds: 2}"},
     "one whose algorithm brings it": {"one.yaml": "game: ipd\nalgorithms: {reinforce: {game: {name: 'GAME'}}}"},
     "an arena of somebody's": {"one.yaml": "game: {name: 'GAME'}\nseats: [tit_for_tat, main]"},
 }

@@ -27,6 +27,10 @@ FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 OPTIONS = {
     "game": "game",
     "game.name": "game",
+    "game.of": "game",  # inside a mechanism, and a mechanism may be inside another one
+    "game.of.name": "game",
+    "game.of.of": "game",
+    "game.of.of.name": "game",
     "algorithm": "algorithm",
     "learners.*.algorithm": "algorithm",
     "seats.*": "strategy",

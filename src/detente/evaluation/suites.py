@@ -25,7 +25,7 @@ from detente import foreign
 from detente.errors import UserError, unknown
 from detente.faults import first_fault
 from detente.files import read_text, reason
-from detente.games import make
+from detente.games import make, names
 from detente.games.base import Game
 from detente.games.family import can_face
 from detente.games.roles import roles
@@ -147,5 +147,5 @@ def _check_trusted(file: str, suite: Suite, trust: bool) -> None:
 
 def _named(suite: Suite) -> Iterator[tuple[str, str]]:
     for row in suite.rows:
-        yield "game", str(row.game.get("name", ""))
+        yield from (("game", name) for name in names(row.game))
         yield from (("partner", partner) for partner in _partners(suite, row))

@@ -29,7 +29,8 @@ from detente.evaluation.begun import begun
 from detente.evaluation.suites import Row, Suite, game
 from detente.evaluation.transfer_table import Place, Unit, episodes_file, table
 from detente.files import check_same, locked, replace_text
-from detente.games import configured
+from detente.foreign import is_foreign
+from detente.games import configured, names
 from detente.games.base import Game
 from detente.games.family import PLAIN, family_of, lists_choices
 from detente.matches import Named, on_seats, play_sync
@@ -133,7 +134,7 @@ def _options(adapter: Path) -> Path | None:
 
 def _trained_in(config: Config) -> Game | None:
     """The run's game; None where its code is somebody's own, which is not run for this."""
-    return None if ":" in str(config.game["name"]) else configured(config.game)
+    return None if any(map(is_foreign, names(config.game))) else configured(config.game)
 
 
 def misfit(subject: Subject, played: Game) -> str:
