@@ -74,7 +74,8 @@ def arena(path: Path) -> dict[str, Any]:
             raise ValueError("it has two cells for one pair of agents")
         numbers = [number for cell in content["cells"] for table in cell["tables"] for number in table]
         numbers += [number for row, column, _ in sides for number in (row, column)]
-        numbers += [line["agent"] for line in (*content["ranking"], *(content.get("tournament") or ()))]
+        rankings = [content.get(part) or () for part in ("ranking", "tournament", "population")]
+        numbers += [line["agent"] for ranking in rankings for line in ranking]
         numbers += [line["worst_against"] for line in content["ranking"] if line.get("worst_against") is not None]
         if max(numbers, default=0) >= count:
             raise ValueError(f"it speaks of agent {max(numbers)} and has {counted(count, 'agent')}")

@@ -138,6 +138,16 @@ class Standing(Stored):
     cooperation: Number | None = None
 
 
+class Member(Stored):
+    """A line of the ranking of agents as strategies of a population."""
+
+    rank: Count
+    agent: Count
+    share: Number | None = None
+    mean_share: Number | None = None
+    deviation_rating: Number | None = None
+
+
 class Arena(Stored):
     """arena.json."""
 
@@ -151,6 +161,7 @@ class Arena(Stored):
     cells: Annotated[list[Cell], Field(min_length=1)]
     ranking: list[Rank]
     tournament: list[Standing] | None = None
+    population: list[Member] | None = None
 
 
 def tables(learner: Mapping[str, Any]) -> dict[str, Any]:

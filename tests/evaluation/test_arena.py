@@ -384,3 +384,17 @@ def test_an_arena_of_trained_roles(tmp_path: Path, small_run: Path) -> None:
     assert len(whole["tournament"]) == 2
     with pytest.raises(UserError, match=r"was started with anywhere=True and not unset; "):
         arena(options, [str(run), "random"], tmp_path / "anywhere", episodes=2)
+
+
+def test_agents_as_strategies_of_a_population(tmp_path: Path) -> None:
+    """Over ten rounds tit-for-tat drives defectors out and lives beside cooperators, who lose most where anybody defects."""
+    found = play(tmp_path, ["always_cooperate", "always_defect", "tit_for_tat"])
+    lines = {line["agent"]: line for line in found["population"]}
+    assert lines[1]["share"] == pytest.approx(0, abs=1e-3)
+    assert lines[0]["share"] + lines[2]["share"] == pytest.approx(1, abs=1e-3)
+    assert lines[0]["deviation_rating"] < lines[1]["deviation_rating"] < 0
+    assert lines[1]["deviation_rating"] == pytest.approx(lines[2]["deviation_rating"])
+    assert [line["rank"] for line in found["population"]] == [1, 2, 3]
+    asymmetric = play(tmp_path / "roles", ["always_cooperate", "always_defect"], "ipd", "game=trust_game")
+    assert {line["agent"] for line in asymmetric["population"]} == {0, 1}
+    assert play(tmp_path / "three", ["giver", "free_rider"], "public_goods")["population"] is None

@@ -1,6 +1,6 @@
-"""From the episodes of an arena to its cells and two rankings.
+"""From the episodes of an arena to its cells and three rankings.
 
-    episodes/I-J.jsonl.gz ──> cell [row][column]: mean with interval, measures ──> ranking, tournament
+    episodes/I-J.jsonl.gz ──> cell [row][column]: mean with interval, measures ──> ranking, tournament, population
 
 A cell is the row agent on one seat and the column agent on all others, over every seat that the row agent takes; where seats
 differ there is a cell for each of them, its role. Agents that cannot share a seating have no cell.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,7 @@ from detente.errors import UserError
 from detente.evaluation import axelrod_ranking
 from detente.evaluation.agents import Agent, check_others
 from detente.evaluation.measures import Side, measured
+from detente.evaluation.population import MOST, deviation_ratings, replicator
 from detente.evaluation.statistics import Bounds, Estimate, estimate
 from detente.games.base import Game
 from detente.games.family import family_of
@@ -115,6 +116,7 @@ def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[st
         "ranking": [
             place for role in named or ("",) for place in ranking([cell for cell in cells if cell.role == role], game.reward_bounds)
         ],
+        "population": population(len(agents), cells) if game.num_players == 2 and len(agents) > 1 else None,
         "tournament": tournament(len(agents), cells) if family_of(game).normal_form(game) and len(agents) > 1 else None,
     }
 
@@ -170,8 +172,8 @@ def tournament(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]] | None
     """The agents as the Axelrod library ranks them, with a game seed as a repetition; ``score`` in points per round. None unless
     all agents met on every seat."""
     numbers = range(count)
-    by_pair = {pair: [cell for cell in cells if (cell.row, cell.column) == pair] for pair in itertools.product(numbers, repeat=2)}
-    if len({cell.role for cell in cells}) * count**2 != len(cells):
+    by_pair = paired(count, cells)
+    if not by_pair:
         return None
     scores = [[_means(by_pair[row, column]) for column in numbers] for row in numbers]
     rates = [[[cell.measures.get("cooperation_rate") for cell in by_pair[row, column]] for column in numbers] for row in numbers]
@@ -182,6 +184,28 @@ def tournament(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]] | None
         {"rank": place, "agent": int(rank.name), "score": rank.score, "wins": rank.wins, "cooperation": rank.cooperation}
         for place, rank in enumerate(ranks, start=1)
     ]
+
+
+def population(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]] | None:
+    """The agents as strategies of a game of two, each role as likely as the other: what share of a population they come to have,
+    and what each gains over the strictest equilibrium (None for many agents). None unless all agents met on every seat."""
+    by_pair = paired(count, cells)
+    if not by_pair:
+        return None
+    payoffs = [[fmean(cell.reward.mean for cell in by_pair[row, column]) for column in range(count)] for row in range(count)]
+    shares = replicator(payoffs)
+    ratings: Sequence[float | None] = deviation_ratings(payoffs) if count <= MOST else [None] * count
+    lines = [{"agent": agent, **asdict(shares[agent]), "deviation_rating": ratings[agent]} for agent in range(count)]
+    lines.sort(key=lambda line: (-line["share"], -line["mean_share"], line["agent"]))
+    return [{"rank": place, **line} for place, line in enumerate(lines, start=1)]
+
+
+def paired(count: int, cells: Sequence[Cell]) -> Mapping[tuple[int, int], Sequence[Cell]]:
+    """The cells of every pair of agents, one for each role; empty unless all met in all roles."""
+    if len({cell.role for cell in cells}) * count**2 != len(cells):
+        return {}
+    pairs = [(row, column) for row in range(count) for column in range(count)]
+    return {pair: [cell for cell in cells if (cell.row, cell.column) == pair] for pair in pairs}
 
 
 def _means(cells: Sequence[Cell]) -> list[float]:

@@ -129,7 +129,8 @@ def cross_play_tables(arena: Arena) -> Group:
         numbers = ["–" if place[key] is None else f"{place[key]:.2f}" for key in ("self_play", "worst")]
         who = Text(in_role(labels[place["agent"]], place.get("role", "")))
         ranked.add_row(str(place["rank"]), who, _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]]))
-    return Group(table, ranked, *([_tournament(arena, labels)] if arena.get("tournament") else []))
+    more = {"tournament": _tournament, "population": _population}
+    return Group(table, ranked, *(draw(arena, labels) for part, draw in more.items() if arena.get(part)))
 
 
 def _tournament(arena: Arena, labels: Sequence[str]) -> Table:
@@ -139,6 +140,17 @@ def _tournament(arena: Arena, labels: Sequence[str]) -> Table:
     for place in arena["tournament"]:
         rate = "–" if place["cooperation"] is None else f"{place['cooperation']:.2f}"
         table.add_row(str(place["rank"]), Text(labels[place["agent"]]), f"{place['score']:.2f}", f"{place['wins']:g}", rate)
+    return table
+
+
+def _population(arena: Arena, labels: Sequence[str]) -> Table:
+    table = Table(title="as strategies of a population: shares by replicator dynamics, deviation rating", title_justify="left")
+    for head in ("", "agent", "share", "mean over starts", "deviation rating"):
+        table.add_column(head, justify="left" if head == "agent" else "right")
+    for place in arena["population"]:
+        numbers = [place.get(key) for key in ("share", "mean_share", "deviation_rating")]
+        shown = ["–" if value is None else f"{value:.2f}" for value in numbers]
+        table.add_row(str(place["rank"]), Text(labels[place["agent"]]), *shown)
     return table
 
 

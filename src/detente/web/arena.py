@@ -66,6 +66,17 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One line of the ranking of agents as strategies of a population; the rating is in points per round."""
+
+    rank: int
+    label: str
+    share: float | None
+    mean_share: float | None
+    deviation_rating: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A finished arena. ``facts``: game, preset, seed, episodes and unit."""
 
@@ -75,6 +86,7 @@ class Board:
     cells: Mapping[tuple[int, str, int], Cell]  # by row, role and column
     ranking: tuple[Rank, ...]
     tournament: tuple[Standing, ...]  # empty where the game has no such ranking
+    population: tuple[Member, ...]  # the same
     known: Description
 
     @property
@@ -108,9 +120,10 @@ def board(folder: Path) -> Board:
         for line in sorted(content["ranking"], key=lambda line: (roles.index(line.get("role", "")), line["rank"]))
     )
     tournament = tuple(_standing(line, labels) for line in content.get("tournament") or ())
+    population = tuple(_member(line, labels) for line in content.get("population") or ())
     facts = {name: content.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
     kinds = tuple(agent.get("kind", "") for agent in content["agents"])
-    return Board(facts, labels, kinds, cells, ranking, tournament, known(folder, content))
+    return Board(facts, labels, kinds, cells, ranking, tournament, population, known(folder, content))
 
 
 def cell_files(folder: Path, address: str) -> tuple[str, list[Path]]:
@@ -150,6 +163,11 @@ def _rank(line: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
 def _standing(line: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
     numbers = {key: _number(line.get(key)) for key in ("score", "wins", "cooperation")}
     return Standing(rank=line["rank"], label=labels[line["agent"]], **numbers)
+
+
+def _member(line: Mapping[str, Any], labels: tuple[str, ...]) -> Member:
+    numbers = {key: _number(line.get(key)) for key in ("share", "mean_share", "deviation_rating")}
+    return Member(rank=line["rank"], label=labels[line["agent"]], **numbers)
 
 
 def _value(estimate: Mapping[str, Any]) -> Value:
