@@ -65,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
         "visible",
     },
     "copies": {"config", "records"},
+    "comparisons": {"config", "errors", "evaluation", "reports"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},
     "adapters": {"errors", "files", "finite", "models", "options"},

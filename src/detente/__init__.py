@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from detente.api import train as train
     from detente.api import transfer as transfer
     from detente.api import worst_case as worst_case
+    from detente.comparisons import coopeval as coopeval
     from detente.config import Config as Config
     from detente.config import load as load
     from detente.errors import UserError as UserError
@@ -46,6 +47,7 @@ _HOMES = {
     "arena": "detente.api",
     "attacks": "detente.api",
     "best_response": "detente.api",
+    "coopeval": "detente.comparisons",
     "fingerprint": "detente.api",
     "play": "detente.api",
     "train": "detente.api",
@@ -77,6 +79,7 @@ __all__ = [
     "attacks",
     "best_response",
     "check_game",
+    "coopeval",
     "fingerprint",
     "load",
     "make",

@@ -79,16 +79,22 @@ def arena(
     watch: Watch | None = None,
     trust: bool = False,
     anywhere: bool = False,
+    mechanisms: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Let every agent play every agent and write arena.json, arena.png and index.html; goes on where an arena was stopped.
 
     Agents are named as for ``play``. Where the seats of a game differ, a trained agent takes the seats of its training, unless
-    ``anywhere`` is given. Returns what arena.json holds; see ``detente.evaluation.arena.arena``.
+    ``anywhere`` is given. Returns what arena.json holds; see ``detente.evaluation.arena.arena``. With ``mechanisms``, such as
+    "repetition:look_back=1", there is an arena for the game alone and one under each, and mechanisms.json has their cells.
     """
     from detente.evaluation import arena as cross_play
     from detente.reports.cross_play import cross_play_page
 
     config = load(preset, trust=trust) if isinstance(preset, str) else preset
+    if mechanisms:
+        from detente.comparisons import under_mechanisms
+
+        return under_mechanisms(config, agents, Path(folder), mechanisms, episodes, watch, anywhere)
     results = cross_play.arena(config, agents, Path(folder), episodes=episodes, watch=watch, anywhere=anywhere)
     cross_play_page(Path(folder))
     return results

@@ -136,8 +136,8 @@ class Config(Options):
     def _consistent(self) -> Config:
         if not isinstance(self.game.get("name"), str):
             raise ValueError("game needs a name, e.g. game.name=ipd")
-        if "name" in self.vary:
-            raise ValueError("vary.name: what varies is a parameter of one game, not the game itself")
+        for name in {"name", "of"} & self.vary.keys():
+            raise ValueError(f"vary.{name}: what varies is a parameter of one game, not the game itself")
         if "/" in self.preset or "\0" in self.preset or self.preset in (".", ".."):  # it names a folder of runs
             raise ValueError(f"preset is the name of a preset and no path, not {self.preset[:LONGEST]!r}")
         if self.episodes % self.group_size:

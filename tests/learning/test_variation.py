@@ -76,6 +76,7 @@ def test_the_options_come_back_as_they_were(tmp_path: Path) -> None:
         ("vary.noise.range=[0.2,0.1]", "vary.noise: range is a smaller number and a larger one, not [0.2, 0.1]."),
         ("vary.noise.range=[true,2]", "The option vary.noise.range.0 is wrong"),
         ("vary.name.choices=[ipd,chicken]", "vary.name: what varies is a parameter of one game"),
+        ("vary.of.choices=[ipd,chicken]", "vary.of: what varies is a parameter of one game"),
         (
             "vary.roundz.stages=[4]",
             "vary.roundz=4: There is no option 'game.roundz'; did you mean 'game.rounds'?",

@@ -1,7 +1,7 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
-    detente train | doctor | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | report | serve
-    detente serve-engine | export | list
+    detente train | doctor | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | coopeval
+    detente report | serve | serve-engine | export | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -19,7 +19,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from detente.cli import doctor, evaluating, exporting, listing, playing, serving, serving_engine, sweeping, training
+from detente.cli import doctor, evaluating, exporting, listing, playing, protocols, serving, serving_engine, sweeping, training
 from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
 from detente.visible import visible
@@ -54,6 +54,7 @@ app.command(name="best-response")(evaluating.best_response)
 app.command()(evaluating.fingerprint)
 app.command()(evaluating.attacks)
 app.command()(evaluating.transfer)
+app.command()(protocols.coopeval)
 app.command()(training.report)
 app.command()(serving.serve)
 app.command(name="serve-engine")(serving_engine.serve_engine)

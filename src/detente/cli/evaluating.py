@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from detente.config import Config
+    from detente.evaluation.mechanisms import Setting
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A preset or a preset file (.yaml): the game and how models answer.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=20 seed=1.")]
@@ -39,19 +40,30 @@ def arena(
     anywhere: Annotated[
         bool, typer.Option("--anywhere", help="Where seats differ, let trained agents also sit where they were not trained.")
     ] = False,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(help="Also play under NAME or NAME:OPTION=VALUE,..., such as repetition:look_back=1; may be repeated."),
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Play every agent against every agent: a matrix of points with intervals, a ranking, a heatmap and a page."""
     from detente import api
     from detente.config import load
     from detente.reports.cross_play import cross_play_tables
+    from detente.reports.mechanisms import mechanism_tables
 
     config = load(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
     with Seatings(screen) as watch:
-        results = api.arena(config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere)
+        results = api.arena(
+            config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere, mechanisms=mechanism or ()
+        )
+    if mechanism:
+        screen.print(mechanism_tables(results))
+        say(screen, f"Wrote {folder / 'mechanisms.json'} and {folder / 'index.html'}")
+        return
     screen.print(cross_play_tables(results))
     say(screen, f"Wrote {folder / 'arena.json'}, arena.png and {folder / 'index.html'}")
 
@@ -255,6 +267,10 @@ class Seatings:
         self.bar.update(self.task, total=seatings * episodes, completed=finished * episodes)
         if finished:
             say(self.screen, f"{finished} of {seatings} seatings are there already")
+
+    def setting(self, number: int, count: int, setting: Setting) -> None:
+        """An arena of several begins."""
+        say(self.screen, f"{setting.game}, {setting.mechanism} ({number} of {count})")
 
     def seating(self, names: Sequence[str]) -> None:
         """A seating begins."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from detente.evaluation.begun import begun
 from detente.evaluation.cells import AgentSeating, all_seatings, episodes_file, results
 from detente.files import check_same, locked, replace_text
 from detente.former import renamed
+from detente.games import configured
 from detente.games.base import Game
 from detente.games.roles import in_role, roles
 from detente.matches import Named, in_turn, play_sync
@@ -53,14 +54,17 @@ def arena(
     episodes: int = 64,
     watch: Watch | None = None,
     anywhere: bool = False,
+    policies: Policies | None = None,
 ) -> dict[str, Any]:
     """Play what is missing and write arena.json, which is returned.
 
     ``config`` gives the game, the way models answer and the seed. A seating plays ``episodes`` episodes, each with a game seed of
-    its own that all seatings share. Where seats differ, a trained agent takes those of its training (``anywhere``: all). UserError
-    for agents that do not exist or do not load, and for a folder that was started with anything else.
+    its own that all seatings share. Where seats differ, a trained agent takes those of its training (``anywhere``: all). Several
+    arenas can share their ``policies``. UserError for agents that do not exist or do not load, and for a folder that was started
+    with anything else.
     """
-    policies = Policies.of(config)
+    ours = policies is None
+    policies = Policies.of(config) if policies is None else policies.within(configured(config.game, config.measures))
     game = policies.game
     agents = participants(policies, names, anywhere=anywhere)
     seatings = all_seatings(game, agents)
@@ -73,7 +77,7 @@ def arena(
     begun(folder, ASKED, "arena", ANOTHER)
     known = family_file.content(game, ())
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(policies), locked(folder, f"The arena {folder}", ANOTHER):
+    with closing(policies) if ours else nullcontext(), locked(folder, f"The arena {folder}", ANOTHER):
         _claim(folder, asked, agents)
         replace_text(folder / family_file.FILE, known)
         named = roles(game) or ("",) * game.num_players

@@ -32,3 +32,8 @@ class MechanismView:
     ignoring: str = ""
     fair: str = ""
     sound: tuple[bool, ...] = ()
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What the numbers of an answer count: for a contract the choices, else as in the game inside."""
+        return self.inside.choices if self.topic == "contract" else getattr(self.inside.view, "items", ())

@@ -1,0 +1,151 @@
+"""The same agents in a game under several mechanisms: an arena for each, and their cells beside each other.
+
+    game, "repetition:look_back=1" ── under ──> {"name": "repetition", "of": game, "look_back": 1}
+    settings (game x mechanism) ──> an arena each ──> mechanisms.json
+
+An arena that is there goes on where it was stopped. Files: GAME/MECHANISM/ (the arenas), mechanisms.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from detente.config import Config
+from detente.errors import UserError, unknown
+from detente.evaluation import arena as cross_play
+from detente.files import folder_name, replace_text
+from detente.games import configured, mechanisms
+from detente.games.base import Game
+from detente.games.family import strategies_for
+from detente.plain_yaml import parse
+from detente.policies import Policies
+
+NONE = "none"
+FILE = "mechanisms.json"
+
+
+class Watch(cross_play.Watch, Protocol):
+    """Hears how far a comparison is, and each of its arenas."""
+
+    def setting(self, number: int, count: int, setting: Setting) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A game under a mechanism, by the names that readers know, with the parameters of the whole, and who plays."""
+
+    game: str
+    mechanism: str
+    parameters: Mapping[str, Any]
+    agents: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its arena lies, below that of the comparison."""
+        return Path(folder_name(self.game), folder_name(self.mechanism))
+
+
+def under(game: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
+    """The parameters of a game under a mechanism, ``NAME`` or ``NAME:option=value,option=value``; ``none`` is the game alone.
+
+    UserError for a mechanism that there is not, and for options that are none.
+    """
+    name, colon, text = mechanism.partition(":")
+    if name == NONE and not colon:
+        return dict(game)
+    if name not in mechanisms.FAMILY.games:
+        raise unknown("mechanism", name, (NONE, *mechanisms.FAMILY.games))
+    options: dict[str, Any] = {}
+    for item in _items(text) if colon else ():
+        option, equals, value = item.partition("=")
+        if not equals or option in ("of", "name", *options):
+            raise UserError(
+                f"The mechanism '{mechanism}' should be {name}, or with options such as {name}:{_example(name)}, each of them once."
+            )
+        try:
+            options[option] = parse(value)
+        except ValueError as error:
+            raise UserError(f"The option {option} of the mechanism {name} is not valid YAML: {value!r}.") from error
+    return {"name": name, "of": dict(game)} | options
+
+
+def _items(text: str) -> list[str]:
+    """What stands between commas, but for those in brackets: ``payments=[0,2],x=1`` has two."""
+    items, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    return items
+
+
+def _example(name: str) -> str:
+    return {"contract": "payments=[0,2]", "mediation": "", "reputation": "told=joint"}.get(name, "look_back=1")
+
+
+def settings(game: Mapping[str, Any], names: Sequence[str], agents: Sequence[str], title: str) -> list[Setting]:
+    """A game without and with each of the mechanisms; scripts that use a mechanism take part where there is one for them.
+
+    UserError where a mechanism cannot stand around the game, and where it comes twice.
+    """
+    chosen = list(dict.fromkeys([NONE, *names]))
+    if twice := [name for name in names if [NONE, *names].count(name) > 1 and name != NONE]:
+        raise UserError(f"The mechanism {twice[0]} is named twice.")
+    made = [(name, parameters, configured(parameters)) for name in chosen for parameters in [under(game, name)]]
+    return [Setting(title, name, parameters, able(agents, played)) for name, parameters, played in made]
+
+
+def able(agents: Sequence[str], game: Game) -> tuple[str, ...]:
+    """The agents without those scripts of mechanisms that have nothing to use in this game."""
+    return tuple(name for name in agents if name not in mechanisms.FAMILY.strategies or name in strategies_for(game))
+
+
+def compare(
+    config: Config,
+    chosen: Sequence[Setting],
+    folder: Path,
+    *,
+    episodes: int = 64,
+    watch: Watch | None = None,
+    anywhere: bool = False,
+) -> dict[str, Any]:
+    """Play what is missing of every arena and write mechanisms.json, which is returned.
+
+    ``config`` gives the way models answer and the seed. UserError as for an arena.
+    """
+    results = []
+    with closing(Policies.of(_config(config, chosen[0]))) as policies:
+        for number, setting in enumerate(chosen, start=1):
+            if watch is not None:
+                watch.setting(number, len(chosen), setting)
+            own = _config(config, setting)
+            place = folder / setting.folder
+            results.append(
+                cross_play.arena(own, setting.agents, place, episodes=episodes, watch=watch, anywhere=anywhere, policies=policies)
+            )
+    content = {
+        "seed": config.seed,
+        "episodes": episodes,
+        "entries": [
+            {
+                "game": setting.game,
+                "mechanism": setting.mechanism,
+                "folder": setting.folder.as_posix(),
+                **{part: result[part] for part in ("game_options", "agents", "cells", "ranking", "population") if part in result},
+            }
+            for setting, result in zip(chosen, results, strict=True)
+        ],
+    }
+    replace_text(folder / FILE, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def _config(config: Config, setting: Setting) -> Config:
+    return config.model_copy(update={"game": dict(setting.parameters)})

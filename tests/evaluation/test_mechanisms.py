@@ -1,0 +1,128 @@
+"""The same agents under several mechanisms: options from text, who takes part, resume, tables, and the protocol of CoopEval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import detente
+from detente import cli
+from detente.errors import UserError
+from detente.evaluation import coopeval
+from detente.evaluation.mechanisms import NONE, settings, under
+from detente.games import configured
+from detente.reports.mechanisms import tables
+
+IPD = {"name": "ipd", "rounds": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("repetition", {}),
+        ("repetition:look_back=1,rounds=5", {"look_back": 1, "rounds": 5}),
+        ("reputation:told=joint,continuation=0.8", {"told": "joint", "continuation": 0.8}),
+        ("contract:payments=[0,2.5]", {"payments": [0, 2.5]}),
+    ],
+)
+def test_options_from_text(text: str, options: dict[str, Any]) -> None:
+    assert under(IPD, text) == {"name": text.partition(":")[0], "of": IPD} | options
+    configured(under(IPD, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("repetiton", "no mechanism 'repetiton'; did you mean 'repetition'"),
+        ("none:rounds=2", "no mechanism 'none'|did you mean"),
+        ("repetition:", "should be repetition, or with options such as repetition:look_back=1"),
+        ("repetition:look_back", "with options such as"),
+        ("repetition:of=ipd", "with options such as"),
+        ("repetition:rounds=1,rounds=2", "each of them once"),
+        ("contract:payments=[0,", "is not valid YAML"),
+        ("repetition:lookback=1", "'game.lookback'; did you mean 'game.look_back'"),
+    ],
+)
+def test_one_sentence_for_a_wrong_mechanism(text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        configured(under(IPD, text))
+
+
+def test_scripts_of_mechanisms_take_part_where_there_is_one() -> None:
+    agents = ["tit_for_tat", "reciprocal", "signer"]
+    chosen = {setting.mechanism: setting.agents for setting in settings(IPD, ["repetition", "contract"], agents, "ipd")}
+    assert chosen == {
+        NONE: ("tit_for_tat",),
+        "repetition": ("tit_for_tat", "reciprocal"),
+        "contract": ("tit_for_tat", "signer"),
+    }
+    with pytest.raises(UserError, match="named twice"):
+        settings(IPD, ["contract", "contract"], agents, "ipd")
+
+
+def test_cells_beside_each_other_and_nothing_is_played_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["arena", "ipd", "game.rounds=1", "--agents", "always_defect,signer", "--episodes", "2", "--out", str(tmp_path / "a")]
+    assert cli.main([*words, "--mechanism", "contract:payments=[0,2]"]) == 0
+    content = json.loads((tmp_path / "a" / "mechanisms.json").read_text())
+    (table,) = tables(content, {})
+    assert table.mechanisms == (NONE, "contract:payments=[0,2]")
+    rewards = {(row.agent, row.against): [cell and cell["reward"]["mean"] for cell in row.cells] for row in table.rows}
+    assert rewards["signer", "signer"] == [None, 3]
+    assert rewards["always_defect", "signer"] == [None, 1]
+    assert rewards["always_defect", "always_defect"] == [1, 1]
+    page = (tmp_path / "a" / "index.html").read_text(encoding="utf-8")
+    assert [f"{quote(folder)}/index.html" in page for folder in table.folders] == [True, True]
+    files = [*(tmp_path / "a").rglob("*.jsonl.gz")]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    assert cli.main([*words, "--mechanism", "contract:payments=[0,2]"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+    assert "signer" in capsys.readouterr().out
+
+
+def test_the_games_of_coopeval_have_the_published_payoffs() -> None:
+    """Everybody cooperating gets what the paper says; every published number is of a game and a mechanism that are played."""
+    for name, points in coopeval.ALL_COOPERATE.items():
+        game = configured(coopeval.GAMES[name])
+        (episode,) = detente.play(game, [coopeval.scripts(game)[0]] * game.num_players)
+        assert episode.rounds[0].rewards == pytest.approx([points] * game.num_players)
+        assert coopeval.PUBLISHED[name].keys() <= coopeval.MECHANISMS.keys()
+    assert coopeval.PUBLISHED.keys() == coopeval.ALL_COOPERATE.keys() < coopeval.GAMES.keys()
+
+
+def test_coopeval_by_one_command(tmp_path: Path) -> None:
+    words = ["coopeval", "random", "--episodes", "1", "--out", str(tmp_path), "--games", "prisoners_dilemma,matching_pennies"]
+    assert cli.main([*words, "--mechanisms", "none,contracting,mediation"]) == 0
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "arXiv 2604.15267" in page
+    assert "1.42 to 2.08" in page
+    assert {entry["game"] for entry in json.loads((tmp_path / "mechanisms.json").read_text())["entries"]} == {
+        "prisoners_dilemma",
+        "matching_pennies",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["random", "--games", "prisoner"], "There is no game of CoopEval 'prisoner'"),
+        (["random", "--mechanisms", "contract"], "did you mean 'contracting'"),
+        (["random", "game.rounds=3"], "takes no game.rounds=3"),
+        (["nobody"], "no strategy 'nobody'"),
+        (["runs/none"], "There is no run or adapter folder 'runs/none'"),
+    ],
+)
+def test_one_sentence_for_a_wrong_protocol(words: list[str], sentence: str, tmp_path: Path, capsys: Any) -> None:
+    assert cli.main(["coopeval", *words, "--out", str(tmp_path / "new")]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_mechanism_that_cannot_stand_around_the_game_is_refused_before_anything_is_played(tmp_path: Path, capsys: Any) -> None:
+    words = ["arena", "commons", "--agents", "greedy,sustainable", "--mechanism", "contract", "--out", str(tmp_path / "new")]
+    assert cli.main(words) == 2
+    assert "needs a game in which all choose from the same list" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "new").exists()
