@@ -15,6 +15,7 @@ from benchmarks.disk import disk
 from benchmarks.gpu import gpu
 from benchmarks.learners import learners
 from benchmarks.loop import loop
+from benchmarks.overlap import overlap
 from benchmarks.rollout import rollout
 from benchmarks.scaling import scaling
 from benchmarks.startup import startup
@@ -42,13 +43,14 @@ def everything(
     where = default_device(device)
     for name, subject, sizes in FULL if full else SHORT:
         say(f"[bold]{name}[/bold]")
-        here = {} if subject in (arms, loop, startup) else {"device": where, "threads": threads}
+        here = {} if subject in (arms, loop, overlap, startup) else {"device": where, "threads": threads}
         subject(json=results / f"{name}-{where.replace(':', '')}.json", **here, **sizes)
 
 
 FULL: list[Run] = [
     ("startup", startup, {}),
     ("arms", arms, {}),
+    ("overlap", overlap, {}),
     ("loop", loop, {}),
     ("disk", disk, {}),
     ("rollout", rollout, {}),
@@ -59,6 +61,7 @@ FULL: list[Run] = [
 SHORT: list[Run] = [
     ("startup", startup, {}),
     ("arms", arms, {"iterations": 20}),
+    ("overlap", overlap, {"iterations": 5}),
     ("loop", loop, {}),
     ("disk", disk, {"option": ["episodes=16", "group_size=8"]}),
     ("rollout-pocket", rollout, {"model": ["pocket"]}),
@@ -69,7 +72,7 @@ SHORT: list[Run] = [
     ("update-played", update, {"case": ["ipd", "trust_and_split"], "chats": 8, "rounds": 2}),
 ]
 
-for one in (gpu, update, learners, rollout, arms, loop, startup, disk, scaling, table):
+for one in (gpu, update, learners, rollout, arms, overlap, loop, startup, disk, scaling, table):
     app.command()(one)
 
 if __name__ == "__main__":

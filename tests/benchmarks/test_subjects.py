@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arms, disk, learners, loop, scaling, startup, tables
+from benchmarks import arms, disk, learners, loop, overlap, scaling, startup, tables
 from benchmarks.__main__ import FULL, SHORT
 from benchmarks.tables import Table
 from detente import cli
@@ -64,6 +64,22 @@ def test_two_trainings_in_turn_and_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert figures["ratio"]["median"] > 0
     with pytest.raises(ValueError, match="status 9"):
         arms.together(7)
+
+
+def test_rollouts_beside_updates(here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"overlap=0": iter([6.0, 8.0]), "overlap=1": iter([4.0, 4.0])}
+    monkeypatch.setattr(overlap, "spent", lambda preset, options: next(seconds[options[0]]))
+    overlap.overlap(iterations=3, repeats=2, json=tmp_path / "o.json")
+    figures = json.loads((tmp_path / "o.json").read_text())["figures"]
+    assert figures["ratio"] == {"median": 1.75, "least": 1.5, "greatest": 2.0}
+    assert overlap.tables(figures)[0].rows[-1][0] == "ratio, overlap=0 / overlap=1"
+
+
+def test_seconds_are_those_of_the_iterations(tiny_model: str) -> None:
+    small = [f"model={tiny_model}", "game.rounds=1", "episodes=4", "group_size=4", "iterations=1", "evaluation.episodes=0"]
+    assert overlap.spent("ipd", small) > 0
+    with pytest.raises(ValueError, match="status 2"):
+        overlap.spent("nothing", [])
 
 
 def test_a_run_is_weighed_by_part(small_run: Path, tmp_path: Path) -> None:

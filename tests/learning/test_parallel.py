@@ -27,6 +27,7 @@ from detente.learning.watchers import Watcher
 from detente.learning.work import LARGEST, Part, Work, summed
 from detente.players.chat import ChatFormat
 from detente.records import read_episodes
+from tests.fake_vllm import FakeVLLM, listening
 
 QUICK = (
     "device=cpu threads=1 game.rounds=3 episodes=8 group_size=4 lora.rank=2 opponents.kept=0 optimizer.lr=1e-3 "
@@ -201,3 +202,15 @@ def test_every_process_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     options = config.load("ipd", ["processes=2", "device=cuda:0"])
     with pytest.raises(UserError, match="device=cuda:0 is one GPU for 2 processes"), parallel.opened(options):
         pass
+
+
+def test_a_run_whose_layers_are_spread_learns_from_servers_and_goes_on(tmp_path: Path, lively_model: str) -> None:
+    fake = FakeVLLM(lively_model)
+    with listening(fake) as url:
+        servers = [f"model={lively_model}", "engine=vllm", f"engine.urls=[{url}]", "answer.max_tokens=4"]
+        spread = ["processes=2", "shard=true", "optimizer.micro_batch_tokens=300"]
+        run = train(tmp_path / "run", *servers, *spread, "iterations=1")
+        train(run, *servers, *spread)
+        assert_same(train(tmp_path / "alone", *servers), run)
+    assert metrics(run)[-1]["mismatch/max_abs"] < 1e-4
+    assert fake.adapters == {}
