@@ -97,6 +97,10 @@ ALLOWED: dict[str, set[str]] = {
         "matches",
         "records",
     },
+    "learning.cluster_learners": {"config", "errors"}
+    | {f"learning.{name}" for name in ("cluster", "gradient_worker", "learner", "vectors", "work")},
+    "learning.gradient_worker": {"config"}
+    | {f"learning.{name}" for name in ("learner", "loading", "rollout_worker", "vectors", "work")},
     "learning.rollout_worker": {
         "config",
         "copies",

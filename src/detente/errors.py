@@ -15,6 +15,10 @@ class UserError(Exception):
     """Something that the user can put right; the message is one full sentence."""
 
 
+class ServiceError(UserError):
+    """A server or a cluster that a run needs is not there, or not as the run needs it."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """``unknown("game", "ipdd", GAMES)`` -> "There is no game 'ipdd'; did you mean 'ipd'?"."""
     names = sorted(known)

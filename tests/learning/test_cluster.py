@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -15,11 +16,12 @@ import pytest
 from detente import config, games, matches
 from detente.errors import UserError
 from detente.executor_options import ExecutorOptions
-from detente.learning import checks, cluster, loop
+from detente.learning import checkpoint, checks, cluster, cluster_learners, loop, parallel
 from detente.learning.rollout_worker import RolloutWorker
 from detente.learning.watchers import Watcher
 from detente.records import PolicyRef, Seating, read_episodes
 from detente.together import run
+from tests.fake_vllm import FakeVLLM, listening
 
 QUICK = (
     "device=cpu threads=1 game.rounds=2 episodes=8 group_size=4 lora.rank=2 optimizer.lr=1e-3 evaluation.episodes=0 iterations=2 "
@@ -87,15 +89,77 @@ def test_a_cluster_plays_the_same_texts_also_when_a_worker_is_killed(
     assert texts(folder) == texts(train(tmp_path / "local"))
 
 
+class KillsLearner(Watcher):
+    """Kills the worker that learns after so many iterations."""
+
+    def __init__(self, learners: list[Any], after: int) -> None:
+        self.learners, self.left = learners, after
+
+    def iteration(self, metrics: dict[str, Any]) -> None:
+        import ray
+
+        self.left -= 1
+        if not self.left:
+            os.kill(ray.get(self.learners[0].workers[0].__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
+
+
+def test_a_cluster_plays_and_learns_with_overlap_what_is_learned_here_also_when_the_learner_is_lost(
+    two_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    start = cluster_learners.RayLearners.start
+    monkeypatch.setattr(cluster_learners.RayLearners, "start", lambda self: opened.append(self) or start(self))
+    more = ["overlap=1", "iterations=3", "credit.baseline=critic", "loss.kl=0.01", "optimizer.steps=2"]
+    placed = ["executor=ray", f"executor.address={two_nodes}", "executor.learners=1", "executor.workers=1"]
+    with pytest.raises(UserError, match=r"^A worker of the Ray cluster was lost in an update; all that was saved is whole"):
+        train(tmp_path / "run", *more, *placed, watchers=[KillsLearner(opened, after=2)])
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    run, here = train(tmp_path / "run", *more), train(tmp_path / "whole", *more)
+    assert exact(run) == exact(here)
+
+
+def exact(run: Path) -> Any:
+    """The texts, metrics and weights of a run, all but how long it took."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    metrics = [{key: value for key, value in line.items() if not key.startswith("time/")} for line in lines]
+    saved = checkpoint.read_newest(run / "checkpoint").tensors
+    weights = {(name, key): tensor.tolist() for name, tensors in saved.items() for key, tensor in tensors.items()}
+    return texts(run), metrics, weights
+
+
+def test_a_cluster_plays_on_servers_beside_updates(two_nodes: str, tmp_path: Path, lively_model: str) -> None:
+    fake = FakeVLLM(lively_model)
+    fake.slots = 16
+    more = ["overlap=1", "iterations=3", "record.episodes_every=1", "optimizer.lr=1e-2"]
+    with listening(fake) as url:
+        servers = [f"model={lively_model}", "engine=vllm", f"engine.urls=[{url}]", "opponents.kept=0.5", "answer.max_tokens=4"]
+        run = train(tmp_path / "run", *servers, "executor=ray", f"executor.address={two_nodes}", *more)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [len(list(read_episodes(file))) for file in sorted((run / "episodes").iterdir())] == [8, 8, 8]
+    assert all(line["audit/gap"] < 1e-4 for line in lines)
+    assert lines[0]["mismatch/max_abs"] < 1e-4 < lines[2]["mismatch/max_abs"]  # the third was played before the second update
+    assert fake.adapters == {}  # all are withdrawn at the end
+
+
 def test_a_cluster_without_room_is_a_sentence(two_nodes: str) -> None:
     for given, sentence in {
         ("executor.workers=3",): "room for 2 workers of 1 core, and 3 are asked for",
         ("executor.cpus=2",): "room for 0 workers of 2 cores, and 1 are asked for",
         ("executor.gpus=0.5",): "room for 0 workers of 1 core and 0.5 GPUs",
+        ("executor.learners=1", "executor.workers=2"): "room for 1 worker of 1 core, and 2 are asked for; lower executor.workers",
+        ("executor.learners=3",): "room for 2 workers of 1 core, and 3 are asked for; lower executor.learners",
+        ("executor.learners=1", "executor.learner_gpus=1"): "room for 0 workers of 1 core and 1 GPUs",
     }.items():
         options = config.load("ipd", ["executor=ray", *given])
         with pytest.raises(UserError, match=sentence), cluster.opened(options):
             pass
+
+
+@pytest.mark.parametrize("more", [["processes=2"], ["shard=true", "engine=vllm", "engine.urls=[http://127.0.0.1:9]"]])
+def test_gradients_are_placed_by_ray_or_by_processes(more: list[str]) -> None:
+    options = config.load("ipd", ["executor=ray", "executor.learners=1", *more])
+    with pytest.raises(UserError, match="leave out processes, shard and torchrun with it"), parallel.opened(options):
+        pass
 
 
 def test_workers_that_never_come_are_a_sentence(two_nodes: str) -> None:
@@ -105,7 +169,7 @@ def test_workers_that_never_come_are_a_sentence(two_nodes: str) -> None:
     workers.start()
     with pytest.raises(UserError, match=sentence):
         run(workers.play([Seating((PolicyRef("script", "random"),) * 2)], matches.Counted(), {}, lambda episode: None))
-    workers.close(shutdown=False)
+    workers.close()
 
 
 def test_what_is_wrong_in_a_worker_is_its_own_sentence(two_nodes: str) -> None:
@@ -114,9 +178,8 @@ def test_what_is_wrong_in_a_worker_is_its_own_sentence(two_nodes: str) -> None:
     def fails() -> None:
         raise UserError("There is no such model here.")
 
-    workers = cluster.RayWorkers(config.load("ipd", ["executor=ray"]), 1)
     with pytest.raises(UserError, match=r"^There is no such model here\.$"):
-        workers._result(ray.remote(fails).remote())
+        cluster.result(ray.remote(fails).remote())
 
 
 # ---- without a cluster
@@ -177,6 +240,12 @@ def test_an_address_where_nothing_listens_is_a_sentence(monkeypatch: pytest.Monk
 def test_an_address_is_a_host_with_its_port(address: str) -> None:
     with pytest.raises(UserError, match=r"executor\.address: '.*' is no address of a cluster"):
         config.load("ipd", [f"executor.address='{address}'"])
+
+
+def test_a_cluster_without_anything_to_do_is_a_sentence() -> None:
+    with pytest.raises(UserError, match="executor: ray has nothing to do with workers=0 and learners=0"):
+        config.load("ipd", ["executor=ray", "executor.workers=0"])
+    assert config.load("ipd", ["executor.workers=0", "executor=ray", "executor.learners=1"]).executor.workers == 0
 
 
 def test_remote_models_are_counted_in_one_process() -> None:

@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from detente.config import Config
-from detente.errors import UserError, counted
+from detente.errors import ServiceError, UserError, counted
 from detente.executor_options import ExecutorOptions
 from detente.learning.rollout_worker import RolloutWorker
 from detente.learning.session import Adapter
@@ -28,24 +28,24 @@ from detente.records import Episode, PolicyRef, Seating
 
 POLL_S = 0.5
 PATIENCE_S = 10.0  # with an address that may be none
-LOST = 3  # times that each worker may be lost in one iteration, on average
+LOSSES = 3  # times that each worker may be lost in one iteration, on average
 
 
 @contextmanager
 def opened(config: Config) -> Iterator[RayWorkers | None]:
     """The rollout workers of a run; None where it plays in this process. UserError for a cluster that cannot have them."""
     options = config.executor
-    if options.kind == "local":
+    if options.kind == "local" or options.workers == 0:
         yield None
         return
-    started = connect(options)
-    workers = RayWorkers(config, options.workers or places(options))
-    try:
-        _check_room(options, workers.count)
-        workers.start()
-        yield workers
-    finally:
-        workers.close(shutdown=started)
+    with connected(options):
+        workers = RayWorkers(config, options.workers or places(options))
+        try:
+            check_room(options, workers.count)
+            workers.start()
+            yield workers
+        finally:
+            workers.close()
 
 
 class RayWorkers:
@@ -55,6 +55,7 @@ class RayWorkers:
         self.config, self.options, self.count = config, config.executor, count
         self.starting: dict[Any, Any] = {}
         self.idle: list[Any] = []
+        self.busy: dict[Any, tuple[Any, range]] = {}  # what a worker will answer: who it is, and the seatings that it plays
         self.stored: dict[PolicyRef, Any] = {}
 
     def start(self) -> None:
@@ -79,18 +80,18 @@ class RayWorkers:
 
     async def _play(self, seatings: Sequence[Seating], stream: Stream, watch: Callable[[Episode], None]) -> list[Episode]:
         waiting = deque(_shares(len(seatings), self.count))
-        busy: dict[Any, tuple[Any, range]] = {}
         episodes: dict[int, Episode] = {}
         losses = 0
         while len(episodes) < len(seatings):
             while waiting and self.idle:
                 worker, share = self.idle.pop(0), waiting.popleft()
                 seated = [seatings[i] for i in share]
-                busy[worker.play.remote(seated, stream, dict(self.stored), _fetch)] = (worker, share)
-            ready = self._next(busy)
-            worker, share = busy.pop(ready) if ready in busy else (self.starting.pop(ready), range(0))
-            played = self._result(ready)
-            if played is None:
+                self.busy[worker.play.remote(seated, stream, dict(self.stored), _fetch)] = (worker, share)
+            ready = self._next()
+            worker, share = self.busy.pop(ready) if ready in self.busy else (self.starting.pop(ready), range(0))
+            try:
+                played: list[Episode] = result(ready) or []
+            except Lost:
                 losses += 1
                 waiting += [share] if len(share) else []
                 self._start()
@@ -99,25 +100,21 @@ class RayWorkers:
                 for i, episode in zip(share, played, strict=True):
                     episodes[i] = episode
                     watch(episode)
-            if losses > LOST * self.count:
+            if losses > LOSSES * self.count:
                 raise UserError(f"Workers of the Ray cluster were lost {losses} times in one iteration; {AGAIN}")
         return [episodes[i] for i in range(len(seatings))]
 
-    def close(self, *, shutdown: bool) -> None:
-        """End all workers, and with ``shutdown`` the cluster of this process."""
+    def close(self) -> None:
+        """End all workers; those that are idle withdraw first what servers got from them."""
         import ray
 
-        for worker in (*self.idle, *self.starting.values()):
+        if closing := [worker.close.remote() for worker in self.idle]:
+            ray.wait(closing, num_returns=len(closing), timeout=PATIENCE_S)
+        for worker in (*self.idle, *self.starting.values(), *(worker for worker, _ in self.busy.values())):
             ray.kill(worker)
-        if shutdown:
-            ray.shutdown()
 
     def _start(self) -> None:
-        import ray
-
-        actor: Any = ray.remote(RolloutWorker)
-        needs = {"num_cpus": self.options.cpus, "num_gpus": self.options.gpus, "scheduling_strategy": "SPREAD"}
-        worker = actor.options(**needs).remote(self.config, os.getcwd())
+        worker = begun(RolloutWorker, self.config, self.options.cpus, self.options.gpus)
         self.starting[worker.open.remote()] = worker
 
     def _store(self, adapters: Mapping[PolicyRef, Callable[[], Adapter]]) -> None:
@@ -130,31 +127,57 @@ class RayWorkers:
             weights, lora = adapters[policy]()
             self.stored[policy] = ray.put(({key: tensor.detach().cpu() for key, tensor in weights.items()}, lora))
 
-    def _next(self, busy: Mapping[Any, Any]) -> Any:
+    def _next(self) -> Any:
         """What is there first: the episodes of a busy worker, or one that has started."""
         import ray
 
         deadline = time.monotonic() + self.options.timeout
-        while busy or time.monotonic() < deadline:
-            ready, _ = ray.wait([*busy, *self.starting], num_returns=1, timeout=POLL_S)  # Ctrl-C is heard in between
+        while self.busy or time.monotonic() < deadline:
+            ready, _ = ray.wait([*self.busy, *self.starting], num_returns=1, timeout=POLL_S)  # Ctrl-C is heard in between
             if ready:
                 return ready[0]
         raise UserError(f"No worker of the Ray cluster came up within {self.options.timeout:g} seconds; {AGAIN}")
 
-    def _result(self, ready: Any) -> list[Episode] | None:
-        """The episodes of a worker, none for one that has started; None where the worker is lost."""
-        import ray
-        from ray.exceptions import RayError, RayTaskError
 
-        try:
-            return ray.get(ready) or []
-        except RayTaskError as error:
-            raise error.cause from error
-        except RayError:
-            return None
+class Lost(Exception):  # noqa: N818 (who lost it says what that means)
+    """A worker has ended, alone or with its machine."""
 
 
 AGAIN = "all that was saved is whole, and the same command goes on from there once the cluster has room (see ray status)."
+
+
+def begun(worker: type, config: Config, cpus: int, gpus: float) -> Any:
+    """A worker that was begun on a machine of the cluster, in the working directory of this process."""
+    import ray
+
+    actor: Any = ray.remote(worker)
+    return actor.options(num_cpus=cpus, num_gpus=gpus, scheduling_strategy="SPREAD").remote(config, os.getcwd())
+
+
+def result(ready: Any) -> Any:
+    """What a worker answered; what it raised is raised here. Lost where it ended before."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        return ray.get(ready)
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayError as error:
+        raise Lost from error
+
+
+@contextmanager
+def connected(options: ExecutorOptions) -> Iterator[None]:
+    """Inside, this process is connected to the cluster; one that was started for it ends with it. UserError where there is none."""
+    started = connect(options)
+    try:
+        yield
+    finally:
+        if started:
+            import ray
+
+            ray.shutdown()
 
 
 def connect(options: ExecutorOptions) -> bool:
@@ -173,7 +196,7 @@ def connect(options: ExecutorOptions) -> bool:
             socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        raise UserError(
+        raise ServiceError(
             f"No Ray cluster answers at executor.address={address}; start one with 'ray start --head', or leave the address out "
             "to start one in this process."
         ) from error
@@ -181,26 +204,54 @@ def connect(options: ExecutorOptions) -> bool:
 
 
 def places(options: ExecutorOptions) -> int:
-    """How many workers the machines of the cluster have room for."""
+    """How many workers that play the machines of the cluster have room for, beside those that learn; UserError without room for
+    these."""
+    machines = resources()
+    gpus = learner_gpus(options)
+    for _ in range(options.learners):
+        machine = next((machine for machine in machines if _fitting(machine, options.learner_cpus, gpus)), None)
+        if machine is None:
+            room = sum(_fitting(machine, options.learner_cpus, gpus) for machine in resources())
+            raise ServiceError(
+                _no_room(room, options.learners, options.learner_cpus, gpus, "learners, learner_cpus or learner_gpus")
+            )
+        machine["CPU"] -= options.learner_cpus
+        machine["GPU"] = machine.get("GPU", 0) - gpus
+    return sum(_fitting(machine, options.cpus, options.gpus) for machine in machines)
+
+
+def resources() -> list[dict[str, float]]:
+    """What each machine of the cluster has: CPU, GPU and more."""
     import ray
 
     nodes: Any = ray.nodes  # which has no annotations
-    resources = [node["Resources"] for node in nodes() if node["Alive"]]
-    return sum(_fitting(node, options) for node in resources)
+    return [dict(node["Resources"]) for node in nodes() if node["Alive"]]
 
 
-def _fitting(node: Mapping[str, float], options: ExecutorOptions) -> int:
-    by_cpu = node.get("CPU", 0) // options.cpus
-    return int(min(by_cpu, node.get("GPU", 0) / options.gpus + 1e-9) if options.gpus else by_cpu)
+def learner_gpus(options: ExecutorOptions) -> float:
+    """GPUs of a worker that learns."""
+    if options.learner_gpus is not None:
+        return options.learner_gpus
+    return 1.0 if any(machine.get("GPU", 0) >= 1 for machine in resources()) else 0.0
 
 
-def _check_room(options: ExecutorOptions, count: int) -> None:
+def check_room(options: ExecutorOptions, count: int) -> None:
+    """UserError where the cluster cannot have so many workers that play, beside those that learn."""
     if (room := places(options)) < max(1, count):
-        gpus = f" and {options.gpus:g} GPUs" if options.gpus else ""
-        raise UserError(
-            f"The Ray cluster has room for {counted(room, 'worker')} of {counted(options.cpus, 'core')}{gpus}, and "
-            f"{max(1, count)} are asked for; lower executor.workers, cpus or gpus, or add machines."
-        )
+        raise ServiceError(_no_room(room, max(1, count), options.cpus, options.gpus, "workers, cpus or gpus"))
+
+
+def _no_room(room: int, asked: int, cpus: int, gpus: float, options: str) -> str:
+    size = f"{counted(cpus, 'core')}{f' and {gpus:g} GPUs' if gpus else ''}"
+    return (
+        f"The Ray cluster has room for {counted(room, 'worker')} of {size}, and {asked} are asked for; "
+        f"lower executor.{options}, or add machines."
+    )
+
+
+def _fitting(machine: Mapping[str, float], cpus: int, gpus: float) -> int:
+    by_cpu = machine.get("CPU", 0) // cpus
+    return int(min(by_cpu, machine.get("GPU", 0) / gpus + 1e-9) if gpus else by_cpu)
 
 
 def _shares(number: int, count: int) -> list[range]:

@@ -23,7 +23,7 @@ from detente.copies import averaged, with_shared_names
 from detente.errors import room_for
 from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
-from detente.learning import checkpoint, cluster, parallel
+from detente.learning import checkpoint, cluster, cluster_learners, parallel
 from detente.learning.batch import trajectories
 from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
@@ -62,8 +62,9 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
     with (
         opened(run, config) as folder,
         parallel.opened(config) as helpers,
+        cluster_learners.opened(config) as placed,
         cluster.opened(config) as workers,
-        closing(open_session(config, helpers, workers)) as session,
+        closing(open_session(config, helpers or placed, workers)) as session,
     ):
         known = family_file.content(session.game, opponents(config, session.game))
         with when_saved(watch.stopping) as wished:

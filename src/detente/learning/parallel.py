@@ -20,11 +20,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from peft import PeftModel
-from torch import nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from detente.config import Config
 from detente.errors import UserError
+from detente.learning import vectors
 from detente.learning.batch import passes_without_stems
 from detente.learning.forward import Forward
 from detente.learning.learner import Learner
@@ -52,6 +51,8 @@ def opened(config: Config) -> Iterator[Processes | None]:
         raise UserError(
             "shard=true spreads the base model over processes, and an engine in this one needs it whole: use engine=vllm."
         )
+    if config.executor.kind == "ray" and config.executor.learners and (size > 1 or config.shard):
+        raise UserError("executor.learners places the gradients on a Ray cluster: leave out processes, shard and torchrun with it.")
     if size == 1:
         if config.shard:
             raise UserError("shard=true spreads the base model over processes, and there is one: use processes=2 or more.")
@@ -253,20 +254,18 @@ def _deal(tasks: Sequence[Task | None] | None) -> Task | None:
 @torch.no_grad()
 def _spread_weights(learner: Learner) -> None:
     """Every process gets rank 0's."""
-    weights = parameters_to_vector(learner.trained)
+    weights = vectors.weights(learner)
     dist.broadcast(weights, 0)
     if dist.get_rank():
-        vector_to_parameters(weights, learner.trained)
+        vectors.take_weights(learner, weights)
 
 
 @torch.no_grad()
 def _sum_gradients(learner: Learner) -> None:
-    """One sum over all processes of all gradients, laid end to end; a process without a share has none."""
-    trained: list[nn.Parameter] = learner.trained
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
+    """One sum over all processes of all gradients; a process without a share has none."""
+    flat = vectors.gradients(learner)
     dist.all_reduce(flat)
-    for parameter, gradient in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
-        parameter.grad = gradient.view_as(parameter)
+    vectors.take_gradients(learner, flat)
 
 
 # ---- devices

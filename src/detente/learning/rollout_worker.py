@@ -22,6 +22,16 @@ from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
 
 
+def settle(config: Config, folder: str) -> None:
+    """Make a worker's process like that of the run: in its working directory, where there is such a one, with its threads."""
+    if Path(folder).is_dir():
+        os.chdir(folder)
+    if config.threads is not None:
+        import torch
+
+        torch.set_num_threads(config.threads)
+
+
 class RolloutWorker:
     """The policies of a run in another process. ``folder`` is the run's working directory, from which it names adapters."""
 
@@ -30,12 +40,7 @@ class RolloutWorker:
 
     def open(self) -> None:
         """Load the base models, and what sits on seats without learning; UserError for what is missing here."""
-        if Path(self.folder).is_dir():
-            os.chdir(self.folder)
-        if self.config.threads is not None:
-            import torch
-
-            torch.set_num_threads(self.config.threads)
+        settle(self.config, self.folder)
         self.policies = Policies.of(self.config)
         shared = shared_names(self.config)
         for names in by_base(self.config):
@@ -67,3 +72,7 @@ class RolloutWorker:
         games = games_by_group(self.config, seatings[0].iteration - 1) if seatings else {}
         game, concurrency = self.policies.game, self.config.concurrency
         return matches.play_sync(self.policies, game, seatings, stream=stream, games=games, concurrency=concurrency)
+
+    def close(self) -> None:
+        """Withdraw what servers were given; nothing can be played afterwards."""
+        self.policies.close()
