@@ -131,6 +131,8 @@ ALLOWED: dict[str, set[str]] = {
     "learning.fitting": set(),
     "needs": BASE
     | {"config", "copies", "files", "games", "matches", "models", "options", "policies", "learning", "engines.mixing"},
+    "needs.check": set(),
+    "needs.servers": {"engine_options", "errors", "hosts", "needs.check"},
     "needs.shape": {"errors", "files"},
     "needs.memory": {"config", "copies", "errors", "options", "learning.fitting"},
     "needs.plan": {"config", "learning.fitting"},

@@ -86,18 +86,17 @@ def opened(
 def check_reached(options: EngineOptions) -> None:
     """UserError where a server of the options cannot be asked, before models are loaded that take long."""
     if options.kind == "vllm":
-        opening = _opening()
-        for server in opening.servers_of(options):
-            opening.base_of(server)
+        for server in opening().servers_of(options):
+            opening().base_of(server)
 
 
-def _opening() -> Any:
+def opening() -> Any:
     """What opens servers; UserError where the package that talks to them is missing."""
     try:
-        from detente.engines.vllm import opening
+        from detente.engines.vllm import opening as module
     except ImportError:
         raise UserError("engine.kind=vllm needs the package httpx2; install it with: pip install 'detente[vllm]'.") from None
-    return opening
+    return module
 
 
 def _on_servers(
@@ -109,7 +108,7 @@ def _on_servers(
     options: EngineOptions,
 ) -> Host:
     """A host whose engine is vLLM servers. Its audit holds the adapters that it scores beside the learners' in this process."""
-    opening = _opening()
+    open_vllm = opening().open_vllm
     from detente import adapters, models
     from detente.engines.adapters import Adapters
     from detente.engines.vllm.proof import Model, scores_of
@@ -118,6 +117,6 @@ def _on_servers(
     names = dict.fromkeys((base.name, *filter(None, (base.folder, str(models.folder(base.name))))))
     allowed, prompt = between(base, options.dtype), chat.opening(OPENING)
     model = Model(names, prompt, grammar, scores_of(served, prompt), allowed)
-    engine = opening.open_vllm(options, model, base.tokenizer, partial(adapters.save, base=base))
+    engine = open_vllm(options, model, base.tokenizer, partial(adapters.save, base=base))
     engine.audit = FirstAnswers(Adapters(served), grammar, base, folders, allowed, engine.folders)
     return Host(base, engine, grammar, engine.audit, engine.audit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import platform
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from detente import config, games, matches
+from detente import cli, config, games, matches
 from detente.errors import UserError
 from detente.executor_options import ExecutorOptions
 from detente.learning import checkpoint, checks, cluster, cluster_learners, loop, parallel
 from detente.learning.rollout_worker import RolloutWorker
 from detente.learning.watchers import Watcher
+from detente.needs.nodes import cluster_seen
 from detente.records import PolicyRef, Seating, read_episodes
 from detente.together import run
 from tests.fake_vllm import FakeVLLM, listening
@@ -153,6 +155,22 @@ def test_a_cluster_without_room_is_a_sentence(two_nodes: str) -> None:
         options = config.load("ipd", ["executor=ray", *given])
         with pytest.raises(UserError, match=sentence), cluster.opened(options):
             pass
+
+
+def test_doctor_looks_at_every_machine(two_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doctor", "ipd", "executor=ray", f"executor.address={two_nodes}", "executor.learners=1", "device=cpu"]
+    small = ["episodes=4", "group_size=4", "game.rounds=2", "--json"]
+    assert cli.main([*words, *small]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    machines = [check for check in checks if check["what"].startswith("machine ")]
+    assert [check["passed"] for check in machines] == [True, True]
+    assert all(f"1 core, python {platform.python_version()}, detente " in check["seen"] for check in machines)
+    (room,) = (check["seen"] for check in checks if check["what"] == "room for Ray workers")
+    assert room == "1 worker of 1 core will play, of 1 that fit, beside 1 of 1 core for gradients"
+    assert cli.main([*words, "executor.workers=2", *small, "--estimate"]) == 0  # the cluster is not asked then
+    assert "not looked at: not asked for (--estimate)" in capsys.readouterr().out
+    crowded = cluster_seen(config.load("ipd", ["executor=ray", f"executor.address={two_nodes}", "executor.workers=3"]))
+    assert (crowded[-1].passed, "and 3 are asked for" in crowded[-1].seen) == (False, True)
 
 
 @pytest.mark.parametrize("more", [["processes=2"], ["shard=true", "engine=vllm", "engine.urls=[http://127.0.0.1:9]"]])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from detente import cli
+from tests.fake_vllm import FakeVLLM, listening
 
 SMALL = ["episodes=4", "group_size=4", "game.rounds=3", "device=cpu"]
 PEAK = """
@@ -49,7 +50,8 @@ def test_a_plan_for_servers_says_what_each_needs(capsys: pytest.CaptureFixture[s
     text = told(["trust_and_split_7b_8gpu", "--device-memory", "80", "--gpus", "8"], 0, capsys)
     assert "7 servers, each of " in text
     assert "8 of 8 are used: 1 process of the update, 7 servers" in text
-    assert "1 server, each of " in told(["ipd_7b", "--device-memory", "80"], 0, capsys)
+    for dtype in ("bfloat16", "float16"):
+        assert "1 server, each of " in told(["ipd_7b", f"engine.dtype={dtype}", "--device-memory", "80"], 0, capsys)
     assert "3 of 2 are used" in told(["ipd_paper", "processes=3", "--device-memory", "80", "--gpus", "2"], 1, capsys)
 
 
@@ -61,6 +63,38 @@ def test_what_does_not_fit_is_told_what_would(capsys: pytest.CaptureFixture[str]
     options = remedy.removeprefix("It would fit with: ").rpartition(" (")[0].split()
     assert "It fits" in told(["trust_and_split_paper", *options, "--device-memory", "24"], 0, capsys)
     assert "No option makes it fit" in told(["trust_and_split_paper", "--device-memory", "4"], 1, capsys)
+
+
+def test_servers_are_looked_at_and_tried(lively_model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = FakeVLLM(lively_model)
+    with listening(fake) as url:
+        words = ["ipd", *SMALL, f"model={lively_model}", "engine=vllm", f"engine.urls=[{url}]", "--json"]
+        checks = by_name(told(words, 0, capsys))
+        said = f"vLLM 0.32.0, '{lively_model}', chats of up to 2,048 tokens, 8 adapters at once"
+        assert checks[f"server {url}"] == (True, said)
+        assert checks["engine and learner agree"][0]
+        assert checks["vLLM servers"][1].endswith("proven")
+        fake.begin()
+        fake.faults = {"raw"}
+        checks = by_name(told(words, 1, capsys))
+        assert checks["proof of the servers"][0] is False
+        assert "start it with --logprobs-mode processed_logprobs" in checks["proof of the servers"][1]
+        assert checks["engine and learner agree"] == (None, "not looked at: the servers do not pass their proof")
+    checks = by_name(told([*words, "engine.timeout=5"], 1, capsys))
+    assert checks[f"server {url}"][0] is False
+    assert "cannot be asked: nothing listens there; start it with detente serve-engine" in checks[f"server {url}"][1]
+
+
+def test_a_cluster_that_does_not_answer_is_one_of_the_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
+    text = told(["ipd", *SMALL, "executor=ray", "executor.address=127.0.0.1:1"], 1, capsys)
+    assert "No Ray cluster answers at executor.address=127.0.0.1:1" in " ".join(text.split())
+    assert "this is wrong: Ray cluster" in text
+
+
+def by_name(text: str) -> dict[str, tuple[bool | None, str]]:
+    """The checks of a diagnosis: whether passed, and what was seen."""
+    return {check["what"]: (check["passed"], check["seen"]) for check in json.loads(text)["checks"]}
 
 
 @pytest.mark.parametrize(

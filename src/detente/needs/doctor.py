@@ -13,16 +13,19 @@ from pathlib import Path
 
 from detente import models
 from detente.config import Config
-from detente.errors import UserError, counted
+from detente.errors import ServiceError, UserError, counted
 from detente.games.base import Game
-from detente.learning.audit import ROUNDING
+from detente.learning.audit import between, tolerance
 from detente.learning.checks import check
 from detente.learning.session import open_session
 from detente.needs import machine
 from detente.needs.chats import Said, expected
+from detente.needs.check import Check
 from detente.needs.disk import stored
 from detente.needs.memory import WIDTH, Memory, Place, needed, server
+from detente.needs.nodes import cluster_seen
 from detente.needs.plan import Changes, fitting_options
+from detente.needs.servers import servers_seen
 from detente.needs.shape import KNOWN, Shape, given
 from detente.needs.times import H100, Device, estimated, processor
 from detente.needs.trial import Trial, tried, unreached_modules
@@ -30,15 +33,6 @@ from detente.policies import located
 
 USABLE = 0.95  # of a device's memory, for what is left between blocks
 GIB = float(1 << 30)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something that was looked at, and what was seen; ``passed`` None: it could not be looked at."""
-
-    what: str
-    passed: bool | None
-    seen: str
 
 
 @dataclass(frozen=True)
@@ -90,8 +84,10 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
     sources = {name: _source(name, shape) for name in dict.fromkeys(config.models.values())}
     shapes = {name: sizes for name, (sizes, _, _) in sources.items()}
     why_not = None if measure else "not asked for (--estimate)"
-    if config.engine.kind == "vllm" and target.memory:
-        why_not = why_not or "servers of another machine are not asked"
+    unasked = why_not or ("servers and clusters of another machine are not asked" if target.memory else None)
+    servers, cluster = _beside(config, unasked)
+    if config.engine.kind == "vllm":
+        why_not = unasked or (None if all(check.passed for check in servers) else "a server cannot be asked")
     why_not = why_not or _unloadable(config, game, shapes, all(here for _, _, here in sources.values()))
     device = H100 if _on_gpu(config, target) else processor(os.cpu_count() or 1)
     kind = "cuda" if device is H100 else "cpu"
@@ -99,10 +95,17 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
     place = Place(kind, process, beside_server=target.gpus <= len(config.engine.urls))
     trial, checks, dtype = None, _estimated_checks(config, shapes, game, why_not), _dtype(config)
     if why_not is None:
-        with closing(open_session(config)) as session:
-            dtype = str(next(iter(session.hosts.values())).base.model.dtype).removeprefix("torch.")
-            trial = tried(session)
-            checks = _measured_checks(trial, unreached_modules(session), shapes, dtype)
+        try:
+            with closing(open_session(config)) as session:
+                base = next(iter(session.hosts.values())).base
+                dtype = str(base.model.dtype).removeprefix("torch.")
+                trial = tried(session)
+                allowed = tolerance(base) if config.engine.kind == "transformers" else between(base, config.engine.dtype)
+                checks = _measured_checks(trial, unreached_modules(session), shapes, allowed)
+        except ServiceError as fault:
+            why_not = "the servers do not pass their proof"
+            servers += (Check("proof of the servers", False, str(fault)),)
+            checks = _estimated_checks(config, shapes, game, why_not)
     said = expected(game, config.answer.max_tokens) if trial is None else trial.said
     room = target.memory or machine.room(config.device)
 
@@ -111,6 +114,7 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
         return needed(changed, shapes, said, dtype=form, place=place)
 
     memory = needing(config)
+    checks += servers + cluster
     if config.engine.kind == "vllm":
         checks += (_servers(config, shapes, said, place, room, why_not),)
     if target.gpus > 1 or (target.memory and config.processes > 1):
@@ -176,13 +180,21 @@ def _timed(trial: Trial | None, device: Device) -> str:
     return f"an estimate, not measured: {device.name} of {flops:g} TFLOP/s, {device.share:.0%} of them used, and {moved:g} TB/s"
 
 
-def _measured_checks(trial: Trial, unreached: list[str], shapes: Mapping[str, Shape], dtype: str) -> tuple[Check, ...]:
-    context, tolerance = min(shape.context for shape in shapes.values()), ROUNDING[dtype]
-    gap = f"mean {trial.mean_gap:.1g}, at most {trial.largest_gap:.1g} nats over {trial.tokens} tokens (allowed: {tolerance:g})"
+def _beside(config: Config, unasked: str | None) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
+    """What the run needs beside this process: its servers and its cluster, each looked at unless ``unasked`` says why not."""
+    servers, cluster = config.engine.kind == "vllm", config.executor.kind == "ray"
+    if unasked is not None:
+        return (), (Check("Ray cluster", None, f"not looked at: {unasked}"),) if cluster else ()
+    return servers_seen(config.engine) if servers else (), cluster_seen(config) if cluster else ()
+
+
+def _measured_checks(trial: Trial, unreached: list[str], shapes: Mapping[str, Shape], allowed: float) -> tuple[Check, ...]:
+    context = min(shape.context for shape in shapes.values())
+    gap = f"mean {trial.mean_gap:.1g}, at most {trial.largest_gap:.1g} nats over {trial.tokens} tokens (allowed: {allowed:g})"
     return (
         Check("chat template", True, "a chat can grow turn by turn"),
         Check("layers", True, f"adapters leave out {', '.join(unreached)}" if unreached else "adapters reach every linear layer"),
-        Check("engine and learner agree", trial.mean_gap <= tolerance, gap),
+        Check("engine and learner agree", trial.mean_gap <= allowed, gap),
         _room(trial.said, context),
     )
 

@@ -20,7 +20,7 @@ from detente.needs.chats import Said
 from detente.needs.shape import Shape
 from detente.options import LearnerConfig
 
-WIDTH = {"float32": 4, "bfloat16": 2}
+WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 FLOAT = 4
 ROWS, STEP = 8, 128  # as in engines/cache.py
 PASS_TOKENS = 16_384  # as in engines/steps.py

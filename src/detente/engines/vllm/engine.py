@@ -24,7 +24,7 @@ from detente.engines.texts import Texts
 from detente.engines.vllm.answers import LIKELIEST, Answer, Scores, Unusable, body, read
 from detente.engines.vllm.fleet import Fleet
 from detente.engines.vllm.publishing import Published
-from detente.errors import UserError, counted
+from detente.errors import ServiceError, UserError, counted
 from detente.records import PolicyRef
 
 SPARE_SLOTS = 1  # the base model is none of a server's adapters; vLLM for CPUs has given it the last one's place
@@ -65,7 +65,7 @@ class VLLMEngine:
         needed = at_once + SPARE_SLOTS
         if self._slots is not None and needed > self._slots:
             adapters = counted(at_once, "adapter")
-            raise UserError(
+            raise ServiceError(
                 f"The servers mix {self._slots} adapters, too few for {adapters} and the base model at once: start them with "
                 f"--max-loras {needed} at least (detente serve-engine MODEL --adapters {at_once})."
             )

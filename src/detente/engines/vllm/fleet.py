@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from detente.engines.vllm.server import Fault, Server
-from detente.errors import UserError
+from detente.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +42,14 @@ class Fleet:
         return [server for server in self.servers if server not in self._lost]
 
     def publish(self, name: str, folder: Path) -> None:
-        """Have an adapter served by all servers; UserError where one cannot, or none is there."""
+        """Have an adapter served by all servers; ServiceError where one cannot, or none is there."""
         self._call_back()
         self._folders[name] = folder
         try:
             self._everywhere(lambda server: self._give(server, name))
             if not self.live:
                 raise self._none_left()
-        except UserError:
+        except ServiceError:
             self.withdraw(name)
             raise
 
@@ -59,7 +59,7 @@ class Fleet:
         self._everywhere(lambda server: server.unload(name))
 
     async def complete(self, chat: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], Server]:
-        """Continue a prompt of a chat, and who did; UserError where a server refuses it, or none answers any more."""
+        """Continue a prompt of a chat, and who did; ServiceError where a server refuses it, or none answers any more."""
         for attempt in range(self._retries + 1):
             if attempt:
                 await asyncio.sleep(min(2.0 ** (attempt - 1), PAUSE_S))
@@ -92,20 +92,20 @@ class Fleet:
                 elif fault.status is None or fault.status >= 500 or fault.status in (408, 429):
                     raise
                 else:
-                    raise UserError(f"The server {server.url} refuses a request: {fault}; look at its log.") from None
+                    raise ServiceError(f"The server {server.url} refuses a request: {fault}; look at its log.") from None
         raise AssertionError("the second try has returned or raised")
 
     def _give(self, server: Server, name: str) -> None:
-        """Have one server serve an adapter; UserError where it refuses, Fault where it is lost."""
+        """Have one server serve an adapter; ServiceError where it refuses, Fault where it is lost."""
         folder = self._folders[name]
         try:
             server.load(name, str(folder))
             if not any(model.name == name for model in server.models()):
-                raise UserError(f"The server {server.url} has loaded the adapter {name} and does not list it; look at its log.")
+                raise ServiceError(f"The server {server.url} has loaded the adapter {name} and does not list it; look at its log.")
         except Fault as fault:
             if not server.lives():
                 raise
-            raise UserError(
+            raise ServiceError(
                 f"The server {server.url} cannot serve the adapter {name} from {folder}: {fault}; it needs --enable-lora, a "
                 "--max-lora-rank of lora.rank at least, and an engine.folder that it sees."
             ) from None
@@ -139,9 +139,9 @@ class Fleet:
             log.warning("The server %s is lost (%s); its chats go to others.", server.url, fault)
         self._lost[server] = fault
 
-    def _none_left(self) -> UserError:
+    def _none_left(self) -> ServiceError:
         faults = "; ".join(f"{server.url}: {fault}" for server, fault in self._lost.items())
-        return UserError(
+        return ServiceError(
             f"No server of engine.urls answers any more ({faults}); look at their logs, and run the same command again."
         )
 

@@ -11,7 +11,7 @@ from detente.engines.vllm.fleet import Fleet
 from detente.engines.vllm.proof import Model, base_of, prove
 from detente.engines.vllm.publishing import Published, Write
 from detente.engines.vllm.server import Server
-from detente.errors import UserError
+from detente.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -24,20 +24,20 @@ def servers_of(options: EngineOptions) -> list[Server]:
 def open_vllm(options: EngineOptions, model: Model, tokenizer: Any, write: Write) -> VLLMEngine:
     """The engine of the servers among ``options.urls`` that have this base model; others are left to other base models.
 
-    UserError where none has it, or one of them is not what a run needs. ``write`` makes an adapter's folder.
+    ServiceError where none has it, or one of them is not what a run needs. ``write`` makes an adapter's folder.
     """
     bases = {server: base_of(server) for server in servers_of(options)}
     chosen = [server for server, base in bases.items() if not {base.name, base.root}.isdisjoint(model.names)]
     if not chosen:
         there = ", ".join(f"'{base.name}' at {server.url}" for server, base in bases.items())
-        raise UserError(
+        raise ServiceError(
             f"No server of engine.urls has the base model '{model.name}' (there is {there}): a server has one base model, so start "
             f"another with detente serve-engine {model.name}, and name both."
         )
     proven = [prove(server, bases[server], model) for server in chosen]
     names = {own.name for own in proven}
     if len(names) > 1:
-        raise UserError(
+        raise ServiceError(
             f"The servers of '{model.name}' call it {', '.join(sorted(names))}: start all with one --served-model-name."
         )
     slots = [own.slots for own in proven if own.slots is not None]

@@ -19,7 +19,7 @@ from detente.engines.base import Request, Sampling
 from detente.engines.grammar import Grammar
 from detente.engines.vllm.answers import LIKELIEST, Unusable, body, read
 from detente.engines.vllm.server import LOAD, Fault, Served, Server
-from detente.errors import UserError
+from detente.errors import ServiceError
 from detente.records import PolicyRef
 
 BASE = PolicyRef("base", "the base model")
@@ -64,20 +64,22 @@ class Proven:
 
 
 def base_of(server: Server) -> Served:
-    """The base model of a server; UserError where nothing listens, or it serves none."""
+    """The base model of a server; ServiceError where nothing listens, or it serves none."""
     try:
         models = server.models()
     except Fault as fault:
         wrong = f"the server {server.url} of engine.urls cannot be asked: {fault}"
-        raise UserError(f"{wrong[0].upper()}{wrong[1:]}; start it with detente serve-engine, and wait until it is ready.") from None
+        raise ServiceError(
+            f"{wrong[0].upper()}{wrong[1:]}; start it with detente serve-engine, and wait until it is ready."
+        ) from None
     base = next((model for model in models if not model.adapter), None)
     if base is None:
-        raise UserError(f"{server.url} lists no model, as a vLLM server does (GET /v1/models); look at engine.urls.")
+        raise ServiceError(f"{server.url} lists no model, as a vLLM server does (GET /v1/models); look at engine.urls.")
     return base
 
 
 def prove(server: Server, served: Served, model: Model) -> Proven:
-    """The server with what it allows; UserError for the first thing that is not as a run needs it."""
+    """The server with what it allows; ServiceError for the first thing that is not as a run needs it."""
     try:
         _check_scores(server, served.name, model)
         _check_backend(server, served.name, model)
@@ -85,10 +87,10 @@ def prove(server: Server, served: Served, model: Model) -> Proven:
             raise _wrong(server, "serves no adapters", "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment and --enable-lora")
         return Proven(server, served.name, served.longest or 1 << 30, server.slots())
     except Fault as fault:
-        raise UserError(f"The server {server.url} fails at a first request: {fault}; look at its log.") from None
+        raise ServiceError(f"The server {server.url} fails at a first request: {fault}; look at its log.") from None
     except Unusable as reason:
         version = server.version()
-        raise UserError(f"The server {server.url}{f' (vLLM {version})' if version else ''} {reason}.") from None
+        raise ServiceError(f"The server {server.url}{f' (vLLM {version})' if version else ''} {reason}.") from None
 
 
 def _check_scores(server: Server, name: str, model: Model) -> None:
@@ -128,8 +130,8 @@ def _first_place(server: Server, name: str, model: Model, temperature: float, pa
     return answer.scores[0]
 
 
-def _wrong(server: Server, what: str, flag: str) -> UserError:
-    return UserError(f"The server {server.url} {what}: start it with {flag} (detente serve-engine prints the command).")
+def _wrong(server: Server, what: str, flag: str) -> ServiceError:
+    return ServiceError(f"The server {server.url} {what}: start it with {flag} (detente serve-engine prints the command).")
 
 
 def scores_of(model: Any, prompt: Sequence[int]) -> Scores:
