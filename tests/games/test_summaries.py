@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from detente.games import make
+from detente.games import GAMES, make
 from detente.games.family import points_told
 from detente.games.summaries import summary
-from detente.matches import play_scripts
-from detente.records import Completion, Episode, PolicyRef, Round, Turn
+from detente.matches import Counted, Guest, Scripts, play_scripts, play_sync
+from detente.records import Completion, Episode, PolicyRef, Round, Seating, Turn
+from detente.room import SILENT, Silent, in_silence
 
 GAME = make("ipd", rounds=3)
 
@@ -58,3 +60,40 @@ def test_other_games_tell_points_and_those_of_others_only_where_they_are_known()
     assert points_told(GAME, points, 1, 0) == "you got 0.5, they got 3 and 2"
     hidden: Any = object()  # a game of the plain family
     assert points_told(hidden, points, 1, 0) == "you got 0.5"
+
+
+OWN = {"matrix": {"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]}}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_every_game_tells_of_the_episodes_before(name: str) -> None:
+    """Every round is counted once, and what came last is among what was counted."""
+    game = make(name, rounds=3, **OWN.get(name, {}))
+    episode = in_silence(game)[0]
+    for seat in range(game.num_players):
+        head, line = summary("counts", game, [episode], seat).splitlines()
+        assert head == f"So far with the same {'player' if game.num_players == 2 else 'players'}:"
+        assert sum(int(count) for count in re.findall(r": (\d+)[;.]", line.removeprefix("Game 1:"))) == 3
+        last = summary("last", game, [episode], seat).partition(": ")[2].removesuffix(".")
+        assert f"{last}: " in line
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_briefing_stands_once_after_the_first_words_of_every_game(name: str) -> None:
+    game = make(name, rounds=2, **OWN.get(name, {}))
+    briefing = tuple(f"Strategy {seat}." for seat in range(game.num_players))
+    seating = Seating((SILENT,) * game.num_players, briefing=briefing)
+    (played,) = play_sync(Guest(Scripts(game), SILENT, Silent), game, [seating], stream=Counted())
+    plain = in_silence(game)[0]
+    for seat, text in enumerate(briefing):
+        told, untold = ([turn.prompt for turn in episode.turns(seat)] for episode in (played, plain))
+        if told:  # who is never asked is told nothing
+            before, after = told[0].split(f"\n{text}")
+            assert (before + after, told[1:]) == (untold[0], untold[1:])
+
+
+def test_the_commons_tell_what_was_taken() -> None:
+    (played,) = play_scripts(make("commons", rounds=2), ["greedy"] * 5, 1)
+    assert summary("counts", make("commons"), [played], 0).splitlines()[1] == (
+        "Game 1: you took 0, all together 0 of 0 tons: 1; you took 20, all together 100 of 100 tons: 1."
+    )

@@ -28,8 +28,9 @@ def summary(briefing: Briefing, game: Game, past: Sequence[Episode], seat: int, 
     def outcome(played: Round) -> str:
         return family_of(game).outcome(game, played, seat, seed)
 
+    others = "player" if game.num_players == 2 else "players"
     if briefing == "last":
-        return f"Your last round with the same player: {outcome(past[-1].rounds[-1])}."
+        return f"Your last round with the same {others}: {outcome(past[-1].rounds[-1])}."
     counted = [Counter(outcome(played) for played in episode.rounds) for episode in past]
     lines = ("; ".join(f"{what}: {times}" for what, times in sorted(counts.items())) for counts in counted)
-    return "\n".join(["So far with the same player:", *(f"Game {number}: {line}." for number, line in enumerate(lines, 1))])
+    return "\n".join([f"So far with the same {others}:", *(f"Game {number}: {line}." for number, line in enumerate(lines, 1))])

@@ -141,10 +141,11 @@ class Bargaining(Horizon):
             past=tuple((prices[player], prices[1 - player]) for prices in state.past),
         )
         text = "\n".join(filter(None, (self._news(state, player), self._question(state, player))))
+        topic = ("message" if talking else "price") if self.messages else ""
         if talking:
-            return Observation(text, view, self._talk.pattern.pattern, (), phase, self._talk.form("{}"), self._talk.help)
+            return Observation(text, view, self._talk.pattern.pattern, (), phase, self._talk.form("{}"), self._talk.help, topic)
         help_ = f"Type a number from 0 to {self.highest}, with at most one decimal."
-        return Observation(text, view, _priced(self.highest).pattern, (), phase, "Price: {}", help_)
+        return Observation(text, view, _priced(self.highest).pattern, (), phase, "Price: {}", help_, topic)
 
     @cached_property
     def _talk(self) -> Talk:

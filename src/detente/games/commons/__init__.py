@@ -25,6 +25,7 @@ FAMILY = Family(
     reading=reading.reading,
     references=partial(played, reading.REFERENCES),
     notes=reading.notes,
+    outcome=reading.outcome,
     rules=its_rules,
     tells_points=always(True),
 )

@@ -70,3 +70,9 @@ def notes(game: Commons, played: Round) -> Notes:
         for player, units in enumerate(played.rewards)
     )
     return Notes(stock=f"{stock} tons, {number(left)} left", held=(), received=received)
+
+
+def outcome(game: Commons, played: Round, player: int, seed: int) -> str:
+    """What it took, and what all took of how much."""
+    taken = played.rewards
+    return f"you took {number(taken[player])}, all together {number(sum(taken))} of {played.info['stock']} tons"

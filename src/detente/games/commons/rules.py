@@ -148,7 +148,8 @@ class Commons(Horizon):
         share = self.sustainable(state.stock) // self.players
         view = CommonsView(player, phase, state.stock, self.capacity, share, state.past)
         text = f"{self._news(state, player)}\n{question}"
-        return Observation(text, view, wanted.pattern.pattern, (), phase, wanted.form("{}"), wanted.help)
+        topic = ("message" if talking else "ask") if self.messages else ""
+        return Observation(text, view, wanted.pattern.pattern, (), phase, wanted.form("{}"), wanted.help, topic)
 
     @cached_property
     def _talk(self) -> Talk:

@@ -91,7 +91,8 @@ class Investor(Horizon):
         view = InvestorView(player, self.endowment, self.multiplier, state.invested, state.past)
         wanted = self._wanted(state)
         text = "\n".join(filter(None, (self._news(state, player), self._question(state, player))))
-        return Observation(text, view, wanted.pattern.pattern, form=wanted.form("{}"), help=wanted.help)
+        topic = "investment" if state.invested is None else "return"
+        return Observation(text, view, wanted.pattern.pattern, form=wanted.form("{}"), help=wanted.help, topic=topic)
 
     def _wanted(self, state: InvestorState) -> Amount:
         return invest(self.endowment) if state.invested is None else send(self.multiplier * state.invested)
