@@ -371,6 +371,8 @@ def test_nothing_is_wider_than_the_screen(browser: Any, server: Server, address:
     if address.startswith("/run"):
         until(lambda: shown(browser, "#options h2") == "Options", 120)
     browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    longer = "document.querySelectorAll('.runs span').forEach((each) => { each.textContent += arguments[0]; })"
+    browser.execute_script(longer, "the_name_of_a_game_that_is_long_")
     browser.execute_script("document.querySelectorAll('.scroll').forEach((each) => each.replaceChildren())")  # may be scrolled
     assert fits(browser, PARTS) == []
 
