@@ -16,6 +16,7 @@ from benchmarks.gpu import gpu
 from benchmarks.learners import learners
 from benchmarks.loop import loop
 from benchmarks.overlap import overlap
+from benchmarks.profile import profile
 from benchmarks.rollout import rollout
 from benchmarks.scaling import scaling
 from benchmarks.startup import startup
@@ -56,6 +57,7 @@ FULL: list[Run] = [
     ("rollout", rollout, {}),
     ("scaling", scaling, {}),
     ("update", update, {}),
+    ("profile", profile, {"case": ["synthetic", "ipd"]}),
     ("learners", learners, {}),
 ]
 SHORT: list[Run] = [
@@ -68,11 +70,12 @@ SHORT: list[Run] = [
     (f"rollout-{BIG}", rollout, {"model": [BIG], "episodes": 2, "rounds": 3}),
     ("scaling", scaling, {"quick": True}),
     ("update-synthetic", update, {"case": ["synthetic"], "chats": 4, "length": 256}),
+    ("profile", profile, {"chats": 4, "length": 256}),
     ("learners", learners, {"episodes": 16, "rounds": 4}),
     ("update-played", update, {"case": ["ipd", "trust_and_split"], "chats": 8, "rounds": 2}),
 ]
 
-for one in (gpu, update, learners, rollout, arms, overlap, loop, startup, disk, scaling, table):
+for one in (gpu, update, profile, learners, rollout, arms, overlap, loop, startup, disk, scaling, table):
     app.command()(one)
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import typer
 from benchmarks.common import console, say
 from benchmarks.curves import draw
 
-SUBJECTS = ("update", "learners", "rollout", "arms", "overlap", "loop", "startup", "disk", "scaling")
+SUBJECTS = ("update", "profile", "learners", "rollout", "arms", "overlap", "loop", "startup", "disk", "scaling")
 ON_GPU = "gpu"  # measured by ``make gpu`` alone
 FOLDER, PAGE = Path("benchmarks") / "results", Path("docs") / "performance.md"
 NO_GPU = "GPU figures are missing: no GPU machine was at hand."

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks import disk, flops, learners, loop, rollout, scaling, update
+from benchmarks import disk, flops, learners, loop, profile, rollout, scaling, update
 
 
 @pytest.fixture(autouse=True)
@@ -17,5 +17,5 @@ def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a subject would do in processes of its own happens in this one."""
-    for subject in (disk, learners, loop, rollout, scaling, update):
+    for subject in (disk, learners, loop, profile, rollout, scaling, update):
         monkeypatch.setattr(subject, "isolated", lambda function, *arguments: function(*arguments))

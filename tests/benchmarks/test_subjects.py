@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arms, disk, learners, loop, overlap, scaling, startup, tables
+from benchmarks import arms, disk, learners, loop, overlap, profile, scaling, startup, tables
 from benchmarks.__main__ import FULL, SHORT
 from benchmarks.tables import Table
 from detente import cli
@@ -38,6 +38,17 @@ def test_updates_of_two_learners(here: Any, tmp_path: Path, tiny_model: str) -> 
     (row,) = json.loads((tmp_path / "learners.json").read_text())["figures"]["rows"]
     assert (row["chats"], set(row["variants"])) == (8, {"apart", "as one"})
     assert row["ratio"]["median"] > 0
+
+
+def test_where_the_seconds_of_an_update_go(here: Any, tmp_path: Path, tiny_model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    profile.profile(tiny_model, device="cpu", chats=2, length=20, rank=2, json=tmp_path / "profile.json")
+    (row,) = json.loads((tmp_path / "profile.json").read_text())["figures"]["rows"]
+    lines = {line["operation"]: line for line in row["operations"]}
+    assert lines["mm, thin"]["flop"] > 0
+    assert 0 < sum(line["s"] for line in lines.values()) < 1.1 * row["wall_s"]
+    assert len(lines) == profile.SHOWN + 1
+    assert "An update of synthetic, 2 chats, 40 tokens" in capsys.readouterr().out
+    assert profile.summed([("a", 1, 2.0, 3.0), ("a", 1, 2.0, 3.0)]) == [{"operation": "a", "calls": 2, "s": 4.0, "flop": 6.0}]
 
 
 def test_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
