@@ -59,7 +59,7 @@ class Standing:
     """One line of the ranking by the rules of Axelrod's tournaments; the score is in points per round."""
 
     rank: int
-    label: str
+    agent: int
     score: float | None
     wins: float | None
     cooperation: float | None
@@ -70,7 +70,7 @@ class Member:
     """One line of the ranking of agents as strategies of a population; the rating is in points per round."""
 
     rank: int
-    label: str
+    agent: int
     share: float | None
     mean_share: float | None
     deviation_rating: float | None
@@ -119,8 +119,8 @@ def board(folder: Path) -> Board:
         _rank(line, labels)
         for line in sorted(content["ranking"], key=lambda line: (roles.index(line.get("role", "")), line["rank"]))
     )
-    tournament = tuple(_standing(line, labels) for line in content.get("tournament") or ())
-    population = tuple(_member(line, labels) for line in content.get("population") or ())
+    tournament = tuple(_standing(line) for line in content.get("tournament") or ())
+    population = tuple(_member(line) for line in content.get("population") or ())
     facts = {name: content.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
     kinds = tuple(agent.get("kind", "") for agent in content["agents"])
     return Board(facts, labels, kinds, cells, ranking, tournament, population, known(folder, content))
@@ -160,14 +160,14 @@ def _rank(line: Mapping[str, Any], labels: tuple[str, ...]) -> Rank:
     )
 
 
-def _standing(line: Mapping[str, Any], labels: tuple[str, ...]) -> Standing:
+def _standing(line: Mapping[str, Any]) -> Standing:
     numbers = {key: _number(line.get(key)) for key in ("score", "wins", "cooperation")}
-    return Standing(rank=line["rank"], label=labels[line["agent"]], **numbers)
+    return Standing(rank=line["rank"], agent=line["agent"], **numbers)
 
 
-def _member(line: Mapping[str, Any], labels: tuple[str, ...]) -> Member:
+def _member(line: Mapping[str, Any]) -> Member:
     numbers = {key: _number(line.get(key)) for key in ("share", "mean_share", "deviation_rating")}
-    return Member(rank=line["rank"], label=labels[line["agent"]], **numbers)
+    return Member(rank=line["rank"], agent=line["agent"], **numbers)
 
 
 def _value(estimate: Mapping[str, Any]) -> Value:
