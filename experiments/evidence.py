@@ -37,9 +37,7 @@ FORMS = {
     "critic, lambda .95": [AA, "credit.shaping=returns", "credit.weight_baseline=critic", "credit.weight_lambda=0.95"],
 }
 SAME_AS_PAPER = (0, 42, 1337)
-ON_GROUPS = ("model=pocket_groups", "evaluation.every=0")
-TRUST = (*ON_GROUPS, "game.name=trust_game", "credit.reward_divisor=20")
-BARGAINING = (*ON_GROUPS, "game.name=bargaining", "credit.reward_divisor=50")
+TRUST = ("game.name=trust_game", "model=pocket_groups", "credit.reward_divisor=20", "evaluation.every=0")
 ENDS = {"advantage_alignment": [AA], "reinforce": [REINFORCE]}
 
 
@@ -192,7 +190,7 @@ EXPERIMENTS = {
             ("sanctions", "public goods of seven with institutions and sanctions", "public_goods_sanctions", ()),
             ("commons", "the commons", "commons", ()),
             ("trust", "the trust game", "ipd", TRUST),
-            ("bargaining", "bargaining over a price", "ipd", BARGAINING),
+            ("bargaining", "bargaining over a price", "bargaining", ()),
         )
     },
     "wide_pool": Experiment(

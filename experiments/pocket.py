@@ -33,31 +33,31 @@ COPIES = "its copies"  # on all other seats, in place of a script
 
 @dataclass(frozen=True)
 class Table:
-    """A game of so many players, as a preset or by itself, its opponents, and the measures that are told of it."""
+    """A game of so many players, or the preset that has it, its opponents, and the measures that are told of it."""
 
-    preset: str
+    game: str | Game
     players: int
     opponents: tuple[str, str, str]
     measures: str
     options: tuple[str, ...] = ()
 
 
-TABLES = (
-    Table("public_goods", 3, (COPIES, "giver", "free_rider"), "contribution"),
-    Table(
+TABLES = {
+    "public_goods": Table("public_goods", 3, (COPIES, "giver", "free_rider"), "contribution"),
+    "public_goods_sanctions": Table(
         "public_goods_sanctions",
         7,
         (COPIES, "sanctioner_3", "free_rider"),
         "contribution sanctioned tokens_sent punish_share",
         ("game.rounds=5",),
     ),
-    Table("donor", 12, (COPIES, "giver", "selfish"), "donation"),
-    Table("commons", 5, (COPIES, "sustainable", "greedy"), "survival efficiency overuse"),
-    Table("investor", 2, (COPIES, "fair", "selfish"), "invested returned"),
-    Table("bargaining", 2, (COPIES, "truthful", "linear"), "efficiency surplus_share honesty markup"),
-    Table("trust_game", 2, (COPIES, "always_cooperate", "always_defect"), "cooperation_rate"),
-    Table("travelers_dilemma", 2, (COPIES, "always_cooperate", "always_defect"), "cooperation_rate"),
-)
+    "donor": Table(detente.make("donor"), 12, (COPIES, "giver", "selfish"), "donation"),
+    "commons": Table("commons", 5, (COPIES, "sustainable", "greedy"), "survival efficiency overuse"),
+    "investor": Table("investor", 2, (COPIES, "fair", "selfish"), "invested returned"),
+    "bargaining": Table("bargaining", 2, (COPIES, "truthful", "linear"), "efficiency surplus_share honesty markup"),
+    "trust_game": Table("trust_game", 2, (COPIES, "always_cooperate", "always_defect"), "cooperation_rate"),
+    "travelers_dilemma": Table("travelers_dilemma", 2, (COPIES, "always_cooperate", "always_defect"), "cooperation_rate"),
+}
 
 
 def played(game: Game, opponent: str, episodes: int) -> Scalars:
@@ -89,25 +89,25 @@ def pocket() -> None:
 def pocket_groups(episodes: int) -> None:
     """Play and print the table of ``pocket_groups`` in Markdown."""
     print("| game | against | valid answers | what it does |\n|---|---|---|---|")
-    for table in TABLES:
+    for label, table in TABLES.items():
         for opponent in table.opponents:
             sides = seated(table, opponent, episodes)
             values = measures(detente.make(**sides[0][0].game), sides)
             told = ", ".join(f"{name} {values[name]:.2f}" for name in table.measures.split() if values.get(name) is not None)
             valid = [turn.valid for episode, player in sides for turn in episode.turns(player)]
-            print(f"| {table.preset} | {opponent} | {sum(valid) / len(valid):.4f} of {len(valid)} | {told} |", flush=True)
+            print(f"| {label} | {opponent} | {sum(valid) / len(valid):.4f} of {len(valid)} | {told} |", flush=True)
 
 
 def seated(table: Table, opponent: str, episodes: int) -> list[Side]:
     """What the model played without constraints: on all seats, or on the first and on the last, against a script on the others."""
     if opponent == COPIES:
-        played = detente.play(table.preset, [GROUPS] * table.players, episodes=episodes, overrides=(*table.options, *FREE))
+        played = detente.play(table.game, [GROUPS] * table.players, episodes=episodes, overrides=(*table.options, *FREE))
         return [(episode, seat) for episode in played for seat in range(table.players)]
     sides: list[Side] = []
     for seat in (0, table.players - 1):
         players = [opponent] * table.players
         players[seat] = GROUPS
-        sides += [(e, seat) for e in detente.play(table.preset, players, episodes=episodes, overrides=(*table.options, *FREE))]
+        sides += [(e, seat) for e in detente.play(table.game, players, episodes=episodes, overrides=(*table.options, *FREE))]
     return sides
 
 
