@@ -31,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from societies import SLOPES, Agent, Ended, Society, opened
 
 from detente import presets
@@ -176,6 +177,7 @@ def drawn(rows: Sequence[Row], donations: Sequence[Row]) -> Figure:
             axes.set(title=title, xlabel="generation")
             axes.xaxis.get_major_locator().set_params(integer=True)
         resources.set_yscale("log")
+        resources.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter=NullFormatter())
         resources.scatter([row["generation"] for row in rows], [max(0.1, row["resources"]) for row in rows], s=8, alpha=0.5)
         resources.plot(generations, [fmean(row["resources"] for row in by_generation[0][g]) for g in generations])
         given.plot(generations, [share(by_generation[1][g]) for g in generations])
