@@ -19,6 +19,7 @@ AXES = {
 def draw(figures: Mapping[str, Any], target: Path) -> None:
     """Write a PNG with a panel per curve."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     curves = figures["curves"]
     columns = min(3, len(curves))
@@ -32,6 +33,11 @@ def draw(figures: Mapping[str, Any], target: Path) -> None:
         first = min(values[0] for values in curve["lines"].values()) / scale
         panel.plot(curve["x"], [first * x / curve["x"][0] for x in curve["x"]], ":", color="grey", label="linear")
         panel.set(xscale="log", yscale="log", xlabel=AXES[name], ylabel="peak memory, MB" if scale > 1 else "seconds")
+        panel.set_xticks(curve["x"], [f"{x:,.0f}" for x in curve["x"]])
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         panel.legend(frameon=False, fontsize="small")
         panel.grid(alpha=0.3)
     for panel in panels[len(curves) :]:
