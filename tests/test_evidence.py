@@ -25,6 +25,7 @@ from tests.sweeps.made import outcomes
 
 @pytest.fixture(scope="module")
 def evidence(script: Callable[[str], Any]) -> Any:
+    script("questions")
     return script("evidence")
 
 
