@@ -119,6 +119,14 @@ EXPERIMENTS = {
         ENDS,
         ["answer.decoding=[constrained,retry,free]", "evaluation.every=0"],
     ),
+    "scaling": Experiment(
+        "Do episodes of 4, then 7, then 10 rounds lead where 10 rounds do, in less time?",
+        "with stages at least 2.8 points with itself and P(C) after CD at most .2 on each seed; rollouts in at most .8 of the time",
+        "ipd_scaling",
+        {"stages": [AA], "ten rounds": [AA, "vary.rounds=null"]},
+        ["evaluation.every=0"],
+        range(3),
+    ),
     "smollm2": Experiment(
         "Does a public language model end where pocket does? (Options were chosen on the seeds 42 and 1337.)",
         "reinforce: mutual defection, advantage_alignment: reciprocator, told for each seed; nothing is stopped early or run again",

@@ -57,6 +57,7 @@ def rows(evidence: Any, best: dict[str, float]) -> list[dict[str, Any]]:
         ("groups_trust", 2),
         ("groups_bargaining", 2),
         ("decoding", 30),
+        ("scaling", 6),
         ("smollm2", 10),
         ("smollm2_six", 10),
         ("smollm2_variants", 7),
