@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from detente.games import GAMES, make
+from detente.games.base import Game
 from detente.games.family import points_told
 from detente.games.summaries import summary
 from detente.matches import Counted, Guest, Scripts, play_scripts, play_sync
@@ -62,13 +63,17 @@ def test_other_games_tell_points_and_those_of_others_only_where_they_are_known()
     assert points_told(hidden, points, 1, 0) == "you got 0.5"
 
 
-OWN = {"matrix": {"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]}}
+def of_length(name: str, rounds: int) -> Game:
+    """A game of so many rounds; a contract and a mediator last as long as the game inside."""
+    if name in ("contract", "mediation"):
+        return make(name, of={"name": "ipd", "rounds": rounds})
+    return make(name, rounds=rounds, **({"payoffs": [[[3, 3], [0, 5]], [[5, 0], [1, 1]]]} if name == "matrix" else {}))
 
 
 @pytest.mark.parametrize("name", GAMES)
 def test_every_game_tells_of_the_episodes_before(name: str) -> None:
     """Every round is counted once, and what came last is among what was counted."""
-    game = make(name, rounds=3, **OWN.get(name, {}))
+    game = of_length(name, 3)
     episode = in_silence(game)[0]
     for seat in range(game.num_players):
         head, line = summary("counts", game, [episode], seat).splitlines()
@@ -80,7 +85,7 @@ def test_every_game_tells_of_the_episodes_before(name: str) -> None:
 
 @pytest.mark.parametrize("name", GAMES)
 def test_a_briefing_stands_once_after_the_first_words_of_every_game(name: str) -> None:
-    game = make(name, rounds=2, **OWN.get(name, {}))
+    game = of_length(name, 2)
     briefing = tuple(f"Strategy {seat}." for seat in range(game.num_players))
     seating = Seating((SILENT,) * game.num_players, briefing=briefing)
     (played,) = play_sync(Guest(Scripts(game), SILENT, Silent), game, [seating], stream=Counted())
