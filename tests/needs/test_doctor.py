@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_a_model_that_is_not_here_is_planned_for(capsys: pytest.CaptureFixture[s
     assert seen["memory"]["peak"] < 80 * 2**30
     assert {check["passed"] for check in seen["checks"]} == {None, True}
     assert "estimate" in seen["timed"]
+
+
+def test_a_game_that_varies_is_reckoned_with_at_its_longest(capsys: pytest.CaptureFixture[str]) -> None:
+    def needed(*words: str) -> dict[str, Any]:
+        memory = json.loads(told(["ipd", *words, "--estimate", "--json"], 0, capsys))["memory"]
+        return memory["play"] | memory["update"]
+
+    varied = needed("game.rounds=5", "vary.rounds.stages=[4,40,10]")
+    assert varied == needed("game.rounds=40")
+    assert varied["key-value cache"] > 2 * needed("game.rounds=5")["key-value cache"]
 
 
 def test_a_plan_for_servers_says_what_each_needs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from detente import models
@@ -18,6 +19,7 @@ from detente.games.base import Game
 from detente.learning.audit import between, tolerance
 from detente.learning.checks import check
 from detente.learning.session import open_session
+from detente.learning.variation import possible_games
 from detente.needs import machine
 from detente.needs.chats import Said, expected
 from detente.needs.check import Check
@@ -80,7 +82,7 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
     """UserError for options that no run could begin with, and for a base model whose sizes nothing tells."""
     if target.memory and config.device != "cpu":  # which devices are here does not matter then
         config = config.model_copy(update={"device": "auto"})
-    game = check(config, begun=(folder / "config.yaml").exists())
+    config, game = at_longest(config, check(config, begun=(folder / "config.yaml").exists()))
     sources = {name: _source(name, shape) for name in dict.fromkeys(config.models.values())}
     shapes = {name: sizes for name, (sizes, _, _) in sources.items()}
     why_not = None if measure else "not asked for (--estimate)"
@@ -133,6 +135,13 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
         checks=checks,
         changes=None if memory.peak <= USABLE * room else fitting_options(config, needing, USABLE * room),
     )
+
+
+def at_longest(config: Config, game: Game) -> tuple[Config, Game]:
+    """The run as if it played one game throughout where its game varies: the one with the longest chats."""
+    games = [game, *chain(*possible_games(config).values())]
+    longest = max(games, key=lambda played: expected(played, config.answer.max_tokens).longest) if config.vary else game
+    return (config.model_copy(update={"game": longest.parameters(), "vary": {}}) if config.vary else config), longest
 
 
 def _source(name: str, shape: str | None) -> tuple[Shape, str, bool]:
