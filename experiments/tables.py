@@ -32,6 +32,11 @@ HEADS = {  # measures -> their columns; those that were not measured are left ou
     "vs/greedy/opponent_reward": "greedy gets",
     "vs/always_cooperate/reward": "vs always_cooperate",
     "vs/tit_for_tat/reward": "vs tit_for_tat",
+    "self_play/contribution": "gives, self-play",
+    "vs/free_rider/contribution": "gives to free_rider",
+    "vs/free_rider/reward": "vs free_rider",
+    "vs/free_rider/opponent_reward": "free_rider gets",
+    "vs/giver/reward": "vs giver",
     "invalid": "invalid",
 }
 
