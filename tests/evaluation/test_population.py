@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from detente.evaluation import population
 from detente.evaluation.population import deviation_ratings, replicator
 
 PENNIES = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]  # rock, paper, scissors
+
+
+def rated(table: Any) -> list[float]:
+    ratings = deviation_ratings(table)
+    assert ratings is not None
+    return ratings
 
 
 def shares(table: Any, **options: Any) -> list[float]:
@@ -73,9 +80,22 @@ def test_copies_change_nothing() -> None:
     copied = [[row[i] for i in (0, 0, 1, 2)] for row in (PENNIES[0], *PENNIES)]
     assert deviation_ratings(copied) == pytest.approx([0] * 4, abs=1e-5)
     table: list[list[float]] = [[3, 0, 3], [5, 1, 1.4], [3, 0.9, 3]]
-    plain = deviation_ratings(table)
-    again = deviation_ratings([[row[i] for i in (0, 1, 2, 2)] for row in (*table, table[2])])
+    plain = rated(table)
+    again = rated([[row[i] for i in (0, 1, 2, 2)] for row in (*table, table[2])])
     assert again == pytest.approx([*plain, plain[2]], abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 5, 8])
+def test_random_tables_have_ratings(size: int) -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([size, 13, seed])
+        for table in (rng.normal(size=(size, size)), rng.normal(size=(size, size)) * 1e6, rng.integers(0, 3, size=(size, size))):
+            assert max(rated(table.tolist())) <= 1e-4 * float(np.ptp(table))
+
+
+def test_what_the_solver_cannot_solve_has_no_ratings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(population, "SLACKS", ())
+    assert deviation_ratings(PENNIES) is None
 
 
 def test_ratings_are_those_of_a_search_over_all_distributions() -> None:
@@ -86,7 +106,7 @@ def test_ratings_are_those_of_a_search_over_all_distributions() -> None:
     for _ in range(4):
         table = [[rng.uniform(0, 1) for _ in range(2)] for _ in range(2)]
         best = min(sorted(gains(table, pairs), reverse=True) for pairs in grid)
-        own = sorted((rating for rating in deviation_ratings(table) for _ in range(2)), reverse=True)
+        own = sorted((rating for rating in rated(table) for _ in range(2)), reverse=True)
         assert own[0] <= best[0] + 1e-6
         assert own == pytest.approx(best, abs=0.06)
 

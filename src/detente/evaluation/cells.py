@@ -188,14 +188,15 @@ def tournament(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]] | None
 
 def population(count: int, cells: Sequence[Cell]) -> list[dict[str, Any]] | None:
     """The agents as strategies of a game of two, each role as likely as the other: what share of a population they come to have,
-    and what each gains over the strictest equilibrium (None for many agents). None unless all agents met on every seat."""
+    and what each gains over the strictest equilibrium (None for many agents, and where that cannot be computed). None unless all
+    agents met on every seat."""
     by_pair = paired(count, cells)
     if not by_pair:
         return None
     payoffs = [[fmean(cell.reward.mean for cell in by_pair[row, column]) for column in range(count)] for row in range(count)]
     shares = replicator(payoffs)
-    ratings: Sequence[float | None] = deviation_ratings(payoffs) if count <= MOST else [None] * count
-    lines = [{"agent": agent, **asdict(shares[agent]), "deviation_rating": ratings[agent]} for agent in range(count)]
+    ratings: Sequence[float | None] | None = deviation_ratings(payoffs) if count <= MOST else None
+    lines = [{"agent": agent, **asdict(shares[agent]), "deviation_rating": ratings and ratings[agent]} for agent in range(count)]
     lines.sort(key=lambda line: (-line["share"], -line["mean_share"], line["agent"]))
     return [{"rank": place, **line} for place, line in enumerate(lines, start=1)]
 

@@ -22,6 +22,8 @@ TIME, STEPS = 1000.0, 4000  # how long replicator dynamics run, and in how many 
 STARTS, SEED = 256, 0
 MOST = 40  # agents that are rated: a linear program has their square as variables
 TIGHT = 1e-7  # below that a linear program's number is rounding
+PRECISION = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}  # of a linear program
+SLACKS = (TIGHT, 1e-6, 1e-5, 1e-4)  # how far above what they are held at gains may lie, of all points' span; the next where it must
 DIGITS = 6
 
 
@@ -72,17 +74,17 @@ def _shares(logs: Array) -> Array:
     return shares
 
 
-def deviation_ratings(payoffs: Payoffs) -> list[float]:
+def deviation_ratings(payoffs: Payoffs) -> list[float] | None:
     """For each agent what a player gains that plays it alone instead of its part in the strictest coarse correlated equilibrium.
 
     At most 0; the best agents have the largest ratings, which lie below 0 where several equilibria are strict, and copies of an
     agent change nothing (Marris et al., Deviation ratings: a general, clone-invariant rating method, 2025). The equilibrium, a
     distribution over pairs of agents, makes the largest gain as small as can be, then the next largest, and so on: one linear
     program each, in which the gains that are tight in every solution, those with a positive dual value, are held for the following
-    ones. The game is symmetric, A for one and its transpose for the other, and so is the equilibrium.
+    ones. The game is symmetric, A for one and its transpose for the other, and so is the equilibrium. None where a program is not
+    solved with any of SLACKS.
     """
     import numpy as np
-    from scipy.optimize import linprog
 
     table = np.array(payoffs, float)
     span = (table.max() - table.min()) or 1.0
@@ -91,21 +93,35 @@ def deviation_ratings(payoffs: Payoffs) -> list[float]:
     held: dict[int, float] = {}
     while len(held) < size:
         free = [agent for agent in range(size) if agent not in held]
-        bounds = np.vstack([gains[free], gains[[*held]]]) if held else gains[free]
-        slack = np.concatenate([-np.ones(len(free)), np.zeros(len(held))])[:, None]
-        solved = linprog(
-            c=np.concatenate([np.zeros(size * size), [1.0]]),
-            A_ub=np.hstack([bounds, slack]),
-            b_ub=np.concatenate([np.zeros(len(free)), [held[agent] + TIGHT for agent in held]]),
-            A_eq=np.concatenate([np.ones(size * size), [0.0]])[None, :],
-            b_eq=[1.0],
-            bounds=[(0, None)] * (size * size) + [(None, None)],
-            method="highs",
-        )
-        duals = -solved.ineqlin.marginals[: len(free)]
+        programs = (_least_gain(gains[free], gains[[*held]], [gain + slack for gain in held.values()]) for slack in SLACKS)
+        solved = next((program for program in programs if program is not None), None)
+        if solved is None:
+            return None
+        least, duals = solved
         tight = [agent for agent, dual in zip(free, duals, strict=True) if dual > TIGHT] or [free[int(np.argmax(duals))]]
-        held |= dict.fromkeys(tight, float(solved.x[-1]))
+        held |= dict.fromkeys(tight, least)
     return [round(float(held[agent] * span), DIGITS) + 0.0 for agent in range(size)]
+
+
+def _least_gain(free: Array, held: Array, most: Sequence[float]) -> tuple[float, Array] | None:
+    """The smallest that the largest of the ``free`` gains ([agent][pair]) can be where those ``held`` are at ``most`` so large,
+    and the dual value of each; None where the solver has no solution."""
+    import numpy as np
+    from scipy.optimize import linprog
+
+    pairs = free.shape[1]
+    slack = np.concatenate([-np.ones(len(free)), np.zeros(len(held))])[:, None]
+    solved = linprog(
+        c=np.concatenate([np.zeros(pairs), [1.0]]),
+        A_ub=np.hstack([np.vstack([free, held]), slack]),
+        b_ub=np.concatenate([np.zeros(len(free)), most]),
+        A_eq=np.concatenate([np.ones(pairs), [0.0]])[None, :],
+        b_eq=[1.0],
+        bounds=[(0, None)] * pairs + [(None, None)],
+        method="highs",
+        options=PRECISION,
+    )
+    return (float(solved.x[-1]), -solved.ineqlin.marginals[: len(free)]) if solved.status == 0 else None
 
 
 def _gain(table: Array, agent: int) -> Array:
