@@ -110,6 +110,9 @@ def test_coopeval_by_one_command(tmp_path: Path) -> None:
     [
         (["random", "--games", "prisoner"], "There is no game of CoopEval 'prisoner'"),
         (["random", "--mechanisms", "contract"], "did you mean 'contracting'"),
+        (["random", "--games", "stag_hunt,stag_hunt"], "game of CoopEval stag_hunt is named twice"),
+        (["random", "--mechanisms", "none,none"], "mechanism of CoopEval none is named twice"),
+        ([""], "needs at least one agent"),
         (["random", "game.rounds=3"], "takes no game.rounds=3"),
         (["nobody"], "no strategy 'nobody'"),
         (["runs/none"], "There is no run or adapter folder 'runs/none'"),

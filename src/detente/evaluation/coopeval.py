@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detente.errors import unknown
+from detente.errors import UserError, unknown
 from detente.evaluation.mechanisms import NONE, Setting, able, under
 from detente.games import configured
 from detente.games.base import Game
@@ -86,12 +86,16 @@ CREDIT = (
 def settings(agents: Sequence[str], games: Sequence[str] = (), mechanisms: Sequence[str] = ()) -> list[Setting]:
     """Every game under every mechanism, or those named, with the agents and the scripts of each.
 
-    UserError for a name that there is not.
+    UserError for a name that there is not, a name that comes twice, and without agents.
     """
+    if not agents:
+        raise UserError("CoopEval needs at least one agent that plays beside its scripts, such as a run folder, a model or random.")
     for noun, named, known in (("game of CoopEval", games, GAMES), ("mechanism of CoopEval", mechanisms, MECHANISMS)):
         for name in named:
             if name not in known:
                 raise unknown(noun, name, known)
+            if named.count(name) > 1:
+                raise UserError(f"The {noun} {name} is named twice.")
     result = []
     for game in games or GAMES:
         for mechanism in mechanisms or MECHANISMS:
