@@ -201,6 +201,7 @@ def _draw_lineage(axes: Any, rows: Sequence[Row]) -> None:
     for name, (born, end) in lives.items():
         axes.plot((born, end), (name, name), marker="o", markersize=2, color="#0072b2")
     axes.set_ylabel("agent")
+    axes.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _matrix(donations: Sequence[Row], names: Sequence[int]) -> Any:
