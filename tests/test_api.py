@@ -35,6 +35,13 @@ def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time() -> None:
     assert moves[0][::2] != moves[0][1::2]  # two randoms at one table flip their own coins
 
 
+def test_measurements_take_a_game_by_its_name(tmp_path: Path) -> None:
+    assert api.options_of("chicken").preset == "chicken"
+    assert api.options_of("chicken", ["preset=own"]).preset == "own"
+    cells = api.arena("stag_hunt", ["always_cooperate"], tmp_path / "arena", episodes=1)
+    assert "stag_hunt" in (cells["game"], cells["preset"])
+
+
 def test_a_game_by_name_by_preset_by_file_by_path_and_by_value(tmp_path: Path) -> None:
     (tmp_path / "short.yaml").write_text("game: {name: ipd, rounds: 4}\n")
     custom = make("ipd", rounds=3)

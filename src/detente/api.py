@@ -90,7 +90,7 @@ def arena(
     from detente.evaluation import arena as cross_play
     from detente.reports.cross_play import cross_play_page
 
-    config = load(preset, trust=trust) if isinstance(preset, str) else preset
+    config = options_of(preset, trust=trust) if isinstance(preset, str) else preset
     if mechanisms:
         from detente.comparisons import under_mechanisms
 
@@ -170,7 +170,7 @@ def fingerprint(
     from detente.evaluation.fingerprint import fingerprints
     from detente.reports.fingerprint import fingerprint_page
 
-    config = load(preset, trust=trust) if isinstance(preset, str) else preset
+    config = options_of(preset, trust=trust) if isinstance(preset, str) else preset
     with closing(Policies.of(config)) as policies:
         content = fingerprints(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def attacks(
     from detente.evaluation import attacks as attacking
     from detente.reports.attacks import attacks_page
 
-    config = load(preset, trust=trust) if isinstance(preset, str) else preset
+    config = options_of(preset, trust=trust) if isinstance(preset, str) else preset
     with closing(Policies.of(config)) as policies:
         content = attacking.attacks(policies, agents, config, episodes=episodes)
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,8 @@ def options_of(name: str, overrides: Sequence[str] = (), *, trust: bool = False)
     if is_preset(name):
         return load(name, overrides, trust=trust)
     if name in games.GAMES or ":" in name:
-        return load_game(name, overrides)
+        config = load_game(name, overrides)
+        return config if config.preset else config.model_copy(update={"preset": name})
     if "/" in name:
         raise UserError(f"{name} is not a run folder: it has no config.yaml.")
     raise unknown("game or preset", name, {*games.GAMES, *preset_names()})

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from detente.evaluation.mechanisms import Setting
 
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A preset or a preset file (.yaml): the game and how models answer.")]
+Playable = Annotated[str, typer.Argument(metavar="PRESET", help="A preset, a preset file (.yaml) or a game: what is played.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=20 seed=1.")]
 
 
 def arena(
-    preset: Preset,
+    preset: Playable,
     agents: Annotated[
         str, typer.Option(help="Who plays, separated by commas (a name with a comma in quotes): see 'detente list players'.")
     ],
@@ -48,11 +49,10 @@ def arena(
 ) -> None:
     """Play every agent against every agent: a matrix of points with intervals, a ranking, a heatmap and a page."""
     from detente import api
-    from detente.config import load
     from detente.reports.cross_play import cross_play_tables
     from detente.reports.mechanisms import mechanism_tables
 
-    config = load(preset, overrides or (), trust=trust)
+    config = api.options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
@@ -153,7 +153,7 @@ def best_response(
 
 
 def fingerprint(
-    preset: Preset,
+    preset: Playable,
     agents: Annotated[
         str, typer.Option(help="Whose, separated by commas (a name with a comma in quotes): see 'detente list players'.")
     ],
@@ -164,10 +164,9 @@ def fingerprint(
 ) -> None:
     """Say what agents do after what: P(cooperate | history) in matrix games, asks given words and deeds in splitting games."""
     from detente import api
-    from detente.config import load
     from detente.reports.fingerprint_tables import grids
 
-    config = load(preset, overrides or (), trust=trust)
+    config = api.options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "fingerprint", config.preset)
     screen = console()
     with doing(screen, f"Reading what {agents} do after what"):
@@ -178,7 +177,7 @@ def fingerprint(
 
 
 def attacks(
-    preset: Preset,
+    preset: Playable,
     agents: Annotated[
         str, typer.Option(help="Who is attacked, separated by commas (a name with a comma in quotes): see 'detente list players'.")
     ],
@@ -189,10 +188,9 @@ def attacks(
 ) -> None:
     """Say how far messages that give orders or forge tags and outcomes move agents (games with talk)."""
     from detente import api
-    from detente.config import load
     from detente.reports.attacks import table
 
-    config = load(preset, overrides or (), trust=trust)
+    config = api.options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "attacks", config.preset)
     screen = console()
     with doing(screen, f"Attacking {agents} with messages"):
