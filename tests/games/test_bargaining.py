@@ -186,5 +186,5 @@ def test_a_briefing_and_a_reading() -> None:
 
 
 def test_wrong_options() -> None:
-    with pytest.raises(UserError, match="number of highest is a whole number from 1 to 1000, not 0"):
+    with pytest.raises(UserError, match="option highest is a whole number from 1 to 1000, not 0"):
         make("bargaining", highest=0)

@@ -146,10 +146,10 @@ def test_the_reading_has_anchors_and_verdicts() -> None:
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ({"players": 1}, "number of players is a whole number from 2 to 20, not 1"),
+        ({"players": 1}, "option players is a whole number from 2 to 20, not 1"),
         ({"growth": 0.5}, "growth is a number from 1 to 100, not 0.5"),
         ({"growth": "2"}, "growth is a number from 1 to 100, not '2'"),
-        ({"minimum": 200}, "number of minimum is a whole number from 1 to 100, not 200"),
+        ({"minimum": 200}, "option minimum is a whole number from 1 to 100, not 200"),
         ({"noise": 2}, "noise is a probability"),
         ({"fish": 2}, "no option 'game.fish'"),
     ],

@@ -190,7 +190,7 @@ def test_the_reading_has_anchors_and_verdicts() -> None:
     ("option", "sentence"),
     [
         ({"players": 5}, "needs an even number of players, not 5"),
-        ({"rounds": 101}, "number of rounds is a whole number from 1 to 100, not 101"),
+        ({"rounds": 101}, "option rounds is a whole number from 1 to 100, not 101"),
         ({"levels": [25, 0]}, "levels are percentages in ascending order"),
         ({"levels": [0, 200]}, "levels are percentages in ascending order"),
         ({"levels": "0"}, "levels are percentages in ascending order"),

@@ -96,5 +96,5 @@ def test_a_briefing_and_a_reading() -> None:
 
 
 def test_wrong_options() -> None:
-    with pytest.raises(UserError, match="number of multiplier is a whole number from 1 to 10, not 0"):
+    with pytest.raises(UserError, match="option multiplier is a whole number from 1 to 10, not 0"):
         make("investor", multiplier=0)

@@ -228,7 +228,7 @@ def test_nobody_punishes_where_there_are_no_sanctions() -> None:
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"players": 1}, "The number of players is a whole number from 2 to 30, not 1."),
+        ({"players": 1}, "The option players is a whole number from 2 to 30, not 1."),
         ({"levels": [0]}, "The levels are 0 and other whole numbers up to the endowment, 20, in rising order, not [0]."),
         ({"levels": [0, 21]}, "in rising order, not [0, 21]."),
         ({"levels": [5, 10]}, "in rising order, not [5, 10]."),

@@ -45,6 +45,20 @@ def test_a_group_draws_for_itself_and_the_same_again() -> None:
     assert games_by_group(config.load("ipd", ["group_size=8", "seed=1", "vary.continuation.range=[0.5,0.95]"]), 0) != first
 
 
+@pytest.mark.parametrize(
+    ("overrides", "metrics"),
+    [
+        (["vary.wording.choices=[0,1,any]"], [set()] * 8),
+        (["vary.rounds.stages=[4,5]", "vary.continuation={stages: [null, 0.9], every: 4}"], [{"vary/rounds"}] * 4 + [set()] * 4),
+        (["vary.rounds.stages=[4,5]", "vary.max_rounds.choices=[6,7]"], [{"vary/rounds"}] * 8),
+    ],
+    ids=str,
+)
+def test_metrics_are_of_numbers_that_have_an_effect(overrides: list[str], metrics: list[set[str]]) -> None:
+    options = config.load("ipd", ["episodes=4", "group_size=2", *overrides])
+    assert [{*varied(options, iteration)} for iteration in range(8)] == metrics
+
+
 def test_nothing_varies_unless_asked() -> None:
     options = config.load("ipd_scaling", ["vary.rounds=null"])
     assert (options.vary, games_by_group(options, 3), varied(options, 3)) == ({}, {}, {})
@@ -83,8 +97,11 @@ def test_the_options_come_back_as_they_were(tmp_path: Path) -> None:
         ),
         (
             "vary.rounds.stages=[4,0]",
-            "There is no game for vary.rounds=0: The number of rounds is a whole number",
+            "There is no game for vary.rounds=0: The option rounds is a whole number",
         ),
+        ("vary.rounds.stages=[4,5] game.continuation=0.9", "vary.rounds changes nothing, because a continuation is set;"),
+        ("vary.rounds.stages=[4,5] vary.continuation.range=[0.5,0.9]", "vary.rounds changes nothing, because a continuation is"),
+        ("vary.max_rounds.choices=[4,5]", "vary.max_rounds changes nothing, because no continuation is set; leave out"),
         ("vary.rounds.range=[5,10]", "A range draws numbers with a fraction; list whole ones as vary.rounds.choices."),
         ("vary.noise.range=[0,1.5]", "There is no game for vary.noise=1.5: The option noise is a probability"),
         (f"vary.rounds.choices=[{','.join(map(str, range(1, 1001)))}] vary.noise.range=[0,1]", "vary makes up to 3000 games"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -48,6 +48,13 @@ def draw_horizon(rng: random.Random, rounds: int, continuation: float | None, ma
     return horizon
 
 
+def without_effect(parameters: Mapping[str, Any]) -> str | None:
+    """Of the options of a horizon the one that says nothing beside the others; None where there is no horizon."""
+    if not {"rounds", "continuation", "max_rounds"} <= parameters.keys():
+        return None
+    return "max_rounds" if parameters["continuation"] is None else "rounds"
+
+
 def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
     """UserError unless ``draw_horizon`` can use these."""
     check_count("rounds", rounds, 1, MOST_ROUNDS)
@@ -82,7 +89,7 @@ def check_share(option: str, value: Any) -> None:
 def check_count(option: str, value: Any, minimum: int, maximum: int) -> None:
     """UserError unless this is a whole number between the two."""
     if type(value) is not int or not minimum <= value <= maximum:
-        raise UserError(f"The number of {option} is a whole number from {minimum} to {maximum}, not {value!r}.")
+        raise UserError(f"The option {option} is a whole number from {minimum} to {maximum}, not {value!r}.")
 
 
 def check_switch(option: str, value: Any) -> None:

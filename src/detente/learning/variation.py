@@ -19,6 +19,7 @@ from detente.config import Config
 from detente.errors import UserError
 from detente.games import configured
 from detente.games.base import Game
+from detente.games.parameters import without_effect
 from detente.seeding import stream
 from detente.variation_options import Variation
 
@@ -39,10 +40,12 @@ def games_by_group(config: Config, iteration: int) -> dict[int, Game]:
 
 
 def varied(config: Config, iteration: int) -> dict[str, float]:
-    """The metrics of an iteration: of each parameter that varies and is a number the mean over groups."""
+    """The metrics of an iteration: of each parameter that varies the mean over groups. Left out are parameters that can be
+    something else than a number, and those without effect on the game of some group."""
     drawn = [parameters_at(config, iteration, group) for group in _groups(config)]
-    values = {name: [parameters[name] for parameters in drawn] for name in config.vary}
-    return {f"vary/{name}": fmean(v) for name, v in values.items() if all(type(value) in (int, float) for value in v)}
+    silent = {without_effect(game.parameters()) for game in games_by_group(config, iteration).values()}
+    shown = [name for name, variation in config.vary.items() if _are_numbers(variation) and name not in silent]
+    return {f"vary/{name}": fmean(parameters[name] for parameters in drawn) for name in shown}
 
 
 def parameters_at(config: Config, iteration: int, group: int) -> dict[str, Any]:
@@ -56,14 +59,30 @@ def parameters_at(config: Config, iteration: int, group: int) -> dict[str, Any]:
 def possible_games(config: Config, check: Callable[[Game], None] | None = None) -> dict[int, list[Game]]:
     """The games that the options lead to, by the iteration from which on they are played; of a range those of its ends and of a
     number between. Empty where nothing varies. UserError names the values of a game that cannot be made, or that ``check``
-    refuses."""
+    refuses, and a parameter that has no effect on any game."""
     if not config.vary:
         return {}
     starts = _starts(config)
     most = len(starts) * prod(len(_possible(variation, 0)) for variation in config.vary.values())
     if most > MOST:
         raise UserError(f"vary makes up to {most} games, more than the {MOST} that are tried before it starts; leave some out.")
-    return {start: [_checked(config, values, check) for values in _combined(config, start)] for start in starts}
+    possible = {start: [_checked(config, values, check) for values in _combined(config, start)] for start in starts}
+    _check_effect(config, [game for together in possible.values() for game in together])
+    return possible
+
+
+def _check_effect(config: Config, possible: Sequence[Game]) -> None:
+    """UserError for a parameter that varies and changes none of the games."""
+    silent = {without_effect(game.parameters()) for game in possible}
+    for name in config.vary:
+        if silent == {name}:
+            beside = "a continuation is set" if name == "rounds" else "no continuation is set"
+            raise UserError(f"vary.{name} changes nothing, because {beside}; leave out vary.{name}, or change the continuation.")
+
+
+def _are_numbers(variation: Variation) -> bool:
+    """Whether all values that there can be are numbers."""
+    return all(type(value) in (int, float) for value in variation.stages or variation.choices or _ends(variation))
 
 
 def _groups(config: Config) -> range:
