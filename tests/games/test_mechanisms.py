@@ -186,6 +186,36 @@ def test_scripts_of_agreements_cooperate_together_and_are_not_exploited(paramete
     assert all(turn.valid for turn in (*together.turns(), *alone.turns()))
 
 
+@pytest.mark.parametrize(
+    ("name", "questions"),
+    [
+        (
+            "contract",
+            [
+                "'Contract: 5, 5': the payments for <A>, <B>, in this order, each of them 0, 2.5 or 5.",
+                "Answer in the form 'Vote: 1', with its number from 1 to 2.",
+                "Answer 'Accept: yes' or 'Accept: no'.",
+            ],
+        ),
+        (
+            "mediation",
+            [
+                "'Mediator: <B>, <B>': its answers if 1, 2 delegate, in this order, each of them <A> or <B>.",
+                "Answer in the form 'Vote: 1', with its number from 1 to 2.",
+            ],
+        ),
+    ],
+)
+def test_questions_say_what_can_be_answered(name: str, questions: list[str]) -> None:
+    game = make(name, of=IPD)
+    (played,) = detente.play(game, ["always_cooperate"] * 2)
+    for turn, question in zip(played.turns(0), questions, strict=False):
+        assert question in turn.prompt
+    proposal = game.observe(game.reset(random.Random(0)), 0)
+    assert proposal.help.endswith(questions[0].partition(": ")[2].partition("': ")[2])
+    assert proposal.listed == "; ".join(proposal.choices)
+
+
 def test_votes_choose_and_ties_go_by_the_order_of_the_seed() -> None:
     game: Any = make("contract", of=GOODS, payments=[0, 10])
     state = game.reset(random.Random(4))
@@ -225,18 +255,20 @@ def test_scripts_are_those_of_the_game_inside_and_those_that_use_the_mechanism()
     ("parameters", "sentence"),
     [
         ({"of": 3}, "is around a game, such as game.of.name=ipd, not 3"),
-        ({"of": {"rounds": 1}}, "is around a game, such as"),
+        ({"of": None}, "is around a game, such as game.of.name=ipd, not null"),
+        ({"of": {"rounds": 1}}, "The game inside the mechanism repetition has no name; give it one, such as game.of.name=ipd"),
         ({"of": "ipdd"}, "no game 'ipdd'; did you mean 'ipd'"),
         ({"of": {"name": "ipd", "round": 1}}, "'game.round'; did you mean 'game.rounds'"),
-        ({"look_back": -1}, "look_back is a whole number from 0"),
+        ({"look_back": -1}, "The option look_back is a whole number from 0"),
         ({"name": "reputation", "players": 3}, "a multiple of the 2 who play ipd together, at least 4, not 3"),
         ({"name": "reputation", "told": "all"}, "no value of told 'all'"),
         (
             {"name": "contract", "of": "commons"},
-            "at once, once a round, of 2 to 6 choices, such as ipd; commons",
+            r"of 2 to 6 choices, such as ipd, or public_goods with institutions=false and levels=\[0,10,20\]; commons",
         ),
-        ({"name": "mediation", "of": "contract"}, "such as ipd; contract with these parameters is none"),
+        ({"name": "mediation", "of": "contract"}, "; contract with these parameters is none"),
         ({"name": "contract", "payments": [1, 2]}, "2 to 10 different numbers of points from 0 up, 0 the first, not"),
+        ({"name": "contract", "payments": [0, 2.0000001, 2.0000002]}, "Two payments of a contract read alike: 0, 2, 2; players"),
         ({"name": "contract", "payments": "all"}, "2 to 10 different numbers of points"),
         ({"of": {"name": "repetition", "of": {"name": "reputation", "of": "repetition"}}}, "no deeper"),
     ],

@@ -90,7 +90,10 @@ def _inside(mechanism: str, of: Any) -> Game:
     if all(hasattr(of, member) for member in MEMBERS):
         inner: Game = of
         return inner
-    raise UserError(f"The mechanism {mechanism} is around a game, such as game.of.name=ipd, not {brief(of)}.")
+    if isinstance(of, Mapping) and "name" not in of:
+        raise UserError(f"The game inside the mechanism {mechanism} has no name; give it one, such as game.of.name=ipd.")
+    given = "null" if of is None else brief(of)
+    raise UserError(f"The mechanism {mechanism} is around a game, such as game.of.name=ipd, not {given}.")
 
 
 def names(parameters: Any) -> list[str]:

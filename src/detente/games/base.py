@@ -42,6 +42,11 @@ class Observation:
     topic: str = ""
     budget: int | None = None
 
+    @property
+    def listed(self) -> str:
+        """The choices, one after the other; where they have commas themselves, semicolons keep them apart."""
+        return ("; " if any("," in choice for choice in self.choices) else ", ").join(self.choices)
+
     def accepts(self, text: str) -> bool:
         """Whether the text has the form of an answer and keeps the budget."""
         if re.fullmatch(self.pattern, text) is None:

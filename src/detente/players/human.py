@@ -98,7 +98,7 @@ def explanation(line: str, observation: Observation) -> str:
     """Why a line is no valid answer, and what would be."""
     wrong = f"'{line}' is not an answer here"
     if observation.choices:
-        return f"{wrong}; type one of: {', '.join(observation.choices)}"
+        return f"{wrong}; type one of: {observation.listed}"
     if observation.help:
         return f"{wrong}. {observation.help}"
     return f"{wrong}; it must match the regular expression {observation.pattern}"

@@ -81,7 +81,7 @@ def complaint(reply: Reply, observation: Observation) -> str:
     """What is wrong with a reply and what an answer looks like, for the model that gave it."""
     wrong = "Your answer was cut off: it was too long." if reply.cut else "Your answer is not valid here."
     if observation.choices:
-        return f"{wrong} Answer with one of these, and nothing else: {', '.join(observation.choices)}"
+        return f"{wrong} Answer with one of these, and nothing else: {observation.listed}"
     if observation.form != "{}":
         form = observation.form.format(*["..."] * observation.form.count("{}"))
         return f"{wrong} Answer in this form, and nothing else: {form}. {observation.help}".rstrip()

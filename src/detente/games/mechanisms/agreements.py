@@ -21,7 +21,7 @@ from detente.games.base import Action, Game, Observation, State, Step
 from detente.games.family import Strategy
 from detente.games.mechanisms.around import Around, check_players
 from detente.games.mechanisms.deeds import chosen, played_by, scripted_action
-from detente.games.mechanisms.views import MechanismView
+from detente.games.mechanisms.views import MechanismView, choice
 
 FEW, MOST_CHOICES = 16, 6  # proposals that are listed as choices; choices of the game inside
 Offer = tuple[float, ...]
@@ -62,7 +62,8 @@ class Agreement(Around):
         if not self._lists():
             raise UserError(
                 f"The mechanism {self.name} needs a game in which all choose from the same list at once, once a round, of 2 to "
-                f"{MOST_CHOICES} choices, such as ipd; {self.of.name} with these parameters is none."
+                f"{MOST_CHOICES} choices, such as ipd, or public_goods with institutions=false and levels=[0,10,20]; "
+                f"{self.of.name} with these parameters is none."
             )
 
     def _lists(self) -> bool:
@@ -86,6 +87,10 @@ class Agreement(Around):
 
     def slots(self, state: AgreementState) -> tuple[tuple[str, ...], ...]:
         """For each number or choice of a proposal what it can be."""
+        raise NotImplementedError
+
+    def allowed(self, state: AgreementState) -> str:
+        """What a proposal says, and what it can say, for a player."""
         raise NotImplementedError
 
     def meant(self, state: AgreementState, parts: Sequence[str]) -> Offer:
@@ -202,16 +207,18 @@ class Agreement(Around):
         if state.topic == "vote":
             lines = [f"{number}: {self.words(state, offer)}" for number, offer in enumerate(state.listed, 1)]
             votes = tuple(f"Vote: {number}" for number in range(1, self.num_players + 1))
-            text = "\n".join(["The proposals:", *lines, "Which one do you vote for?"])
+            lines += [f"Which one do you vote for? Answer in the form 'Vote: 1', with its number from 1 to {self.num_players}."]
+            text = "\n".join(["The proposals:", *lines])
             return choice(votes, text, "vote", f"Type Vote: and a number from 1 to {self.num_players}.")
         slots, head = self.slots(state), self.topics[0].capitalize()
         form = f"{head}: {', '.join('{}' for _ in slots)}"
         example = form.format(*(slot[-1] for slot in slots))
-        text = f"what do you propose? Answer in the form {example!r}."
+        allowed = self.allowed(state)
+        text, help = f"what do you propose? Answer in the form {example!r}: {allowed}.", f"Type it like {example}: {allowed}."
         if len(proposals := [*product(*slots)]) <= FEW:
-            return choice(tuple(form.format(*parts) for parts in proposals), text, self.topics[0], f"Type it like {example}.")
+            return choice(tuple(form.format(*parts) for parts in proposals), text, self.topics[0], help)
         pattern = f"{head}: " + ", ".join(f"({'|'.join(map(re.escape, slot))})" for slot in slots)
-        return Observation(text, None, pattern, topic=self.topics[0], form=form, help=f"Type it like {example}.")
+        return Observation(text, None, pattern, topic=self.topics[0], form=form, help=help)
 
     def answer(self, state: AgreementState, offer: Offer) -> str:
         """The answer that proposes this."""
@@ -230,12 +237,10 @@ class Agreement(Around):
 
     def parse(self, state: AgreementState, player: int, text: str) -> Action | None:
         """A proposal as a list, a vote as the number of a proposal, an acceptance as true or false."""
-        inner = self.inside.observe(state.state, player)
         if not state.topic:
             return self.inside.parse(state.state, player, text)
         text = text.strip()
-        asked = self.asked(state, inner)
-        if not asked.accepts(text):
+        if not self.asked(state, self.inside.observe(state.state, player)).accepts(text):
             return None
         said = text.partition(": ")[2]
         if state.topic == "vote":
@@ -293,8 +298,3 @@ def advanced(game: Agreement, state: AgreementState, actions: Sequence[Action]) 
 def _due(game: Agreement, state: State, seat: int) -> Action | None:
     """What the cooperating script of the game inside would do."""
     return scripted_action(game.inside, state, seat, game.inside.observe(state, seat), game.family.cooperator(game))
-
-
-def choice(choices: tuple[str, ...], text: str, topic: str, help: str) -> Observation:
-    """A question with a list of answers; the view is still to come."""
-    return Observation(text, None, "|".join(map(re.escape, choices)), choices, topic=topic, help=help)

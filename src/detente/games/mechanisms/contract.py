@@ -17,8 +17,9 @@ from detente.errors import UserError
 from detente.games.base import Action, Observation, Step
 from detente.games.family import Strategy
 from detente.games.mechanisms import strategies
-from detente.games.mechanisms.agreements import Agreement, AgreementState, Offer, advanced, choice
+from detente.games.mechanisms.agreements import Agreement, AgreementState, Offer, advanced
 from detente.games.mechanisms.deeds import chosen
+from detente.games.mechanisms.views import choice, either
 
 MOST_PAYMENTS, LARGEST = 10, 10**9
 
@@ -44,12 +45,21 @@ class Contract(Agreement):
                 f"The payments of a contract are 2 to {MOST_PAYMENTS} different numbers of points from 0 up, 0 the first, not "
                 f"{self.payments!r}."
             )
+        if len({*self.spelled}) < len(self.spelled):
+            raise UserError(
+                f"Two payments of a contract read alike: {', '.join(self.spelled)}; players are told six digits of each."
+            )
 
     @property
     def amounts(self) -> tuple[float, ...]:
         """What can be paid for a choice."""
         low, high = self.of.reward_bounds
         return (0.0, (high - low) / 2, float(high - low)) if self.payments is None else self.payments
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """What can be paid for a choice, as players read and write it."""
+        return tuple(f"{amount:g}" for amount in self.amounts)
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
@@ -67,10 +77,13 @@ class Contract(Agreement):
         )
 
     def slots(self, state: AgreementState) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(f"{amount:g}" for amount in self.amounts) for _ in self._choices(state))
+        return (self.spelled,) * len(self._choices(state))
+
+    def allowed(self, state: AgreementState) -> str:
+        return f"the payments for {', '.join(self._choices(state))}, in this order, each of them {either(self.spelled)}"
 
     def meant(self, state: AgreementState, parts: Sequence[str]) -> Offer:
-        named = {f"{amount:g}": amount for amount in self.amounts}
+        named = dict(zip(self.spelled, self.amounts, strict=True))
         return tuple(float(named[part]) for part in parts)
 
     def words(self, state: AgreementState, offer: Offer) -> str:
@@ -93,6 +106,7 @@ class Contract(Agreement):
         if state.topic != "acceptance":
             return super().asked(state, inner)
         text = f"The proposal with the most votes: {self.words(state, state.offer or ())}. Do you accept it?"
+        text += " Answer 'Accept: yes' or 'Accept: no'."
         return choice(("Accept: yes", "Accept: no"), text, "acceptance", "Type Accept: yes or Accept: no.")
 
     def voted(self, state: AgreementState) -> AgreementState:

@@ -17,6 +17,7 @@ from detente.games.base import Action, Observation, Step
 from detente.games.family import Strategy
 from detente.games.mechanisms import strategies
 from detente.games.mechanisms.agreements import Agreement, AgreementState, Offer, advanced
+from detente.games.mechanisms.views import either
 
 DELEGATE = "Delegate"
 DELEGATED = "to the mediator"  # the action
@@ -42,6 +43,10 @@ class Mediation(Agreement):
 
     def slots(self, state: AgreementState) -> tuple[tuple[str, ...], ...]:
         return (self._choices(state),) * self.num_players
+
+    def allowed(self, state: AgreementState) -> str:
+        numbers = ", ".join(map(str, range(1, self.num_players + 1)))
+        return f"its answers if {numbers} delegate, in this order, each of them {either(self._choices(state))}"
 
     def meant(self, state: AgreementState, parts: Sequence[str]) -> Offer:
         choices = self._choices(state)

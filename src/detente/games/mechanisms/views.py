@@ -5,6 +5,8 @@ Must not import anything above games.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detente.games.base import Game, Observation
@@ -37,3 +39,13 @@ class MechanismView:
     def items(self) -> tuple[str, ...]:
         """What the numbers of an answer count: for a contract the choices, else as in the game inside."""
         return self.inside.choices if self.topic == "contract" else getattr(self.inside.view, "items", ())
+
+
+def choice(choices: tuple[str, ...], text: str, topic: str, help: str) -> Observation:
+    """A question with a list of answers; the view is still to come."""
+    return Observation(text, None, "|".join(map(re.escape, choices)), choices, topic=topic, help=help)
+
+
+def either(values: Sequence[str]) -> str:
+    """``0, 2.5 or 5``."""
+    return " or ".join([", ".join(values[:-1]), values[-1]])
