@@ -116,11 +116,30 @@ def test_coopeval_by_one_command(tmp_path: Path) -> None:
         (["random", "game.rounds=3"], "takes no game.rounds=3"),
         (["nobody"], "no strategy 'nobody'"),
         (["runs/none"], "There is no run or adapter folder 'runs/none'"),
+        (["tit_for_tat"], "'tit_for_tat' cannot play public_goods"),
+        (["signer", "--games", "stag_hunt", "--mechanisms", "none"], "signer uses a mechanism that is none of those named"),
     ],
 )
 def test_one_sentence_for_a_wrong_protocol(words: list[str], sentence: str, tmp_path: Path, capsys: Any) -> None:
     assert cli.main(["coopeval", *words, "--out", str(tmp_path / "new")]) == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("agents", "sentence"),
+    [
+        ("signer,reciprocal", "Nobody plays ipd with the mechanism none: signer and reciprocal only use other mechanisms"),
+        ("random,delegator", "delegator uses a mechanism that is none of those named"),
+        ("random,tit_for_tatt", "no strategy 'tit_for_tatt'"),
+    ],
+)
+def test_who_would_not_play_is_told_before_anything_is_played(agents: str, sentence: str, tmp_path: Path, capsys: Any) -> None:
+    words = ["arena", "ipd", "--agents", agents, "--mechanism", "repetition", "--mechanism", "contract"]
+    assert cli.main([*words, "--out", str(tmp_path / "new")]) == 2
+    said = capsys.readouterr()
+    assert sentence in " ".join(said.err.split())
+    assert "of 3" not in said.out
     assert not (tmp_path / "new").exists()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detente.errors import UserError, unknown
-from detente.evaluation.mechanisms import NONE, Setting, able, under
+from detente.evaluation.mechanisms import NONE, Setting, able, taking_part, under
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import family_of
@@ -86,7 +86,7 @@ CREDIT = (
 def settings(agents: Sequence[str], games: Sequence[str] = (), mechanisms: Sequence[str] = ()) -> list[Setting]:
     """Every game under every mechanism, or those named, with the agents and the scripts of each.
 
-    UserError for a name that there is not, a name that comes twice, and without agents.
+    UserError for a name that there is not, a name that comes twice, and where nobody plays or an agent plays nowhere.
     """
     if not agents:
         raise UserError("CoopEval needs at least one agent that plays beside its scripts, such as a run folder, a model or random.")
@@ -102,7 +102,7 @@ def settings(agents: Sequence[str], games: Sequence[str] = (), mechanisms: Seque
             parameters = under(GAMES[game], MECHANISMS[mechanism])
             names = dict.fromkeys([*agents, *scripts(configured(parameters))])
             result.append(Setting(game, mechanism, parameters, able([*names], configured(parameters))))
-    return result
+    return taking_part(agents, result)
 
 
 def scripts(game: Game) -> list[str]:

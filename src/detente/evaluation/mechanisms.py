@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from detente.config import Config
 from detente.errors import UserError, unknown
 from detente.evaluation import arena as cross_play
+from detente.evaluation.agents import participants
 from detente.files import folder_name, replace_text
 from detente.games import configured, mechanisms
 from detente.games.base import Game
@@ -93,13 +94,27 @@ def _example(name: str) -> str:
 def settings(game: Mapping[str, Any], names: Sequence[str], agents: Sequence[str], title: str) -> list[Setting]:
     """A game without and with each of the mechanisms; scripts that use a mechanism take part where there is one for them.
 
-    UserError where a mechanism cannot stand around the game, and where it comes twice.
+    UserError where a mechanism cannot stand around the game, where it comes twice, and for those who would not play.
     """
     chosen = list(dict.fromkeys([NONE, *names]))
     if twice := [name for name in names if [NONE, *names].count(name) > 1 and name != NONE]:
         raise UserError(f"The mechanism {twice[0]} is named twice.")
     made = [(name, parameters, configured(parameters)) for name in chosen for parameters in [under(game, name)]]
-    return [Setting(title, name, parameters, able(agents, played)) for name, parameters, played in made]
+    return taking_part(agents, [Setting(title, name, parameters, able(agents, played)) for name, parameters, played in made])
+
+
+def taking_part(agents: Sequence[str], chosen: list[Setting]) -> list[Setting]:
+    """The settings; UserError for one in which nobody plays, and for an agent that plays in none."""
+    for setting in chosen:
+        if not setting.agents:
+            raise UserError(
+                f"Nobody plays {setting.game} with the mechanism {setting.mechanism}: {' and '.join(agents)} only use other "
+                "mechanisms; name another agent as well, such as a model or random."
+            )
+    played = {name for setting in chosen for name in setting.agents}
+    if idle := [name for name in agents if name not in played]:
+        raise UserError(f"{idle[0]} uses a mechanism that is none of those named here, so it would play nowhere; leave it out.")
+    return chosen
 
 
 def able(agents: Sequence[str], game: Game) -> tuple[str, ...]:
@@ -122,6 +137,8 @@ def compare(
     """
     results = []
     with closing(Policies.of(_config(config, chosen[0]))) as policies:
+        for setting in chosen:  # whoever cannot play somewhere is told before anything is played
+            participants(policies.within(configured(setting.parameters, config.measures)), setting.agents, anywhere=anywhere)
         for number, setting in enumerate(chosen, start=1):
             if watch is not None:
                 watch.setting(number, len(chosen), setting)
