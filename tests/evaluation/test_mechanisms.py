@@ -25,6 +25,7 @@ IPD = {"name": "ipd", "rounds": 1}
     [
         ("repetition", {}),
         ("repetition:look_back=1,rounds=5", {"look_back": 1, "rounds": 5}),
+        ("repetition: look_back=1, rounds=5", {"look_back": 1, "rounds": 5}),
         ("reputation:told=joint,continuation=0.8", {"told": "joint", "continuation": 0.8}),
         ("contract:payments=[0,2.5]", {"payments": [0, 2.5]}),
     ],
@@ -41,7 +42,7 @@ def test_options_from_text(text: str, options: dict[str, Any]) -> None:
         ("none:rounds=2", "no mechanism 'none'|did you mean"),
         ("repetition:", "should be repetition, or with options such as repetition:look_back=1"),
         ("repetition:look_back", "with options such as"),
-        ("repetition:of=ipd", "with options such as"),
+        ("repetition:of=ipd", "stands around the game of the arena, so it takes no option 'of'"),
         ("repetition:rounds=1,rounds=2", "each of them once"),
         ("contract:payments=[0,", "is not valid YAML"),
         ("repetition:lookback=1", "'game.lookback'; did you mean 'game.look_back'"),
@@ -141,6 +142,19 @@ def test_who_would_not_play_is_told_before_anything_is_played(agents: str, sente
     assert sentence in " ".join(said.err.split())
     assert "of 3" not in said.out
     assert not (tmp_path / "new").exists()
+
+
+def test_a_single_arena_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["arena", "ipd", "game.rounds=1", "--agents", "tit_for_tat", "--episodes", "1"]
+    assert cli.main(words) == 0
+    page = Path("runs/arena/ipd/index.html").read_bytes()
+    under_mechanisms = [*words, "--mechanism", "repetition:rounds=2"]
+    assert cli.main(under_mechanisms) == 0
+    assert Path("runs/mechanisms/ipd/mechanisms.json").exists()
+    assert cli.main([*under_mechanisms, "--out", "runs/arena/ipd"]) == 2
+    assert "is that of a single arena; give --out another folder" in " ".join(capsys.readouterr().err.split())
+    assert Path("runs/arena/ipd/index.html").read_bytes() == page
 
 
 def test_a_mechanism_that_cannot_stand_around_the_game_is_refused_before_anything_is_played(tmp_path: Path, capsys: Any) -> None:

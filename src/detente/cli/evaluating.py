@@ -36,7 +36,11 @@ def arena(
         int, typer.Option(min=1, max=1_000_000, help="Episodes per seating, each with a game seed of its own.")
     ] = 64,
     out: Annotated[
-        Path | None, typer.Option(help="The folder; an unfinished arena goes on.", show_default="runs/arena/PRESET")
+        Path | None,
+        typer.Option(
+            help="The folder; an unfinished arena goes on.",
+            show_default="runs/arena/PRESET, or runs/mechanisms/PRESET",
+        ),
     ] = None,
     anywhere: Annotated[
         bool, typer.Option("--anywhere", help="Where seats differ, let trained agents also sit where they were not trained.")
@@ -53,7 +57,7 @@ def arena(
     from detente.reports.mechanisms import mechanism_tables
 
     config = api.options_of(preset, overrides or (), trust=trust)
-    folder = out or Path("runs", "arena", config.preset)
+    folder = out or Path("runs", "mechanisms" if mechanism else "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
     with Seatings(screen) as watch:

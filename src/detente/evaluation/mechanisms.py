@@ -63,8 +63,10 @@ def under(game: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
         raise unknown("mechanism", name, (NONE, *mechanisms.FAMILY.games))
     options: dict[str, Any] = {}
     for item in _items(text) if colon else ():
-        option, equals, value = item.partition("=")
-        if not equals or option in ("of", "name", *options):
+        option, equals, value = item.strip().partition("=")
+        if option in ("of", "name"):
+            raise UserError(f"The mechanism '{mechanism}' stands around the game of the arena, so it takes no option '{option}'.")
+        if not equals or option in options:
             raise UserError(
                 f"The mechanism '{mechanism}' should be {name}, or with options such as {name}:{_example(name)}, each of them once."
             )
@@ -135,6 +137,8 @@ def compare(
 
     ``config`` gives the way models answer and the seed. UserError as for an arena.
     """
+    if (folder / cross_play.ASKED).exists():
+        raise UserError(f"The folder {folder} is that of a single arena; {cross_play.ANOTHER}.")
     results = []
     with closing(Policies.of(_config(config, chosen[0]))) as policies:
         for setting in chosen:  # whoever cannot play somewhere is told before anything is played
