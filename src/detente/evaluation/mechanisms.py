@@ -110,8 +110,8 @@ def taking_part(agents: Sequence[str], chosen: list[Setting]) -> list[Setting]:
     for setting in chosen:
         if not setting.agents:
             raise UserError(
-                f"Nobody plays {setting.game} with the mechanism {setting.mechanism}: {' and '.join(agents)} only use other "
-                "mechanisms; name another agent as well, such as a model or random."
+                f"Nobody plays {setting.game} with the mechanism {setting.mechanism}; besides scripts of mechanisms "
+                f"({', '.join(agents)}) name another agent, such as a model or random."
             )
     played = {name for setting in chosen for name in setting.agents}
     if idle := [name for name in agents if name not in played]:
