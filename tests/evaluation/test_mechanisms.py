@@ -130,7 +130,7 @@ def test_one_sentence_for_a_wrong_protocol(words: list[str], sentence: str, tmp_
 @pytest.mark.parametrize(
     ("agents", "sentence"),
     [
-        ("signer,reciprocal", "Nobody plays ipd with the mechanism none; besides scripts of mechanisms (signer, reciprocal) name another agent"),
+        ("signer,reciprocal", "with the mechanism none; besides scripts of mechanisms (signer, reciprocal) name another agent"),
         ("random,delegator", "delegator uses a mechanism that is none of those named"),
         ("random,tit_for_tatt", "no strategy 'tit_for_tatt'"),
     ],
