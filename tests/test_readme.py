@@ -32,7 +32,7 @@ def commands(page: Path) -> list[list[str]]:
     """The words of every detente command in a page's shell blocks, or in the Makefile's recipes."""
     text = page.read_text(encoding="utf-8")
     shell = re.sub(r"\$\(BIN\)/", "", text) if page.name == "Makefile" else "\n".join(blocks(text, "(?:sh|bash|console)"))
-    lines = (line.strip().removeprefix("$ ") for line in shell.replace("\\\n", " ").splitlines())
+    lines = (line.strip().removeprefix("$ ").removeprefix(".venv/bin/") for line in shell.replace("\\\n", " ").splitlines())
     lines = (line.lstrip("@").split(" >")[0] for line in lines)
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("detente ")]
 
@@ -98,7 +98,10 @@ def test_a_misspelt_command_would_be_found() -> None:
         parse(["train", "ipd", "--dryrun"])
 
 
-@pytest.mark.parametrize("words", [w for w in commands(ROOT / "README.md") + commands(ROOT / "Makefile") if w[0] == "train"])
+RUN_THESE = [words for page in ("README.md", "AGENTS.md", "Makefile") for words in commands(ROOT / page)]
+
+
+@pytest.mark.parametrize("words", [words for words in RUN_THESE if words[0] == "train"])
 def test_train_commands_resolve(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     if words[1].startswith("runs/"):
         pytest.skip("goes on with a run that the reader has")
