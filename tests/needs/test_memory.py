@@ -8,14 +8,17 @@ import pytest
 
 from detente.config import Config, load
 from detente.games import configured
+from detente.learning import segments
+from detente.needs import memory as memory_module
 from detente.needs.chats import Said, expected
 from detente.needs.disk import stored
-from detente.needs.memory import Memory, Place, kept, needed, server
+from detente.needs.memory import Memory, Place, activations, kept, needed, server
 from detente.needs.plan import changed, fitting_options
 from detente.needs.shape import KNOWN
 from detente.needs.times import H100, estimated
 
 SEVEN = KNOWN["Qwen/Qwen2.5-7B-Instruct"]
+ODD = replace(SEVEN, head=124)
 SHAPES = {"Qwen/Qwen2.5-7B-Instruct": SEVEN}
 GIB = float(1 << 30)
 SAID = Said(longest=3700, mean=3600.0, opening=250, generated=1300.0, answers=20.0, stored=3000.0)
@@ -45,6 +48,15 @@ def test_what_costs_memory() -> None:
     assert usual.always["adapters that are served"] / fewer == pytest.approx((28 + 1) / (4 + 1))
     critic = memory(paper("algorithm=reinforce", "credit.baseline=critic")).always["adapters that learn, gradients, Adam"]
     assert critic == 2 * usual.always["adapters that learn, gradients, Adam"]
+
+
+def test_attention_in_segments_needs_no_mask() -> None:
+    bf16, odd = (activations(paper(), shape, paper().learner("main"), SAID, "bfloat16", "cuda") for shape in (SEVEN, ODD))
+    f16 = activations(paper(), SEVEN, paper().learner("main"), SAID, "float16", "cuda")
+    assert f16 > bf16 + 1e9
+    assert odd > bf16 + 1e9
+    assert ODD.head % 8
+    assert memory_module.LARGEST_HEAD == segments.LARGEST_HEAD
 
 
 def test_servers_overlap_and_processes() -> None:

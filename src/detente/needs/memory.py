@@ -25,6 +25,7 @@ FLOAT = 4
 ROWS, STEP = 8, 128  # as in engines/cache.py
 PASS_TOKENS = 16_384  # as in engines/steps.py
 PIECE = 256  # as in learning/packing.py
+LARGEST_HEAD = 256  # as in learning/segments.py
 DRAWN = 5  # copies of a row of logits while tokens are drawn: scores, quotient, probabilities, and twice for sums in double
 SCORED = 6  # copies of a chunk of logits in loss and backward pass
 GRAPHS = 2e9  # bytes that a vLLM server takes for its context and recorded steps, about
@@ -74,7 +75,7 @@ def needed(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype: st
     }
     update = {
         "update, activations": max(
-            activations(config, shapes[own.model], own, said, width, place.device) for own in options.values()
+            activations(config, shapes[own.model], own, said, dtype, place.device) for own in options.values()
         ),
         "update, logits": float(max(SCORED * FLOAT * max(logits_at_once(place.device), shape.vocab) for shape in shapes.values())),
     }
@@ -138,18 +139,20 @@ def playing(config: Config, shape: Shape, said: Said, width: int) -> float:
     return tokens * (4 * shape.hidden + 3 * shape.inner) * width + DRAWN * FLOAT * chats * shape.vocab
 
 
-def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said, width: int, device: str) -> float:
+def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said, dtype: str, device: str) -> float:
     """What the largest micro-batch keeps for its backward pass: all layers, or with checkpointing their inputs and one layer.
 
     Of a chat that is longer than a micro-batch may be, the layers are computed again.
     """
+    width, fused = WIDTH[dtype], has_segments(shape, dtype, device)
     most = options.optimizer.micro_batch_tokens or fitting(shape.layers, shape.hidden, shape.inner, device)
     fresh = max(1, said.longest - said.opening)  # what a chat does not share with others
     tokens = min(most, said.opening + fresh * config.episodes * len(config.seats))
     recomputed = options.optimizer.gradient_checkpointing
 
     def held(tokens: int, *, recomputed: bool) -> float:
-        attention = attended(shape, tokens, min(fresh, PIECE), said.longest, width)
+        together = fresh if fused else min(fresh, PIECE)
+        attention = attended(shape, tokens, together, said.longest, width, masked=not fused)
         layer = tokens * kept_bytes(1, shape.hidden, shape.inner, width) + attention
         return tokens * shape.layers * shape.hidden * width + layer if recomputed else shape.layers * layer
 
@@ -157,10 +160,16 @@ def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said
     return max(held(tokens, recomputed=recomputed), longer)
 
 
-def attended(shape: Shape, tokens: int, together: int, longest: int, width: int) -> float:
-    """Of one layer: queries and outputs in the order of blocks, keys and values for each block of queries, and its mask."""
+def has_segments(shape: Shape, dtype: str, device: str) -> bool:
+    """Whether an update's attention is one call without a mask, as learning/segments.py has it: every GPU that computes in bfloat16
+    is new enough; of those that compute in float16 some are not, so these are reckoned with the mask."""
+    return device != "cpu" and dtype == "bfloat16" and shape.head <= LARGEST_HEAD and shape.head % 8 == 0
+
+
+def attended(shape: Shape, tokens: int, together: int, longest: int, width: int, *, masked: bool) -> float:
+    """Of one layer: queries and outputs, keys and values for each ``together`` queries, and the mask of those."""
     keys = tokens / together * longest
-    mask = tokens * longest * (shape.heads // shape.groups)
+    mask = tokens * longest * (shape.heads // shape.groups) if masked else 0
     return width * (2 * tokens * shape.heads * shape.head + 2 * keys * shape.groups * shape.head + mask)
 
 
