@@ -7,9 +7,10 @@ QUICKSTART := runs/quickstart
 LLM := runs/llm
 ARMS := reinforce advantage_alignment
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket pocket_groups reference
+.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket pocket_groups reference docs docs-serve
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -58,8 +59,15 @@ browser: ## install the browser that the tests of pages use (Debian and its kin)
 	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq chromium chromium-driver; \
 	else echo "Install Chromium and its driver by hand: this system has no apt-get."; fi
 
-reference: .venv/installed ## write docs/reference.md from the docstrings
+reference: .venv/installed ## write docs/reference.md, options.md and commands.md from the code
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_options.py
+
+docs: .venv/installed-dev ## make the documentation site: site/index.html, which needs no server and no network
+	$(MKDOCS) build --quiet
+
+docs-serve: .venv/installed-dev ## show the documentation site while its pages are written
+	$(MKDOCS) serve
 
 pocket: .venv/installed ## train the embedded model again from its script
 	$(BIN)/python -m detente.pocket.build

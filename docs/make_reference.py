@@ -12,12 +12,11 @@ from typing import Any
 
 import detente
 
-PAGE = Path(__file__).parent / "reference.md"
 INTRODUCTION = """# Reference
 
 The public names, from their docstrings (`make reference` writes this page). What begins with `detente.` alone is imported with
-`import detente`; the options of a run are in [options.py](../src/detente/options.py) and [config.py](../src/detente/config.py),
-the words in [concepts.md](concepts.md).
+`import detente`; the options of a run are in [options.md](options.md), the commands in [commands.md](commands.md), the words in
+[concepts.md](concepts.md).
 """
 SECTIONS = {
     "The library": ("detente", None),
@@ -128,5 +127,8 @@ def first_sentence(module: Any) -> str:
     return text(module).split("\n", 1)[0]
 
 
+PAGES = {Path(__file__).parent / "reference.md": page}
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, made in PAGES.items():
+        path.write_text(made(), encoding="utf-8")

@@ -1,21 +1,25 @@
-"""The page of the public names follows the docstrings, and every public name has one."""
+"""The pages of the reference follow the code, and every public name says what it is."""
 
 import importlib.util
 import inspect
 from pathlib import Path
+
+import pytest
 
 import detente
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_is_what_the_docstrings_say() -> None:
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+@pytest.mark.parametrize("script", ["make_reference", "make_options"])
+def test_pages_are_what_the_code_says(script: str) -> None:
+    spec = importlib.util.spec_from_file_location(script, ROOT / "docs" / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == module.page(), "run 'make reference'"
+    for path, page in module.PAGES.items():
+        assert path.read_text(encoding="utf-8") == page(), "run 'make reference'"
 
 
 def test_every_public_name_says_what_it_is_and_has_types() -> None:

@@ -14,7 +14,7 @@ from detente.records import Episode, Round
 MEASURES = (
     Measure("efficiency", "bargaining: joint points / those if all trades took place that are worth it", head="efficiency"),
     Measure("surplus_share", "bargaining: the player's points / joint points", head="share"),
-    Measure("honesty", "bargaining: 1 - |claimed - true cost or value| / the highest value", "", "honest"),
+    Measure("honesty", "bargaining: 1 - how far the claimed is from the true cost or value / the highest value", "", "honest"),
     Measure("markup", "bargaining: by how many points its price is better for it than its cost or value", head="markup"),
     Measure("credulity", "bargaining: how far its price moves with what the other claims: 0 not at all, 1 point by point"),
 )
