@@ -100,7 +100,10 @@ def _report(screen: Console, source: Path, measure: str | None, rows: str | None
     screen.print(sweep_tables(content))
     if content["not_done"]:
         say(screen, f"Not done: {', '.join(f'{name} ({status})' for name, status in content['not_done'].items())}")
-    say(screen, f"Wrote {page}, measure.png, verdicts.png, sweep.json{' and outcomes.parquet' if source.is_dir() else ''}")
+    say(
+        screen,
+        f"Wrote {page}, measure.png, verdicts.png, sweep.json{', outcomes.parquet and outcomes.csv' if source.is_dir() else ''}",
+    )
 
 
 class Runs:

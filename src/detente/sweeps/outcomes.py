@@ -1,4 +1,4 @@
-"""What came of a sweep: one row per run, learner and role, in outcomes.parquet.
+"""What came of a sweep: one row per run, learner and role, in outcomes.parquet, and in outcomes.csv for other readers.
 
     run folders ──┬── collected ──> Outcomes ── write ──> outcomes.parquet ── read ──> Outcomes
     kept rows  ───┘
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from detente.errors import UserError
+from detente.export import table
 from detente.export.columns import Column, to_json
 from detente.files import reason
 from detente.games.reading import Result
@@ -71,14 +72,13 @@ def collected(folder: Path, sweep: Mapping[str, Any], kept: Iterable[Row], faile
 
 
 def write(outcomes: Outcomes, path: Path) -> None:
-    """Write the file whole or not at all."""
-    from detente.export.parquet import Table
-
-    partial = path.with_name(path.name + ".partial")
+    """Write the file, and the same rows as .csv beside it, each whole or not at all."""
     about = {SWEEP: json.dumps(outcomes.sweep, sort_keys=True, ensure_ascii=False)}
-    with Table(partial, columns(outcomes), about) as table:
-        table.add(outcomes.rows)
-    partial.replace(path)
+    for target in (path, path.with_suffix(".csv")):
+        partial = target.with_name(f".partial-{target.name}")
+        with table(partial, columns(outcomes), about) as made:
+            made.add(outcomes.rows)
+        partial.replace(target)
 
 
 def read(path: Path) -> Outcomes:
@@ -89,15 +89,15 @@ def read(path: Path) -> Outcomes:
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     try:
-        table = pq.ParquetFile(path).read()
-        about = (table.schema.metadata or {}).get(SWEEP.encode())
+        content = pq.ParquetFile(path).read()
+        about = (content.schema.metadata or {}).get(SWEEP.encode())
         if about is None:
             raise ValueError("it does not say of which sweep")
         sweep = checked(json.loads(about))
-        if absent := [name for name in ("run", *sweep["swept"], *ABOUT) if name not in table.column_names]:
+        if absent := [name for name in ("run", *sweep["swept"], *ABOUT) if name not in content.column_names]:
             raise ValueError(f"it has no column {absent[0]}")
-        outcomes = Outcomes(sweep, table.to_pylist())
-        if wrong := [name for name in outcomes.measures if not pa.types.is_floating(table.schema.field(name).type)]:
+        outcomes = Outcomes(sweep, content.to_pylist())
+        if wrong := [name for name in outcomes.measures if not pa.types.is_floating(content.schema.field(name).type)]:
             raise ValueError(f"its column {wrong[0]} holds no numbers")
         return outcomes
     except (OSError, ValueError, pa.ArrowException) as error:

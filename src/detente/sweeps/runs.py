@@ -29,7 +29,7 @@ from detente.sweeps.grid import Combination, Grid
 
 ASKED, FAILED, OUTCOMES = "sweep.yaml", "failed.json", "outcomes.parquet"
 DONE = "done"
-OURS = {ASKED, FAILED, OUTCOMES, "sweep.json", "index.html", "measure.png", "verdicts.png"}
+OURS = {ASKED, FAILED, OUTCOMES, "outcomes.csv", "sweep.json", "index.html", "measure.png", "verdicts.png"}
 ANOTHER = "give --out another folder"
 
 
