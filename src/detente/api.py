@@ -18,6 +18,7 @@ from detente.errors import UserError, unknown
 from detente.files import replace_text
 from detente.games.base import Game
 from detente.games.own_measures import with_measures
+from detente.players.score import with_score
 from detente.policies import Policies, check_seats
 from detente.presets import is_preset, preset_names
 from detente.records import Episode, episode_writer
@@ -55,8 +56,10 @@ def play(
         check_seats(game, players)
         sitting = [policies.resolve(name) for name in players]
         policies.check_room(sitting)
-        with nullcontext(on_episode) if save is None else _saved(Path(save), game, on_episode) as watch:
-            return matches.play_sync(policies, game, matches.in_turn(sitting, episodes), stream=matches.Counted(seed), watch=watch)
+        seatings, stream = matches.in_turn(sitting, episodes), matches.Counted(seed)
+        with nullcontext(on_episode) if save is None else _saved(Path(save), game, on_episode) as kept:
+            watch, on_round = with_score(game, sitting, kept)
+            return matches.play_sync(policies, game, seatings, stream=stream, watch=watch, on_round=on_round)
 
 
 def train(config: Config, run: str | Path, *, watchers: Sequence[Watcher] = (), progress: Watcher | None = None) -> Path:

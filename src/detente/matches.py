@@ -82,10 +82,11 @@ def play_sync(
     stream: Stream,
     games: Mapping[int, Game] = NONE,
     watch: Callable[[Episode], None] | None = None,
+    on_round: Callable[[Round], None] | None = None,
     concurrency: int | None = None,
 ) -> list[Episode]:
     """``play`` for callers that are not async, also where an event loop runs already."""
-    return run(play(policies, game, seatings, stream=stream, games=games, watch=watch, concurrency=concurrency))
+    return run(play(policies, game, seatings, stream=stream, games=games, watch=watch, on_round=on_round, concurrency=concurrency))
 
 
 def play_scripts(game: Game, names: Sequence[str], episodes: int) -> list[Episode]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -58,6 +59,22 @@ def test_items_with_talk(play: Any) -> None:
 def test_a_game_that_was_given_up_is_one_sentence(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert play("trust_and_split", "human,greedy", "Hello") == (2, [])
     assert capsys.readouterr().err == "The input ended before the game did, so the game was given up.\n"
+
+
+@pytest.mark.parametrize(("game", "lines"), [("ipd", ["q"]), ("trust_and_split", ["Q"]), ("trust_and_split", ["Hello", "q"])])
+def test_q_leaves_as_was_said_at_the_start(play: Any, game: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(game, "human,random", *lines) == (2, [])
+    said = capsys.readouterr()
+    assert "q, Ctrl-D or Ctrl-C leaves the game" in re.split("Your (decision|message):", said.out)[0]
+    assert said.err == "You left the game before it was over, so it was given up.\n"
+
+
+def test_the_score_runs_beside_a_person(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _ = play("ipd", "tit_for_tat,human", *["B"] * 10)
+    said = re.findall(r"Points so far: [^\n]*\b\S+ \(\S+\)", capsys.readouterr().out)
+    assert status == 0
+    assert said[:2] == ["Points so far: player 1 0 (+0), you 5 (+5)", "Points so far: player 1 1 (+1), you 6 (+1)"]
+    assert len(said) == 10
 
 
 def test_a_strategy_of_another_family_is_named(play: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from detente.errors import UserError
 from detente.players.scripted import Scripted
 from detente.policies import Policies
 from detente.records import PolicyRef, read_episodes
-from detente.web.match import GIVEN_UP, gaps, in_words
+from detente.web.match import GIVEN_UP, LEFT, gaps, in_words
 from detente.web.names import offered_games, offers, opponent_name
 from detente.web.runs import overview
 from tests.reports.make_run import make_run
@@ -171,6 +171,18 @@ def test_a_game_whose_page_was_closed_is_given_up(root: Path) -> None:
     assert not (root / "played").exists()
 
 
+def test_a_person_may_leave_when_asked(root: Path) -> None:
+    root.mkdir()
+    with TestClient(web.build(root), base_url="http://localhost") as client:
+        id = begin(client, "ipd", "tit_for_tat")
+        until(client, id, asked)
+        assert client.post(f"/leave/{id}", json={}, headers=OWN).json() == {}
+        state = until(client, id, lambda state: state["stage"] == "failed")
+        assert client.post(f"/leave/{id}", json={}, headers=OWN).json() == {}
+    assert (state["problem"], state["question"]) == (LEFT, None)
+    assert not (root / "played").exists()
+
+
 def test_no_game_is_given_up_while_the_opponent_thinks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     think = Scripted.act
@@ -186,6 +198,7 @@ def test_no_game_is_given_up_while_the_opponent_thinks(root: Path, monkeypatch: 
         match = client.app.state.matches._matches[begin(client, "ipd", "tit_for_tat")].match  # type: ignore[attr-defined]
         time.sleep(1.0)
         assert (match.stage, match.thinking, match.problem) == ("playing", 1, "")
+        assert "thinking" in client.post(f"/leave/{match.id}", json={}, headers=OWN).json()["error"]
         go_on.set()
         end = time.monotonic() + 30
         while match.stage != "failed" and time.monotonic() < end:

@@ -18,6 +18,8 @@ from detente.records import Completion, PolicyRef
 from detente.screen import Screen
 from detente.signals import at_once, handled
 
+WAY_OUT = "q, Ctrl-D or Ctrl-C leaves the game"
+
 
 @dataclass
 class Human:
@@ -34,31 +36,42 @@ class Human:
     async def act(self, observation: Observation) -> Completion:
         """Ask until the answer is valid; ``attempts`` counts the tries.
 
-        UserError where the input ends, or where there is none. Waiting for a line blocks the event loop, so that Ctrl-C is obeyed
-        at once.
+        UserError where the person leaves, where the input ends, or where there is none. Waiting for a line blocks the event loop,
+        so that Ctrl-C is obeyed at once.
         """
-        self.console.print(Panel(Text(observation.text), title="The game says", title_align="left"))
+        self.console.print(
+            Panel(Text(observation.text), title="The game says", title_align="left", subtitle=WAY_OUT, subtitle_align="right")
+        )
         if observation.help:
             self.console.print(Text(observation.help, style="dim"))
         attempts = 1
-        while (answer := answered(line := self._line(observation.topic or observation.phase), observation)) is None:
+        while (answer := answered(line := self._line(observation), observation)) is None:
             self.console.print(Text(explanation(line, observation), style="yellow"))
             attempts += 1
         return Completion(answer, self.policy, attempts=attempts)
 
-    def _line(self, asked: str) -> str:
+    def _line(self, observation: Observation) -> str:
+        """What the person types; UserError where they leave."""
         try:
             with handled(at_once, signal.SIGINT):
-                return encodable(self.read(f"Your {asked}: ").strip())
+                line = encodable(self.read(f"Your {observation.topic or observation.phase}: ").strip())
         except EOFError:
             raise UserError("The input ended before the game did, so the game was given up.") from None
         except RuntimeError as error:  # standard input is closed, or a notebook has none
             raise UserError(
                 "Nobody can be asked here, for there is no standard input; let somebody else play that seat."
             ) from error
+        if leaves(line, observation):
+            raise UserError("You left the game before it was over, so it was given up.")
+        return line
 
     def close(self) -> None:
         """Nothing is kept."""
+
+
+def leaves(line: str, observation: Observation) -> bool:
+    """Whether a line asks to leave the game: q, where that is no answer to a question for a decision."""
+    return line.casefold() == "q" and (observation.phase == "message" or answered(line, observation) is None)
 
 
 def answered(line: str, observation: Observation) -> str | None:

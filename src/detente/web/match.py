@@ -27,6 +27,7 @@ Stage = Literal["opening", "playing", "over", "failed"]
 Said = tuple[int, str, str]  # the round, counted from 1; "told" or "said"; the text
 
 GIVEN_UP = "This game was given up because its page was closed."
+LEFT = "You left this game before it was over, so it was given up."
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,20 @@ class LiveMatch:
         question.answer.get_loop().call_soon_threadsafe(_settle, question.answer, completion)
         return ""
 
-    def give_up(self) -> None:
+    def leave(self) -> None:
+        """The person leaves while it is asked something; UserError while another player thinks. From any thread."""
+        question = self.question
+        if self.thinking:
+            raise UserError("Another player is thinking; leave the game once it has answered.")
+        if question is not None:
+            question.answer.get_loop().call_soon_threadsafe(self.give_up, LEFT)
+
+    def give_up(self, why: str = GIVEN_UP) -> None:
         """End the match; only while no other player thinks, as its answer cannot be cancelled. In the loop."""
         with self._lock:
             question, self.question = self.question, None
         if question is not None:
-            question.answer.set_exception(UserError(GIVEN_UP))
+            question.answer.set_exception(UserError(why))
 
     def keep_rules(self, game: Game, first: Observation) -> None:
         """Keep the rules apart from the rest of the first observation."""

@@ -60,6 +60,12 @@ async def answer(request: Request) -> Response:
     return JSONResponse({"problem": _match(request).answer(number, line)})
 
 
+def leave(request: Request) -> Response:
+    """The person leaves the match."""
+    _match(request).leave()
+    return JSONResponse({})
+
+
 def _match(request: Request) -> LiveMatch:
     matches: Matches = request.app.state.matches
     try:
@@ -84,4 +90,5 @@ ROUTES = [
     Route("/play/{id}", match),
     Route("/state/{id}", state),
     Route("/answer/{id}", answer, methods=["POST"]),
+    Route("/leave/{id}", leave, methods=["POST"]),
 ]

@@ -113,6 +113,7 @@
       show(state.question);
     }
     if (!state.question) get("question").hidden = true;
+    get("leaving").hidden = !state.question;
     const waiting = { opening: "The opponent is being set up …", playing: alone ? "The other player is thinking …" : "The other players are thinking …" }[state.stage] ?? "";
     get("doing").textContent = state.question ? "" : waiting;
     if (state.problem) {
@@ -140,5 +141,13 @@
       await wait(found.asked ? 2 : 0.3);
     }
   }
+  get("leave").addEventListener("click", async () => {
+    try {
+      await ask(`/leave/${id}`, {});
+      await look();
+    } catch (error) {
+      trouble(error.message);
+    }
+  });
   follow();
 })();
