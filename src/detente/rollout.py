@@ -1,6 +1,6 @@
 """Plays episodes: one, or many at once.
 
-    reset -> (observe -> act -> parse -> step) until done -> Episode
+    reset -> (observe -> act -> parse -> step) until done -> Episode          Course: the same, for whoever asks the players itself
 
 Knows games and players only, not whether a player is a model, a script or a person. Must not import torch.
 """
@@ -11,14 +11,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from detente.games.base import Game, Observation
 from detente.games.guard import check_length, guarded
 from detente.games.own_measures import own_values
 from detente.games.roles import roles
 from detente.players.base import Player
-from detente.records import Episode, PolicyRef, Round, Turn
+from detente.records import Completion, Episode, Round, Turn
 from detente.together import run, together
 
 
@@ -39,47 +38,74 @@ class Match:
     briefing: tuple[str, ...] = ()
 
 
+class Course:
+    """A match under way: ``look`` says what each seat is told, ``take`` plays the answers of ``acting``, until ``done``."""
+
+    def __init__(self, game: Game, seed: int, briefing: Sequence[str] = ()) -> None:
+        self._rules, self._game = game, guarded(game)
+        self._state = self._game.reset(random.Random(seed))
+        self._untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
+        self._briefing = tuple(briefing) or ("",) * game.num_players
+        self._seen: list[Observation] = []
+        self._turns: list[Turn] = []
+        self._steps: list[int] = []
+        self._taken = 0
+        self.acting: tuple[int, ...] = ()
+        self.rounds: list[Round] = []
+        self.done = False
+
+    def look(self) -> list[Observation]:
+        """What each seat is told, with all that it was told since it last answered; once for each step."""
+        check_length(self._rules, self._taken + 1)
+        self.acting = self._game.to_act(self._state)
+        seats = range(self._game.num_players)
+        looks = zip(seats, self._briefing, strict=True)
+        self._seen = [_told(self._untold[p], self._game.observe(self._state, p), text) for p, text in looks]
+        self._briefing = ("",) * self._game.num_players
+        self._untold = [observation.text for observation in self._seen]
+        return self._seen
+
+    def take(self, completions: Sequence[Completion]) -> tuple[Turn, ...]:
+        """The turns that these answers come to, of the players in ``acting`` and in their order."""
+        turns = tuple(map(self._turn, self.acting, completions))
+        for turn in turns:
+            self._untold[turn.player] = ""
+        self._turns += turns
+        self._steps += [len(turns)] if turns else []
+        step = self._game.step(self._state, {turn.player: turn.action for turn in turns})
+        self._state, self.done = step.state, step.done
+        self._taken += 1
+        if step.rewards is not None:
+            self.rounds.append(Round(tuple(self._turns), step.rewards, step.info, tuple(self._steps)))
+            self._turns, self._steps = [], []
+        return turns
+
+    def _turn(self, seat: int, completion: Completion) -> Turn:
+        observation, action = self._seen[seat], self._game.parse(self._state, seat, completion.text)
+        valid = action is not None
+        taken = action if valid else self._game.default_action(self._state, seat)
+        return Turn(seat, observation.text, taken, valid, completion, observation.phase, observation.topic)
+
+
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
     """Play one match to its end. Players that act at once answer concurrently and do not see each other's answer."""
-    game, players = guarded(match.game), match.players
-    state, seats = game.reset(random.Random(match.seed)), range(game.num_players)
-    untold = [""] * game.num_players  # what a waiting player was told and has not answered yet
-    briefing = match.briefing or ("",) * game.num_players
-    rounds: list[Round] = []
-    turns: list[Turn] = []
-    steps: list[int] = []
-    taken, done = 0, False
+    players = match.players
     try:
-        while not done:
-            check_length(match.game, taken := taken + 1)
-            acting = game.to_act(state)
-            seen = [_told(untold[p], game.observe(state, p), text) for p, text in zip(seats, briefing, strict=True)]
-            briefing = ("",) * game.num_players
-            untold = [observation.text for observation in seen]
-            turns_now = await together([_turn(game, state, p, players[p], seen[p]) for p in acting])
-            for turn in turns_now:
-                untold[turn.player] = ""
-            turns += turns_now
-            if turns_now:
-                steps.append(len(turns_now))
-            step = game.step(state, {turn.player: turn.action for turn in turns_now})
-            state, done = step.state, step.done
-            if step.rewards is not None:
-                rounds.append(Round(tuple(turns), step.rewards, step.info, tuple(steps)))
-                turns, steps = [], []
-                if on_round is not None:
-                    on_round(rounds[-1])
+        course = Course(match.game, match.seed, match.briefing)
+        while not course.done:
+            seen, finished = course.look(), len(course.rounds)
+            course.take(await together([players[p].act(seen[p]) for p in course.acting]))
+            if on_round is not None and len(course.rounds) > finished:
+                on_round(course.rounds[-1])
     finally:
         for player in players:
             player.close()
-    policies: tuple[PolicyRef, ...] = tuple(p.policy for p in players)
-    learners = match.learners or (None,) * game.num_players
     episode = Episode(
-        game=game.parameters(),
+        game=guarded(match.game).parameters(),
         seed=match.seed,
-        policies=policies,
-        rounds=tuple(rounds),
-        learners=learners,
+        policies=tuple(player.policy for player in players),
+        rounds=tuple(course.rounds),
+        learners=match.learners or (None,) * match.game.num_players,
         iteration=match.iteration,
         group=match.group,
         index=match.index,
@@ -91,14 +117,6 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
 def _told(before: str, new: Observation, after: str) -> Observation:
     """The observation with what the player was told while it waited, and with its briefing."""
     return replace(new, text="\n".join(filter(None, (before, new.text, after)))) if before or after else new
-
-
-async def _turn(game: Game, state: Any, seat: int, player: Player, observation: Observation) -> Turn:
-    completion = await player.act(observation)
-    action = game.parse(state, seat, completion.text)
-    valid = action is not None
-    taken = action if valid else game.default_action(state, seat)
-    return Turn(seat, observation.text, taken, valid, completion, observation.phase, observation.topic)
 
 
 async def play_all(
