@@ -6,11 +6,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 QUICKSTART := runs/quickstart
 LLM := runs/llm
 ARMS := reinforce advantage_alignment
+ECOSYSTEM := inspect
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
 
-.PHONY: help quickstart llm test test-vllm gpu coverage lint bench browser pocket pocket_groups reference docs docs-serve
+.PHONY: help quickstart llm test test-vllm test-ecosystem gpu coverage lint bench browser pocket pocket_groups reference docs docs-serve
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -31,18 +32,24 @@ llm-%: .venv/installed
 	@$(TRAIN) ipd_smollm2 algorithm=$* --run $(LLM)/$*
 
 test: .venv/installed-dev ## run every test that needs no GPU
-	$(BIN)/python -m pytest -m "not gpu and not vllm" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not gpu and not vllm and not ecosystem" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-vllm: .venv/installed-dev ## run the tests that need a vLLM server, in VLLM_ENV or an environment made for them
 	@test -n "$(VLLM_ENV)" || PYTHON=$(PYTHON) bash tests/vllm/environment.sh .venv-vllm
 	VLLM_ENV=$(or $(VLLM_ENV),$(CURDIR)/.venv-vllm) $(BIN)/python -m pytest -m vllm -n 0
+
+test-ecosystem: .venv/installed-dev ## run the tests with libraries that need environments of their own, which it makes
+	@for name in $(ECOSYSTEM); do \
+	  PYTHON=$(PYTHON) bash tests/ecosystem/environment.sh $$name .venv-ecosystem && \
+	  .venv-ecosystem/$$name/bin/python -m pytest -m ecosystem -n 0 tests/ecosystem/test_$$name.py || exit 1; \
+	done
 
 gpu: .venv/installed-dev ## run the tests and the measurements that need a GPU: at most eight minutes
 	timeout 120 $(BIN)/python -m pytest -m gpu -n 0
 	timeout 360 $(BIN)/python -m benchmarks gpu --json benchmarks/results/gpu.json $(ARGS)
 
 coverage: .venv/installed-dev ## which lines the tests run: a table, and htmlcov/index.html
-	$(BIN)/python -m pytest -m "not gpu and not vllm" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -m "not gpu and not vllm and not ecosystem" --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: .venv/installed-dev ## check style, format and types
 	$(BIN)/ruff check .

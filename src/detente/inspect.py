@@ -1,0 +1,166 @@
+"""Our games as a task of Inspect: ``inspect eval detente/social_dilemmas --model MODEL -T game=ipd -T opponent=tit_for_tat``.
+
+    a sample ── an episode: the model on one seat, scripts, kept agents or endpoints on the others ──> points, our measures
+
+Inspect finds the task by the entry point of the package. Must not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from detente import matches
+from detente.api import options_of
+from detente.errors import UserError
+from detente.extras import needing
+from detente.games.base import Game, Observation
+from detente.games.family import measures
+from detente.games.guard import brief
+from detente.games.sides import mean as average
+from detente.players.thoughts import spoken
+from detente.policies import Policies, check_seats
+from detente.records import Completion, Episode, PolicyRef, Seating
+from detente.rollout import Course
+
+with needing("inspect", "A task of Inspect"):
+    from inspect_ai import Task, task
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.model import ChatMessageUser
+    from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, metric, scorer, stderr
+    from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+EVALUATED = "model evaluated"  # the learner's name on its seat, so that no name of a strategy is meant
+
+
+@task  # type: ignore[untyped-decorator, unused-ignore]
+def social_dilemmas(
+    game: str = "ipd",
+    opponent: str | list[str] = "tit_for_tat",
+    episodes: int = 10,
+    seed: int = 0,
+    seat: int = 0,
+    overrides: str | list[str] = (),  # type: ignore[assignment]
+) -> Task:
+    """Episodes of a game, or of a preset's game, between the model on ``seat`` (from 0 on) and ``opponent`` on all other seats.
+
+    ``opponent`` is a script, a run folder, an adapter or whatever else is named as for ``detente play``; a list names one for each
+    of the other seats. ``overrides`` are options such as "game.rounds=5". Episode i has the game seed ``seed + i``.
+    """
+    options = [overrides] if isinstance(overrides, str) else list(overrides)
+    config = options_of(game, [option for option in options if option])
+    policies = Policies.of(config)
+    _check_numbers(policies.game, episodes, seat)
+    names = _seated(policies.game, [opponent] if isinstance(opponent, str) else opponent, seat)
+    return Task(
+        dataset=MemoryDataset([_sample(policies.game, seed, index, seat) for index in range(episodes)], name=policies.game.name),
+        solver=play_episode(policies, names, seed, seat),
+        scorer=points(),
+        metrics=[mean(), stderr(), measured(policies.game, seat)],
+        name="social_dilemmas",
+    )
+
+
+@dataclass
+class Evaluated:
+    """The model that Inspect evaluates, on a seat of one episode. An answer that is not valid is not asked for again."""
+
+    state: TaskState
+    generate: Generate
+    policy: PolicyRef
+
+    async def act(self, observation: Observation) -> Completion:
+        self.state.messages.append(ChatMessageUser(content=observation.text or "(nothing)"))
+        self.state = await self.generate(self.state)
+        return Completion(spoken(self.state.output.completion), self.policy)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+@solver  # type: ignore[untyped-decorator, unused-ignore]
+def play_episode(policies: Policies, names: Sequence[str], seed: int, seat: int) -> Solver:
+    """Plays the episode of a sample; its record is in the store as ``episode``."""
+    others = {place: policies.resolve(name) for place, name in enumerate(names) if place != seat}
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        model = PolicyRef("remote", f"inspect:{state.model}")
+        sitting = tuple(others.get(place, model) for place in range(policies.game.num_players))
+        state.messages = []
+        player = Evaluated(state, generate, model)
+        index = int(state.sample_id) - 1
+        seating = Seating(sitting, group=index, index=index)
+        guest = matches.Guest(policies, model, lambda: player)
+        (episode,) = await matches.play(guest, policies.game, [seating], stream=matches.Counted(seed))
+        player.state.store.set("episode", orjson.loads(episode.to_line()))
+        return player.state
+
+    return solve
+
+
+@scorer(metrics=[mean(), stderr()])  # type: ignore[untyped-decorator, unused-ignore]
+def points() -> Scorer:
+    """The model's points per round; the record of the episode is the score's metadata."""
+
+    async def score(state: TaskState, target: Target) -> Score:
+        record = state.store.get("episode")
+        if record is None:
+            return Score.unscored(explanation="The episode was not played to its end.")
+        episode, seat = _episode(record), _seat(record)
+        others = [episode.mean_reward(place) for place in range(episode.num_players) if place != seat]
+        said = f"{episode.mean_reward(seat):g} points per round in {len(episode.rounds)} rounds; the others {average(others):g}."
+        return Score(value=episode.mean_reward(seat), explanation=said, metadata={"episode": record})
+
+    return score
+
+
+@metric  # type: ignore[untyped-decorator, unused-ignore]
+def measured(game: Game, seat: int) -> Metric:
+    """The measures of the game over all episodes, as a run has them: cooperation by the last joint move, invalid answers ..."""
+
+    def values(scores: list[SampleScore]) -> dict[str, float]:
+        sides = [(_episode(score.score.metadata["episode"]), seat) for score in scores if score.score.metadata]
+        if not sides:
+            return {}
+        theirs = [episode.mean_reward(place) for episode, own in sides for place in range(episode.num_players) if place != own]
+        known = measures(game, sides) | {"opponent_reward": average(theirs)}
+        return {name: float(value) for name, value in known.items() if value is not None}
+
+    return values
+
+
+def _check_numbers(game: Game, episodes: Any, seat: Any) -> None:
+    whole = [isinstance(number, int) and not isinstance(number, bool) for number in (episodes, seat)]
+    if not whole[0] or episodes < 1:
+        raise UserError(f"episodes is a whole number of at least 1, not {brief(episodes)}.")
+    if not whole[1] or not 0 <= seat < game.num_players:
+        raise UserError(
+            f"The game {game.name} has the seats 0 to {game.num_players - 1}, so seat is one of these, not {brief(seat)}."
+        )
+
+
+def _seated(game: Game, opponents: Sequence[str], seat: int) -> list[str]:
+    """Who is on each seat; UserError for the wrong number of opponents, and for a script that cannot take its seat."""
+    others = list(opponents) * (game.num_players - 1) if len(opponents) == 1 else list(opponents)
+    names = [*others[:seat], EVALUATED, *others[seat:]]
+    check_seats(game, names, learners=[EVALUATED])
+    return names
+
+
+def _sample(game: Game, seed: int, index: int, seat: int) -> Sample:
+    """An episode to play; its input is the first thing that the model's seat is told."""
+    return Sample(
+        input=Course(game, seed + index).look()[seat].text or "(nothing)", id=index + 1, metadata={"game_seed": seed + index}
+    )
+
+
+def _episode(record: Any) -> Episode:
+    return Episode.from_json(orjson.dumps(record))
+
+
+def _seat(record: Any) -> int:
+    """Where the evaluated model sat."""
+    return next(place for place, policy in enumerate(record["policies"]) if str(policy["name"]).startswith("inspect:"))
