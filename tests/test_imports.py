@@ -156,6 +156,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"evaluation.begun", "evaluation.statistics"}
     | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
     "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
+    "hub": BASE | {"adapters", "files", "games", "models", "policies", "presets", "reports", "stored"},
+    "hub.service": {"errors", "files"},
     "progress": {"config", "games", "records", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players", "rollout"},
     "presets": {"engine_options", "errors", "files", "former", "plain_yaml"},

@@ -130,7 +130,7 @@ def base_of(folder: Path) -> str:
     A model that was named by its folder is looked for where it was, then under the name that was given: from the working folder,
     and from each folder around the adapter, as they may have moved together. UserError where a model that had a folder is nowhere.
     """
-    name, place = trained_on(folder)[0], str(_card(folder).get("base_folder") or "")
+    name, place = trained_on(folder)[0], base_folder(folder)
     around = [] if name in MODELS or Path(name).is_absolute() else [parent / name for parent in folder.resolve().parents]
     for candidate in (*([place] if place else []), name, *map(str, around)):
         if candidate in MODELS or os.path.isfile(os.path.join(candidate, "config.json")):  # no error for a name that is too long
@@ -141,6 +141,11 @@ def base_of(folder: Path) -> str:
             "put it back into one of them."
         )
     return name
+
+
+def base_folder(folder: Path) -> str:
+    """Where the base model of an adapter folder lay, of one that was named by its folder; else empty."""
+    return str(_card(folder).get("base_folder") or "")
 
 
 def _card(folder: Path) -> dict[str, Any]:

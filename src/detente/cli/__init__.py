@@ -1,7 +1,7 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
     detente train | doctor | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | coopeval
-    detente report | serve | serve-engine | export | list
+    detente report | serve | serve-engine | export | push | pull | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -19,7 +19,19 @@ from typing import Annotated, TextIO
 
 import typer
 
-from detente.cli import doctor, evaluating, exporting, listing, playing, protocols, serving, serving_engine, sweeping, training
+from detente.cli import (
+    doctor,
+    evaluating,
+    exporting,
+    listing,
+    playing,
+    protocols,
+    serving,
+    serving_engine,
+    sharing,
+    sweeping,
+    training,
+)
 from detente.cli.terminal import complain, explain, heed, hush
 from detente.signals import at_once, handled
 from detente.visible import visible
@@ -59,6 +71,8 @@ app.command()(training.report)
 app.command()(serving.serve)
 app.command(name="serve-engine")(serving_engine.serve_engine)
 app.command()(exporting.export)
+app.command()(sharing.push)
+app.command()(sharing.pull)
 app.command(name="list")(listing.list_names)
 
 
