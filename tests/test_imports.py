@@ -65,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
         "visible",
     },
     "copies": {"config", "records"},
-    "comparisons": {"config", "errors", "evaluation", "reports"},
+    "comparisons": {"config", "errors", "evaluation", "files", "reports"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},
     "adapters": {"errors", "files", "finite", "models", "options"},

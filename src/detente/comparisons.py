@@ -1,13 +1,15 @@
 """Agents under several mechanisms, played and drawn: what ``detente arena --mechanism`` and ``detente coopeval`` do.
 
-    settings ──> an arena each ──> their pages, mechanisms.json and a page that has them beside each other
+    settings ──> an arena each ── after each of them ──> its page, mechanisms.json and a page with all so far beside each other
 
 Must not import torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ from detente.config import Config, load_game
 from detente.errors import UserError
 from detente.evaluation import coopeval as protocol
 from detente.evaluation.mechanisms import Watch, compare, settings
+from detente.files import replace_text
 from detente.reports.cross_play import cross_play_page
 from detente.reports.mechanisms import mechanisms_page
+
+FILE = "mechanisms.json"
 
 
 def under_mechanisms(
@@ -30,14 +35,25 @@ def under_mechanisms(
 ) -> dict[str, Any]:
     """An arena for the game alone and one under each mechanism, with their pages; what mechanisms.json holds."""
     chosen = settings(config.game, mechanisms, agents, config.preset)
-    return compared(compare(config, chosen, folder, episodes=episodes, watch=watch, anywhere=anywhere), folder)
+    return written(compare(config, chosen, folder, episodes=episodes, watch=watch, anywhere=anywhere), folder, watch)
 
 
-def compared(content: dict[str, Any], folder: Path, **published: Any) -> dict[str, Any]:
-    """Write the pages of a comparison of mechanisms, and those of its arenas."""
-    for entry in content["entries"]:
-        cross_play_page(folder / entry["folder"])
-    mechanisms_page(folder, content, **published)
+def written(contents: Generator[dict[str, Any], None, None], folder: Path, watch: Watch | None, **published: Any) -> dict[str, Any]:
+    """Write mechanisms.json and the pages after every arena; returns the content of the last.
+
+    Arenas that an earlier call has shown are shown by it until there are more of them.
+    """
+    content: dict[str, Any] = {}
+    with closing(contents):
+        for content in contents:
+            newest = folder / content["entries"][-1]["folder"]
+            shown = (newest / "index.html").exists()
+            cross_play_page(newest)
+            if not shown or len(content["entries"]) == content["arenas"]:
+                replace_text(folder / FILE, json.dumps(content, indent=2) + "\n")
+                mechanisms_page(folder, content, **published)
+            if watch is not None:
+                watch.compared(content)
     return content
 
 
@@ -60,5 +76,5 @@ def coopeval(
         raise UserError(f"CoopEval has games of its own, so it takes no {games_given[0]}; name those to play with --games.")
     config = load_game("ipd", overrides)
     chosen = protocol.settings(agents, games, mechanisms)
-    content = compare(config, chosen, Path(folder), episodes=episodes, watch=watch)
-    return compared(content, Path(folder), published=protocol.PUBLISHED, credit=protocol.CREDIT)
+    contents = compare(config, chosen, Path(folder), episodes=episodes, watch=watch)
+    return written(contents, Path(folder), watch, published=protocol.PUBLISHED, credit=protocol.CREDIT)

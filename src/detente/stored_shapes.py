@@ -118,6 +118,14 @@ class Cell(Stored):
     tables: list[list[Count]]
 
 
+class Mean(Stored):
+    """What an agent got against another in the mean over its roles."""
+
+    row: Count
+    column: Count
+    reward: Estimate
+
+
 class Rank(Stored):
     """A line of a ranking."""
 
@@ -153,12 +161,14 @@ class Arena(Stored):
 
     game: Text | None = None
     preset: Text | None = None
+    game_options: dict[Text, Any] | None = None
     seed: int | None = None
     episodes: Count | None = None
     unit: Text | None = None
     roles: list[Text] = []
     agents: Annotated[list[Agent], Field(min_length=1, max_length=1000)]
     cells: Annotated[list[Cell], Field(min_length=1)]
+    over_roles: list[Mean] = []
     ranking: list[Rank]
     tournament: list[Standing] | None = None
     population: list[Member] | None = None

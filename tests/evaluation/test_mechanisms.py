@@ -15,6 +15,7 @@ from detente.errors import UserError
 from detente.evaluation import coopeval
 from detente.evaluation.mechanisms import NONE, settings, under
 from detente.games import configured
+from detente.records import read_episodes
 from detente.reports.mechanisms import tables
 
 IPD = {"name": "ipd", "rounds": 1}
@@ -45,7 +46,10 @@ def test_options_from_text(text: str, options: dict[str, Any]) -> None:
         ("repetition:of=ipd", "stands around the game of the arena, so it takes no option 'of'"),
         ("repetition:rounds=1,rounds=2", "each of them once"),
         ("contract:payments=[0,", "is not valid YAML"),
-        ("repetition:lookback=1", "'game.lookback'; did you mean 'game.look_back'"),
+        ("repetition:lookback=1", "no option of the mechanism repetition 'lookback'; did you mean 'look_back'"),
+        ("repetition:look_back=much", "option look_back of the mechanism repetition should be a whole number, not 'much'"),
+        ("mediation:", "The mechanism mediation has no options; name it without the colon"),
+        ("mediation:votes=2", "The mechanism mediation has no options"),
     ],
 )
 def test_one_sentence_for_a_wrong_mechanism(text: str, sentence: str) -> None:
@@ -104,6 +108,74 @@ def test_coopeval_by_one_command(tmp_path: Path) -> None:
         "prisoners_dilemma",
         "matching_pennies",
     }
+
+
+class Stopped:
+    """A watch that hears how far a comparison is, and stops it when an arena of the number ``stop`` begins."""
+
+    def __init__(self, stop: int) -> None:
+        self.stop, self.arenas = stop, list[int]()
+
+    def setting(self, number: int, count: int, setting: Any) -> None:
+        if number == self.stop:
+            raise KeyboardInterrupt
+
+    def compared(self, content: Any) -> None:
+        self.arenas.append(len(content["entries"]))
+
+    def begin(self, seatings: int, finished: int, episodes: int) -> None: ...
+    def seating(self, names: Any) -> None: ...
+    def episode(self) -> None: ...
+
+
+def test_a_comparison_that_is_stopped_shows_what_is_done(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"games": ["prisoners_dilemma"], "mechanisms": ["none", "mediation", "repetition"], "episodes": 1}
+    page, file = tmp_path / "index.html", tmp_path / "mechanisms.json"
+    with pytest.raises(KeyboardInterrupt):
+        detente.coopeval(["random"], tmp_path, watch=Stopped(3), **options)
+    assert "2 of 3 arenas are played so far" in page.read_text(encoding="utf-8")
+    assert len(json.loads(file.read_text())["entries"]) == 2
+    with pytest.raises(KeyboardInterrupt):  # what it did not come to again is still shown
+        detente.coopeval(["random"], tmp_path, watch=Stopped(2), **options)
+    assert len(json.loads(file.read_text())["entries"]) == 2
+    watch = Stopped(0)
+    content = detente.coopeval(["random"], tmp_path, watch=watch, **options)
+    assert content == json.loads(file.read_text())
+    assert watch.arenas == [1, 2, 3]
+    assert "arenas are played so far" not in page.read_text(encoding="utf-8")
+
+
+def test_where_seats_differ_the_mean_over_roles_stands_beside_the_published_number(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"games": ["trust_game"], "mechanisms": ["none", "reputation"], "episodes": 8}
+    content = detente.coopeval(["random"], tmp_path, **options)
+    (table,) = tables(content, coopeval.PUBLISHED)
+    means = {row.against: cell for row in table.rows if row.agent == "random" for cell in row.cells[:1] if cell is not None}
+    by_role = {(row.agent, row.against): row.cells[0] for row in table.rows if row.agent.startswith("random as")}
+    assert table.rows[0].agent == "random"
+    for against, mean in means.items():
+        parts = [cell["reward"]["mean"] for (_, other), cell in by_role.items() if other == against and cell]
+        assert len(parts) == 2
+        assert mean["reward"]["mean"] == pytest.approx(sum(parts) / 2)
+        assert mean["reward"]["low"] <= mean["reward"]["mean"] <= mean["reward"]["high"]
+    assert {row.agent: row.cells[1] is None for row in table.rows if row.label == row.against == "random"} == {
+        "random": False,  # whose partners change has all roles
+        "random as investor": True,
+        "random as trustee": True,
+    }
+    (arena,) = tmp_path.rglob("none/arena.json")
+    random = [agent["label"] for agent in content["entries"][0]["agents"]].index("random")
+    played = read_episodes(arena.parent / "episodes" / f"{random}-{random}.jsonl.gz")
+    own = [sum(episode.rounds[0].rewards) / 2 for episode in played]
+    assert means["random"]["reward"]["mean"] == pytest.approx(sum(own) / len(own))
+
+
+def test_the_page_of_an_arena_under_a_mechanism_says_the_game_inside(tmp_path: Path) -> None:
+    detente.arena("ipd", ["random"], tmp_path, episodes=1, mechanisms=["repetition:rounds=2"])
+    (file,) = tmp_path.glob("ipd/repetition*/index.html")
+    page = file.read_text(encoding="utf-8")
+    assert "<h1>repetition around ipd" in page
+    assert "<code>game.of.payoffs</code>" in page
+    assert "[[[3.0, 3.0], [0.0, 5.0]], [[5.0, 0.0], [1.0, 1.0]]]" in page
 
 
 @pytest.mark.parametrize(

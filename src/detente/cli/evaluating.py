@@ -3,10 +3,10 @@ what they do, how far words move them, and what they do elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from detente.errors import UserError
 from detente.files import folder_name
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from detente.config import Config
     from detente.evaluation.mechanisms import Setting
@@ -60,12 +60,11 @@ def arena(
     folder = out or Path("runs", "mechanisms" if mechanism else "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
-    with Seatings(screen) as watch:
+    with Seatings(screen, at_its_end=mechanism_tables) as watch:
         results = api.arena(
             config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere, mechanisms=mechanism or ()
         )
     if mechanism:
-        screen.print(mechanism_tables(results))
         say(screen, f"Wrote {folder / 'mechanisms.json'} and {folder / 'index.html'}")
         return
     screen.print(cross_play_tables(results))
@@ -240,12 +239,14 @@ def default_run(config: Config, against: str, overrides: Sequence[str], what: st
 
 
 class Seatings:
-    """The progress of an arena: a bar in a terminal, else a line per seating."""
+    """The progress of an arena: a bar in a terminal, else a line per seating. Of several arenas under mechanisms ``at_its_end``
+    shows what is there then, also where they were stopped."""
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, at_its_end: Callable[[Mapping[str, Any]], RenderableType] | None = None) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.screen = screen
+        self.screen, self.at_its_end = screen, at_its_end
+        self.content: Mapping[str, Any] | None = None
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -262,6 +263,8 @@ class Seatings:
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
+        if self.content is not None and self.at_its_end is not None:
+            self.screen.print(self.at_its_end(self.content))
 
     def begin(self, seatings: int, finished: int, episodes: int) -> None:
         """The arena has so many seatings, of which ``finished`` are there already."""
@@ -273,6 +276,10 @@ class Seatings:
     def setting(self, number: int, count: int, setting: Setting) -> None:
         """An arena of several begins."""
         say(self.screen, f"{setting.game}, {setting.mechanism} ({number} of {count})")
+
+    def compared(self, content: Mapping[str, Any]) -> None:
+        """An arena of several is finished; the content has all so far."""
+        self.content = content
 
     def seating(self, names: Sequence[str]) -> None:
         """A seating begins."""

@@ -27,7 +27,6 @@ def coopeval(
     screen = console()
     say(screen, f"Playing the games of CoopEval in {out}")
     chosen = {"games": listed(games or ""), "mechanisms": listed(mechanisms or "")}
-    with Seatings(screen) as watch:
-        content = comparisons.coopeval(listed(agents), out, overrides or (), episodes=episodes, watch=watch, **chosen)
-    screen.print(mechanism_tables(content, PUBLISHED))
+    with Seatings(screen, at_its_end=lambda content: mechanism_tables(content, PUBLISHED)) as watch:
+        comparisons.coopeval(listed(agents), out, overrides or (), episodes=episodes, watch=watch, **chosen)
     say(screen, f"Wrote {out / 'mechanisms.json'} and {out / 'index.html'}")

@@ -113,6 +113,7 @@ def results(game: Game, agents: Sequence[Agent], folder: Path, asked: Mapping[st
         "unit": "points per round",
         **({"roles": list(named)} if named else {}),  # those of one seat each, in the order of the seats
         "cells": [cell.to_json() for cell in cells],
+        **({"over_roles": over_roles(named, cells, game.reward_bounds)} if named else {}),
         "ranking": [
             place for role in named or ("",) for place in ranking([cell for cell in cells if cell.role == role], game.reward_bounds)
         ],
@@ -142,6 +143,20 @@ def measured_cell(game: Game, folder: Path, row: int, column: int, chosen: Seque
         tuple(chosen),
         by_group(sides),
     )
+
+
+def over_roles(named: Sequence[str], cells: Sequence[Cell], bounds: Bounds | None = None) -> list[dict[str, Any]]:
+    """The points per round of every agent against every other that it met in all roles, each role as likely as the others.
+
+    The interval is over game seeds, each of them the mean over the roles.
+    """
+    pairs = dict.fromkeys((cell.row, cell.column) for cell in cells)
+    by_pair = {pair: [cell for cell in cells if (cell.row, cell.column) == pair] for pair in pairs}
+    return [
+        {"row": row, "column": column, "reward": estimate([[mean] for mean in _means(own)], bounds).to_json()}
+        for (row, column), own in by_pair.items()
+        if len(own) == len(named)
+    ]
 
 
 def ranking(cells: Sequence[Cell], bounds: Bounds | None = None) -> list[dict[str, Any]]:

@@ -3,13 +3,12 @@
     game, "repetition:look_back=1" ── under ──> {"name": "repetition", "of": game, "look_back": 1}
     settings (game x mechanism) ──> an arena each ──> mechanisms.json
 
-An arena that is there goes on where it was stopped. Files: GAME/MECHANISM/ (the arenas), mechanisms.json.
+An arena that is there goes on where it was stopped. Files: GAME/MECHANISM/ (the arenas).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +18,31 @@ from detente.config import Config
 from detente.errors import UserError, unknown
 from detente.evaluation import arena as cross_play
 from detente.evaluation.agents import participants
-from detente.files import folder_name, replace_text
+from detente.files import folder_name
 from detente.games import configured, mechanisms
+from detente.games.annotations import fits, words
 from detente.games.base import Game
 from detente.games.family import strategies_for
+from detente.games.guard import brief
 from detente.plain_yaml import parse
 from detente.policies import Policies
 
 NONE = "none"
-FILE = "mechanisms.json"
+SHARED = (
+    "game_options",
+    "agents",
+    "cells",
+    "over_roles",
+    "ranking",
+    "population",
+)  # what a comparison has of the result of an arena
 
 
 class Watch(cross_play.Watch, Protocol):
-    """Hears how far a comparison is, and each of its arenas."""
+    """Hears how far a comparison is, each of its arenas, and what they have come to so far."""
 
     def setting(self, number: int, count: int, setting: Setting) -> None: ...
+    def compared(self, content: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,9 @@ def under(game: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
         return dict(game)
     if name not in mechanisms.FAMILY.games:
         raise unknown("mechanism", name, (NONE, *mechanisms.FAMILY.games))
-    options: dict[str, Any] = {}
+    known, options = mechanisms.options(name), dict[str, Any]()
+    if colon and not known:
+        raise UserError(f"The mechanism {name} has no options; name it without the colon and what follows.")
     for item in _items(text) if colon else ():
         option, equals, value = item.strip().partition("=")
         if option in ("of", "name"):
@@ -70,10 +81,15 @@ def under(game: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
             raise UserError(
                 f"The mechanism '{mechanism}' should be {name}, or with options such as {name}:{_example(name)}, each of them once."
             )
+        if option not in known:
+            raise unknown(f"option of the mechanism {name}", option, known)
         try:
             options[option] = parse(value)
         except ValueError as error:
             raise UserError(f"The option {option} of the mechanism {name} is not valid YAML: {value!r}.") from error
+        if not fits(options[option], known[option]):
+            right = words(known[option])
+            raise UserError(f"The option {option} of the mechanism {name} should be {right}, not {brief(options[option])}.")
     return {"name": name, "of": dict(game)} | options
 
 
@@ -90,7 +106,7 @@ def _items(text: str) -> list[str]:
 
 
 def _example(name: str) -> str:
-    return {"contract": "payments=[0,2]", "mediation": "", "reputation": "told=joint"}.get(name, "look_back=1")
+    return {"contract": "payments=[0,2]", "reputation": "told=joint"}.get(name, "look_back=1")
 
 
 def settings(game: Mapping[str, Any], names: Sequence[str], agents: Sequence[str], title: str) -> list[Setting]:
@@ -132,40 +148,27 @@ def compare(
     episodes: int = 64,
     watch: Watch | None = None,
     anywhere: bool = False,
-) -> dict[str, Any]:
-    """Play what is missing of every arena and write mechanisms.json, which is returned.
+) -> Generator[dict[str, Any], None, None]:
+    """Play what is missing of every arena; after each of them, what all so far have come to: the content of mechanisms.json.
 
     ``config`` gives the way models answer and the seed. UserError as for an arena.
     """
     if (folder / cross_play.ASKED).exists():
         raise UserError(f"The folder {folder} is that of a single arena; {cross_play.ANOTHER}.")
-    results = []
+    entries: list[dict[str, Any]] = []
     with closing(Policies.of(_config(config, chosen[0]))) as policies:
         for setting in chosen:  # whoever cannot play somewhere is told before anything is played
             participants(policies.within(configured(setting.parameters, config.measures)), setting.agents, anywhere=anywhere)
         for number, setting in enumerate(chosen, start=1):
             if watch is not None:
                 watch.setting(number, len(chosen), setting)
-            own = _config(config, setting)
-            place = folder / setting.folder
-            results.append(
-                cross_play.arena(own, setting.agents, place, episodes=episodes, watch=watch, anywhere=anywhere, policies=policies)
+            own, place = _config(config, setting), folder / setting.folder
+            result = cross_play.arena(
+                own, setting.agents, place, episodes=episodes, watch=watch, anywhere=anywhere, policies=policies
             )
-    content = {
-        "seed": config.seed,
-        "episodes": episodes,
-        "entries": [
-            {
-                "game": setting.game,
-                "mechanism": setting.mechanism,
-                "folder": setting.folder.as_posix(),
-                **{part: result[part] for part in ("game_options", "agents", "cells", "ranking", "population") if part in result},
-            }
-            for setting, result in zip(chosen, results, strict=True)
-        ],
-    }
-    replace_text(folder / FILE, json.dumps(content, indent=2) + "\n")
-    return content
+            names = {"game": setting.game, "mechanism": setting.mechanism, "folder": setting.folder.as_posix()}
+            entries.append(names | {part: result[part] for part in SHARED if part in result})
+            yield {"seed": config.seed, "episodes": episodes, "arenas": len(chosen), "entries": [*entries]}
 
 
 def _config(config: Config, setting: Setting) -> Config:

@@ -7,6 +7,7 @@ Must not import torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
@@ -18,6 +19,8 @@ from rich.text import Text
 
 from detente import stored
 from detente.family_file import Description, description
+from detente.files import dotted
+from detente.games import names
 from detente.games.roles import in_role
 from detente.reports.page import environment
 
@@ -49,6 +52,7 @@ def page_data(arena: Arena, game: Description) -> dict[str, Any]:
     rows = matrix(arena)
     means = [cell["reward"]["mean"] for cell in arena["cells"]]
     low, span = min(means), (max(means) - min(means)) or 1.0
+    options = arena.get("game_options") or {}
     measures = dict.fromkeys(name for cell in arena["cells"] for name, value in cell["measures"].items() if value is not None)
     return {
         "arena": arena,
@@ -56,7 +60,17 @@ def page_data(arena: Arena, game: Description) -> dict[str, Any]:
         "sides": sides(arena),
         "rows": [[cell and {**cell, "shade": (cell["reward"]["mean"] - low) / span} for cell in row] for row in rows],
         "measures": {name: game.words(name) for name in measures},
+        "played": title(arena),
+        "options": {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in dotted({"game": options}).items()
+        },
     }
+
+
+def title(arena: Arena) -> str:
+    """What is played: a game, or a mechanism around the game inside."""
+    options = arena.get("game_options") or {}
+    return " around ".join([str(arena.get("game")), *names(options.get("of"))])
 
 
 def sides(arena: Arena) -> list[str]:

@@ -20,12 +20,14 @@ from detente.games.roles import in_role
 from detente.reports.page import environment
 
 Content = Mapping[str, Any]
+Pair = tuple[str, str, str]
 Published = Mapping[str, Mapping[str, tuple[float, float, float]]]  # [game][mechanism]: mean, minimum and maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One agent, in its role where seats differ, against another, by mechanism; None where one of them does not play."""
+    """One agent, in its role where seats differ or in the mean over its roles, against another, by mechanism; None where one of
+    them does not play."""
 
     label: str
     agent: str
@@ -51,18 +53,25 @@ def tables(content: Content, published: Published) -> list[GameTable]:
 
 def _table(content: Content, game: str, published: Mapping[str, tuple[float, float, float]]) -> GameTable:
     entries = [entry for entry in content["entries"] if entry["game"] == game]
-    by_mechanism = [_pairs(entry) for entry in entries]
+    by_mechanism = [_over_roles(entry) | _pairs(entry) for entry in entries]
     pairs = dict.fromkeys(pair for cells in by_mechanism for pair in cells)
+    in_order = sorted(pairs, key=lambda pair: pair[0] != pair[1])  # those over all roles first
     return GameTable(
         game,
         tuple(entry["mechanism"] for entry in entries),
         tuple(entry["folder"] for entry in entries),
-        tuple(Row(*pair, tuple(cells.get(pair) for cells in by_mechanism)) for pair in pairs),
+        tuple(Row(*pair, tuple(cells.get(pair) for cells in by_mechanism)) for pair in in_order),
         tuple(published.get(entry["mechanism"]) for entry in entries) if published else (),
     )
 
 
-def _pairs(entry: Content) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+def _over_roles(entry: Content) -> dict[Pair, Mapping[str, Any]]:
+    """What pairs got in the mean over the roles of the first, by the labels of both; empty where seats do not differ."""
+    labels = [agent["label"] for agent in entry["agents"]]
+    return {(labels[mean["row"]], labels[mean["row"]], labels[mean["column"]]): mean for mean in entry.get("over_roles", ())}
+
+
+def _pairs(entry: Content) -> dict[Pair, Mapping[str, Any]]:
     """The cells of an arena by the label of the first agent, the same in its role, and the label of the second."""
     labels = [agent["label"] for agent in entry["agents"]]
     return {

@@ -15,7 +15,7 @@ from typing import Any
 from detente import jsonl, stored
 from detente.family_file import Description
 from detente.games.roles import in_role
-from detente.reports.cross_play import known
+from detente.reports.cross_play import known, title
 from detente.web.safety import MissingError
 
 REWARDS = {"reward": "points of the row", "opponent_reward": "points of the column"}
@@ -121,7 +121,7 @@ def board(folder: Path) -> Board:
     )
     tournament = tuple(_standing(line) for line in content.get("tournament") or ())
     population = tuple(_member(line) for line in content.get("population") or ())
-    facts = {name: content.get(name) for name in ("game", "preset", "seed", "episodes", "unit")}
+    facts = {"game": title(content)} | {name: content.get(name) for name in ("preset", "seed", "episodes", "unit")}
     kinds = tuple(agent.get("kind", "") for agent in content["agents"])
     return Board(facts, labels, kinds, cells, ranking, tournament, population, known(folder, content))
 

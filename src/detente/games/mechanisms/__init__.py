@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from detente.games.annotations import annotated
 from detente.games.mechanisms import families
 from detente.games.mechanisms.contract import Contract
 from detente.games.mechanisms.mediation import Mediation
@@ -12,7 +14,25 @@ from detente.games.mechanisms.repetition import Repetition
 from detente.games.mechanisms.reputation import Reputation
 from detente.games.parameters import build
 
-__all__ = ["FAMILY", "Contract", "Mediation", "Repetition", "Reputation", "contract", "mediation", "repetition", "reputation"]
+__all__ = [
+    "FAMILY",
+    "Contract",
+    "Mediation",
+    "Repetition",
+    "Reputation",
+    "contract",
+    "mediation",
+    "options",
+    "repetition",
+    "reputation",
+]
+
+CLASSES: Mapping[str, type] = {
+    "repetition": Repetition,
+    "reputation": Reputation,
+    "contract": Contract,
+    "mediation": Mediation,
+}
 
 
 def repetition(**parameters: Any) -> Repetition:
@@ -33,6 +53,11 @@ def contract(**parameters: Any) -> Contract:
 def mediation(**parameters: Any) -> Mediation:
     """Mediation: players vote for a mediator, to whom they may delegate what they choose in the game ``of``."""
     return build(Mediation, {}, parameters)
+
+
+def options(mechanism: str) -> dict[str, Any]:
+    """The options of a mechanism with their types, without the game inside."""
+    return {option: hint for option, hint in annotated(CLASSES[mechanism]).items() if option not in ("of", "name")}
 
 
 FAMILY = replace(
