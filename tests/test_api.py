@@ -14,6 +14,7 @@ import detente
 from detente import api, config
 from detente.errors import UserError
 from detente.games import make
+from detente.playable import options_of
 from detente.records import PolicyRef
 
 
@@ -36,8 +37,8 @@ def test_episodes_have_seeds_in_a_row_and_are_the_same_every_time() -> None:
 
 
 def test_measurements_take_a_game_by_its_name(tmp_path: Path) -> None:
-    assert api.options_of("chicken").preset == "chicken"
-    assert api.options_of("chicken", ["preset=own"]).preset == "own"
+    assert options_of("chicken").preset == "chicken"
+    assert options_of("chicken", ["preset=own"]).preset == "own"
     cells = api.arena("stag_hunt", ["always_cooperate"], tmp_path / "arena", episodes=1)
     assert "stag_hunt" in (cells["game"], cells["preset"])
 

@@ -12,15 +12,15 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detente import family_file, games, matches
-from detente.config import Config, load, load_game
-from detente.errors import UserError, unknown
+from detente import family_file, matches
+from detente.config import Config, load_game
+from detente.errors import UserError
 from detente.files import replace_text
 from detente.games.base import Game
 from detente.games.own_measures import with_measures
+from detente.playable import options_of as options_of
 from detente.players.score import with_score
 from detente.policies import Policies, check_seats
-from detente.presets import is_preset, preset_names
 from detente.records import Episode, episode_writer
 
 if TYPE_CHECKING:
@@ -201,18 +201,6 @@ def attacks(
     replace_text(Path(folder) / "attacks.json", json.dumps(content, indent=2) + "\n")
     attacks_page(Path(folder), content)
     return content
-
-
-def options_of(name: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Config:
-    """The options of a preset, a preset file, a run folder, or of a game by its name, ``module:attribute`` for one of your own."""
-    if is_preset(name):
-        return load(name, overrides, trust=trust)
-    if name in games.GAMES or ":" in name:
-        config = load_game(name, overrides)
-        return config if config.preset else config.model_copy(update={"preset": name})
-    if "/" in name:
-        raise UserError(f"{name} is not a run folder: it has no config.yaml.")
-    raise unknown("game or preset", name, {*games.GAMES, *preset_names()})
 
 
 def transfer(

@@ -47,6 +47,11 @@ def test_the_responder_learns_for_itself_against_the_agent_alone() -> None:
             responder_config("ipd", "tit_for_tat", [item])
     with pytest.raises(UserError, match="A person would be asked thousands of times"):
         responder_config("ipd", "human")
+    assert responder_config("chicken", "tit_for_tat").preset == "chicken"
+    alone = responder_config("bargaining", "truthful", ["game.rounds=2"], role="buyer")
+    assert (alone.game["rounds"], alone.seats) == (2, ("truthful", "main"))
+    with pytest.raises(UserError, match="no game or preset 'chiken'; did you mean 'chicken'"):
+        responder_config("chiken", "tit_for_tat")
 
 
 def test_a_run_of_its_own_with_what_it_found(tmp_path: Path, tiny_model: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from detente import config, web
-from detente.api import options_of
 from detente.cli import main
 from detente.errors import UserError
+from detente.playable import options_of
 from detente.records import read_episodes
 from tests.web.test_many_players import OWN, begin, state
 

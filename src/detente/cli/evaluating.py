@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from detente.config import Config
     from detente.evaluation.mechanisms import Setting
 
-Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A preset or a preset file (.yaml): the game and how models answer.")]
 Playable = Annotated[str, typer.Argument(metavar="PRESET", help="A preset, a preset file (.yaml) or a game: what is played.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=20 seed=1.")]
 
@@ -53,10 +52,11 @@ def arena(
 ) -> None:
     """Play every agent against every agent: a matrix of points with intervals, a ranking, a heatmap and a page."""
     from detente import api
+    from detente.playable import options_of
     from detente.reports.cross_play import cross_play_tables
     from detente.reports.mechanisms import mechanism_tables
 
-    config = api.options_of(preset, overrides or (), trust=trust)
+    config = options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "mechanisms" if mechanism else "arena", config.preset)
     screen = console()
     say(screen, f"Playing {config.preset} in {folder}")
@@ -72,7 +72,7 @@ def arena(
 
 
 def best_response(
-    preset: Preset,
+    preset: Playable,
     against: Annotated[str, typer.Option(help="The frozen agent: see 'detente list players'.")],
     overrides: Overrides = None,
     run: Annotated[
@@ -167,9 +167,10 @@ def fingerprint(
 ) -> None:
     """Say what agents do after what: P(cooperate | history) in matrix games, asks given words and deeds in splitting games."""
     from detente import api
+    from detente.playable import options_of
     from detente.reports.fingerprint_tables import grids
 
-    config = api.options_of(preset, overrides or (), trust=trust)
+    config = options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "fingerprint", config.preset)
     screen = console()
     with doing(screen, f"Reading what {agents} do after what"):
@@ -191,9 +192,10 @@ def attacks(
 ) -> None:
     """Say how far messages that give orders or forge tags and outcomes move agents (games with talk)."""
     from detente import api
+    from detente.playable import options_of
     from detente.reports.attacks import table
 
-    config = api.options_of(preset, overrides or (), trust=trust)
+    config = options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "attacks", config.preset)
     screen = console()
     with doing(screen, f"Attacking {agents} with messages"):

@@ -38,7 +38,7 @@ def serve(
     import uvicorn
 
     from detente import web
-    from detente.api import options_of
+    from detente.playable import options_of
     from detente.together import run
     from detente.web.patience import PatientProtocol
 

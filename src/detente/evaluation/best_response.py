@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from detente import jsonl
-from detente.config import Config, load
+from detente.config import Config
 from detente.errors import UserError
 from detente.evaluation.agents import check_others, labels, seats_of
 from detente.evaluation.cells import seatings
@@ -34,6 +34,7 @@ from detente.games.sides import by_group
 from detente.learning.loop import train
 from detente.learning.watchers import Watcher
 from detente.matches import Named, in_turn, play_sync
+from detente.playable import options_of
 from detente.policies import Policies, located, pinned
 from detente.records import Episode, PolicyRef, read_episodes
 
@@ -55,13 +56,14 @@ LEARNER = "main"  # the responder's name
 def responder_config(
     preset: str, against: str, overrides: Sequence[str] = (), *, trust: bool = False, role: str | None = None
 ) -> Config:
-    """The preset with a fresh ``reinforce`` learner in the place of all its learners, on the seats that ``sitting`` says."""
+    """The preset, or the game, with a fresh ``reinforce`` learner in the place of all its learners, on the seats that ``sitting``
+    says."""
     for item in overrides:
         if re.split(r"[.=]", item)[0] in REPLACED:
             raise UserError(f"A best response decides by itself who sits where and learns how; leave out '{item}'.")
-    game = make(**load(preset, overrides, trust=trust, without=REPLACED).game)
+    game = make(**options_of(preset, overrides, trust=trust, without=REPLACED).game)
     seats = json.dumps(sitting(game, pinned(against), role))
-    config = load(preset, [*RESPONDER, f"seats={seats}", *overrides], trust=trust, without=REPLACED)
+    config = options_of(preset, [*RESPONDER, f"seats={seats}", *overrides], trust=trust, without=REPLACED)
     if against in config.learner_names:
         raise UserError(f"'{against}' is the name of a learner; name the frozen agent's run folder or adapter folder.")
     if against == "human":
