@@ -193,6 +193,14 @@ def test_ctrl_c_says_how_to_go_on(
     assert capsys.readouterr().err == "Stopped; run the same command again to go on.\n"
 
 
+@pytest.mark.parametrize("words", [["doctor", "ipd"], ["list", "games"], ["best-response", "ipd", "--exact"], []])
+def test_what_keeps_nothing_does_not_promise_to_go_on(words: list[str]) -> None:
+    assert cli.goes_on(["--debug", "train", "ipd"])
+    assert not cli.goes_on(words)
+    assert cli.explain(KeyboardInterrupt(), goes_on=False) == ("Stopped.", 130)
+    assert cli.explain(OSError(errno.ENOSPC, "No space left on device"), goes_on=False)[0].endswith("run the same command again.")
+
+
 def test_play_prints_and_saves_the_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "played.jsonl"
     line = f"play ipd --seats tit_for_tat,always_defect --seed 5 --episodes 2 --save {saved}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from detente import cli
+from detente.needs import machine
 from tests.fake_vllm import FakeVLLM, listening
 
 SMALL = ["episodes=4", "group_size=4", "game.rounds=3", "device=cpu"]
@@ -74,6 +75,21 @@ def test_what_does_not_fit_is_told_what_would(capsys: pytest.CaptureFixture[str]
     options = remedy.removeprefix("It would fit with: ").rpartition(" (")[0].split()
     assert "It fits" in told(["trust_and_split_paper", *options, "--device-memory", "24"], 0, capsys)
     assert "No option makes it fit" in told(["trust_and_split_paper", "--device-memory", "4"], 1, capsys)
+
+
+def test_a_disk_that_is_short_is_told_what_makes_the_folder_smaller(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ipd", "iterations=1000", "--estimate"]
+    monkeypatch.setattr(machine, "free_disk", lambda folder: 10e6)
+    fault, remedy = told(words, 1, capsys).splitlines()[-2:]
+    assert "it needs " in fault
+    assert "and 10.0 MB are free" in fault
+    options = remedy.removeprefix("The disk would have room with: ").partition(" (")[0].split()
+    assert [option.partition("=")[0] for option in options] == ["record.episodes_every", "opponents.max_kept"]
+    assert "It fits" in told([*words, *options], 0, capsys)
+    monkeypatch.setattr(machine, "free_disk", lambda folder: 1e6)
+    assert "No option makes the run folder small enough" in told(words, 1, capsys)
 
 
 def test_servers_are_looked_at_and_tried(lively_model: str, capsys: pytest.CaptureFixture[str]) -> None:

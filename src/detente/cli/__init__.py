@@ -80,6 +80,15 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w")
 
 
+GOING_ON = frozenset({"train", "sweep", "arena", "best-response", "transfer", "coopeval"})
+
+
+def goes_on(words: Sequence[str]) -> bool:
+    """Whether the command keeps what it has done when it is stopped, and the same command goes on with it."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    return command in GOING_ON and "--exact" not in words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0; 2 for what the user can put right; 130 for Ctrl-C, 143 for SIGTERM; 1 for a
     fault of ours."""
@@ -110,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if debug:
             print(visible(traceback.format_exc()), file=sys.stderr)
-        sentence, status = explain(error)
+        sentence, status = explain(error, goes_on=goes_on(words))
         complain(sentence)
         return status
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,14 +85,20 @@ def verdict(diagnosis: Diagnosis) -> str:
     return f"It does not fit: {'; '.join(faults)}."
 
 
-def remedy(diagnosis: Diagnosis) -> str:
-    """Which options would make it fit; "" where nothing has to change."""
-    if diagnosis.has_memory:
-        return ""
-    if diagnosis.changes is None:
-        return "No option makes it fit: choose a smaller model, or a device with more memory."
-    options = " ".join(f"{key}={str(value).lower()}" for key, value in diagnosis.changes.options.items())
-    return f"It would fit with: {options} ({_gib(diagnosis.changes.memory.peak)})"
+def remedies(diagnosis: Diagnosis) -> Iterator[str]:
+    """Which options would make it fit, into memory and on the disk; nothing where nothing has to change."""
+    if not diagnosis.has_memory and diagnosis.changes is None:
+        yield "No option makes it fit: choose a smaller model, or a device with more memory."
+    elif diagnosis.changes is not None:
+        yield f"It would fit with: {_words(diagnosis.changes.options)} ({_gib(diagnosis.changes.memory.peak)})"
+    if not diagnosis.has_disk and diagnosis.smaller is None:
+        yield "No option makes the run folder small enough: make room on the disk, or name a folder on another one with --run."
+    elif diagnosis.smaller is not None:
+        yield f"The disk would have room with: {_words(diagnosis.smaller)} (or a folder on another one, --run; see docs/disk.md)"
+
+
+def _words(options: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={str(value).lower()}" for key, value in options.items())
 
 
 def _show(screen: Console, diagnosis: Diagnosis) -> None:
@@ -123,8 +130,8 @@ def _show(screen: Console, diagnosis: Diagnosis) -> None:
         _part(table, f"  {check.what}", MARKS[check.passed], check.seen)
     screen.print(table)
     say(screen, verdict(diagnosis))
-    if text := remedy(diagnosis):
-        say(screen, text)
+    for sentence in remedies(diagnosis):
+        say(screen, sentence)
 
 
 def _part(table: Table, *cells: str) -> None:

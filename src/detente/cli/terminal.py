@@ -90,21 +90,22 @@ def whole_numbers(text: str) -> list[int]:
     return numbers
 
 
-def explain(error: BaseException) -> tuple[str, int]:
-    """One sentence for an error, and the exit status."""
+def explain(error: BaseException, *, goes_on: bool = True) -> tuple[str, int]:
+    """One sentence for an error, and the exit status; ``goes_on``: whether what was done is kept, for the same command to go on."""
+    again = "run the same command again" + (" to go on" if goes_on else "")
     while isinstance(error, BaseExceptionGroup):  # episodes run in a task group, which wraps what one of them raises
         error = error.exceptions[0]
     if isinstance(error, Terminated):
-        return "Stopped, as asked from outside; run the same command again to go on.", 143
+        return f"Stopped, as asked from outside{f'; {again}' if goes_on else ''}.", 143
     if isinstance(error, (KeyboardInterrupt, EOFError, typer.Abort)):
-        return "Stopped; run the same command again to go on.", 130
+        return f"Stopped{f'; {again}' if goes_on else ''}.", 130
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, typer.TyperException):
         said = error.format_message()
         return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
     if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
-        return "The disk is full; make room and run the same command again to go on.", 2
+        return f"The disk is full; make room and {again}.", 2
     if out_of_memory(error):
         return "Memory ran out; end other programs or ask for less at once, and run the same command again.", 2
     if isinstance(error, OSError) and error.filename and error.strerror:

@@ -26,7 +26,7 @@ from detente.needs.check import Check
 from detente.needs.disk import stored
 from detente.needs.memory import WIDTH, Memory, Place, needed, server
 from detente.needs.nodes import cluster_seen
-from detente.needs.plan import Changes, fitting_options
+from detente.needs.plan import Changes, fitting_options, smaller_folder
 from detente.needs.servers import servers_seen
 from detente.needs.shape import KNOWN, Shape, given
 from detente.needs.times import H100, Device, estimated, processor
@@ -53,6 +53,7 @@ class Diagnosis:
     said: Said
     checks: tuple[Check, ...]
     changes: Changes | None
+    smaller: Mapping[str, object] | None  # options with which the disk has room; None where it has, and where none are enough
 
     @property
     def has_memory(self) -> bool:
@@ -115,7 +116,10 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
         form = dtype if changed.dtype == config.dtype else changed.dtype
         return needed(changed, shapes, said, dtype=form, place=place)
 
-    memory = needing(config)
+    def storing(changed: Config) -> float:
+        return sum(stored(changed, shapes, said).values())
+
+    memory, free = needing(config), None if target.memory else machine.free_disk(folder)
     checks += servers + cluster
     if config.engine.kind == "vllm":
         checks += (_servers(config, shapes, said, place, room, why_not),)
@@ -128,12 +132,13 @@ def examined(config: Config, folder: Path, target: Target, shape: str | None, *,
         memory=memory,
         room=room,
         disk=stored(config, shapes, said),
-        free=None if target.memory else machine.free_disk(folder),
+        free=free,
         seconds=estimated(config, shapes, said, dtype=dtype, device=device) if trial is None else trial.seconds,
         timed=_timed(trial, device),
         said=said,
         checks=checks,
         changes=None if memory.peak <= USABLE * room else fitting_options(config, needing, USABLE * room),
+        smaller=None if free is None or storing(config) <= free else smaller_folder(config, storing, free),
     )
 
 
