@@ -58,13 +58,13 @@ def reading(game: Donor, meet: Meet) -> Reading:
 
 
 def notes(game: Donor, played: Round) -> Notes:
-    """Who met whom with how much, and what it came to."""
+    """Who met whom with how much."""
     recipients, before = dict(played.info["pairs"]), played.info["before"]
     held = tuple(
         f"{number(had)} units, meets player {recipients[seat] + 1}" if seat in recipients else f"{number(had)} units"
         for seat, had in enumerate(before)
     )
-    return Notes(stock="", held=held, received=tuple(f"{number(reward)} units" for reward in played.rewards))
+    return Notes(stock="", held=held, received=())  # its points are what a donor pays
 
 
 def outcome(game: Donor, played: Round, player: int, seed: int) -> str:
