@@ -3,15 +3,17 @@
     python experiments/generations.py --agents reciprocal --generations 30       # scripts that give what was given, mutated
     python experiments/generations.py --agents giver --generations 30 trace=0    # scripts that mind nobody
     python experiments/generations.py --agents model:smollm2-135m --generations 2 players=4 rounds=4 levels=[0,25,50,75,100]
+    python experiments/generations.py --agents adapters:pocket_groups --generations 4 --iterations 5     # learners
 
     strategies ── two games, the second with the roles swapped ──> mean resources ── better half ──> copied, the rest written anew
 
 Of a script a strategy is the share that it gives where it knows nothing, and a child's is its parent's and a little more or less. A
 model writes its strategy as text, from the second generation on with those of the better half and what they ended with before it,
-and is told its strategy when a game begins. An agent of the better half stays as it is.
+and is told its strategy when a game begins. Of adapters each is a learner of its own: a new one is a copy of one of the better half
+that is trained on among them. An agent of the better half stays as it is.
 
 A folder (--out) gets agents.parquet, a row per agent and generation with its parents, donations.parquet, a row per decision, and
-generations.png. The same command goes on where it stopped.
+generations.png; adapters are run folders in learners/. The same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,18 +34,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from societies import SLOPES, Agent, Ended, Society, opened
+from societies import ADAPTERS, ITERATIONS, SLOPES, Agent, Ended, Society, opened
 
-from detente import presets
+from detente import config, presets
 from detente.cli.terminal import explain
 from detente.errors import UserError
 from detente.files import check_same, read_text, replace_text
 from detente.games import make
+from detente.games.donor.measures import final_resources
 from detente.matches import Named, play_sync
 from detente.records import Episode, Seating
 from detente.reports.plots import STYLE
 
 AGENTS, DONATIONS, OPTIONS, PICTURE = "agents.parquet", "donations.parquet", "options.json", "generations.png"
+LEARNERS = "learners"  # the folder of their runs
 
 Row = dict[str, Any]
 
@@ -82,7 +86,7 @@ def played(society: Society, agents: Sequence[Agent], game: Any, generation: int
 
 def measured(agents: Sequence[Agent], episodes: Sequence[Episode], game: Any, generation: int) -> tuple[list[Row], list[Row]]:
     """The rows of a generation: of its agents, and of what they decided."""
-    ends = [[game.endowment + sum(episode.rewards(seat)) for episode in episodes] for seat in range(len(agents))]
+    ends = [*zip(*map(final_resources, episodes), strict=True)]
     ended = [(agent, fmean(resources)) for agent, resources in zip(agents, ends, strict=True)]
     stay = {agent.name for agent, _ in better_half(ended)}
     donations = [
@@ -233,11 +237,24 @@ def begin(out: Path, options: Mapping[str, Any]) -> None:
     replace_text(file, json.dumps(options, indent=2) + "\n")
 
 
+def _learning(agents: str, iterations: int | None) -> dict[str, int]:
+    """How long agents are trained; empty for those who are not. UserError for a number that trains nobody."""
+    if not agents.startswith(ADAPTERS):
+        if iterations is not None:
+            raise UserError(f"--iterations is how long adapters are trained, and {agents} are none; leave it out.")
+        return {}
+    if iterations is not None and iterations < 1:
+        raise UserError(f"--iterations is 1 or more, not {iterations}.")
+    return {"iterations": iterations or ITERATIONS}
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Play the generations that are not there yet, and draw all."""
     parser = argparse.ArgumentParser(description="The donor game over generations.")
-    parser.add_argument("--agents", required=True, help=f"{' or '.join(SLOPES)}, or a language model, such as model:smollm2-135m")
+    population = f"{', '.join(SLOPES)}, model:NAME (writes its strategies) or adapters:NAME (learns)"
+    parser.add_argument("--agents", required=True, help=population)
     parser.add_argument("--generations", type=int, default=10, help="how many in all (default: 10)")
+    parser.add_argument("--iterations", type=int, help=f"how long each adapter is trained (default: {ITERATIONS})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the folder (default: runs/generations/AGENTS-seedSEED)")
     parser.add_argument("options", nargs="*", metavar="key=value", help="parameters of the donor game, e.g. players=6 trace=0")
@@ -249,13 +266,14 @@ def main(words: Sequence[str] | None = None) -> int:
         parameters = presets.given(given.options)
         if fixed := next((name for name in ("name", "swapped") if name in parameters), None):
             raise UserError(f"'{fixed}' is no option here: every generation plays the donor game both ways round.")
-        game = make("donor", **parameters)
-        society = opened(given.agents, game)
-        begin(out, {"agents": given.agents, "seed": given.seed, "game": game.parameters()})
+        learn = _learning(given.agents, given.iterations)
+        game = make(**(config.load("donor").game if learn else {"name": "donor"}) | parameters)  # small models know the preset's
+        society = opened(given.agents, game, out / LEARNERS, **learn)
+        begin(out, {"agents": given.agents, "seed": given.seed, "game": game.parameters()} | learn)
         with closing(society):
             rows, donations = evolved(society, game, given.generations, given.seed, out)
         drawn(rows, donations).savefig(out / PICTURE, dpi=150)
-    except (UserError, KeyboardInterrupt) as error:
+    except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
         print(sentence, file=sys.stderr)
         return status

@@ -1,18 +1,22 @@
 """Populations of the donor game over generations: what a strategy is, how new ones are made, and who plays by them.
 
-    better half, with what they ended with ── Scripts: a parent's share and a little more or less ──┐
-                                           └─ Writers: a model reads them all, and writes its own ──┴──> strategies
+    better half, with what they ended with ── Scripts: a parent's share and a little more or less ──────┐
+                                           ├─ Writers: a model reads them all, and writes its own ──────┼──> strategies
+                                           └─ Learners: a parent's adapter, trained on among the better half ┘
 
 Used by generations.py.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path as Folder
 from typing import Protocol
 
+from detente import config, models
 from detente.errors import unknown
 from detente.games.base import Game, Observation
 from detente.games.donor import reciprocal
@@ -32,7 +36,9 @@ SLOPES = {
     "half_reciprocal": 0.5,
     "reciprocal": 1.0,
 }  # scripts, by how much a gift follows the recipient's last one
+ADAPTERS = "adapters:"
 MUTATION = 0.1  # the standard deviation of a child's share from its parent's
+LEARNER, ITERATIONS = "main", 5
 TALK = Talk(300, ("Strategy:", ""))
 
 Path = tuple[int | str, ...]
@@ -138,6 +144,46 @@ class Writers:
         self.seats.close()
 
 
+@dataclass(frozen=True)
+class Learners:
+    """Adapters of one base model, each with its strategy: a run folder in ``place``, by name. Those of the first generation are
+    trained against themselves; a new one later is a copy of a survivor's that trains on, for so many ``iterations``, in the
+    population that it is made for: the better half on their seats, and itself on all others."""
+
+    seats: Policies
+    model: str
+    place: Folder
+    iterations: int
+
+    def sits(self, strategy: str) -> tuple[PolicyRef, str]:
+        return self.seats.resolve(str(self.place / strategy)), ""
+
+    def make(self, count: int, best: Sequence[Ended], path: Path) -> list[Made]:
+        return [self._trained(count, best, (*path, number)) for number in range(count)]
+
+    def _trained(self, count: int, best: Sequence[Ended], path: Path) -> Made:
+        from detente.learning.loop import train
+
+        parent = stream(*path).choice(best)[0] if best else None
+        own = [f"seed={derive(*path)}"] if parent is None else [f"seed={derive(*path)}", f"start_from={self._named(parent)}"]
+        seats = [*(str(self.place / agent.strategy) for agent, _ in best), *[LEARNER] * count]
+        name = "-".join(map(str, path[-2:]))  # generation and number
+        train(training(self.model, self.seats.game, self.iterations, seats, own), self.place / name)
+        return name, () if parent is None else (parent.name,)
+
+    def _named(self, agent: Agent) -> str:
+        return json.dumps(str(self.place / agent.strategy))
+
+    def close(self) -> None:
+        self.seats.close()
+
+
+def training(model: str, game: Game, iterations: int, seats: Sequence[str], own: Sequence[str] = ()) -> config.Config:
+    """The options with which an adapter is trained: those of the preset, in this game, with these in the seats."""
+    changes = [f"model={json.dumps(model)}", f"game={json.dumps(game.parameters())}", f"seats={json.dumps([*seats])}"]
+    return config.load("donor", [*changes, f"iterations={iterations}", "evaluation.episodes=0", *own])
+
+
 def question(rules: str, best: Sequence[Ended]) -> str:
     """What a model is told before it writes a strategy."""
     lines = [f'It ended with {resources:.1f} units: "{agent.strategy}"' for agent, resources in best]
@@ -147,12 +193,18 @@ def question(rules: str, best: Sequence[Ended]) -> str:
     return "\n".join([rules, *known, f"{wish} the strategy that you will follow in the game, as {form}."])
 
 
-def opened(agents: str, game: Game) -> Society:
-    """The population of a name: a script, or model:NAME; UserError for others."""
+def opened(agents: str, game: Game, place: Folder = Folder(), iterations: int = ITERATIONS) -> Society:
+    """The population of a name: a script, model:NAME, or adapters:NAME, which are trained for so many ``iterations`` each and kept
+    in ``place``. UserError for others."""
     if agents in SLOPES:
         return Scripts(SLOPES[agents])
+    if agents.startswith(ADAPTERS):
+        model = agents.removeprefix(ADAPTERS)
+        models.folder(model)
+        options = training(model, game, iterations, [LEARNER] * game.num_players)
+        return Learners(Policies.of(options), model, place, iterations)
     if not agents.startswith("model:"):
-        raise unknown("population", agents, [*SLOPES, "model:smollm2-135m"])
+        raise unknown("population", agents, [*SLOPES, "model:smollm2-135m", "adapters:pocket_groups"])
     policies = Policies(game, AnswerOptions(max_tokens=128))
     policy = policies.resolve(agents)
     policies.check_room([policy])

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from detente import config
 from detente.games import make
 
 
@@ -96,9 +97,29 @@ def test_a_model_writes_its_strategies_and_is_told_them(generations: Any, societ
     assert "Strategy: ..." in asked
 
 
+def test_adapters_are_trained_on_from_those_of_the_better_half(generations: Any, tiny_model: str, tmp_path: Path) -> None:
+    words = ["--agents", f"adapters:{tiny_model}", "--iterations", "1", "--out", str(tmp_path), "players=2", "rounds=2"]
+    for count in ("1", "2"):
+        assert generations.main([*words, "--generations", count]) == 0
+    rows = pq.read_table(tmp_path / "agents.parquet").to_pylist()
+    assert [(row["agent"], row["strategy"]) for row in by_generation(rows, 0)] == [(0, "0-0"), (1, "0-1")]
+    kept, new = by_generation(rows, 1)
+    assert (new["agent"], new["strategy"], new["parents"], kept["born"]) == (2, "1-0", [kept["agent"]], 0)
+    runs = {name: config.read(tmp_path / "learners" / name / "config.yaml") for name in ("0-0", "0-1", "1-0")}
+    parent = str(tmp_path / "learners" / kept["strategy"])
+    assert runs["1-0"].seats == (f"{parent}@1", "main")
+    assert runs["1-0"].start_from == f"{parent}@1"
+    assert runs["0-0"].seats == ("main", "main")
+    assert runs["0-0"].start_from is None
+    assert len({run.seed for run in runs.values()}) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--agents", "adapters:nothing-there"], "nothing-there"),
+        (["--agents", "adapters:pocket_groups", "--iterations", "0"], "--iterations is 1 or more, not 0."),
+        (["--agents", "giver", "--iterations", "2"], "--iterations is how long adapters are trained, and giver are none"),
         (["--agents", "reciprocol"], "There is no population 'reciprocol'; did you mean 'reciprocal'?"),
         (["--agents", "model:nothing-there"], "nothing-there"),
         (["--agents", "giver", "players=5"], "The donor game needs an even number of players, not 5."),
@@ -124,6 +145,9 @@ def test_a_folder_holds_one_population(generations: Any, tmp_path: Path, capsys:
     (tmp_path / "out" / "agents.parquet").write_text("?")
     assert generations.main(["--agents", "giver", *words]) == 2
     assert "agents.parquet cannot be read" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert generations.main(["--agents", "giver", *words, "--out", str(tmp_path / "file")]) == 2
+    assert "file cannot be used: not a directory." in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("Dear")
     assert generations.main(["--agents", "giver", "--out", str(tmp_path / "mine")]) == 2

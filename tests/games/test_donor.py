@@ -12,6 +12,8 @@ from detente.errors import UserError
 from detente.games import Observation, family_of, make
 from detente.games.contract import check_game
 from detente.games.donor import DonorView, giver, reciprocal
+from detente.games.donor.measures import final_resources
+from detente.games.donor.rules import donor
 from detente.games.family import measured, strategies_for
 from detente.games.summaries import summary
 from detente.matches import play_scripts
@@ -30,7 +32,9 @@ def played(name: str, *, seed: int = 0, **parameters: Any) -> Episode:
 
 
 def finals(episode: Episode) -> list[float]:
-    return [10 + sum(episode.rewards(player)) for player in range(episode.num_players)]
+    resources = final_resources(episode)
+    assert resources == pytest.approx([10 + sum(episode.rewards(player)) for player in range(episode.num_players)])
+    return resources
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,23 @@ def test_who_gives_all_ends_with_nothing_or_everything_and_in_two_games_with_swa
     once, again = finals(played("giver")), finals(played("giver", swapped=True))
     assert sorted(once) == [0.0] * 6 + [61440.0] * 6
     assert [(a + b) / 2 for a, b in zip(once, again, strict=True)] == [30720.0] * 12
+
+
+def test_who_gives_all_in_the_last_round_has_exactly_nothing() -> None:
+    episodes = [played("random", seed=seed, players=4, rounds=5, levels=[0, 35, 100]) for seed in range(20)]
+    ends = [
+        final_resources(episode)[turn.player] for episode in episodes for turn in episode.rounds[-1].turns if turn.action == 100
+    ]
+    assert ends == [0.0] * len(ends) != []
+
+
+def test_the_rules_list_the_levels_where_they_are_asked_to() -> None:
+    levels: dict[str, Any] = {"levels": [0, 25, 100], "punishment": True}
+    silent, told = donor(**levels), donor(named=True, **levels)
+    assert told.rules().replace(" It is one of 0, 25, 100.", "").replace(" It is one of 25, 100.", "") == silent.rules()
+    assert len(told.rules()) > len(silent.rules())
+    assert "named" not in silent.parameters()
+    assert donor(named=True).rules() == donor().rules()
 
 
 @pytest.mark.parametrize("players", [4, 6, 12])

@@ -40,7 +40,7 @@ def measure(game: Donor, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
         for treated, share in _decisions(side):
             given[treated].append(max(0.0, share))
             shares.append(share)
-    ends = [_finals(game, episode) for episode, _ in sides]
+    ends = [final_resources(episode) for episode, _ in sides]
     scalars: Scalars = {
         "donation": mean(max(0.0, share) for share in shares),
         "final_resources": mean(final[player] for final, (_, player) in zip(ends, sides, strict=True)),
@@ -51,8 +51,10 @@ def measure(game: Donor, sides: Sequence[Side]) -> tuple[Scalars, Tables]:
     return scalars, {"donation_given": {treated: mean(given[treated]) for treated in TREATED}}
 
 
-def _finals(game: Donor, episode: Episode) -> list[float]:
-    return [max(0.0, game.endowment + sum(episode.rewards(player))) for player in range(episode.num_players)]
+def final_resources(episode: Episode) -> list[float]:
+    """What each player has in the end, as the game reckons: what it had before the last round, and what it gained or lost in it."""
+    last = episode.rounds[-1]
+    return [had + change for had, change in zip(last.info["before"], last.rewards, strict=True)]
 
 
 def _decisions(side: Side) -> Iterator[tuple[str, float]]:

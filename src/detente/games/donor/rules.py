@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from detente.errors import UserError
 from detente.games.amounts import Amount, amount
 from detente.games.base import Observation, Step
-from detente.games.parameters import as_json, build, check_count, check_switch
+from detente.games.parameters import added, as_json, build, check_count, check_switch
 from detente.games.splitting.words import number
 from detente.games.wordings import told, wordings
 
@@ -74,7 +74,7 @@ class Donor:
 
     ``trace``: how many donations back a donor is told of. ``punishment``: whether it may also pay x so that the other loses
     ``multiplier`` x. ``levels``: the percentages that can be named, all whole ones where none are listed. ``swapped``: the group
-    that would give second gives first.
+    that would give second gives first. ``named``: whether the rules list the ``levels``.
     """
 
     name: str = "donor"
@@ -86,6 +86,7 @@ class Donor:
     punishment: bool = False
     levels: tuple[int, ...] = ()
     swapped: bool = False
+    named: bool = added(False)
 
     family: ClassVar[str] = "detente.games.donor:FAMILY"
     symmetric: ClassVar[bool] = True
@@ -97,6 +98,7 @@ class Donor:
         check_count("trace", self.trace, 0, 20)
         check_switch("punishment", self.punishment)
         check_switch("swapped", self.swapped)
+        check_switch("named", self.named)
         if self.players % 2:
             raise UserError(f"The donor game needs an even number of players, not {self.players}.")
         if type(self.multiplier) not in (int, float) or not 0 <= self.multiplier <= 100:
@@ -200,8 +202,17 @@ class Donor:
             "multiplier": f"{self.multiplier:g}",
             "gift": _gift(self.percentages).form(self.percentages[len(self.percentages) // 2]),
             "punish": _punish(self.percentages).form(self.percentages[1]),
+            "levels": ", ".join(map(str, self.percentages)),
+            "paid": ", ".join(map(str, self.percentages[1:])),
         }
-        parts = {"punishing": self.punishment, "write": self.punishment, "trace": self.trace}
+        named = self.named and bool(self.levels)
+        parts = {
+            "punishing": self.punishment,
+            "write": self.punishment,
+            "trace": self.trace,
+            "gifts": named,
+            "costs": named and self.punishment,
+        }
         return told(WORDING, facts, [part for part, present in parts.items() if present])
 
     def parse(self, state: DonorState, player: int, text: str) -> int | None:
