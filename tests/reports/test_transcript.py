@@ -107,6 +107,11 @@ def test_terminal_transcript_tells_everything_and_reads_no_markup() -> None:
         assert part in text
 
 
+def test_no_answer_of_seven_players_is_cut_in_the_terminal() -> None:
+    (shown,) = detente.play("public_goods", ["giver"] * 7, overrides=["game.players=7", "game.institutions=true", "game.rounds=1"])
+    assert "…" not in text_of(shown, width=132)
+
+
 def test_a_seat_is_named_by_its_role() -> None:
     (shown,) = detente.play("example_games:Trust", ["kind", "mean"], overrides=["game.rounds=1"])
     said = text_of(shown)

@@ -164,7 +164,7 @@ def render_text(episode: Episode) -> RenderableType:
         in_role(str(policy), role) for policy, role in zip(episode.policies, episode.roles or ("",) * len(players), strict=True)
     ]
     for name in names:
-        table.add_column(Text(name))
+        table.add_column(Text(name), overflow="fold")
     table.add_column("points", justify="right")
     table.add_column("total", justify="right")
     totals = [0.0] * episode.num_players

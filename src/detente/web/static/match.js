@@ -55,7 +55,7 @@
     if (question.choices.length) {
       form.replaceChildren(element("h2", "", title), element("p", "choices", ...question.choices.map((each) => button(each, () => answer(question, each)))));
     } else if (question.gaps.length) {
-      form.replaceChildren(element("h2", "", title), help, ...question.gaps.map(gap), button(question.topic ? "Answer" : "Ask for this"));
+      form.replaceChildren(element("h2", "", title), help, ...question.gaps.map(gap), button("Answer"));
     } else {
       form.replaceChildren(element("h2", "", title), help, say, button("Send"));
     }
