@@ -89,6 +89,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"errors", "smollm2", "finite", "fingerprints", "players.chat", "pocket", "backbone", "vocabulary"},
     "hosts": BASE | {"adapters", "engine_options", "engines", "models", "options", "players.chat", "learning.audit"},
     "policies": PLAY | {"adapters", "briefing", "room", "config", "engine_options", "hosts", "options", "models", "engines"},
+    "trackers": {"config", "errors", "files", "foreign", "learning.watchers", "stored"},
+    "trackers.base": set(),
     "learning": TRAIN,
     "learning.algorithms": {"config", "errors", "foreign", "options", "validation"},
     "learning.cluster": {
@@ -114,7 +116,7 @@ ALLOWED: dict[str, set[str]] = {
         "policies",
         "records",
     },
-    "learning.checks": TRAIN | PLAY | {"policies", "room"},
+    "learning.checks": TRAIN | PLAY | {"policies", "room", "trackers"},
     "learning.credit": {"options"},
     "learning.loss": set(),
     "learning.segments": set(),
@@ -122,7 +124,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.ranks": set(),
     "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "matches", "players.chat", "policies"},  # puts together what the loop runs
-    "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation"},
+    "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation", "trackers"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "seeding"},
     "learning.starting": TRAIN | {"policies"},
@@ -204,6 +206,8 @@ OUTSIDE: dict[str, set[str]] = {
     "learning.credit": {"torch"},
     "learning.loss": {"torch"},
     "learning.ranks": set(),
+    "trackers": set(),
+    "trackers.tensorboard": {"tensorboard"},
 }
 
 
@@ -338,7 +342,7 @@ def test_who_asks_is_found(source: str) -> None:
     ],
 )
 def test_torch_stays_outside(names: str) -> None:
-    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai", "axelrod")
+    heavy = ("torch", "transformers", "peft", "matplotlib", "pyarrow", "openai", "axelrod", "tensorboard")
     code = f"import {names}, sys; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

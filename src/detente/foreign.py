@@ -39,6 +39,7 @@ OPTIONS = {
     "measures.*": "measure",
     "reward": "reward",
     "learners.*.reward": "reward",
+    "trackers.*": "tracker",
 }
 EXAMPLES = {
     "game": "my_games:Chess",
@@ -46,6 +47,7 @@ EXAMPLES = {
     "strategy": "my_rules:grudger",
     "measure": "my_measures:gini",
     "reward": "my_rewards:prosocial",
+    "tracker": "my_trackers:Lines",
 }
 PLAYERS = ("model:", "axelrod:", "openai:", "briefed:")  # names of players that are no code
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detente.config import Config
 
 # Options that name no other run, and those that have a place of their own.
-BESIDE = ("algorithm=", "seed=", "remote.", "engine=", "engine.", "executor=", "executor.", "processes=", "shard=")
+BESIDE = ("algorithm=", "seed=", "remote.", "engine=", "engine.", "executor=", "executor.", "processes=", "shard=", "trackers=")
 
 
 def train(

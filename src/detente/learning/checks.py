@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from detente import models
+from detente import models, trackers
 from detente.config import Config
 from detente.errors import UserError
 from detente.games import configured
@@ -66,6 +66,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
     check_trials(config, game)
     check_updates(config)
     algorithms.check(config)
+    trackers.check(config.trackers)
     _check_lengths(config, possible_games(config, partial(_check_varied, config, game)))
     return game
 

@@ -43,6 +43,7 @@ from detente.learning.watchers import Watcher, Watchers
 from detente.records import Episode
 from detente.signals import when_saved
 from detente.together import aside, run
+from detente.trackers.tracking import Tracking
 
 
 def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Path:
@@ -57,10 +58,11 @@ def train(config: Config, run: Path, *, watchers: Sequence[Watcher] = ()) -> Pat
         return run
     options = run / "config.yaml"
     check(config, begun=options.exists())
-    watch = Watchers(watchers)
+    watch = Watchers([*watchers, *map(Tracking, config.trackers)])
     config = with_versions(config, read(options) if options.exists() else None)
     with (
         opened(run, config) as folder,
+        closing(watch),
         parallel.opened(config) as helpers,
         cluster_learners.opened(config) as placed,
         cluster.opened(config) as workers,

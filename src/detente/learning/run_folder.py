@@ -1,6 +1,7 @@
 """The run folder: its files, and the lock that lets one process write it.
 
 config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
+trackers/NAME/
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from detente.records import Episode, write_episodes
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("iterations", "threads", "concurrency", "description", "remote", "engine", "executor", "processes", "shard")
+MAY_CHANGE = (
+    *("iterations", "threads", "concurrency", "description", "remote", "engine", "executor", "processes", "shard"),
+    "trackers",
+)
 ANOTHER = "give --run another folder"
 BEFORE_A_RUN = {".lock", "config.yaml.partial"}  # all that a crash can leave in the folder of a run that has not begun
 

@@ -1,6 +1,6 @@
 """Watchers hear what happens in a run: the terminal's display, a tracker, a class of yours.
 
-    training loop ── start, episode, evaluating, iteration, stopping, finish ──> every watcher in turn
+    training loop ── start, episode, evaluating, iteration, stopping, finish, close ──> every watcher in turn
                   <── should_stop ── any of them
 
 Must not import torch.
@@ -40,6 +40,9 @@ class Watcher:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """The run is complete; ``summary`` is its summary.json."""
+
+    def close(self) -> None:
+        """Training has ended, was stopped, or has failed, perhaps before ``start``; the last call of all."""
 
 
 class Watchers(Watcher):
@@ -86,3 +89,8 @@ class Watchers(Watcher):
         """Call every watcher."""
         for watcher in self.watchers:
             watcher.finish(summary)
+
+    def close(self) -> None:
+        """Call every watcher."""
+        for watcher in self.watchers:
+            watcher.close()
