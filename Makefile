@@ -26,10 +26,10 @@ llm: .venv/installed ## the same on a public language model
 
 # Recipes of one make, since a shell has its jobs ignore Ctrl-C: make waits until both have saved. Plain lines, as bars of two would mix.
 quickstart-%: .venv/installed
-	@$(TRAIN) ipd algorithm=$* --run $(QUICKSTART)/$*
+	@$(TRAIN) ipd algorithm=$* --run $(QUICKSTART)/$* --no-report
 
 llm-%: .venv/installed
-	@$(TRAIN) ipd_smollm2 algorithm=$* --run $(LLM)/$*
+	@$(TRAIN) ipd_smollm2 algorithm=$* --run $(LLM)/$* --no-report
 
 test: .venv/installed-dev ## run every test that needs no GPU
 	$(BIN)/python -m pytest -m "not gpu and not vllm and not ecosystem" --numprocesses 2 --dist loadfile --no-loadscope-reorder

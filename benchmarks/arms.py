@@ -56,7 +56,7 @@ def together(iterations: int) -> None:
 
 def begun(arm: str, iterations: int, folder: Path, threads: int | None = None) -> subprocess.Popen[bytes]:
     """A training in a process of its own."""
-    words = ["train", "ipd", f"algorithm={arm}", f"iterations={iterations}", "--run", str(folder / arm)]
+    words = ["train", "ipd", f"algorithm={arm}", f"iterations={iterations}", "--run", str(folder / arm), "--no-report"]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)

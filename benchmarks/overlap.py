@@ -55,7 +55,7 @@ def spent(preset: str, options: Sequence[str]) -> float:
     """Seconds of all iterations of a new training, start and end of its process not counted; ValueError if it failed."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        words = ["train", preset, *options, "--run", str(run)]
+        words = ["train", preset, *options, "--run", str(run), "--no-report"]
         if status := subprocess.run([sys.executable, "-m", "detente.cli", *words], stdout=subprocess.DEVNULL).returncode:
             raise ValueError(f"A training ended with status {status}.")
         lines = (run / "metrics.jsonl").read_text().splitlines()

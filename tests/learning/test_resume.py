@@ -212,7 +212,7 @@ def training(options: Any, run: Any, before: str = "", preset: Path | None = Non
     run.parent.mkdir(exist_ok=True)
     preset = preset or run.with_suffix(".yaml")
     preset.write_text(config.to_yaml(options))
-    words = ["train", str(preset), "--run", str(run)]
+    words = ["train", str(preset), "--run", str(run), "--no-report"]
     return f"{SIGNALS}\n{before}\nimport sys\nfrom detente.cli import main\nsys.exit(main({words!r}))"
 
 

@@ -24,6 +24,7 @@ def train(
     run: Annotated[Path | None, typer.Option(help="The run folder; an existing one is resumed.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
+    report: Annotated[bool, typer.Option(help="Write the report at the end, and say what to do next.")] = True,
     trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
@@ -39,6 +40,7 @@ def train(
         check_folder(folder, config)
         print(to_yaml(config), end="")
         return
+    from detente.cli.afterwards import Afterwards
     from detente.learning.ranks import helping
     from detente.progress import Progress
 
@@ -49,7 +51,7 @@ def train(
     with Progress(screen) as progress:
         from detente.learning import loop  # takes seconds, as loading the model does
 
-        loop.train(config, folder, watchers=[progress])
+        loop.train(config, folder, watchers=[progress, *([Afterwards(screen)] if report else [])])
 
 
 def report(

@@ -102,7 +102,7 @@ class _Process:
         with training.log.open("ab") as log:
             said = log.tell()
             handle = subprocess.Popen(
-                [*MAIN, "train", str(training.run), "--trust"],
+                [*MAIN, "train", str(training.run), "--trust", "--no-report"],
                 stdin=subprocess.PIPE,  # it ends with this process
                 stdout=log,
                 stderr=log,
