@@ -122,6 +122,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.segments": set(),
     "learning.tiles": set(),
     "learning.ranks": set(),
+    "learning.rates": {"config", "files", "stored"},
     "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "matches", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation", "trackers"},

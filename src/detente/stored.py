@@ -1,6 +1,6 @@
 """What commands leave in folders, read and checked: one function per kind of file.
 
-    config.yaml ── options     metrics.jsonl ── metrics, newest_metrics     summary.json ── summary
+    config.yaml ── options     metrics.jsonl ── metrics, newest_metrics     summary.json ── summary     changes.json ── changes
     arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
     worst_case.json ── worst_case
 
@@ -62,6 +62,18 @@ def newest_metrics(path: Path) -> Iterator[dict[str, Any]]:
 def summary(path: Path) -> dict[str, Any] | None:
     """The final evaluation; None where there is no file, as of a run that is not finished."""
     return _json(path, "a run's evaluation", shapes.Summary) if path.is_file() else None
+
+
+def changes(path: Path) -> tuple[dict[str, Any], ...]:
+    """Which learning rates changed while a run was trained; () where there is no file."""
+    if not path.is_file():
+        return ()
+    what = "the changes of a run's learning rates"
+    with _readable(path, what):
+        content = orjson.loads(read_text(path, LARGEST))
+        if not isinstance(content, list):
+            raise ValueError("it is no list")
+        return tuple(_checked(shapes.Change, change) for change in content)
 
 
 def arena(path: Path) -> dict[str, Any]:

@@ -53,6 +53,15 @@ class Options(Stored):
     seats: list[Text] | None = None
 
 
+class Change(Stored):
+    """A learning rate that another value has from an iteration on."""
+
+    iteration: Count
+    option: Text
+    before: Number | None
+    after: Number | None
+
+
 class Row(Stored):
     """A line of metrics.jsonl."""
 

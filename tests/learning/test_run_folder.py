@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from detente import config
 from detente.errors import UserError
 from detente.files import replace_text
-from detente.learning.run_folder import opened
+from detente.learning.run_folder import check_folder, opened
 from detente.records import Episode, PolicyRef, Round, read_episodes
 
 EPISODE = Episode({"name": "ipd"}, 7, (PolicyRef("script", "random"),) * 2, (Round((), (3.0, 3.0), {}),))
@@ -72,9 +73,10 @@ def test_options_that_a_crash_left_half_written_are_written_again(tmp_path: Path
 HOLD = """
 from pathlib import Path
 import gzip
+import json
 import time
 from detente import config
-from detente.learning.run_folder import opened
+from detente.learning.run_folder import check_folder, opened
 with opened(Path({run!r}), config.load("ipd")) as folder:
     print("mine", flush=True)
     time.sleep(60)
@@ -149,6 +151,35 @@ def test_what_does_not_change_the_numbers_may_change(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", "iterations=5")
     begun(run, "iterations=9", "threads=2", "concurrency=3", "description=Longer.")
     assert config.read(run / "config.yaml").iterations == 9
+
+
+def changes(run: Path) -> list[list[Any]]:
+    return [[c["iteration"], c["option"], c["before"], c["after"]] for c in json.loads((run / "changes.json").read_text())]
+
+
+def test_learning_rates_may_change_and_the_folder_says_where(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", "optimizer.lr=0.1")
+    (run / "metrics.jsonl").write_text("".join(json.dumps({"iteration": done}) + "\n" for done in range(1, 8)))
+
+    def resumed(iteration: int, *overrides: str) -> None:
+        with opened(run, options(*overrides)) as folder:
+            folder.begin(options(*overrides), iteration)
+
+    resumed(2, "optimizer.lr=0.1")
+    assert not (run / "changes.json").exists()
+    resumed(4, "optimizer.lr=0.2")
+    assert changes(run) == [[5, "optimizer.lr", 0.1, 0.2]]
+    resumed(4, "optimizer.lr=0.3", "optimizer.lr_final=0")  # before anything was trained with 0.2
+    assert changes(run) == [[5, "optimizer.lr", 0.1, 0.3], [5, "optimizer.lr_final", None, 0.0]]
+    assert config.read(run / "config.yaml").optimizer.lr == 0.3
+    resumed(4, "optimizer.lr=0.1")
+    assert changes(run) == []
+    resumed(4, "optimizer.lr=0.1", "learners.main.optimizer.lr=0.5")
+    assert changes(run) == [[5, "learners.main.optimizer.lr", None, 0.5]]
+    with pytest.raises(UserError, match=r"started with optimizer\.steps=1 and not 2"):
+        resumed(4, "optimizer.steps=2")
+    with pytest.raises(UserError, match=r"started with optimizer\.lr=0\.1 and not 0\.4"):
+        check_folder(run, options("optimizer.lr=0.4", "learners.main.optimizer.lr=0.5"))  # as sweeps do
 
 
 @pytest.mark.parametrize("text", ["game: {name: ipd}\niteratons: 3\n", "- 1\n", "game: [", ""])

@@ -37,7 +37,7 @@ def train(
         from detente.config import to_yaml
         from detente.learning.run_folder import check_folder
 
-        check_folder(folder, config)
+        check_folder(folder, config, rates=True)
         print(to_yaml(config), end="")
         return
     from detente.cli.afterwards import Afterwards

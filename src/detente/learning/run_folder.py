@@ -1,7 +1,7 @@
 """The run folder: its files, and the lock that lets one process write it.
 
 config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
-trackers/NAME/
+changes.json  trackers/NAME/
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from detente import jsonl, stored
 from detente.config import Config, read, to_yaml
 from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
+from detente.learning.rates import note_changes, without_rates
 from detente.records import Episode, write_episodes
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class RunFolder:
     def begin(self, config: Config, iteration: int) -> None:
         """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
         text = to_yaml(config)
+        if iteration and self.options.exists():
+            note_changes(self.path, read(self.options), config, iteration)
         if iteration == 0 and self.options.exists() and self.options.read_text(encoding="utf-8") != text and not self.has_trained:
             log.warning("Nothing has been trained in %s yet: it begins with the options of this command.", self.path)
         replace_text(self.options, text)
@@ -88,11 +91,16 @@ class RunFolder:
             self.episodes(iteration).unlink(missing_ok=True)
 
 
-def check_folder(path: Path, config: Config) -> None:
-    """UserError for a folder that holds anything but a run with these options, or one that trained nothing; writes nothing."""
+def check_folder(path: Path, config: Config, *, rates: bool = False) -> None:
+    """UserError for a folder that holds anything but a run with these options, or one that trained nothing; writes nothing.
+
+    ``rates``: whether learning rates may have changed.
+    """
     run = RunFolder(path)
     if run.options.exists():
         stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(run.options), config))
+        if rates:
+            stored, given = without_rates(stored), without_rates(given)
         if run.has_trained:
             check_same(f"The run {path}", stored, given, ANOTHER)
     elif path.exists() and {p.name for p in path.iterdir()} - BEFORE_A_RUN:
@@ -111,10 +119,10 @@ def opened(path: Path, config: Config) -> Iterator[RunFolder]:
     not begin leaves no folder."""
     run = RunFolder(path)
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    check_folder(path, config)
+    check_folder(path, config, rates=True)
     path.mkdir(parents=True, exist_ok=True)
     with locked(path, f"The run folder {path}", ANOTHER):
-        check_folder(path, config)  # no other process can change it now
+        check_folder(path, config, rates=True)  # no other process can change it now
         try:
             yield run
         finally:

@@ -53,7 +53,14 @@ def environment(*packages: str) -> Environment:
     """The templates of these packages, then those of reports; everything is escaped."""
     loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "detente.reports")])
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": _number, "breakable": _breakable, "interval": _interval, "in_role": in_role, "counted": _counted}
+    made.filters |= {
+        "number": _number,
+        "breakable": _breakable,
+        "interval": _interval,
+        "in_role": in_role,
+        "counted": _counted,
+        "rate": _rate,
+    }
     return made
 
 
@@ -69,6 +76,11 @@ def _counted(number: int | Undefined | None, noun: str) -> str:
 def _number(value: float | Undefined | None) -> str:
     """Two decimals, or a dash for what is not known."""
     return "–" if value is None or isinstance(value, Undefined) else f"{value:.2f}"
+
+
+def _rate(value: float | None) -> str:
+    """A learning rate as short as it can be told."""
+    return "unset" if value is None else f"{value:g}"
 
 
 def _interval(estimate: Mapping[str, float | None]) -> str:

@@ -1,6 +1,6 @@
 """Reads run folders into frozen values; learning/run_folder.py says what lies there, and nothing is asked of the run itself.
 
-    config.yaml, metrics.jsonl, summary.json ──> Run ── result(learner) ──> Result      what a learner does
+    config.yaml, metrics.jsonl, summary.json, changes.json ──> Run ── result(learner) ──> Result      what a learner does
                                                   └──── series(key) ──────> Series      how a number went
 
 A run that goes on, or was stopped, is read as far as it got. Must not import torch.
@@ -43,7 +43,7 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run folder. ``options`` is the resolved configuration, ``metrics`` one mapping per finished iteration, ``known`` what is
-    known of the game."""
+    known of the game, ``changes`` which learning rates changed, and from which iteration on."""
 
     path: Path
     label: str
@@ -51,6 +51,7 @@ class Run:
     metrics: tuple[dict[str, Any], ...]
     summary: dict[str, Any] | None
     known: Description
+    changes: tuple[dict[str, Any], ...] = ()
 
     @property
     def iteration(self) -> int:
@@ -193,7 +194,8 @@ def arms(runs: Sequence[Run]) -> tuple[Arm, ...]:
     """Group the runs whose options differ only by seed, in the order given."""
     together: dict[str, list[Run]] = {}
     for run in runs:
-        same = json.dumps({key: value for key, value in run.options.items() if key != "seed"}, sort_keys=True, default=str)
+        options = {key: value for key, value in run.options.items() if key not in ("seed", "trackers")}
+        same = json.dumps([options, run.changes], sort_keys=True, default=str)
         together.setdefault(same, []).append(run)
     return tuple(Arm(_shared_label(members), tuple(members)) for members in together.values())
 
@@ -205,7 +207,8 @@ def _read(path: Path, label: str) -> Run:
         raise UserError(f"{path} is no run folder: it holds no config.yaml.")
     options, metrics = stored.options(path / "config.yaml"), stored.metrics(path / "metrics.jsonl")
     summary = stored.summary(path / "summary.json")
-    return Run(path, label, options, metrics, summary, description(path, options["game"]))
+    changes = stored.changes(path / "changes.json")
+    return Run(path, label, options, metrics, summary, description(path, options["game"]), changes)
 
 
 def _shared_label(runs: Sequence[Run]) -> str:
