@@ -76,6 +76,19 @@ docs: .venv/installed-dev ## make the documentation site: site/index.html, which
 docs-serve: .venv/installed-dev ## show the documentation site while its pages are written
 	$(MKDOCS) serve
 
+.PHONY: dist release-check lock
+dist: .venv-release/installed ## build the wheel and the source distribution into dist/, and check what PyPI will show
+	rm -rf dist
+	.venv-release/bin/python -m build --outdir dist
+	.venv-release/bin/twine check --strict dist/*
+
+release-check: dist ## and install each into a bare environment, and train two iterations there
+	PYTHON=$(PYTHON) .ci/release-check
+
+lock: .venv-release/installed ## write requirements.lock, with hashes, for the versions of constraints.txt
+	.venv-release/bin/uv pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.11 \
+	  --constraints constraints.txt --output-file requirements.lock pyproject.toml
+
 pocket: .venv/installed ## train the embedded model again from its script
 	$(BIN)/python -m detente.pocket.build
 
@@ -86,6 +99,11 @@ pocket_groups: .venv/installed ## train the second embedded model again, that of
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("detente needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
+
+.venv-release/installed:
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet build==1.6.1 twine==7.0.0 uv==0.13.9
+	@touch $@
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/pip
 	$(INSTALL) .
