@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from detente.games.reading import Anchor
@@ -41,6 +42,14 @@ def test_bars_have_the_length_of_their_values() -> None:
     drawn = figure([Bars("b", "B", (Group("random", (Bar(0, 2.5), Bar(1, -1.0)), 2.0),), (-1.0, 2.5))], 1)
     assert [patch.get_width() for patch in drawn.axes[0].patches] == [2.5, -1.0]  # type: ignore[attr-defined]
     assert [text.get_text() for text in drawn.axes[0].texts] == ["2.50", "-1.00"]
+
+
+def test_bars_have_their_intervals_and_numbers_stand_beside_them() -> None:
+    bars = Bars("b", "B", (Group("random", (Bar(0, 2.5, (2.0, 3.0)), Bar(1, 1.0, None)), 2.6),), (0.0, 3.0))
+    axes = figure([bars], 1).axes[0]
+    assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[2.0, 3.0], [2.6, 2.6]]
+    assert axes.texts[0].get_position()[0] > 3.0
+    assert bars.groups[0].values == (2.5, 2.0, 3.0, 1.0, 2.6)
 
 
 def test_the_svg_takes_its_colours_from_the_page() -> None:

@@ -14,6 +14,7 @@ import detente
 from detente.games.splitting.notes import honest as is_honest
 from detente.records import read_episodes
 from detente.reports import render_text, report
+from detente.reports.run import read_runs
 from detente.reports.transcript import fitting, notes, page_data, sample
 from tests.reports.make_run import HOSTILE
 from tests.reports.make_split_run import make_split_run
@@ -39,7 +40,13 @@ def test_the_numbers_are_those_of_the_files(split_comparison: Path, split_runs: 
         main = json.loads((run / "summary.json").read_text())["learners"]["main"]
         row = page.row(run.name)
         facts = ("reward", "efficiency", "ask_higher", "ask_lower", "truthfulness")
-        assert row[1:7] == [word, *(f"{main['self_play'][name]:.2f}" for name in facts)]
+        low, high = main["intervals"]["self_play"]["reward"]
+        numbers = [f"{main['self_play'][name]:.2f}" for name in facts]
+        assert row[1:7] == [word, f"{numbers[0]}[{low:.2f}, {high:.2f}]", *numbers[1:]]
+        against = read_runs([run])[0].result("main").intervals
+        assert against == {
+            name: {key: tuple(ends) for key, ends in own.items()} for name, own in main["intervals"]["against"].items()
+        }
         given = main["reciprocity"]
         assert row[-4:-2] == [f"{given[treated]['ask_lower']:.2f}" for treated in ("fair", "greedy")]
         assert row[-2:] == [

@@ -26,9 +26,10 @@ class Result:
 
     Rewards are points per round. ``against`` maps a strategy to ``reward``, ``opponent_reward`` and what else was measured;
     ``given`` maps TABLE/CONDITION to what it does in that condition, where it was met: ``cooperate_given/CD`` (a probability, one's
-    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play. ``partners``: the
-    points there of who else has a seat, by name; empty where that is the learner alone. ``shared``: another learner or a frozen
-    policy has a seat there, so that it says nothing of the learner with itself.
+    own last move first), ``ask_lower_given/greedy`` (units). ``interval``: 95 % of the reward in self-play; ``intervals``: those
+    of the rewards against each strategy, where they are known. ``partners``: the points there of who else has a seat, by name;
+    empty where that is the learner alone. ``shared``: another learner or a frozen policy has a seat there, so that it says nothing
+    of the learner with itself.
     """
 
     learner: str
@@ -39,6 +40,7 @@ class Result:
     final: bool = True
     invalid: float | None = None
     interval: tuple[float, float] | None = None
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     partners: Numbers = field(default_factory=dict)
     shared: bool = False
 

@@ -77,7 +77,7 @@ def curves(fingerprint: Mapping[str, Any]) -> list[Curves]:
         return [_points(table, "", "", None) for table in every[1:] or every]
     if "forgiveness" in agents[0]:
         rounds = agents[0]["forgiveness"]
-        ticks = tuple(f"{point['round']}\nafter {rounds[i - 1]['other']}" if i else "1" for i, point in enumerate(rounds))
+        ticks = tuple(f"{point['round']}\n{rounds[i - 1]['other']}" if i else "1" for i, point in enumerate(rounds))
         lines = []
         for agent in agents:
             values = tuple(point["cooperate"] for point in agent["forgiveness"])
@@ -148,10 +148,10 @@ def _alone(panel: Curves) -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
-    from detente.reports.plots import STYLE
+    from detente.reports.plots import STYLE, WIDTH
 
     with matplotlib.rc_context(STYLE):
-        drawn = Figure(figsize=(4.9, 2.9), layout="constrained")
+        drawn = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         _draw(drawn.subplots(), panel)
     return drawn
 
@@ -165,10 +165,10 @@ def _draw(axes: Axes, panel: Curves) -> None:
             axes.plot(line.places, line.values, color=colour, ls=_style(i), lw=1.8, marker="o", ms=3)
         else:  # side by side, so that equal values do not hide each other
             aside = (i - (len(panel.lines) - 1) / 2) * 0.6 / len(panel.lines)
-            axes.plot(
-                [place + aside for place in line.places], line.values, color=colour, ls="", marker="os"[i >= len(SERIES)], ms=4
-            )
-        if line.low != line.values or line.high != line.values:
+            places = [place + aside for place in line.places]
+            axes.plot(places, line.values, color=colour, ls="", marker="os"[i >= len(SERIES)], ms=4)
+            axes.vlines(places, line.low, line.high, color=colour, lw=1.2)
+        if panel.joined and (line.low, line.high) != (line.values, line.values):
             axes.fill_between(line.places, line.low, line.high, color=colour, alpha=0.15, lw=0)
     if panel.ticks:
         axes.set_xticks(range(1, len(panel.ticks) + 1), panel.ticks)

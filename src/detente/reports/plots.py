@@ -32,16 +32,18 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 ROLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {colour: f"series-{i}" for i, colour in enumerate(SERIES)}
 
 THICKNESS, GAP = 0.2, 0.2  # of bars and between groups of bars, inches
+WIDTH, SMALL = 4.6, 9  # of a plot in inches, and of small words in points: 10 pixels on a page of 400
+ROOM = 0.17  # of a number beside a bar, in parts of the axis
 
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "detente",
     "text.parse_math": False,  # a name may hold a dollar sign
-    "font.size": 9,
+    "font.size": 10,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
-    "axes.titlesize": 10,
+    "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -85,10 +87,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One value of a curve's learner."""
+    """One value of a curve's learner, with the ends of its interval where it has one."""
 
     colour: int
     value: float
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class Group:
     @property
     def values(self) -> tuple[float, ...]:
         """Every number of the group."""
-        return (*(bar.value for bar in self.bars), *(() if self.mark is None else (self.mark,)))
+        bars = [value for bar in self.bars for value in (bar.value, *(bar.interval or ()))]
+        return (*bars, *(() if self.mark is None else (self.mark,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def figure(plots: Sequence[Panel | Bars], columns: int, legend: Mapping[str, int
             else:
                 _bars(axes, plot)
             if legend:
-                axes.set_title(plot.title, fontsize=8 if plot.small else 10)
+                axes.set_title(plot.title, fontsize=8 if plot.small else 11)
         if legend:
             handles = [Line2D([], [], color=_colour(colour), lw=2.5) for colour in legend.values()]
             drawn.legend(handles, list(legend), loc="outside upper left", ncols=min(2 * columns, len(legend)), handlelength=1.2)
@@ -165,8 +169,8 @@ def save(drawn: Figure, path: Path) -> None:
 def _size(plot: Panel | Bars) -> tuple[float, float]:
     """Width and height in inches: small enough that text stays readable when a telephone shows the drawing."""
     if isinstance(plot, Bars):
-        return 4.9, 0.7 + sum(THICKNESS * len(group.bars) + GAP for group in plot.groups)
-    return (2.3, 1.6) if plot.small else (4.9, 2.8)
+        return WIDTH, 0.7 + sum(THICKNESS * len(group.bars) + GAP for group in plot.groups)
+    return (2.3, 1.6) if plot.small else (WIDTH, 2.8)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
@@ -199,11 +203,13 @@ def _bars(axes: Axes, plot: Bars) -> None:
         top = place
         for bar in group.bars:
             axes.barh(place, bar.value, THICKNESS * 0.84, color=_colour(bar.colour))
-            end = max(bar.value, 0.0)
+            if bar.interval is not None:
+                axes.plot(bar.interval, [place] * 2, color=INK, lw=1.2, marker="|", ms=5)
+            end = max(bar.value, 0.0, *(bar.interval or ()))
             # Whether the mark would cross the number.
-            crossed = group.mark is not None and end - span * 0.02 <= group.mark <= end + span * 0.14
-            beside = group.mark if crossed and group.mark is not None else end
-            axes.text(beside + span * 0.02, place, f"{bar.value:.2f}", va="center", fontsize=8, color=MUTED)
+            crossed = group.mark is not None and end - span * 0.02 <= group.mark <= end + span * ROOM
+            beside = max(end, group.mark) if crossed and group.mark is not None else end
+            axes.text(beside + span * 0.02, place, f"{bar.value:.2f}", va="center", fontsize=SMALL, color=MUTED)
             place += THICKNESS
         if group.mark is not None:
             axes.plot([group.mark] * 2, [top - THICKNESS * 0.6, place - THICKNESS * 0.4], color=INK, lw=1.8)
@@ -213,7 +219,7 @@ def _bars(axes: Axes, plot: Bars) -> None:
     axes.tick_params(axis="y", labelcolor=INK, length=0)
     axes.grid(axis="y", visible=False)
     axes.set_ylim(place - GAP, -THICKNESS)
-    axes.set_xlim(low, high + span * 0.14)
+    axes.set_xlim(low, high + span * ROOM)
     axes.set_xlabel("points per round")
 
 
@@ -222,9 +228,9 @@ def _anchors(axes: Axes, anchors: Sequence[Anchor]) -> None:
         axes.axhline(anchor.value, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=1)
     named = sorted((anchor for anchor in anchors if anchor.label), key=lambda anchor: anchor.value)
     low, high = axes.get_ylim()
-    room = (high - low) * 0.14  # the height of a label of two lines
+    room = (high - low) * 0.16  # the height of a label of two lines
     for anchor, at in zip(named, apart([anchor.value for anchor in named], room), strict=True):
-        axes.text(1.02, at, anchor.label, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=MUTED)
+        axes.text(1.02, at, anchor.label, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL, color=MUTED)
 
 
 def apart(values: Sequence[float], room: float) -> list[float]:

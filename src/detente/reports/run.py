@@ -98,6 +98,7 @@ class Run:
             return self._so_far(learner, role)
         measured = self.summary["learners"][learner]
         scores = (measured.get("roles") or {}).get(role, measured)
+        known = scores.get("intervals") or {}
         return Result(
             learner=learner,
             algorithm=measured.get("algorithm", self._algorithm(learner)),
@@ -106,7 +107,8 @@ class Run:
             against={name: _numbers(numbers) for name, numbers in (scores.get("against") or {}).items()},
             given=_numbers(flat_tables(tables(scores))),
             invalid=scores.get("invalid"),
-            interval=_interval(scores),
+            interval=_intervals(known.get("self_play")).get("reward"),
+            intervals={name: _intervals(rewards) for name, rewards in (known.get("against") or {}).items()},
             partners=_numbers(scores.get("partners")) if role else _partners(measured, learner, self.summary["learners"]),
             shared=self._shared(learner),
         )
@@ -221,10 +223,10 @@ def _shared_label(runs: Sequence[Run]) -> str:
     return f"{shared or runs[0].label} ({len(runs)} seeds)"
 
 
-def _interval(evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The interval of the reward in self-play, where the evaluation had several game seeds."""
-    low, high = evaluation.get("intervals", {}).get("self_play", {}).get("reward") or (None, None)
-    return None if low is None or high is None else (low, high)
+def _intervals(ends: Mapping[str, Sequence[float | None] | None] | None) -> dict[str, tuple[float, float]]:
+    """The ends of intervals by what they are of, where the evaluation had several game seeds."""
+    known = {name: pair or (None, None) for name, pair in (ends or {}).items()}
+    return {name: (low, high) for name, (low, high) in known.items() if low is not None and high is not None}
 
 
 def _partners(evaluation: Mapping[str, Any], learner: str, learners: Mapping[str, Any]) -> Numbers:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from detente.games.reading import Anchor, Chapter, Plot
 from detente.reports import transcript, trials
 from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
-from detente.reports.study import Study
+from detente.reports.study import Curve, Study
 
 MOST_TEXT = 4_000_000  # characters of transcripts on a page
 MOST_PLOTS = 60  # in one part of the page; a few hundredths of a second each
@@ -175,7 +175,7 @@ def against(study: Study) -> Section | None:
     limits = (min(0.0, *values), max(0.0, *values)) if values else (0.0, 0.0)
     plots = [Bars(key, titles[key], groups, limits) for key, groups in groups_of.items()]
     marks = f"; the upright marks are what {study.reading.marked.replace('_', '-')} would get and give" if study.marked else ""
-    text = f"Points per round{marks}."
+    text = f"Points per round; thin lines are 95 % intervals over training seeds, or of one run over game seeds{marks}."
     return _plotted(study, "against", "Against scripted strategies", text, plots, columns=2)
 
 
@@ -261,17 +261,24 @@ def _curves(study: Study, plot: Plot, small: bool = False) -> Panel | None:
 
 
 def _groups(study: Study, key: str) -> tuple[Group, ...]:
-    """Per strategy one bar per curve, the mean over its seeds, and the number of the marked reference."""
+    """Per strategy one bar per curve, and the number of the marked reference."""
     groups = []
     for strategy in study.strategies:
-        bars = []
-        for curve in study.curves:
-            played = [run.result(curve.learner, curve.role).against.get(strategy, {}) for run in curve.arm.runs]
-            values = [numbers[key] for numbers in played if key in numbers]
-            bars += [Bar(curve.colour, sum(values) / len(values))] if values else []
+        bars = [bar for curve in study.curves if (bar := _bar(curve, strategy, key)) is not None]
         mark = study.marked.against.get(strategy, {}).get(key) if study.marked else None
         groups.append(Group(strategy, tuple(bars), mark))
     return tuple(groups)
+
+
+def _bar(curve: Curve, strategy: str, key: str) -> Bar | None:
+    """The mean over the seeds of a curve with their interval; of one seed with that over the game seeds of its evaluation."""
+    estimate = curve.over_seeds("against", strategy, key)
+    if estimate is None:
+        return None
+    if len(curve.results) == 1:
+        return Bar(curve.colour, estimate.mean, curve.results[0].intervals.get(strategy, {}).get(key))
+    ends = estimate.low, estimate.high
+    return Bar(curve.colour, estimate.mean, None if ends[0] is None or ends[1] is None else (ends[0], ends[1]))
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
