@@ -203,6 +203,7 @@ def test_the_reading_has_anchors_and_verdicts() -> None:
     game = make("donor")
     known = family_of(game).reading(game, play_scripts)
     assert [anchor.value for anchor in known.plots[1].anchors] == [10, pytest.approx(393.9, abs=0.05)]
+    assert known.note.startswith("nobody gives 0.00 (10.00 units in the end), all give half 3")  # anchors are points per round
     results = family_of(game).references(game, play_scripts, ["selfish"])
     assert [known.verdict(result) for result in results[::2]] == ["", "selfish"]
 

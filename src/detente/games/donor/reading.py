@@ -44,7 +44,9 @@ def reading(game: Donor, meet: Meet) -> Reading:
             Plot(("gini",), "Gini coefficient of the resources in the end", (0, 1)),
         ),
         chapters=(Chapter("donations", "To whom it gives", text, "Mean share given at the end", columns, across=3),),
-        note=", ".join(f"{words} {known['final_resources']:.2f}" for words, known in ends.items()) + " units in the end",
+        note=", ".join(
+            f"{words} {known['reward']:.2f} ({known['final_resources']:.2f} units in the end)" for words, known in ends.items()
+        ),
         verdicts=(
             Verdict("selfish", f"gives at most {SELFISH:g} in self-play", (Condition("self_play/donation", most=SELFISH),)),
             Verdict(
