@@ -37,7 +37,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from societies import ADAPTERS, ITERATIONS, SLOPES, Agent, Ended, Society, opened
 
 from detente import config, presets
-from detente.cli.terminal import explain
+from detente.cli.terminal import explain, hush
 from detente.errors import UserError
 from detente.files import check_same, read_text, replace_text
 from detente.games import make
@@ -259,6 +259,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the folder (default: runs/generations/AGENTS-seedSEED)")
     parser.add_argument("options", nargs="*", metavar="key=value", help="parameters of the donor game, e.g. players=6 trace=0")
     given = parser.parse_args(words)
+    hush()
     out = given.out or Path("runs/generations") / f"{given.agents.replace(':', '-').replace('/', '-')}-seed{given.seed}"
     try:
         if given.generations < 1:
