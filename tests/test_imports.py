@@ -209,6 +209,8 @@ OUTSIDE: dict[str, set[str]] = {
     "learning.ranks": set(),
     "trackers": set(),
     "trackers.tensorboard": {"tensorboard"},
+    "trackers.trackio": {"trackio"},
+    "trackers.wandb": {"wandb"},
 }
 
 

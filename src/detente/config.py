@@ -79,7 +79,7 @@ class Config(Options):
     )
     start_from: str | None = Field(None, description="the run (runs/x@40) or adapter folder with whose weights the adapter starts")
     measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
-    trackers: tuple[str, ...] = Field((), description="where else numbers go, e.g. [tensorboard]; may change when a run goes on")
+    trackers: tuple[str, ...] = Field((), description="where else numbers go, e.g. [wandb]; may change when a run goes on")
     iterations: int = Field(
         100,
         ge=1,

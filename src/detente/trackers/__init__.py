@@ -17,7 +17,7 @@ from detente.errors import UserError, unknown
 if TYPE_CHECKING:
     from detente.trackers.base import Tracker
 
-TRACKERS = {"tensorboard": "TensorBoard"}  # the module here, and the class in it
+TRACKERS = {"tensorboard": "TensorBoard", "wandb": "WandB", "trackio": "Trackio"}  # the module here, and the class in it
 METHODS = ("begin", "log", "finish", "close")
 
 
