@@ -23,9 +23,10 @@ OWN = {"Origin": "http://localhost", "Accept": "application/json"}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An arena of the punishment game."""
+    """An arena of the punishment game, and one of a commons of seven."""
     folder = tmp_path_factory.mktemp("many") / "runs"
     arena(load_game("example_games:Punishment"), ["avenger", "free_rider"], folder / "meeting", episodes=2)
+    arena(load_game("commons", ["game.players=7", "game.rounds=1"]), ["sustainable"], folder / "seven", episodes=1)
     return folder
 
 
@@ -118,6 +119,20 @@ def test_both_decisions_of_a_round_stand_side_by_side(browser: Any, root: Path) 
         rows = _rows(browser)
         assert [len(tops) for tops in rows] == [4] * 4  # two rounds, two decisions each, four players
         assert not fits(browser, "main *")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_all_of_seven_players_are_seen_on_a_wide_screen_and_what_a_round_says_on_a_narrow_one(
+    width: int, browser: Any, root: Path
+) -> None:
+    with Server(root) as server:
+        open_address(browser, server.address + f"/episode?file=seven%2Fepisodes%2F{'-'.join('0' * 7)}.jsonl.gz&n=0&in=seven", width)
+        assert [len(tops) for tops in _rows(browser)] == [7]
+        seen = "const box = document.querySelector('.transcript'); return [box.scrollWidth > box.clientWidth, box.clientWidth]"
+        scrolls, inside = browser.execute_script(seen)
+        assert scrolls == (width < 600)
+        assert browser.execute_script("return document.querySelector('.round h3').getBoundingClientRect().width") <= inside
 
 
 def _rows(browser: Any) -> list[list[float]]:
