@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let links lead to where files are on the site."""
     uri = page.file.src_uri
-    markdown = LINK.sub(lambda link: relative(link[1], source(uri).parent, uri), markdown)
+    markdown = LINK.sub(lambda link: relative(link[1], source(uri), uri), markdown)
     return ROW.sub(lambda row: CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0]), markdown)
 
 
@@ -84,13 +84,15 @@ def source(uri: str) -> Path:
     """The file of the repository that a page of the site is made from."""
     if uri == "index.md":
         return ROOT / "README.md"
-    return ROOT / uri.removeprefix("repository/") if uri.startswith("repository/") else DOCS / uri
+    path = ROOT / uri.removeprefix("repository/") if uri.startswith("repository/") else DOCS / uri
+    notebook = path.with_suffix(".ipynb")
+    return notebook if notebook.exists() else path
 
 
-def relative(target: str, folder: Path, page: str) -> str:
-    """A link of a page that lies in ``folder`` of the repository, as one of the site's ``page``."""
-    path = (folder / target).resolve()
-    if not path.exists() or path == DOCS:
+def relative(target: str, made_from: Path, page: str) -> str:
+    """A link of the file that a page is made from, as one of the site's ``page``; what leads to that file itself stays."""
+    path = (made_from.parent / target).resolve()
+    if not path.exists() or path in (DOCS, made_from):
         return target
     return Path(os.path.relpath(address(path), Path(page).parent)).as_posix()
 

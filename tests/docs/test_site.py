@@ -35,7 +35,9 @@ def test_every_page_is_there_and_loads_nothing_from_elsewhere(site: Path) -> Non
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     made = {path.relative_to(site) for path in site.rglob("*.html")}
     assert pages - {Path("README.html")} <= made
+    assert {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.ipynb")} <= made
     assert {Path("index.html"), Path("repository/CHANGELOG.html"), Path("repository/src/detente/learning/credit.py.html")} <= made
+    assert 'href="quickstart.ipynb"' in (site / "notebooks" / "quickstart.html").read_text(encoding="utf-8")
     for page in made:
         text = (site / page).read_text(encoding="utf-8")
         assert re.findall(r'\bsrc="(?:https?:)?//|<link [^>]*rel="stylesheet"[^>]*href="(?:https?:)?//', text) == [], page

@@ -189,7 +189,9 @@ def _check_private(game: Game, plays: Sequence[_Played]) -> None:
                 other = resample(state, player, rng)
                 changed = changed or other != state
                 same = game.observe(other, player) == observation
-                _require(same, "private", f"player {player} is told something that it must not know: {observation.text[:200]!r}")
+                _require(
+                    same, "private", f"player {player + 1} is told something that it must not know: {observation.text[:200]!r}"
+                )
     _require(changed, "private", "resample never changes a state, so nothing was tested")
 
 
