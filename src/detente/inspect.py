@@ -7,14 +7,13 @@ Inspect finds the task by the entry point of the package. Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from detente import matches
-from detente.api import options_of
+from detente.environments.seat import Table
 from detente.errors import UserError
 from detente.extras import needing
 from detente.games.base import Game, Observation
@@ -22,7 +21,6 @@ from detente.games.family import measures
 from detente.games.guard import brief
 from detente.games.sides import mean as average
 from detente.players.thoughts import spoken
-from detente.policies import Policies, check_seats
 from detente.records import Completion, Episode, PolicyRef, Seating
 from detente.rollout import Course
 
@@ -33,7 +31,7 @@ with needing("inspect", "A task of Inspect"):
     from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, metric, scorer, stderr
     from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-EVALUATED = "model evaluated"  # the learner's name on its seat, so that no name of a strategy is meant
+SILENCE = "(nothing)"  # a message needs text
 
 
 @task  # type: ignore[untyped-decorator, unused-ignore]
@@ -50,16 +48,14 @@ def social_dilemmas(
     ``opponent`` is a script, a run folder, an adapter or whatever else is named as for ``detente play``; a list names one for each
     of the other seats. ``overrides`` are options such as "game.rounds=5". Episode i has the game seed ``seed + i``.
     """
-    options = [overrides] if isinstance(overrides, str) else list(overrides)
-    config = options_of(game, [option for option in options if option])
-    policies = Policies.of(config)
-    _check_numbers(policies.game, episodes, seat)
-    names = _seated(policies.game, [opponent] if isinstance(opponent, str) else opponent, seat)
+    if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 1:
+        raise UserError(f"episodes is a whole number of at least 1, not {brief(episodes)}.")
+    table = Table(game, opponent, seat, [option for option in ([overrides] if isinstance(overrides, str) else overrides) if option])
     return Task(
-        dataset=MemoryDataset([_sample(policies.game, seed, index, seat) for index in range(episodes)], name=policies.game.name),
-        solver=play_episode(policies, names, seed, seat),
+        dataset=MemoryDataset([_sample(table, seed, index) for index in range(episodes)], name=table.game.name),
+        solver=play_episode(table, seed),
         scorer=points(),
-        metrics=[mean(), stderr(), measured(policies.game, seat)],
+        metrics=[mean(), stderr(), measured(table.game, seat)],
         name="social_dilemmas",
     )
 
@@ -73,7 +69,7 @@ class Evaluated:
     policy: PolicyRef
 
     async def act(self, observation: Observation) -> Completion:
-        self.state.messages.append(ChatMessageUser(content=observation.text or "(nothing)"))
+        self.state.messages.append(ChatMessageUser(content=observation.text or SILENCE))
         self.state = await self.generate(self.state)
         return Completion(spoken(self.state.output.completion), self.policy)
 
@@ -82,19 +78,18 @@ class Evaluated:
 
 
 @solver  # type: ignore[untyped-decorator, unused-ignore]
-def play_episode(policies: Policies, names: Sequence[str], seed: int, seat: int) -> Solver:
+def play_episode(table: Table, seed: int) -> Solver:
     """Plays the episode of a sample; its record is in the store as ``episode``."""
-    others = {place: policies.resolve(name) for place, name in enumerate(names) if place != seat}
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         model = PolicyRef("remote", f"inspect:{state.model}")
-        sitting = tuple(others.get(place, model) for place in range(policies.game.num_players))
+        sitting = tuple(model if place == table.seat else policy for place, policy in enumerate(table.sitting))
         state.messages = []
         player = Evaluated(state, generate, model)
         index = int(state.sample_id) - 1
         seating = Seating(sitting, group=index, index=index)
-        guest = matches.Guest(policies, model, lambda: player)
-        (episode,) = await matches.play(guest, policies.game, [seating], stream=matches.Counted(seed))
+        guest = matches.Guest(table.policies, model, lambda: player)
+        (episode,) = await matches.play(guest, table.game, [seating], stream=matches.Counted(seed))
         player.state.store.set("episode", orjson.loads(episode.to_line()))
         return player.state
 
@@ -132,29 +127,10 @@ def measured(game: Game, seat: int) -> Metric:
     return values
 
 
-def _check_numbers(game: Game, episodes: Any, seat: Any) -> None:
-    whole = [isinstance(number, int) and not isinstance(number, bool) for number in (episodes, seat)]
-    if not whole[0] or episodes < 1:
-        raise UserError(f"episodes is a whole number of at least 1, not {brief(episodes)}.")
-    if not whole[1] or not 0 <= seat < game.num_players:
-        raise UserError(
-            f"The game {game.name} has the seats 0 to {game.num_players - 1}, so seat is one of these, not {brief(seat)}."
-        )
-
-
-def _seated(game: Game, opponents: Sequence[str], seat: int) -> list[str]:
-    """Who is on each seat; UserError for the wrong number of opponents, and for a script that cannot take its seat."""
-    others = list(opponents) * (game.num_players - 1) if len(opponents) == 1 else list(opponents)
-    names = [*others[:seat], EVALUATED, *others[seat:]]
-    check_seats(game, names, learners=[EVALUATED])
-    return names
-
-
-def _sample(game: Game, seed: int, index: int, seat: int) -> Sample:
+def _sample(table: Table, seed: int, index: int) -> Sample:
     """An episode to play; its input is the first thing that the model's seat is told."""
-    return Sample(
-        input=Course(game, seed + index).look()[seat].text or "(nothing)", id=index + 1, metadata={"game_seed": seed + index}
-    )
+    first = Course(table.game, seed + index).look()[table.seat].text
+    return Sample(input=first or SILENCE, id=index + 1, metadata={"game_seed": seed + index})
 
 
 def _episode(record: Any) -> Episode:
