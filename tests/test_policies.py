@@ -83,6 +83,7 @@ def test_a_folder_with_an_at_sign_in_its_name_is_found(small_run: Path, tmp_path
     ("game", "name", "sentence"),
     [
         ("ipd", "tit_for_tatt", r"There is no strategy 'tit_for_tatt'; did you mean 'tit_for_tat'\?"),
+        ("commons", "nobody", r"There is no strategy 'nobody'; there are: greedy, random, sustainable, threshold\."),
         ("matching_pennies", "tit_for_tat", r"The strategy 'tit_for_tat' cannot play matching_pennies; those that can: random\."),
         ("stag_hunt", "extort", r"The strategy 'extort' cannot play stag_hunt; those that can: always_cooperate, .*\."),
         ("ipd", "runs/none", r"There is no run or adapter folder 'runs/none'\."),

@@ -74,7 +74,7 @@ def scripted(name: str, seed: int, game: Game) -> Scripted:
     if name not in known and name != "random":
         families = " and ".join(family.name for family in FAMILIES if name in family.strategies)
         if not families:
-            raise unknown("strategy", name, {*known, *NAMES})
+            raise unknown("strategy", name, strategies_for(game) or NAMES)
         raise UserError(f"The strategy '{name}' plays {families} games only.")
     return Scripted(name, seed, known.get(name))
 
@@ -86,6 +86,6 @@ def checked(name: str, game: Game) -> str:
         foreign.imported(name, "strategy")
     elif name not in possible:
         if name not in {*family_of(game).strategies, *NAMES}:
-            raise unknown("strategy", name, {*possible, *NAMES})
+            raise unknown("strategy", name, possible or NAMES)
         raise UserError(f"The strategy '{name}' cannot play {game.name}; those that can: {', '.join(possible) or 'none'}.")
     return name
