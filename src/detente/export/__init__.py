@@ -72,9 +72,9 @@ def export(
     unfinished: list[Path] = []
     with unseen(folder) as hidden:
         with ExitStack() as stack:
-            tables: dict[str, AnyTable] = {
-                name: stack.enter_context(table(hidden / f"{name}.{format}", known)) for name, known in held.items()
-            }
+            tables = {name: table(hidden / f"{name}.{format}", known) for name, known in held.items()}
+            for made in tables.values():
+                stack.enter_context(made)
             _fill(tables, sources, unfinished, watch)
         moved = [(made.path.replace(folder / made.path.name), made.rows) for made in tables.values()]
     return Exported(tuple(Written(path, rows, path.stat().st_size) for path, rows in moved), tuple(unfinished))
