@@ -96,7 +96,7 @@ def test_a_whole_game_of_ipd_by_clicking(browser: Any, own: tuple[Server, Path])
     moves = "ABBABAAABB"
     for number, move in enumerate(moves, 1):
         form = question(browser, number)
-        assert [button.text for button in form.find_elements("css selector", "button")] == ["<A>", "<B>"]
+        assert [button.text for button in form.find_elements("css selector", "button")] == ["<A>", "<B>", "Leave the game"]
         form.find_elements("css selector", "button")["AB".index(move)].click()
     link, episode = saved(browser, folder)
     assert [turn.action for turn in episode.turns(0)] == ["CD"["AB".index(move)] for move in moves]
@@ -109,6 +109,14 @@ def test_a_whole_game_of_ipd_by_clicking(browser: Any, own: tuple[Server, Path])
     assert until(lambda: shown(browser, "#transcript")).count("Round ") == 10
     assert "human" in shown(browser, "h1")
     assert errors(browser) == []
+
+
+def test_a_click_leaves_the_game(browser: Any, own: tuple[Server, Path]) -> None:
+    start(browser, own[0], "ipd", "tit_for_tat")
+    question(browser, 1).find_element("css selector", ".leave").click()
+    until(lambda: one(browser, "#end").is_displayed())
+    assert "You left this game" in shown(browser, "#problem")
+    assert not one(browser, "#transcript").is_displayed()
 
 
 def test_an_answer_of_the_server_that_comes_late_undoes_nothing(browser: Any, own: tuple[Server, Path]) -> None:

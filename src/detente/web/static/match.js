@@ -32,6 +32,15 @@
     return made;
   };
 
+  async function leave() {
+    try {
+      await ask(`/leave/${id}`, {});
+      await look();
+    } catch (error) {
+      trouble(error.message);
+    }
+  }
+
   // A field for a number with a slider beside it; either moves the other.
   function gap({ name, low, high }) {
     const half = Math.round((low + high) / 2);
@@ -59,6 +68,9 @@
     } else {
       form.replaceChildren(element("h2", "", title), help, say, button("Send"));
     }
+    const leaving = button("Leave the game", leave);
+    leaving.className = "leave";
+    form.append(leaving);
     form.onsubmit = (event) => {
       event.preventDefault();
       answer(question, question.gaps.length ? line() : say.value);
@@ -113,7 +125,6 @@
       show(state.question);
     }
     if (!state.question) get("question").hidden = true;
-    get("leaving").hidden = !state.question;
     const waiting = { opening: "The opponent is being set up …", playing: alone ? "The other player is thinking …" : "The other players are thinking …" }[state.stage] ?? "";
     get("doing").textContent = state.question ? "" : waiting;
     if (state.problem) {
@@ -141,13 +152,5 @@
       await wait(found.asked ? 2 : 0.3);
     }
   }
-  get("leave").addEventListener("click", async () => {
-    try {
-      await ask(`/leave/${id}`, {});
-      await look();
-    } catch (error) {
-      trouble(error.message);
-    }
-  });
   follow();
 })();
