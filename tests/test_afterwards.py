@@ -31,22 +31,23 @@ def commands(run: str, *options: str, against: tuple[str, ...] = ("tit_for_tat",
     ],
 )
 def test_a_person_plays_a_learner_and_all_learners_meet_scripts(options: tuple[str, ...], seats: str, agents: str) -> None:
-    play, arena = commands("x", *options)
+    play, arena, push = commands("x", *options)
     assert play == f"detente play x --seats {seats}"
     assert arena.startswith(f"detente arena x --agents {agents}")
+    assert push == f"detente push {agents.partition(',')[0]} USER/NAME"
 
 
 def test_without_scripts_a_single_agent_has_no_arena() -> None:
-    assert commands("x", against=()) == ["detente play x --seats x,human"]
+    assert commands("x", against=()) == ["detente play x --seats x,human", "detente push x USER/NAME"]
 
 
 def test_names_are_quoted_for_the_shell_and_for_the_list() -> None:
-    play, _ = commands("my runs/a,b")
+    play, *_ = commands("my runs/a,b")
     assert shlex.split(play) == ["detente", "play", "my runs/a,b", "--seats", r"my runs/a\,b,human"]
 
 
 def test_options_that_name_code_need_trust_again() -> None:
-    assert all(command.endswith(" --trust") for command in commands("x", "reward=my_rewards:prosocial"))
+    assert [command.endswith(" --trust") for command in commands("x", "reward=my_rewards:prosocial")] == [True, True, False]
 
 
 @pytest.mark.parametrize("report", [True, False])
@@ -58,5 +59,5 @@ def test_train_writes_the_report_and_says_what_is_next(
     assert cli.main(["train", "x", *([] if report else ["--no-report"])]) == 0
     said = capsys.readouterr().out
     assert (tmp_path / "x" / "report" / "index.html").exists() == report
-    assert said.rstrip().endswith("  detente play x --seats x,human\n  detente arena x --agents x,tit_for_tat") == report
+    assert said.rstrip().endswith("  detente arena x --agents x,tit_for_tat\n  detente push x USER/NAME") == report
     assert ("Wrote x/report/index.html; next, for example:" in said) == report

@@ -77,7 +77,7 @@ class Config(Options):
     reward: str | None = Field(
         None, description="what training uses in place of the points: harm, margin or a function of your own, as module:attribute"
     )
-    start_from: str | None = Field(None, description="the run (runs/x@40) or adapter folder with whose weights the adapter starts")
+    start_from: str | None = Field(None, description="the run (runs/x@40) or adapter folder with whose weights training starts")
     measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
     trackers: tuple[str, ...] = Field((), description="where else numbers go, e.g. [wandb]; may change when a run goes on")
     iterations: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,24 @@ def test_one_of_two_learners_starts_from_another_run(source: Path, tiny_model: s
     assert same(weights(run, 0, "rival"), weights(source, 1))
     assert not (run / "adapters" / "main" / "000000").exists()
     assert config.read(run / "config.yaml").learners["rival"] == {"start_from": f"{source}@1"}
+
+
+def test_each_of_several_learners_starts_from_the_one_of_its_name(source: Path, tiny_model: str, tmp_path: Path) -> None:
+    for version in ("000001", "000002"):
+        shutil.copytree(source / "adapters" / "main" / version, source / "adapters" / "rival" / version)
+    shutil.rmtree(source / "adapters" / "rival" / "000002")
+    options = (tiny_model, "seats=[main,rival]", "learners.rival.algorithm=reinforce", f"start_from={source}")
+    run = train(tmp_path / "run", *options)
+    assert same(weights(run, 0, "main"), weights(source, 2))
+    assert same(weights(run, 0, "rival"), weights(source, 1))
+    places = {"main": f"{source}/adapters/main@2", "rival": f"{source}/adapters/rival@1"}
+    stored = config.read(run / "config.yaml")
+    assert {name: stored.learner(name).start_from for name in places} == places
+    summary = json.loads((run / "summary.json").read_text())["learners"]
+    assert {name: summary[name]["start_from"] for name in places} == places
+    shutil.rmtree(source)
+    train(run, *options, iterations=2)
+    assert config.read(run / "config.yaml").learners == stored.learners
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ class Afterwards(Watcher):
 
 
 def next_commands(config: Config, run: Path, summary: dict[str, Any]) -> list[str]:
-    """A match of a person with a learner, and an arena of the learners with scripts that they were evaluated against."""
+    """A match of a person with a learner, an arena of the learners with scripts that they were evaluated against, and how the first
+    learner is published."""
     names = all_learners(config)
     agents = {name: str(run) if len(names) == 1 else f"{run}/adapters/{name}" for name in names}
     seats = [agents[copies(config, seat)[0]] if seat in config.learner_names else seat for seat in config.seats]
@@ -53,11 +54,10 @@ def next_commands(config: Config, run: Path, summary: dict[str, Any]) -> list[st
     scripts = list(summary["learners"][config.learner_names[0]]["against"])[:SCRIPTS]
     lists = {"play": ("--seats", seats if able else []), "arena": ("--agents", [*agents.values(), *scripts])}
     trust = ["--trust"] if any(foreign.named(config.model_dump())) else []
-    return [
-        shlex.join(["detente", command, str(run), option, _list(names), *trust])
-        for command, (option, names) in lists.items()
-        if len(names) > 1
+    played = [
+        ["detente", command, str(run), option, _list(names), *trust] for command, (option, names) in lists.items() if names[1:]
     ]
+    return [shlex.join(words) for words in [*played, ["detente", "push", next(iter(agents.values())), "USER/NAME"]]]
 
 
 def _list(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ Must not import torch.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -62,13 +63,21 @@ def check(config: Config, *, begun: bool = False) -> Game:
         if options.reward:
             shaping.named(options.reward, game.num_players)
         if options.start_from and not begun:
-            adapter_folder(options.start_from)
+            adapter_folder(start_of(options.start_from, name))
     check_trials(config, game)
     check_updates(config)
     algorithms.check(config)
     trackers.check(config.trackers)
     _check_lengths(config, possible_games(config, partial(_check_varied, config, game)))
     return game
+
+
+def start_of(source: str, learner: str) -> str:
+    """The name of the adapter that a learner starts from: in a run with several learners, that of the learner of the same name."""
+    place, at, version = (source, "", "") if os.path.isdir(source) or "@" not in source else source.rpartition("@")
+    own = f"{place}/adapters/{learner}"
+    several = os.path.isdir(own) and sum(entry.is_dir() for entry in os.scandir(os.path.dirname(own))) > 1
+    return f"{own}{at}{version}" if several else source
 
 
 def _check_varied(config: Config, game: Game, varied: Game) -> None:

@@ -188,7 +188,8 @@ def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watch
     results = evaluate(config, session.game, session.policies, session.present, state.iteration, watch.evaluating)
     about = {"game": session.game.name, "preset": config.preset, "model": config.model, "seed": config.seed}
     others = {name: {"model": model} for name, model in config.models.items() if model != config.model}
-    learners = {name: result | others.get(name, {}) for name, result in results.items()}
+    starts = {name: {"start_from": start} for name in config.learner_names if (start := config.learner(name).start_from)}
+    learners = {name: result | others.get(name, {}) | starts.get(name, {}) for name, result in results.items()}
     summary = {**about, "iterations": state.iteration, "learners": learners}
     replace_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     return summary
