@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 QUICKSTART := runs/quickstart
 LLM := runs/llm
 ARMS := reinforce advantage_alignment
-ECOSYSTEM := inspect openenv trackers
+ECOSYSTEM := inspect openenv trackers verifiers
 BESIDE := $(MAKE) --jobs 2 --no-print-directory
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 TRAIN := TTY_COMPATIBLE=0 OMP_NUM_THREADS=1 $(BIN)/detente train
