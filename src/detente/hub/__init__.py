@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from detente.errors import UserError
@@ -48,14 +50,9 @@ def prepare(agent: str, repository: str, out: str | Path, *, base: str = "", lic
     out = Path(out)
     check_empty(out)
     chosen = source.of(agent, base=base, licence=licence)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole(out) as partial:
         folder.write(partial, chosen, repository)
-        return replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return out
 
 
 def pull(repository: str, out: str | Path, *, revision: str | None = None) -> tuple[Path, str]:
@@ -70,23 +67,29 @@ def pull(repository: str, out: str | Path, *, revision: str | None = None) -> tu
     service.check_name(repository)
     out = Path(out)
     check_empty(out)
+    with whole(out) as partial:
+        commit = service.download(repository, revision, partial)
+        adapter_files.read(partial)  # UserError for what cannot be used
+    return out, commit
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the name ``out`` in the end; after an error nothing is left, of folders around it neither."""
+    missing = [folder for folder in out.parents if not folder.exists()]
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        commit = service.download(repository, revision, partial)
-        adapter_files.read(partial)  # UserError for what cannot be used
-        return replace(partial, out), commit
+        yield partial
+        if out.is_dir():
+            out.rmdir()  # it is empty
+        partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def replace(partial: Path, out: Path) -> Path:
-    """Give a whole folder its name, which an empty folder may have."""
-    if out.is_dir():
-        out.rmdir()
-    partial.rename(out)
-    return out
+        for folder in missing:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 def check_empty(out: Path) -> None:

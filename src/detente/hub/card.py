@@ -147,7 +147,7 @@ def _tables(run: Run, result: Result) -> Iterator[Table]:
     yield Table("Against scripted strategies, points per round", ("against", "gets", "the strategy gets"), tuple(against))
     for chapter in run.known.reading.chapters:
         rows = ((column.title, f"{result.given[column.key]:.2f}") for column in chapter.columns if column.key in result.given)
-        yield Table(chapter.title, ("after", chapter.caption), tuple(rows), (chapter.text,))
+        yield Table(chapter.title, ("condition", chapter.caption), tuple(rows), (chapter.text,))
 
 
 def shown_options(run: Run) -> dict[str, Any]:
