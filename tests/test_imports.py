@@ -126,6 +126,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.tiles": set(),
     "learning.ranks": set(),
     "learning.rates": {"config", "files", "stored"},
+    "learning.versions": {"config", "learning.checks", "policies"},
     "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "matches", "players.chat", "policies"},  # puts together what the loop runs
     "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation", "trackers"},

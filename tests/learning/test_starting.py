@@ -69,6 +69,8 @@ def test_it_starts_with_the_same_version_when_the_source_has_trained_on(source: 
     run = train(tmp_path / "run", tiny_model, f"start_from={source}")
     shutil.copytree(source / "adapters/main/000001", source / "adapters/main/000007")
     train(run, tiny_model, f"start_from={source}", iterations=2)
+    words = [*OPTIONS.split(), f"model={tiny_model}", "iterations=2", f"start_from={source}", "--run", str(run), "--dry-run"]
+    assert cli.main(["train", "ipd", *words]) == 0
     assert config.read(run / "config.yaml").start_from == f"{source}@2"
 
 

@@ -33,12 +33,13 @@ from detente.learning.pool import joined
 from detente.learning.ranks import helping
 from detente.learning.resuming import resume, save
 from detente.learning.run_folder import RunFolder, opened
-from detente.learning.session import Session, Snapshot, check_served, open_session, with_versions
+from detente.learning.session import Session, Snapshot, check_served, open_session
 from detente.learning.shaping import mean_reward, shaped
 from detente.learning.starting import renew
 from detente.learning.state import Ahead, RunState, left_over, to_train_on
 from detente.learning.trials import briefed
 from detente.learning.variation import games_by_group, varied
+from detente.learning.versions import with_versions
 from detente.learning.watchers import Watcher, Watchers
 from detente.records import Episode
 from detente.signals import when_saved

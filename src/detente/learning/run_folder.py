@@ -21,6 +21,7 @@ from detente.config import Config, read, to_yaml
 from detente.errors import UserError
 from detente.files import check_same, locked, replace_text
 from detente.learning.rates import note_changes, without_rates
+from detente.learning.versions import with_versions
 from detente.records import Episode, write_episodes
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,8 @@ def check_folder(path: Path, config: Config, *, rates: bool = False) -> None:
     """
     run = RunFolder(path)
     if run.options.exists():
-        stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (read(run.options), config))
+        begun = read(run.options)
+        stored, given = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (begun, with_versions(config, begun)))
         if rates:
             stored, given = without_rates(stored), without_rates(given)
         if run.has_trained:
