@@ -137,9 +137,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="options such as game.rounds=5")
     given = parser.parse_args()
     named = given.opponent or ["tit_for_tat"]
-    uvicorn.run(
-        app(given.game, named[0] if len(named) == 1 else named, given.seat, given.overrides), host=given.host, port=given.port
-    )
+    try:
+        server = app(given.game, named[0] if len(named) == 1 else named, given.seat, given.overrides)
+    except UserError as error:
+        parser.error(str(error))
+    uvicorn.run(server, host=given.host, port=given.port)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from detente.api import options_of
 from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.games.guard import brief
 from detente.matches import Counted
+from detente.playable import options_of
 from detente.players.base import Player
 from detente.policies import Policies, check_seats
 from detente.records import Completion, PolicyRef, Seating
