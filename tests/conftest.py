@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["DETENTE_REPORT"] = "0"  # a training writes its report where a test asks for it: drawing takes seconds
 sys.path.insert(0, str(Path(__file__).parent))  # games of tests are named "example_games:Trust"
 
 

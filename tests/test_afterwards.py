@@ -56,7 +56,7 @@ def test_train_writes_the_report_and_says_what_is_next(
 ) -> None:
     shutil.copytree(small_run, tmp_path / "x")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "x", *([] if report else ["--no-report"])]) == 0
+    assert cli.main(["train", "x", "--report" if report else "--no-report"]) == 0
     said = capsys.readouterr().out
     assert (tmp_path / "x" / "report" / "index.html").exists() == report
     assert said.rstrip().endswith("  detente arena x --agents x,tit_for_tat\n  detente push x USER/NAME") == report

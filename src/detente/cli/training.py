@@ -24,7 +24,10 @@ def train(
     run: Annotated[Path | None, typer.Option(help="The run folder; an existing one is resumed.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Short for seed=N.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
-    report: Annotated[bool, typer.Option(help="Write the report at the end, and say what to do next.")] = True,
+    report: Annotated[
+        bool,
+        typer.Option("--report/--no-report", envvar="DETENTE_REPORT", help="Write the report at the end, and say what to do next."),
+    ] = True,
     trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
