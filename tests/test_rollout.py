@@ -227,6 +227,21 @@ def test_a_failing_player_ends_the_rollout_with_its_own_error() -> None:
     assert [player.closed for seats in players for player in seats] == [1] * 12
 
 
+def test_no_match_begins_after_one_has_failed() -> None:
+    asked = []
+
+    class Leaves(Sleeper):
+        async def act(self, observation: Any) -> None:
+            asked.append(self.policy)
+            raise UserError("You left the game.")
+
+    delay = random.Random(0)
+    matches = [Match(Talk(), seed=i, players=[Leaves(f"p{i}{p}", p, delay) for p in range(3)]) for i in range(3)]
+    with pytest.raises(UserError, match="You left"):
+        play_matches(matches, concurrency=1)
+    assert len(asked) == 1
+
+
 def test_the_record_makes_the_game_again_and_survives_json() -> None:
     game = make("ipd", continuation=0.8, counterbalance=True)
     match = Match(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from detente.signals import Terminated, at_once, handled, when_saved
+from detente.signals import Terminated, at_once, handled, never_lost, when_saved
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
@@ -43,6 +44,19 @@ def test_the_first_is_a_wish_and_the_second_interrupts(number: Any, expected: An
         loop()
     assert raised.type is expected
     assert [signal.getsignal(each) for each in BOTH] == [at_once, at_once]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_while_an_object_is_finalized_is_not_lost(number: Any, expected: Any) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            send(number)
+
+    with never_lost():
+        Finalized()  # the exception of its signal reaches nobody
+        with pytest.raises(expected) as raised:
+            time.sleep(5)
+    assert raised.type is expected
 
 
 def test_afterwards_signals_go_where_they_went_before() -> None:

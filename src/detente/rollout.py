@@ -133,8 +133,9 @@ async def play_all(
     gate = asyncio.Semaphore(concurrency or max(1, len(matches)))
 
     async def play(match: Match) -> Episode:
-        async with gate:
-            episode = await play_match(match, on_round)
+        await gate.acquire()
+        episode = await play_match(match, on_round)
+        gate.release()  # one that fails keeps its place, so that none begins before all are stopped
         if on_episode is not None:
             on_episode(episode)
         return episode

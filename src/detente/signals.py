@@ -2,7 +2,7 @@
 
     waiting for a person ── Ctrl-C ──> KeyboardInterrupt at once, though an event loop runs
     training ── the first of either ──> a request, obeyed when the iteration is saved;  the second ──> at once
-    any command ── SIGTERM ──> Terminated, a KeyboardInterrupt
+    any command ── SIGTERM ──> Terminated, a KeyboardInterrupt, also where Python would drop it
 
 Signals reach the main thread only; in other threads this module does nothing. A signal that the process was started to ignore
 stays ignored. Standard library only.
@@ -12,12 +12,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 Handler = Callable[[int, FrameType | None], object]
+AGAIN = 0.05  # seconds
 
 
 class Terminated(KeyboardInterrupt):
@@ -43,6 +49,27 @@ def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
 def at_once(number: int, frame: FrameType | None) -> None:
     """A handler that interrupts the main thread."""
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+@contextmanager
+def never_lost() -> Iterator[None]:
+    """A signal whose exception Python drops, because it was raised while an object was finalized, is sent again soon after."""
+    usual = sys.unraisablehook
+
+    def hook(dropped: UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            usual(dropped)
+            return
+        number = signal.SIGTERM if issubclass(dropped.exc_type, Terminated) else signal.SIGINT
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextmanager

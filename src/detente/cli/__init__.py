@@ -33,7 +33,7 @@ from detente.cli import (
     training,
 )
 from detente.cli.terminal import complain, explain, heed, hush
-from detente.signals import at_once, handled
+from detente.signals import at_once, handled, never_lost
 from detente.visible import visible
 
 __all__ = ["app", "explain", "main"]
@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         with (
+            never_lost(),
             handled(at_once, signal.SIGTERM),
             command.make_context("detente", [word for word in words if word != "--debug"]) as context,
         ):
