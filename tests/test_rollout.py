@@ -231,7 +231,7 @@ def test_no_match_begins_after_one_has_failed() -> None:
     asked = []
 
     class Leaves(Sleeper):
-        async def act(self, observation: Any) -> None:
+        async def act(self, observation: Any) -> Any:
             asked.append(self.policy)
             raise UserError("You left the game.")
 
