@@ -20,7 +20,8 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
 DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 AXELROD = (ROOT / "docs" / "axelrod.md").read_text(encoding="utf-8")
-PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "Makefile"]
+EXPERIMENTS = ROOT / "experiments" / "README.md"
+PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").glob("*.md")), EXPERIMENTS, ROOT / "Makefile"]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -87,7 +88,7 @@ def test_the_page_about_data_lists_every_column() -> None:
         assert listed == [(column.name, column.type, column.meaning) for column in own]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_parse(page: Path) -> None:
     for words in commands(page):
         parse(words)
@@ -161,7 +162,12 @@ def test_every_source_file_has_its_line() -> None:
     assert sorted(named) == sorted(files)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
+def test_every_program_of_the_experiments_is_named() -> None:
+    named = re.findall(r"\b\w+\.py\b", EXPERIMENTS.read_text(encoding="utf-8"))
+    assert {path.name for path in EXPERIMENTS.parent.glob("*.py")} == {*named}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
