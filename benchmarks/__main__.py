@@ -57,7 +57,7 @@ FULL: list[Run] = [
     ("rollout", rollout, {}),
     ("scaling", scaling, {}),
     ("update", update, {}),
-    ("profile", profile, {"case": ["synthetic", "ipd"]}),
+    ("profile", profile, {"case": ["synthetic", "ipd"], "chats": 8}),
     ("learners", learners, {}),
 ]
 SHORT: list[Run] = [

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+
+from detente.errors import UserError
 
 RESULTS = Path("runs") / "benchmarks"  # where figures go unless a file is named; those of the docs are in benchmarks/results
 console = Console(width=None if sys.stdout.isatty() else 132)
@@ -145,9 +148,12 @@ def _resident(field: str) -> int:
 
 
 def isolated(function: Callable[..., Result], *arguments: Any) -> Result:
-    """The function's result from a process of its own, which ends afterwards."""
+    """The function's result from a process of its own, which ends afterwards; UserError where something killed it."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise UserError("A measurement was killed, mostly for want of memory; try fewer chats or shorter ones.") from error
 
 
 # ---- device, machine, files

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import common
 from benchmarks.common import Spent
+from detente.errors import UserError
 
 
 def test_variants_take_turns() -> None:
@@ -20,6 +21,11 @@ def test_variants_take_turns() -> None:
     spent = common.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
     assert "".join(order) == "ababab"
     assert {name: len(times) for name, times in spent.items()} == {"a": 3, "b": 3}
+
+
+def test_a_measurement_that_is_killed_says_so() -> None:
+    with pytest.raises(UserError, match="killed, mostly for want of memory"):
+        common.isolated(os._exit, 9)
 
 
 def test_the_clock_tells_waiting_from_work() -> None:
