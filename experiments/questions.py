@@ -20,6 +20,8 @@ FORMS = {
 }
 SAME_AS_PAPER = (0, 42, 1337)
 TRUST = ("game.name=trust_game", "model=pocket_groups", "credit.reward_divisor=20", "evaluation.every=0")
+LITTLE_ENTROPY = ("loss.entropy=0.02", "loss.entropy_final=0")
+TRUST_ON_POCKET = ("game.name=trust_game", "credit.reward_divisor=10", *LITTLE_ENTROPY, "evaluation.every=0")
 ENDS = {"advantage_alignment": [AA], "reinforce": [REINFORCE]}
 
 
@@ -180,6 +182,7 @@ EXPERIMENTS = {
             ("sanctions", "public goods of seven with institutions and sanctions", "public_goods_sanctions", ()),
             ("commons", "the commons", "commons", ()),
             ("trust", "the trust game", "ipd", TRUST),
+            ("trust_on_pocket", "the trust game on pocket, with a smaller entropy bonus", "ipd", TRUST_ON_POCKET),
             ("bargaining", "bargaining over a price", "bargaining", ()),
         )
     },

@@ -15,6 +15,7 @@ from typing import Any
 import evidence
 import held_out
 
+from detente.games.roles import in_role
 from detente.sweeps import outcomes as results
 from detente.sweeps.table import summary
 
@@ -69,7 +70,8 @@ def every_run(outcomes: results.Outcomes, measures: Sequence[str]) -> str:
     for row in outcomes.rows:
         if row["status"] == "done":
             cells = ["-" if row[name] is None else f"{row[name]:.2f}" for name in measures]
-            lines.append([row["run"], row["learner"], row["verdict"] or "-", f"{row['seconds']:.0f}", *cells])
+            learner = in_role(row["learner"], row["role"] or "")
+            lines.append([row["run"], learner, row["verdict"] or "-", f"{row['seconds']:.0f}", *cells])
     return table(["run", "learner", "verdict", "seconds", *(HEADS[name] for name in measures)], lines)
 
 
