@@ -28,6 +28,11 @@ def commands(run: str, *options: str, against: tuple[str, ...] = ("tit_for_tat",
         (("seats=[main,rival]", "learners.rival.copies=2"), "x/adapters/main,human", "x/adapters/main,x/adapters/rival_0,"),
         (("seats=[tit_for_tat,main]",), "human,x", "x,tit_for_tat,always_defect"),
         (("seats=[main,tit_for_tat]",), "x,human", "x,tit_for_tat,always_defect"),
+        (
+            ("opponents.rotate=true", "seats=[a,b,c]", *(f"learners.{name}.lora.rank=2" for name in "abc")),
+            "x/adapters/a,human",
+            "x/adapters/a,x/adapters/b,x/adapters/c,",
+        ),
     ],
 )
 def test_a_person_plays_a_learner_and_all_learners_meet_scripts(options: tuple[str, ...], seats: str, agents: str) -> None:

@@ -175,6 +175,9 @@ class OpponentOptions(Options):
     replaced: int | None = Field(
         None, ge=1, le=1000, description="how many of the other seats an opponent takes, drawn for each episode (unset: all)"
     )
+    rotate: bool = Field(
+        False, description="draw for each group who of seats sits where; seats may then name more than the game has"
+    )
     train_focal_only: bool = Field(False, description="train one seat only, also where the other plays the same weights")
 
     @model_validator(mode="after")

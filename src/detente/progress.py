@@ -27,6 +27,7 @@ from detente.config import Config
 from detente.games import Measure
 from detente.games.roles import in_role, prefix, roles
 from detente.learning.watchers import Watcher
+from detente.rotation import own_seats
 from detente.screen import Screen
 from detente.visible import visible
 
@@ -70,7 +71,7 @@ class Progress(Watcher):
         self.rows = {  # what is shown of whom: the prefix of its metrics, and the learner
             in_role(name, role): (prefix(role), name)
             for name in config.learner_names
-            for role in ([named[seat] for seat, sitting in enumerate(config.seats) if sitting == name] if named else [""])
+            for role in ([named[seat] for seat in own_seats(config, name, game.num_players)] if named else [""])
         }
         self.rewards: dict[str, list[float]] = {label: [] for label in self.rows}
         # When the last iterations ended: the rate follows the present, not the average.

@@ -113,11 +113,38 @@ def test_the_partners_points_are_their_own(seats: str, partners: dict[str, int])
 
 
 def test_three_players_have_two_partners() -> None:
-    options = config.load("ipd", []).model_copy(update={"seats": ("main", "bob", "main")})
-    episodes = [SimpleNamespace(mean_reward=(1.0, 2.0, 6.0).__getitem__), SimpleNamespace(mean_reward=(3.0, 4.0, 0.0).__getitem__)]
-    assert partners(options, episodes, "bob") == {"main": 2.5}  # type: ignore[arg-type]
-    assert partners(options, episodes, "main") == {"main": 2.5, "bob": 3.0}  # type: ignore[arg-type]
-    assert partners(options, [], "main") == {}
+    names = ("main", "bob", "main")
+    episodes: Any = [
+        SimpleNamespace(mean_reward=(1.0, 2.0, 6.0).__getitem__),
+        SimpleNamespace(mean_reward=(3.0, 4.0, 0.0).__getitem__),
+    ]
+    together = [(episode, names) for episode in episodes]
+    assert partners(together, "bob") == {"main": 2.5}
+    assert partners(together, "main") == {"main": 2.5, "bob": 3.0}
+    assert partners([], "main") == {}
+
+
+ROTATING = ("opponents.rotate=true", "learners.other.algorithm=reinforce", "evaluation.against=[tit_for_tat]")
+
+
+def test_names_that_rotate_are_evaluated_on_every_seat() -> None:
+    names = ("main", "other")
+    found, _ = evaluated("always_defect", TABLE, "seats=[main,other]", "evaluation.episodes=4", *ROTATING, names=names)
+    for name, partner in (names, reversed(names)):
+        assert found[name]["self_play"]["reward"] == 6  # 11 on the first seat, 1 on the second
+        assert found[name]["partners"] == {partner: 6}
+        roles = found[name]["roles"]
+        assert [roles[role]["self_play"]["reward"] for role in ("seat 1", "seat 2")] == [11, 1]
+        assert roles["seat 1"]["partners"] == {f"{partner} as seat 2": 1}
+        assert {*roles["seat 2"]["against"]} == {"tit_for_tat"}
+
+
+def test_of_more_names_than_seats_each_sits_out_as_often() -> None:
+    names = ("main", "other", "third")
+    more = ("seats=[main,other,third]", "evaluation.episodes=6", "learners.third.algorithm=reinforce")
+    found, _ = evaluated("always_defect", TABLE, *more, *ROTATING, names=names)
+    assert {name: {*found[name]["partners"]} for name in names} == {name: {*names} - {name} for name in names}
+    assert found["third"]["self_play"]["reward"] == 6
 
 
 def test_each_of_two_learners_has_its_own_row() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from detente.config import build
 from detente.errors import UserError
+from detente.games import make
 from detente.learning.opponents import check_updates, seatings, thinned
 from detente.records import PolicyRef
 
@@ -251,3 +252,30 @@ def test_who_replaces_all_others_is_drawn_as_ever() -> None:
 def test_more_opponents_than_other_seats_are_refused() -> None:
     with pytest.raises(UserError, match=r"opponents\.replaced \(3\) is more than there are other seats that learn \(2\)"):
         config(seats=["main"] * 3, replaced=3)
+
+
+ROTATING = {"seats": ["a", "b", "c"], "learners": {"a": {}, "b": {}, "c": {"copies": 2}}, "rotate": True}
+
+
+def rotated(iteration: int, **opponents: Any) -> Any:
+    """The seatings of an iteration in which three learners rotate on the two seats of a game."""
+    options = config(**ROTATING, **opponents)  # type: ignore[arg-type]
+    now = {name: PolicyRef("adapter", name, 50) for name in ("a", "b", "c_0", "c_1")}
+    return seatings(options, iteration, now, {name: [10, 20] for name in now}, make("ipd"))
+
+
+def test_a_group_shares_who_sits_where_and_everybody_trains_from_every_seat() -> None:
+    rows = [row for iteration in range(20) for row in rotated(iteration)]
+    for row in rows:
+        assert len({seating.learners for seating in row}) == len({seating.policies for seating in row}) == 1
+        assert row[0].learners == tuple(policy.name for policy in row[0].policies)
+    for seat in range(2):
+        assert {row[0].learners[seat] for row in rows} == {"a", "b", "c_0", "c_1"}
+    assert all(name == f"c_{row[0].group % 2}" for row in rows for name in row[0].learners if name[0] == "c")
+
+
+def test_opponents_take_the_place_of_whoever_sits_there() -> None:
+    for seating in flat([row for iteration in range(20) for row in rotated(iteration, kept=0.5, train_focal_only=True)]):
+        ((focal, learner),) = ((seat, name) for seat, name in enumerate(seating.learners) if name)
+        assert seating.policies[focal] == PolicyRef("adapter", learner, 50)
+        assert seating.policies[1 - focal].name != learner

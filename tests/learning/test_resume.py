@@ -69,6 +69,14 @@ VARIANTS = {
         "learners.rival.update_every=2",
         "evaluation.every=0",
     ),
+    "names rotate, more than there are seats": (
+        "seats=[row,column,tit_for_tat]",
+        "learners.row.update_every=2",
+        "learners.row.collect=all",
+        "learners.column.copies=2",
+        "opponents.rotate=true",
+        "evaluation.every=0",
+    ),
     "a rollout beside every update": ("overlap=1", "record.checkpoint_every=2"),
     "a frozen model opposite": ("seats=[main,model:{model}]", "evaluation.every=0"),
 }

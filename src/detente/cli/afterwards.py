@@ -12,6 +12,7 @@ from detente import foreign
 from detente.cli.terminal import doing, say
 from detente.copies import all_learners, copies
 from detente.learning.watchers import Watcher
+from detente.rotation import in_turn, players_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,8 +48,9 @@ def next_commands(config: Config, run: Path, summary: dict[str, Any]) -> list[st
     learner is published."""
     names = all_learners(config)
     agents = {name: str(run) if len(names) == 1 else f"{run}/adapters/{name}" for name in names}
-    seats = [agents[copies(config, seat)[0]] if seat in config.learner_names else seat for seat in config.seats]
-    able = [seat for seat in range(len(seats)) if {*config.learner_names} & {*config.seats[:seat], *config.seats[seat + 1 :]}]
+    sitting = in_turn(config, players_of(config))[0]
+    seats = [agents[copies(config, name)[0]] if name in config.learner_names else name for name in sitting]
+    able = [seat for seat in range(len(seats)) if {*config.learner_names} & {*sitting[:seat], *sitting[seat + 1 :]}]
     if able:  # a person takes the last seat that leaves a learner on another
         seats[able[-1]] = "human"
     scripts = list(summary["learners"][config.learner_names[0]]["against"])[:SCRIPTS]

@@ -17,6 +17,7 @@ from detente.games.family import seats_for
 from detente.games.roles import roles
 from detente.policies import Policies
 from detente.records import PolicyRef
+from detente.rotation import own_seats
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ def trained_seats(game: Game, folder: Path) -> tuple[int, ...]:
     if place.parent.parent.name != "adapters" or not options.is_file():
         return ()
     config = read(options)
-    if config.game["name"] != game.parameters()["name"] or len(config.seats) != game.num_players:
+    learner = next((name for name in config.learner_names if place.parent.name in copies(config, name)), None)
+    fits = config.opponents.rotate or len(config.seats) == game.num_players
+    if config.game["name"] != game.parameters()["name"] or learner is None or not fits:
         return ()
-    return tuple(
-        seat for seat, name in enumerate(config.seats) if name in config.learner_names and place.parent.name in copies(config, name)
-    )
+    return tuple(own_seats(config, learner, game.num_players))
 
 
 def labels(names: Sequence[str], policies: Sequence[PolicyRef]) -> list[str]:

@@ -43,6 +43,7 @@ RESPONDER = (  # what a best responder changes in a preset: it learns for itself
     "reward=null",
     "opponents.kept=0",
     "opponents.scripted=0",
+    "opponents.rotate=false",
     "record.episodes_every=1",
     "evaluation.every=0",
     "evaluation.against=[]",

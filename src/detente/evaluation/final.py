@@ -16,14 +16,16 @@ from detente.evaluation.statistics import estimate
 from detente.games.base import Game
 from detente.games.family import can_face, family_of, strategies_for
 from detente.games.roles import in_role, prefix, roles
-from detente.games.sides import by_group, mean
+from detente.games.sides import by_group
 from detente.matches import Named, play_sync
 from detente.policies import Policies
 from detente.records import Episode, PolicyRef, Seating
+from detente.rotation import Names, in_turn, own_seats
 
 NO_TABLES = ("algorithm", "self_play", "partners", "against", "invalid", "intervals", "roles")  # the rest are tables
 
 Announce = Callable[[str], None]
+Sitting = tuple[Episode, Names]  # an episode, and whom ``config.seats`` names on each of its seats
 
 
 def evaluate(
@@ -32,23 +34,25 @@ def evaluate(
     """Per learner: ``self_play``, the points of its ``partners`` there, ``against`` each strategy, ``intervals`` of their rewards,
     and the game's tables over all episodes; where seats differ, under ``roles`` the same for each of its roles.
 
-    For ``self_play`` every seat has its own policy; only that of a learner with itself is called self-play. Against a strategy the
-    learner takes its seats in turn, each game seed once from every seat, so that a good hand helps either side as much; the
-    strategy takes all other seats, if it can.
+    For ``self_play`` every seat has its own policy, where names rotate those of each order in turn; only that of a learner with
+    itself is called self-play. Against a strategy the learner takes its seats in turn, each game seed once from every seat, so that
+    a good hand helps either side as much; the strategy takes all other seats, if it can.
     """
     if config.evaluation.episodes:
         announce("self-play" if len({*config.seats}) == 1 else "with each other")
-    together = tuple(present[name] for name in config.seats)
-    self_play = play(config, game, policies, [together], "self_play", iteration)
+    tables = in_turn(config, game.num_players)
+    self_play = play(config, game, policies, [tuple(present[name] for name in names) for names in tables], "self_play", iteration)
+    together = list(zip(self_play, itertools.cycle(tables), strict=False))
     named = roles(game)
     result = {}
     for name in config.learner_names:
-        seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name]
-        alone: list[Side] = [(episode, seat) for episode in self_play for seat in seats]
+        alone: list[Side] = [
+            (episode, seat) for episode, names in together for seat, sitting in enumerate(names) if sitting == name
+        ]
         meetings = meet(config, game, policies, present, name, iteration, announce)
         result[name] = {
             "algorithm": config.learner(name).algorithm,
-            **scores(game, alone, meetings, partners(config, self_play, name)),
+            **scores(game, alone, meetings, partners(together, name)),
         }
         if named:
             result[name]["roles"] = {
@@ -56,9 +60,9 @@ def evaluate(
                     game,
                     [side for side in alone if side[1] == seat],
                     {script: own for script, sides in meetings.items() if (own := [side for side in sides if side[1] == seat])},
-                    partners_by_role(config, self_play, named, seat),
+                    partners_by_role(together, name, named, seat),
                 )
-                for seat in seats
+                for seat in own_seats(config, name, game.num_players)
             }
     return result
 
@@ -75,7 +79,7 @@ def meet(
     """The sides of a learner in its episodes against each strategy that can take the other seats."""
     meetings = {}
     for script in opponents(config, game):
-        seats = [seat for seat, sitting in enumerate(config.seats) if sitting == name and can_face(game, script, seat)]
+        seats = [seat for seat in own_seats(config, name, game.num_players) if can_face(game, script, seat)]
         if not seats:
             continue
         announce(f"{name} against {script}")
@@ -106,25 +110,32 @@ def scores(
     }
 
 
-def partners(config: Config, episodes: Sequence[Episode], learner: str) -> dict[str, float]:
+def partners(together: Sequence[Sitting], learner: str) -> dict[str, float]:
     """Points per round of the other players in a learner's episodes, by the names on their seats.
 
     A learner on several seats is a partner of itself. Empty without episodes.
     """
-    seats: dict[str, list[int]] = {}
-    for seat, name in enumerate(config.seats):
-        seats.setdefault(name, []).append(seat)
-    if len(seats[learner]) == 1:
-        del seats[learner]
-    points = {name: mean(episode.mean_reward(seat) for episode in episodes for seat in taken) for name, taken in seats.items()}
-    return {name: reward for name, reward in points.items() if reward is not None}
+    points: dict[str, list[float]] = {}
+    for episode, names in together:
+        for seat, name in enumerate(names if learner in names else ()):
+            if name != learner or names.count(learner) > 1:
+                points.setdefault(name, []).append(episode.mean_reward(seat))
+    return _means(points)
 
 
-def partners_by_role(config: Config, episodes: Sequence[Episode], named: Sequence[str], own: int) -> dict[str, float]:
-    """Points per round of the other players in episodes of seat ``own``, as ``main as trustee``; empty without episodes."""
-    others = {seat: in_role(name, named[seat]) for seat, name in enumerate(config.seats) if seat != own}
-    points = {label: mean(episode.mean_reward(seat) for episode in episodes) for seat, label in others.items()}
-    return {label: reward for label, reward in points.items() if reward is not None}
+def partners_by_role(together: Sequence[Sitting], learner: str, named: Sequence[str], own: int) -> dict[str, float]:
+    """Points per round of the other players in a learner's episodes on seat ``own``, as ``main as trustee``; empty without
+    episodes."""
+    points: dict[str, list[float]] = {}
+    for episode, names in together:
+        for seat, name in enumerate(names if names[own] == learner else ()):
+            if seat != own:
+                points.setdefault(in_role(name, named[seat]), []).append(episode.mean_reward(seat))
+    return _means(points)
+
+
+def _means(points: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: sum(rewards) / len(rewards) for name, rewards in points.items()}
 
 
 def interval(game: Game, sides: Sequence[Side]) -> tuple[float | None, float | None] | None:

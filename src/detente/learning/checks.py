@@ -14,7 +14,7 @@ from functools import partial
 
 from detente import models, trackers
 from detente.config import Config
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
@@ -25,8 +25,9 @@ from detente.learning.trials import check_trials
 from detente.learning.variation import possible_games
 from detente.options import LearnerConfig
 from detente.players.remote import Remotes
-from detente.policies import adapter_folder, check_seats, located
+from detente.policies import adapter_folder, check_seat, check_seats, located
 from detente.room import in_silence
+from detente.rotation import own_seats
 
 TAKEN = r"lora_|served|scored\d*$|base_model$"  # names of learners that PEFT, or an engine, would take for something else
 
@@ -37,7 +38,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
     A run that has ``begun`` holds the weights that its learners started from.
     """
     game = configured(config.game, config.measures)
-    check_seats(game, config.seats, config.learner_names)
+    _check_sitting(config, game)
     if not config.learner_names:
         raise UserError(f"No seat learns: name a seat 'main' or list its learner under learners; seats are {list(config.seats)}.")
     for name in config.learner_names:
@@ -65,11 +66,37 @@ def check(config: Config, *, begun: bool = False) -> Game:
         if options.start_from and not begun:
             adapter_folder(start_of(options.start_from, name))
     check_trials(config, game)
-    check_updates(config)
+    check_updates(config, game)
     algorithms.check(config)
     trackers.check(config.trackers)
     _check_lengths(config, possible_games(config, partial(_check_varied, config, game)))
     return game
+
+
+def _check_sitting(config: Config, game: Game) -> None:
+    """UserError unless those in ``seats`` can sit where they are to, and somebody learns in every group."""
+    if not config.opponents.rotate:
+        check_seats(game, config.seats, config.learner_names)
+        return
+    players, seats = game.num_players, counted(game.num_players, "seat")
+    others = [name for name in config.seats if name not in config.learner_names]
+    if len(config.seats) < players:
+        raise UserError(f"The game {game.name} has {seats}, and the option seats names {len(config.seats)}; name as many or more.")
+    if len(set(config.seats)) == 1:
+        raise UserError(
+            f"opponents.rotate changes nothing where '{config.seats[0]}' takes all seats; leave it out, or name others."
+        )
+    if len(others) >= players:
+        raise UserError(
+            f"opponents.rotate would draw groups in which nobody learns: {', '.join(others)} do not, and the game {game.name} has "
+            f"{seats}; name at most {players - 1} who do not, or let scripts play by opponents.scripted."
+        )
+    beside = players - len(others) - 1  # the fewest that learn beside the focal seat
+    if (replaced := config.opponents.replaced) is not None and replaced > beside:
+        raise UserError(f"opponents.replaced ({replaced}) is more than there are other seats that learn ({beside}).")
+    for name in others:
+        for seat in range(players):
+            check_seat(game, name, seat)
 
 
 def start_of(source: str, learner: str) -> str:
@@ -82,7 +109,9 @@ def start_of(source: str, learner: str) -> str:
 
 def _check_varied(config: Config, game: Game, varied: Game) -> None:
     """UserError for a game of training that those of the run's game cannot play."""
-    check_seats(varied, config.seats, config.learner_names)
+    _check_sitting(config, varied)
+    if varied.num_players != game.num_players:
+        raise UserError(f"It has {varied.num_players} players, and the run's game has {game.num_players}.")
     if roles(varied) != roles(game):
         own, others = (" and ".join(roles(of)) or "none" for of in (varied, game))
         raise UserError(f"Its roles are {own}, and those of the run's game {others}.")
@@ -119,21 +148,21 @@ def _lengths(game: Game) -> tuple[int, ...]:
 
 def _check_scripts(config: Config, game: Game) -> None:
     """UserError for a strategy of the evaluation that can meet no learner, and for a seat that no scripted opponent can take."""
-    learning = _learning(config)
+    learning = _learning(config, game)
     for name in config.evaluation.against or ():
         if not any(can_face(game, name, seat) for seat in learning):
             raise UserError(f"evaluation.against names '{name}', which cannot take the seats opposite to any learner.")
     _check_opponents(config, game)
 
 
-def _learning(config: Config) -> list[int]:
+def _learning(config: Config, game: Game) -> list[int]:
     """The seats of learners."""
-    return [seat for seat, name in enumerate(config.seats) if name in config.learner_names]
+    return sorted({seat for name in config.learner_names for seat in own_seats(config, name, game.num_players)})
 
 
 def _check_opponents(config: Config, game: Game) -> None:
     """UserError for a seat that no scripted opponent of training can take."""
-    learning = _learning(config)
+    learning = _learning(config, game)
     if config.opponents.scripted and len(learning) > 1:
         for seat in learning:
             if not any(seat in seats_for(game, name) for name in config.opponents.scripts):

@@ -4,7 +4,7 @@
 
 Shares are met exactly (to one unit) in every iteration by systematic sampling instead of one coin per episode, which would add
 noise to the gradient. In an episode against an opponent one seat trains, and seats take turns, group by group; where opponents take
-only some of the other seats, the learner's present versions play on the rest.
+only some of the other seats, the learner's present versions play on the rest. Where names rotate, a group shares who sits where.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from detente.games.base import Game
 from detente.games.family import seats_for
 from detente.options import OpponentOptions
 from detente.records import PolicyRef, Seating
+from detente.rotation import drawn
 from detente.seeding import stream
 
 T = TypeVar("T")
@@ -38,13 +39,11 @@ def seatings(
 
     ``present`` maps every learner and every frozen name in ``config.seats`` to its policy now; ``kept`` maps learners to the
     versions that were kept. Where a learner has copies, the groups go round them. A script takes only seats that it can play in
-    ``game``, any seat where no game is given.
+    ``game``, any seat where no game is given; without one there are as many players as names in ``config.seats``.
     """
     options = config.opponents
-    scripts = [
-        [script for script in options.scripts if game is None or seat in seats_for(game, script)]
-        for seat in range(len(config.seats))
-    ]
+    players = len(config.seats) if game is None else game.num_players
+    scripts = [[script for script in options.scripts if game is None or seat in seats_for(game, script)] for seat in range(players)]
     groups = config.episodes // config.group_size
     rng = stream(config.seed, "opponents", iteration)
     pool = {name: rng.sample(list(kept[name]), min(options.max_loaded, len(kept[name]))) for name in all_learners(config)}
@@ -56,8 +55,9 @@ def seatings(
     rng.shuffle(order)  # which unit gets which share
     result = []
     for group in range(groups):
-        focal = _focal(config, group + iteration)
-        names = [behind[name][group % len(behind[name])] if name in behind else name for name in config.seats]
+        sitting = drawn(config, players, iteration, group)
+        focal = _focal(config, sitting, group + iteration)
+        names = [behind[name][group % len(behind[name])] if name in behind else name for name in sitting]
         row = []
         for k in range(config.group_size):
             unit = order[group if by_group else group * config.group_size + k]
@@ -81,7 +81,7 @@ def thinned(kept: Sequence[int], most: int | None) -> list[int]:
     return versions[1:]
 
 
-def check_updates(config: Config) -> None:
+def check_updates(config: Config, game: Game | None = None) -> None:
     """UserError for a learner that would never be updated: none of its iterations has episodes that it can train on."""
     shared = shared_names(config)
     present = {name: PolicyRef("adapter", name) for name in (*config.seats, *shared)}
@@ -91,7 +91,7 @@ def check_updates(config: Config) -> None:
         updates = range(options.update_every - 1, config.iterations, options.update_every)[:TRIED]
         first = 0 if options.collect == "last" else 1 - options.update_every
         trained = {iteration + back for iteration in updates for back in range(first, 1)}
-        if not any(_most_trained(config, name, iteration, present) >= fewest for iteration in sorted(trained)):
+        if not any(_most_trained(config, name, iteration, present, game) >= fewest for iteration in sorted(trained)):
             raise UserError(
                 f"The learner '{shared[name]}' would never be updated: with iterations={config.iterations}, "
                 f"update_every={options.update_every} and these opponents it trains in no iteration after which it is updated; "
@@ -99,18 +99,18 @@ def check_updates(config: Config) -> None:
             )
 
 
-def _most_trained(config: Config, name: str, iteration: int, present: Mapping[str, PolicyRef]) -> int:
+def _most_trained(config: Config, name: str, iteration: int, present: Mapping[str, PolicyRef], game: Game | None) -> int:
     """Episodes of an iteration that train a learner from the same seat in the same group, the most that there are."""
     kept = {learner: [1] if iteration >= config.opponents.keep_every else [] for learner in all_learners(config)}
-    rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept)]
+    rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept, game)]
     if config.learner(shared_names(config)[name]).credit.baseline == "batch":
         rows = [[learners for row in rows for learners in row]]
-    return max(sum(learners[seat] == name for learners in row) for row in rows for seat in range(len(config.seats)))
+    return max(sum(learners[seat] == name for learners in row) for row in rows for seat in range(len(row[0])))
 
 
-def _focal(config: Config, turn: int) -> int:
+def _focal(config: Config, names: Sequence[str], turn: int) -> int:
     """The seat that trains against opponents; the seats of learners take turns."""
-    seats = [s for s, name in enumerate(config.seats) if name in config.learner_names]
+    seats = [s for s, name in enumerate(names) if name in config.learner_names]
     return seats[turn % len(seats)]
 
 

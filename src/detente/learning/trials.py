@@ -95,7 +95,7 @@ def _check_same_others(config: Config, name: str) -> None:
     """UserError where a seat's others change within a trial, or the learner does not train in all of its episodes."""
     opponents = config.opponents
     wrong = [f"opponents.{share}=0" for share in ("kept", "scripted") if getattr(opponents, share)]
-    wrong += ["opponents.train_focal_only=false"] if opponents.train_focal_only else []
+    wrong += [f"opponents.{option}=false" for option in ("rotate", "train_focal_only") if getattr(opponents, option)]
     if wrong:
         what = "collect=trial" if config.learner(name).collect == "trial" else "a briefing"
         raise UserError(f"The learner '{name}' with {what} plays a trial with the same others throughout; set {' '.join(wrong)}.")

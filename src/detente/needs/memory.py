@@ -19,6 +19,7 @@ from detente.learning.fitting import fitting, kept_bytes, logits_at_once
 from detente.needs.chats import Said
 from detente.needs.shape import Shape
 from detente.options import LearnerConfig
+from detente.rotation import players_of
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 FLOAT = 4
@@ -121,7 +122,7 @@ def kept(config: Config) -> int:
 
 def chats_at_once(config: Config) -> int:
     """Chats of language models that are played at the same time."""
-    return min(config.episodes, config.concurrency or config.episodes) * len(config.seats)
+    return min(config.episodes, config.concurrency or config.episodes) * players_of(config)
 
 
 def cache(config: Config, shape: Shape, said: Said, width: int) -> float:
@@ -147,7 +148,7 @@ def activations(config: Config, shape: Shape, options: LearnerConfig, said: Said
     width, fused = WIDTH[dtype], has_segments(shape, dtype, device)
     most = options.optimizer.micro_batch_tokens or fitting(shape.layers, shape.hidden, shape.inner, device)
     fresh = max(1, said.longest - said.opening)  # what a chat does not share with others
-    tokens = min(most, said.opening + fresh * config.episodes * len(config.seats))
+    tokens = min(most, said.opening + fresh * config.episodes * players_of(config))
     recomputed = options.optimizer.gradient_checkpointing
 
     def held(tokens: int, *, recomputed: bool) -> float:

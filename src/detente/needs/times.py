@@ -15,6 +15,7 @@ from detente.errors import counted
 from detente.needs.chats import Said
 from detente.needs.memory import WIDTH, chats_at_once, kept
 from detente.needs.shape import Shape
+from detente.rotation import players_of
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,17 @@ def estimated(config: Config, shapes: Mapping[str, Shape], said: Said, *, dtype:
     """Seconds of rollout and update of one iteration; every seat's chats read once, and those of learners learned from."""
     width = WIDTH[dtype]
     largest = max(shapes.values(), key=lambda shape: shape.parameters)
-    chats = chats_at_once(config)
-    turns = config.episodes * len(config.seats) / chats
+    chats, players = chats_at_once(config), players_of(config)
+    turns = config.episodes * players / chats
     reading = (largest.parameters + chats * said.mean / 2 * largest.cached) * width / device.bytes
     steps = said.generated * turns
-    read = 2 * largest.body * config.episodes * len(config.seats) * said.mean / (device.flops * device.share)
+    read = 2 * largest.body * config.episodes * players * said.mean / (device.flops * device.share)
     rollout = steps * (reading + device.step + kept(config) * device.adapter) + read
     update = 0.0
     for name in config.learner_names:
         own = config.learner(name)
-        seats = 1 if config.opponents.train_focal_only else sum(seat == name for seat in config.seats)
+        taken = config.seats.count(name) * players / len(config.seats)
+        seats = 1 if config.opponents.train_focal_only else taken
         passes = 2 + own.optimizer.gradient_checkpointing + (own.loss.kl > 0)
         trained = config.episodes * seats * said.mean * (1 - (config.opponents.kept + config.opponents.scripted) / 2)
         update += passes * 2 * shapes[own.model].body * trained * own.optimizer.steps / (device.flops * device.share)
