@@ -119,7 +119,7 @@ class Follower:
             self.path, self.rounds = (), rounds
         answer = self.plan[self.rounds, self.state, (*self.path, now)]
         self.path = (*self.path, now, answer)
-        return Completion(answer, self.policy)
+        return Completion(self.process.says(observation.view, answer), self.policy)
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -73,6 +73,10 @@ class Playable(Process, Protocol):
         """What the player learns from a view: how many rounds are over, what the last one told at its end, what it is told now."""
         ...
 
+    def says(self, view: Any, answer: str) -> str:
+        """An answer of the process in the words of the game."""
+        ...
+
 
 def fold(
     node: Node,

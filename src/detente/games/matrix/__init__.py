@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detente.games.family import Family
-from detente.games.matrix import measures, reading, rules, strategies
+from detente.games.matrix import facing, measures, reading, rules, strategies
 from detente.games.matrix.rules import MatrixGame, MatrixState, MatrixView, Payoffs
 from detente.games.matrix.tables import chicken, ipd, matching_pennies, matrix, stag_hunt, travelers_dilemma, trust_game
 
@@ -50,4 +50,5 @@ FAMILY = Family(
     reading=reading.reading,
     references=reading.references,
     normal_form=_itself,
+    faces=facing.faces,
 )

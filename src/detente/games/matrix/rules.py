@@ -142,15 +142,23 @@ class MatrixGame:
 
     def observe(self, state: MatrixState, player: int) -> Observation:
         answers, pattern = _answers(state.labels)
-        rows, columns = zip(*state.history, strict=True) if state.history else ((), ())
-        own, other = (rows, columns) if player == 0 else (columns, rows)
-        view = MatrixView(player, self.actions, answers, own, other, self._seen_by[player])
+        view = self._view(state.history, player, answers)
+        own, other = view.own, view.other
         if not other:
             rules = _rules(view.payoffs, answers, state.listing, self.noise, state.wording)
             return Observation(rules, view, pattern, answers)
         theirs, mine = answers[self.actions.index(other[-1])], answers[self.actions.index(own[-1])]
         news = f"You played {mine}. The other player played {theirs}." if self.noise else f"The other player picked {theirs}."
         return Observation(f"{news} Your label?", view, pattern, answers)
+
+    def view(self, history: Sequence[tuple[str, str]], player: int) -> MatrixView:
+        """What a script sees after these joint moves, where labels mean what they do without ``counterbalance``."""
+        return self._view(history, player, _answers(self.labels)[0])
+
+    def _view(self, history: Sequence[tuple[str, str]], player: int, answers: tuple[str, ...]) -> MatrixView:
+        rows, columns = zip(*history, strict=True) if history else ((), ())
+        own, other = (rows, columns) if player == 0 else (columns, rows)
+        return MatrixView(player, self.actions, answers, own, other, self._seen_by[player])
 
     @cached_property
     def _seen_by(self) -> tuple[Payoffs, Payoffs]:

@@ -109,6 +109,10 @@ class Facing:
         now = (view.phase, view.stock, view.truth, known.own, known.values, view.said, view.heard)
         return len(view.past), view.past[-1] if view.past else None, now
 
+    def says(self, view: SplitView, answer: str) -> str:
+        """Answers are words of the game."""
+        return answer
+
     def _told(self, worlds: Worlds) -> Node:
         """The player is asked, now or once the script has spoken."""
         apart: dict[Hashable, Worlds] = defaultdict(list)
