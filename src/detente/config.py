@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from detente import foreign, former, presets
 from detente.briefing import unbriefed
+from detente.curriculum_options import CurriculumOptions
 from detente.engine_options import EngineOptions, spelled_out
 from detente.errors import UserError
 from detente.executor_options import ExecutorOptions
@@ -88,9 +89,7 @@ class Config(Options):
     )
     episodes: int = Field(64, ge=1, le=100_000, description="episodes per iteration")
     group_size: int = Field(8, ge=1, le=100_000, description="episodes that share a game seed")
-    concurrency: int | None = Field(
-        None, ge=1, le=100_000, description="episodes played at the same time (unset: all of an iteration)"
-    )
+    concurrency: int | None = Field(None, ge=1, le=100_000, description="episodes played at the same time (unset: an iteration's)")
     processes: int = Field(
         1,
         ge=1,
@@ -114,6 +113,7 @@ class Config(Options):
     optimizer: OptimizerOptions = OptimizerOptions()
     lora: LoraOptions = LoraOptions()
     opponents: OpponentOptions = OpponentOptions()
+    curriculum: CurriculumOptions = CurriculumOptions()
     answer: AnswerOptions = AnswerOptions()
     remote: RemoteOptions = RemoteOptions()
     engine: EngineOptions = EngineOptions()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from detente.options import Options
 
 EXAMPLE = "engine.urls=[http://127.0.0.1:8000]"
+SHORT = {"engine": "kind", "executor": "kind", "curriculum": "method"}  # groups of options that one of them may stand for
 
 
 class EngineOptions(Options):
@@ -42,8 +43,8 @@ class EngineOptions(Options):
 
 
 def spelled_out(options: dict[str, Any]) -> dict[str, Any]:
-    """``{"engine": "vllm"}`` -> ``{"engine": {"kind": "vllm"}}``, and likewise for ``executor``; all else as it is."""
-    return options | {key: {"kind": options[key]} for key in ("engine", "executor") if isinstance(options.get(key), str)}
+    """``{"engine": "vllm"}`` -> ``{"engine": {"kind": "vllm"}}``, and likewise for the others of ``SHORT``; all else as it is."""
+    return options | {key: {name: options[key]} for key, name in SHORT.items() if isinstance(options.get(key), str)}
 
 
 def _address(url: str) -> str:

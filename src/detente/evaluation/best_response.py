@@ -41,6 +41,7 @@ from detente.records import Episode, PolicyRef, read_episodes
 RESPONDER = (  # what a best responder changes in a preset: it learns for itself, against the frozen agent alone
     "algorithm=reinforce",
     "reward=null",
+    "curriculum=none",
     "opponents.kept=0",
     "opponents.scripted=0",
     "opponents.rotate=false",

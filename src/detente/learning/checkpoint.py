@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from detente import jsonl
 from detente.errors import UserError
 from detente.files import write_synced
 from detente.finite import fault
+from detente.learning.curriculum import Curriculum, chosen_from_json
 from detente.learning.learner import Learner
 from detente.learning.state import Ahead, RunState
 from detente.records import Episode, read_episodes
@@ -90,6 +91,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     counters |= _write_episodes(partial, BACKLOG, checkpoint.state.backlog)
     if ahead := checkpoint.state.ahead:
         counters |= _write_episodes(partial, AHEAD, ahead.episodes) | {"audit": dict(ahead.audit)}
+        counters |= {"plan": [asdict(chosen) for chosen in ahead.plan]} if ahead.plan else {}
     write_synced(partial / STATE, json.dumps(counters | {"sha256": _sha256(_json(counters))}, indent=2).encode())
     partial.rename(folder / f"{checkpoint.state.iteration:06d}")
     remove_older(folder)
@@ -121,7 +123,8 @@ def read_newest(folder: Path) -> Checkpoint | None:
             if reason := fault(own):
                 raise ValueError(reason)
         backlog, played = (_read_episodes(states[-1], what, header) for what in (BACKLOG, AHEAD))
-        ahead = Ahead(played, header["audit"]) if played else None
+        plan = tuple(chosen_from_json(chosen) for chosen in header.get("plan", ()))
+        ahead = Ahead(played, header["audit"], plan) if played else None
         return Checkpoint(replace(_state(header), backlog=backlog, ahead=ahead), tensors, _bases(header))
     except DAMAGE as error:
         raise UserError(
@@ -139,13 +142,14 @@ def _counters(checkpoint: Checkpoint) -> dict[str, Any]:
         "kept": {name: list(versions) for name, versions in state.pool.items()},
         "bases": dict(checkpoint.bases),
         "spent": dict(state.spent),
-    }
+    } | ({} if state.curriculum == Curriculum() else {"curriculum": state.curriculum.to_json()})
 
 
 def _state(header: Mapping[str, Any]) -> RunState:
     """The inverse of ``_counters``; runs of earlier versions did not count costs."""
     pool = {name: tuple(versions) for name, versions in header["kept"].items()}
-    return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}))
+    curriculum = Curriculum.from_json(header["curriculum"]) if "curriculum" in header else Curriculum()
+    return RunState(header["iteration"], header["versions"], pool, header.get("spent", {}), curriculum=curriculum)
 
 
 def _bases(header: Mapping[str, Any]) -> dict[str, str]:

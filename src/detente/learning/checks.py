@@ -21,6 +21,7 @@ from detente.games.family import can_face, seats_for, strategies_for
 from detente.games.roles import roles, seat_name
 from detente.learning import algorithms, shaping
 from detente.learning.opponents import check_updates
+from detente.learning.planning import check_curriculum
 from detente.learning.trials import check_trials
 from detente.learning.variation import possible_games
 from detente.options import LearnerConfig
@@ -66,6 +67,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
         if options.start_from and not begun:
             adapter_folder(start_of(options.start_from, name))
     check_trials(config, game)
+    check_curriculum(config)
     check_updates(config, game)
     algorithms.check(config)
     trackers.check(config.trackers)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from detente.config import Config
@@ -69,16 +70,23 @@ class RayWorkers:
         stream: Stream,
         adapters: Mapping[PolicyRef, Callable[[], Adapter]],
         watch: Callable[[Episode], None],
+        settings: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
     ) -> Coroutine[Any, Any, list[Episode]]:
         """Keep these versions of learners, as they are now, for the workers; what is returned plays one episode per seating, in the
-        order given.
+        order given, groups with these settings of the game.
 
         UserError where workers are lost again and again, or none is left; what a worker raises is raised there.
         """
         self._store(adapters)
-        return self._play(seatings, stream, watch)
+        return self._play(seatings, stream, watch, settings)
 
-    async def _play(self, seatings: Sequence[Seating], stream: Stream, watch: Callable[[Episode], None]) -> list[Episode]:
+    async def _play(
+        self,
+        seatings: Sequence[Seating],
+        stream: Stream,
+        watch: Callable[[Episode], None],
+        settings: Mapping[int, Mapping[str, Any]],
+    ) -> list[Episode]:
         waiting = deque(_shares(len(seatings), self.count))
         episodes: dict[int, Episode] = {}
         losses = 0
@@ -86,7 +94,7 @@ class RayWorkers:
             while waiting and self.idle:
                 worker, share = self.idle.pop(0), waiting.popleft()
                 seated = [seatings[i] for i in share]
-                self.busy[worker.play.remote(seated, stream, dict(self.stored), _fetch)] = (worker, share)
+                self.busy[worker.play.remote(seated, stream, dict(self.stored), _fetch, dict(settings))] = (worker, share)
             ready = self._next()
             worker, share = self.busy.pop(ready) if ready in self.busy else (self.starting.pop(ready), range(0))
             try:

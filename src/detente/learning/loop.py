@@ -29,6 +29,7 @@ from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.metrics import largest_mismatch, play_metrics
 from detente.learning.opponents import seatings
+from detente.learning.planning import curriculum_metrics, group_results, planned, remembered, settings
 from detente.learning.pool import joined
 from detente.learning.ranks import helping
 from detente.learning.resuming import resume, save
@@ -100,12 +101,14 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     config, iteration = session.config, state.iteration
     started = time.perf_counter()
     renew(session, folder, iteration)
-    played = state.ahead or audited(session, folder, iteration, run(rollout(session, folder, state, watch)))
+    played = state.ahead or audited(session, folder, state, run(rollout(session, folder, state, watch)))
     episodes = played.episodes
+    results = group_results(config, iteration, played.plan, episodes)
+    state = replace(state, curriculum=remembered(config, state.curriculum, results, state.pool))
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, with_shared_names(config, episodes), config.learner_names, session.present)
-    metrics |= {**varied(config, iteration), **played.audit}
+    metrics |= {**varied(config, iteration, settings(played.plan)), **curriculum_metrics(results), **played.audit}
     changed, ahead = updated(session, folder, state, episodes, watch)
     metrics |= changed
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}
@@ -119,15 +122,16 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     options = {name: learner.options for name, learner in session.learners.items()}
     backlog = left_over(options, [*state.backlog, *episodes], iteration + 1)
     spent = dict(session.policies.remote.budget.spent)
-    return RunState(iteration + 1, learners, pool, spent, backlog, ahead), metrics, list(episodes)
+    return RunState(iteration + 1, learners, pool, spent, backlog, ahead, state.curriculum), metrics, list(episodes)
 
 
 def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher) -> Coroutine[Any, Any, list[Episode]]:
     """Seat and serve everybody who plays in the iteration; what is returned plays it. The episodes of a group share a game seed."""
     config, iteration = session.config, state.iteration
     stream = matches.Named((config.seed, "game", iteration), (config.seed, "episode", iteration))
-    groups = seatings(config, iteration, session.present, state.pool, session.game)
-    games = games_by_group(config, iteration)
+    plan = planned(config, state.curriculum, iteration, state.pool, session.game)
+    groups = seatings(config, iteration, session.present, state.pool, session.game, plan)
+    games = games_by_group(config, iteration, settings(plan))
     groups = briefed(config, session.game, groups, state.backlog, stream, games)
     seated = [seating for group in groups for seating in group]
     wanted = {policy for seating in seated for policy in seating.policies}
@@ -135,7 +139,7 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
         session.serve_kept(folder.adapters, ())  # none of them plays here
         learning = [policy for policy in wanted if policy.kind == "adapter" and policy.name in session.learners]
         versions = {policy: partial(session.adapter, folder.adapters, policy) for policy in learning}
-        return session.workers.play(seated, stream, versions, lambda episode: watch.episode())
+        return session.workers.play(seated, stream, versions, lambda episode: watch.episode(), settings(plan))
     session.serve_kept(folder.adapters, wanted)
     return matches.play(
         session.policies,
@@ -149,10 +153,13 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
 
 
 def audited(
-    session: Session, folder: RunFolder, iteration: int, episodes: Sequence[Episode], before: Snapshot = MappingProxyType({})
+    session: Session, folder: RunFolder, state: RunState, episodes: Sequence[Episode], before: Snapshot = MappingProxyType({})
 ) -> Ahead:
-    """The episodes of an iteration with what their audit found; ``before``: the learners' weights that they were played with."""
-    return Ahead(tuple(episodes), check_served(session, folder.adapters, episodes, iteration, before))
+    """The episodes of an iteration with what their audit found and what a curriculum had chosen; ``before``: the learners' weights
+    that they were played with."""
+    audit = check_served(session, folder.adapters, episodes, state.iteration, before)
+    plan = planned(session.config, state.curriculum, state.iteration, state.pool, session.game)
+    return Ahead(tuple(episodes), audit, plan)
 
 
 def updated(
@@ -165,7 +172,7 @@ def updated(
     before = session.snapshot()
     with session.audited_later(), aside(rollout(session, folder, following, watch)) as played:
         metrics = update(session, state, episodes)
-    return metrics, audited(session, folder, following.iteration, played.result(), before)
+    return metrics, audited(session, folder, following, played.result(), before)
 
 
 def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> dict[str, float | None]:

@@ -5,12 +5,13 @@
 Shares are met exactly (to one unit) in every iteration by systematic sampling instead of one coin per episode, which would add
 noise to the gradient. In an episode against an opponent one seat trains, and seats take turns, group by group; where opponents take
 only some of the other seats, the learner's present versions play on the rest. Where names rotate, a group shares who sits where.
+With a curriculum, its plan says who sits opposite.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,12 +20,14 @@ from detente.copies import all_learners, copies, shared_names
 from detente.errors import UserError
 from detente.games.base import Game
 from detente.games.family import seats_for
+from detente.learning.curriculum import Chosen
 from detente.options import OpponentOptions
 from detente.records import PolicyRef, Seating
 from detente.rotation import drawn
 from detente.seeding import stream
 
 T = TypeVar("T")
+Opposite = Callable[[int, float], PolicyRef | None]  # a seat, a number from [0, 1) -> who takes it in the place of its learner
 TRIED = 1000  # updates of which one must find something to train on
 
 
@@ -34,12 +37,14 @@ def seatings(
     present: Mapping[str, PolicyRef],
     kept: Mapping[str, Sequence[int]],
     game: Game | None = None,
+    plan: Sequence[Chosen] = (),
 ) -> list[list[Seating]]:
     """For every group of the iteration the seating of each of its episodes.
 
     ``present`` maps every learner and every frozen name in ``config.seats`` to its policy now; ``kept`` maps learners to the
     versions that were kept. Where a learner has copies, the groups go round them. A script takes only seats that it can play in
-    ``game``, any seat where no game is given; without one there are as many players as names in ``config.seats``.
+    ``game``, any seat where no game is given; without one there are as many players as names in ``config.seats``. ``plan``: what a
+    curriculum has chosen for each group.
     """
     options = config.opponents
     players = len(config.seats) if game is None else game.num_players
@@ -56,14 +61,17 @@ def seatings(
     result = []
     for group in range(groups):
         sitting = drawn(config, players, iteration, group)
-        focal = _focal(config, sitting, group + iteration)
+        focal = focal_seat(config, sitting, group + iteration)
         names = [behind[name][group % len(behind[name])] if name in behind else name for name in sitting]
         row = []
         for k in range(config.group_size):
             unit = order[group if by_group else group * config.group_size + k]
             level = (unit + offset) / units % 1.0  # evenly spread over [0, 1)
             draw = stream(config.seed, "opponent", iteration, unit)
-            seating = _seating(config.opponents, names, focal, level, draw, present, pool, scripts)
+            opposite = _planned(plan[group]) if plan else _by_share(options, level, names, pool, scripts)
+            seating = _seating(options, names, focal, draw, present, pool, opposite)
+            if plan and plan[group].fresh:
+                seating = replace(seating, learners=(None,) * len(names))
             row.append(replace(seating, iteration=iteration + 1, group=group, index=group * config.group_size + k))
         result.append(row)
     return result
@@ -102,27 +110,52 @@ def check_updates(config: Config, game: Game | None = None) -> None:
 def _most_trained(config: Config, name: str, iteration: int, present: Mapping[str, PolicyRef], game: Game | None) -> int:
     """Episodes of an iteration that train a learner from the same seat in the same group, the most that there are."""
     kept = {learner: [1] if iteration >= config.opponents.keep_every else [] for learner in all_learners(config)}
-    rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept, game)]
+    new = Chosen({}, fresh=config.curriculum.replays and iteration == 0)  # later ones may be played again
+    plan = [new] * (config.episodes // config.group_size) if config.curriculum.replays else []
+    rows = [[seating.learners for seating in row] for row in seatings(config, iteration, present, kept, game, plan)]
     if config.learner(shared_names(config)[name]).credit.baseline == "batch":
         rows = [[learners for row in rows for learners in row]]
     return max(sum(learners[seat] == name for learners in row) for row in rows for seat in range(len(row[0])))
 
 
-def _focal(config: Config, names: Sequence[str], turn: int) -> int:
+def focal_seat(config: Config, names: Sequence[str], turn: int) -> int:
     """The seat that trains against opponents; the seats of learners take turns."""
     seats = [s for s, name in enumerate(names) if name in config.learner_names]
     return seats[turn % len(seats)]
+
+
+def _by_share(
+    options: OpponentOptions,
+    level: float,
+    names: Sequence[str],
+    pool: Mapping[str, Sequence[int]],
+    scripts: Sequence[Sequence[str]],
+) -> Opposite:
+    """Who sits opposite at a level from [0, 1): below the share of kept ones one of these, then a script, then nobody else."""
+
+    def opposite(seat: int, draw: float) -> PolicyRef | None:
+        if level < options.kept and pool[names[seat]]:
+            return PolicyRef("adapter", names[seat], _pick(pool[names[seat]], draw))
+        if options.kept <= level < options.kept + options.scripted:
+            return PolicyRef("script", _pick(scripts[seat], draw))
+        return None
+
+    return opposite
+
+
+def _planned(chosen: Chosen) -> Opposite:
+    """The co-player that a curriculum has chosen."""
+    return lambda seat, draw: chosen.co_player
 
 
 def _seating(
     options: OpponentOptions,
     names: Sequence[str],
     focal: int,
-    level: float,
     rng: random.Random,
     present: Mapping[str, PolicyRef],
     pool: Mapping[str, Sequence[int]],
-    scripts: Sequence[Sequence[str]],
+    opposite: Opposite,
 ) -> Seating:
     policies = [present[name] for name in names]
     draw = rng.random()
@@ -130,12 +163,8 @@ def _seating(
     others = others if options.replaced is None else rng.sample(others, options.replaced)
     replaced = False
     for seat in others:
-        name = names[seat]
-        if level < options.kept and pool[name]:
-            policies[seat] = PolicyRef("adapter", name, _pick(pool[name], draw))
-            replaced = True
-        elif options.kept <= level < options.kept + options.scripted:
-            policies[seat] = PolicyRef("script", _pick(scripts[seat], draw))
+        if (opponent := opposite(seat, draw)) is not None:
+            policies[seat] = opponent
             replaced = True
     focal_only = replaced or options.train_focal_only
     trains = [name in pool and (seat == focal or not focal_only) for seat, name in enumerate(names)]

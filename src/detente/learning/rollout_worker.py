@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from detente import matches, models
@@ -59,8 +60,10 @@ class RolloutWorker:
         stream: matches.Stream,
         adapters: Mapping[PolicyRef, Any],
         fetch: Callable[[Any], Any] = lambda stored: stored,
+        settings: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
     ) -> list[Episode]:
-        """One episode per seating, under these versions of learners. ``fetch`` gets the weights and configuration of one."""
+        """One episode per seating, under these versions of learners. ``fetch`` gets the weights and configuration of one;
+        ``settings`` are by group the parameters of the game that a curriculum has chosen."""
         for host, _ in self.policies.learners.values():
             for policy in host.engine.policies:
                 if policy.name in self.policies.learners and policy not in adapters:
@@ -69,7 +72,7 @@ class RolloutWorker:
             engine = self.policies.learners[policy.name][0].engine
             if not engine.serves(policy):
                 engine.serve(policy, *fetch(stored))
-        games = games_by_group(self.config, seatings[0].iteration - 1) if seatings else {}
+        games = games_by_group(self.config, seatings[0].iteration - 1, settings) if seatings else {}
         game, concurrency = self.policies.game, self.config.concurrency
         return matches.play_sync(self.policies, game, seatings, stream=stream, games=games, concurrency=concurrency)
 

@@ -50,8 +50,10 @@ class Workers(Protocol):
         stream: Stream,
         adapters: Mapping[PolicyRef, Callable[[], Adapter]],
         watch: Callable[[Episode], None],
+        settings: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
     ) -> Coroutine[Any, Any, list[Episode]]:
-        """Give the workers these versions of learners; what is returned plays one episode per seating, in the order given."""
+        """Give the workers these versions of learners; what is returned plays one episode per seating, in the order given.
+        ``settings``: by group the parameters of the game that a curriculum has chosen."""
         ...
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from detente.learning.curriculum import Chosen, Curriculum
 from detente.options import LearnerConfig
 from detente.records import Episode
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """The rollout of the next iteration, where it was played beside the last update, and what its audit found."""
+    """The rollout of the next iteration, where it was played beside the last update, what its audit found, and what a curriculum
+    had chosen for it."""
 
     episodes: tuple[Episode, ...]
     audit: Mapping[str, float] = field(default_factory=dict)
+    plan: tuple[Chosen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class RunState:
     ``iteration``: how many are done. ``learners``: the version of each, which names its tensors in memory and on disk. ``pool``:
     the versions of each that are kept as opponents, in ascending order. ``spent``: what remote models have cost, by unit.
     ``backlog``: episodes that a later update trains on or a briefing tells of, in the order played. ``ahead``: the next
-    rollout, where it is played already.
+    rollout, where it is played already. ``curriculum``: what a curriculum remembers.
     """
 
     iteration: int
@@ -36,6 +39,7 @@ class RunState:
     spent: Mapping[str, int] = field(default_factory=dict)
     backlog: tuple[Episode, ...] = ()
     ahead: Ahead | None = None
+    curriculum: Curriculum = field(default_factory=Curriculum)
 
 
 def begun(learners: Iterable[str]) -> RunState:

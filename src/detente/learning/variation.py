@@ -8,11 +8,13 @@ measures keep to the game as it is. Must not import torch.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import prod
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from detente.config import Config
@@ -27,25 +29,33 @@ MOST = 1000  # games that are tried before a training starts
 BETWEEN = 0.382  # of a range, a value that is tried beside its ends
 
 Parameters = Mapping[str, Any]
+NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-def game_at(config: Config, iteration: int, group: int) -> Game:
-    """The game that a group plays in an iteration, counted from 0."""
-    return _game(config, parameters_at(config, iteration, group))
+def game_at(config: Config, iteration: int, group: int, setting: Parameters = NONE) -> Game:
+    """The game that a group plays in an iteration, counted from 0; a ``setting`` stands in the place of what would be drawn."""
+    return _game(config, {**parameters_at(config, iteration, group), **setting})
 
 
-def games_by_group(config: Config, iteration: int) -> dict[int, Game]:
-    """The game of each group of an iteration; empty where nothing varies."""
-    return {group: game_at(config, iteration, group) for group in _groups(config)} if config.vary else {}
+def games_by_group(config: Config, iteration: int, settings: Mapping[int, Parameters] = NONE) -> dict[int, Game]:
+    """The game of each group of an iteration, with the settings of some; empty where nothing varies."""
+    return {group: game_at(config, iteration, group, settings.get(group, NONE)) for group in _groups(config)} if config.vary else {}
 
 
-def varied(config: Config, iteration: int) -> dict[str, float]:
+def varied(config: Config, iteration: int, settings: Mapping[int, Parameters] = NONE) -> dict[str, float]:
     """The metrics of an iteration: of each parameter that varies the mean over groups. Left out are parameters that can be
     something else than a number, and those without effect on the game of some group."""
-    drawn = [parameters_at(config, iteration, group) for group in _groups(config)]
-    silent = {without_effect(game.parameters()) for game in games_by_group(config, iteration).values()}
+    drawn = [{**parameters_at(config, iteration, group), **settings.get(group, NONE)} for group in _groups(config)]
+    silent = {without_effect(game.parameters()) for game in games_by_group(config, iteration, settings).values()}
     shown = [name for name, variation in config.vary.items() if _are_numbers(variation) and name not in silent]
     return {f"vary/{name}": fmean(parameters[name] for parameters in drawn) for name in shown}
+
+
+def fresh_setting(config: Config, iteration: int, group: int) -> dict[str, Any]:
+    """What a group draws by choices and ranges, as JSON has it; stages have their time and are drawn by nobody."""
+    parameters = parameters_at(config, iteration, group)
+    drawn = {name: parameters[name] for name, variation in config.vary.items() if variation.stages is None}
+    return dict(json.loads(json.dumps(drawn)))
 
 
 def parameters_at(config: Config, iteration: int, group: int) -> dict[str, Any]:

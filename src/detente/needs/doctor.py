@@ -14,6 +14,7 @@ from pathlib import Path
 
 from detente import models
 from detente.config import Config
+from detente.curriculum_options import CurriculumOptions
 from detente.errors import ServiceError, UserError, counted
 from detente.games.base import Game
 from detente.learning.audit import between, tolerance
@@ -146,7 +147,8 @@ def at_longest(config: Config, game: Game) -> tuple[Config, Game]:
     """The run as if it played one game throughout where its game varies: the one with the longest chats."""
     games = [game, *chain(*possible_games(config).values())]
     longest = max(games, key=lambda played: expected(played, config.answer.max_tokens).longest) if config.vary else game
-    return (config.model_copy(update={"game": longest.parameters(), "vary": {}}) if config.vary else config), longest
+    alone = {"game": longest.parameters(), "vary": {}, "curriculum": CurriculumOptions()}
+    return (config.model_copy(update=alone) if config.vary else config), longest
 
 
 def _source(name: str, shape: str | None) -> tuple[Shape, str, bool]:
