@@ -18,7 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from detente.games.reading import Anchor, Chapter, Plot
-from detente.reports import transcript, trials
+from detente.reports import curriculum, transcript, trials
 from detente.reports.plots import Bar, Bars, Group, Panel, figure, svg
 from detente.reports.study import Curve, Study
 
@@ -55,6 +55,7 @@ def parts(study: Study) -> Mapping[str, Callable[[Study], Section | None]]:
         "training": training,
         **{chapter.name: partial(behaviour, chapter=chapter) for chapter in study.reading.chapters},
         **({"trials": in_trials} if any(trials.length(run.options) for run in study.runs) else {}),
+        **({"curriculum": in_curriculum} if "curriculum/regret" in study.keys else {}),
         "against": against,
         "opponents": opponents,
         "transcripts": transcripts,
@@ -167,6 +168,12 @@ def in_trials(study: Study) -> Section | None:
     return Section("trials", "Episode by episode of a trial", "trials.html", text, data={"tables": tables}) if tables else None
 
 
+def in_curriculum(study: Study) -> Section | None:
+    """Whom and what a curriculum had the groups play, and what there was to gain."""
+    more: Any = {"columns": 4, "small": True, "template": "curriculum.html", "data": {"tables": curriculum.tables(study)}}
+    return _plotted(study, "curriculum", "Curriculum", curriculum.TEXT, curriculum.panels(study), **more)
+
+
 def against(study: Study) -> Section | None:
     """Rewards against each scripted strategy at the end, with those of a reference marked."""
     titles = {"reward": "What the learner gets", "opponent_reward": "What the strategy gets"}
@@ -212,7 +219,7 @@ def options(study: Study) -> Section:
 
 def diagnostics(study: Study) -> Section | None:
     """Every metric that no other section shows."""
-    shown = {"self_play", "vs", "eval", "reward", "invalid", "vary", *study.known.tables, *_self_play(study)}
+    shown = {"self_play", "vs", "eval", "reward", "invalid", "vary", "curriculum", *study.known.tables, *_self_play(study)}
     keys = [key for key in study.keys if key.partition("/")[0] not in shown]
     panels = (study.panel(key.replace("/", "_"), key.replace("/LEARNER", ""), [key], small=True) for key in keys)
     shared = (
