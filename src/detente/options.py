@@ -130,6 +130,9 @@ class LossOptions(Options):
         description="optimizer.steps above 1: a token's ratio to the policy before the first step is clipped so far from 1",
     )
     critic: float = Field(1.0, ge=0, description="coefficient of the critic's Huber loss")
+    observation: float = Field(
+        0.0, ge=0, le=LARGE, description="coefficient of the cross-entropy of what a player is told after its first observation"
+    )
 
 
 class OptimizerOptions(Options):

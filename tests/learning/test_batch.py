@@ -11,8 +11,9 @@ import torch
 
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
-from detente.learning.batch import micro_batches, single_turn, trajectories, trajectory, with_credit
+from detente.learning.batch import single_turn, trajectories, trajectory, with_credit
 from detente.learning.credit import Group, leave_one_out
+from detente.learning.micro_batches import micro_batches, passes_without_stems
 from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 MAIN, SCRIPT = PolicyRef("adapter", "main", 3), PolicyRef("script", "tit_for_tat")
@@ -69,6 +70,7 @@ def test_a_trajectory_by_hand(tokenizer: Any, grammar: Any) -> None:
     assert one.generated == 2 + 5 + 1
     assert one.spoken == 2
     assert one.starts.tolist() == [2, 10, 12]  # the position before the first answer; in round 1 that of the last token so far
+    assert one.observed.tolist() == [5, 11, 12]  # not the first observation, 50 51 52
     assert one.own.tolist() == [0.0, 0.5, 1.0]
     assert one.rewards.tolist() == [[0.0, 5.0], [0.5, 5.5], [1.0, 6.0]]
     assert one.actions == (("C", "C"), (None, "C"), ("C", "C"))  # a message is no decision
@@ -249,6 +251,33 @@ def test_micro_batches_hold_every_drawn_token_once() -> None:
                 assert set(micro.credit[here].tolist()) == {float(i)}
     assert len(list(micro_batches(found, 10_000, CPU))) == 1
     assert len(list(micro_batches(found, 1, CPU))) > 20  # a chat that adds nothing stays with the one before it
+
+
+def test_an_observed_token_counts_for_every_chat_that_has_it() -> None:
+    """Two chats share 5 6 | 7 8 | 9, of which 7 8 was observed; then one is told 3, before a forced 1, and the other 4."""
+    chats = [lone(0, 0, [1.0])] * 2
+    tokens = [np.array([5, 6, 7, 8, 9, 3, 1]), np.array([5, 6, 7, 8, 9, 4, 2])]
+    observed, first = np.array([2, 3, 5]), np.array([1, 4])
+    drawn = [np.array([1, 4]), np.array([1, 4, 6])]
+    found = [
+        replace(chat, tokens=t, drawn=d, observed=observed, rounds=d * 0, logprobs=d * 0.0, starts=first[:1] - 1)
+        for chat, t, d in zip(chats, tokens, drawn, strict=True)
+    ]
+    (micro,) = micro_batches(found, 1000, CPU, observed=True)
+    assert micro.tokens.tolist() == [5, 6, 7, 8, 9, 4]  # 3 predicts nothing that trains
+    seen = zip(micro.observed_before.tolist(), micro.observed_targets.tolist(), micro.observed_counts.tolist(), strict=True)
+    assert sorted(seen) == [(1, 7, 2.0), (2, 8, 2.0), (4, 3, 1.0), (4, 4, 1.0)]
+    passes = list(micro_batches(found, 1, CPU, observed=True))
+    assert len(passes) == passes_without_stems(found, 1, observed=True) == 2
+    assert [sorted(zip(m.observed_targets.tolist(), m.observed_counts.tolist(), strict=True)) for m in passes] == [
+        [(3, 1.0), (7, 1.0), (8, 1.0)],
+        [(4, 1.0), (7, 1.0), (8, 1.0)],
+    ]
+    (plain,) = micro_batches(found, 1000, CPU)
+    assert len(plain.observed_targets) == 0
+    late = replace(found[0], drawn=np.array([1]), rounds=np.array([0]), logprobs=np.array([0.0]))
+    (micro,) = micro_batches([late], 1000, CPU, observed=True)  # up to the token before the last that was observed
+    assert micro.tokens.tolist() == [5, 6, 7, 8, 9]
 
 
 def test_credit_goes_to_the_tokens_of_its_round() -> None:

@@ -14,8 +14,8 @@ import transformers
 
 from detente.learning import credit, forward
 from detente.learning import learner as module
-from detente.learning.batch import micro_batches
 from detente.learning.forward import active, adapter_parameters
+from detente.learning.micro_batches import micro_batches
 from detente.records import PolicyRef
 
 CAP = 2.0
@@ -121,6 +121,101 @@ def test_an_update_is_the_finite_difference_of_the_loss(open_run: Callable[..., 
             assert -float(steps[i].view(-1)[entry]) == pytest.approx(slope, rel=1e-5)
             checked += 1
     assert checked > 5
+
+
+# ---- what a player is told
+
+
+def told_errors(model: Any, episode: Any, seat: int) -> Any:
+    """Cross-entropy (P,) of all prompt tokens of a seat but those of its first turn, from a plain forward of its whole chat."""
+    tokens: list[int] = []
+    told: list[int] = []
+    for turn in episode.turns(seat):
+        if tokens:
+            told += range(len(tokens), len(tokens) + len(turn.completion.prompt_tokens))
+        tokens += [*turn.completion.prompt_tokens, *turn.completion.tokens]
+    rows = model(torch.tensor(tokens)[None]).logits[0, [i - 1 for i in told]].log_softmax(-1)
+    return -rows.gather(-1, torch.tensor([tokens[i] for i in told])[:, None])[:, 0]
+
+
+def gradients(learner: Any, found: Any) -> list[Any]:
+    assert learner.gradients(found, 0.0)
+    return [parameter.grad.clone() for parameter in learner.parameters]
+
+
+@pytest.mark.parametrize("vocabulary", ["whole", "in tiles"])
+def test_what_is_told_has_the_gradient_of_its_cross_entropy(
+    open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, vocabulary: str
+) -> None:
+    """Whatever temperature and grammar are, in one pass, in many after a stem, and with layers that are computed again."""
+    if vocabulary == "in tiles":
+        monkeypatch.setattr(forward, "WHOLE", 0)
+    monkeypatch.setattr(transformers.models.llama.modeling_llama.LlamaRMSNorm, "forward", norm)
+    for limit, again in ((1_000_000, False), (1_000_000, True), (1, False)):
+        optimizer = OPEN | {"micro_batch_tokens": limit, "gradient_checkpointing": again}
+        run = open_run(loss={"observation": 0.7}, optimizer=optimizer, answer={"temperature": 0.5}).shake()
+        episodes = run.play()
+        found = [replace(one, rewards=0 * one.rewards) for one in run.trajectories(episodes)]  # nothing but what was told
+        assert any(len(m.stem) for m in micro_batches(found, limit, run.learners["main"].device)) == (limit == 1)
+        run.model.double()
+        plain = copy.deepcopy(run.model)
+        plain.set_adapter("main")
+        ours = gradients(run.learners["main"], found)
+        errors = torch.cat([told_errors(plain, episode, seat) for episode in episodes for seat in (0, 1)])
+        mean = float(errors.detach().mean())
+        assert len(errors) == sum(len(one.observed) for one in found)
+        theirs = torch.autograd.grad(0.7 * errors.mean(), adapter_parameters(plain, "main"))
+        assert max(float(gradient.abs().max()) for gradient in theirs) > 1e-4
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-6)
+        metrics = run.learners["main"].update(found, 0.0)
+        assert metrics["observation_loss/main"] == pytest.approx(mean, rel=1e-6)
+        assert metrics["loss/main"] == pytest.approx(0.7 * mean, rel=1e-6)
+
+
+def test_the_gradient_of_what_is_told_is_a_finite_difference(open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers.models.llama.modeling_llama.LlamaRMSNorm, "forward", norm)
+    run = open_run(loss={"observation": 1.0}, game={"name": "ipd", "rounds": 2}, episodes=2, group_size=2).shake()
+    found = [replace(one, rewards=0 * one.rewards) for one in run.trajectories(run.play())]
+    run.model.double()
+    learner = run.learners["main"]
+    slopes = gradients(learner, found)
+    with torch.no_grad():
+        for i in (0, len(slopes) // 2, len(slopes) - 1):
+            entry = int(slopes[i].abs().argmax())
+            sums = []
+            for sign in (1, -1):
+                learner.parameters[i].view(-1)[entry] += sign * 1e-5
+                with torch.enable_grad():
+                    sums.append(learner.gradients(found, 0.0).sums["observation_loss"])
+                learner.parameters[i].view(-1)[entry] -= sign * 1e-5
+            assert float(slopes[i].view(-1)[entry]) == pytest.approx((sums[0] - sums[1]) / 2e-5, rel=1e-5)
+
+
+def test_rules_have_no_gradient(open_run: Callable[..., Any]) -> None:
+    """Where every player answers once, all that it was told came first."""
+    ours = []
+    for weight in (0.0, 5.0):
+        run = open_run(loss={"observation": weight}, game={"name": "ipd", "rounds": 1}).shake()
+        found = run.trajectories(run.play())
+        ours.append(gradients(run.learners["main"], found))
+        assert "observation_loss/main" not in run.learners["main"].update(found, 0.0)
+    assert all(torch.equal(one, other) for one, other in zip(*ours, strict=True))
+
+
+def test_at_zero_nothing_of_what_is_told_is_computed(open_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update is that of an adapter without the option, bit for bit."""
+    monkeypatch.setattr(forward.Forward, "observed_logprobs", None)
+    ends = []
+    for loss in ({}, {"observation": 0.0}):
+        run = open_run(loss=loss, optimizer={"micro_batch_tokens": 200}).shake()
+        found = run.trajectories(run.play())
+        if not loss:
+            found = [replace(one, observed=one.observed[:0]) for one in found]
+        metrics = run.learners["main"].update(found, 0.0)
+        ends.append((metrics, [p.detach().clone() for p in run.learners["main"].parameters]))
+    assert ends[0][0] == ends[1][0]
+    assert all(torch.equal(one, other) for one, other in zip(ends[0][1], ends[1][1], strict=True))
 
 
 def test_micro_batches_add_up_to_the_whole_batch(open_run: Callable[..., Any]) -> None:
@@ -370,7 +465,7 @@ def test_later_steps_are_clipped_around_the_policy_before_the_first(open_run: Ca
         ratios, held = [], 0
         with active(plain.model, "main"), forward.Forward(plain.model) as passes:
             for micro, old in zip(micro_batches(first.batch, plain.max_tokens, plain.device), first.parts[0].logprobs, strict=True):
-                ratio = (passes.token_logprobs(micro, 1.0)[0] - old).exp()
+                ratio = (passes.token_logprobs(passes.hidden_states(micro), micro, 1.0)[0] - old).exp()
                 good = micro.credit > 0
                 gain = torch.where(good, ratio.clamp(max=1.05), ratio.clamp(min=0.95)) * micro.credit
                 weight = (old - micro.engine_logprobs).exp()

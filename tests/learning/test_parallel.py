@@ -56,12 +56,13 @@ def assert_same(run: Path, other: Path) -> None:
         }
         for key in ("loss/main", "entropy/main", "ratio/main", "credit/main/std"):
             assert ours[key] == pytest.approx(theirs[key], abs=1e-5)
+        assert ours.get("observation_loss/main", 0.0) == pytest.approx(theirs.get("observation_loss/main", 0.0), abs=1e-5)
     assert weights(run).keys() == weights(other).keys()
     for key, tensor in weights(run).items():
         torch.testing.assert_close(tensor, weights(other)[key], rtol=0, atol=1e-5)
 
 
-MORE = ("credit.baseline=critic", "loss.kl=0.01", "optimizer.steps=2")
+MORE = ("credit.baseline=critic", "loss.kl=0.01", "loss.observation=0.1", "optimizer.steps=2")
 
 
 @pytest.fixture(scope="module")

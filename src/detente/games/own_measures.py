@@ -25,8 +25,8 @@ G = TypeVar("G")
 NAME = r"\w{1,80}"  # of what names metrics, columns and files
 OF_EVERY_GAME = ("reward", "opponent_reward", "invalid")
 OF_TRAINING = (  # what the other metrics of a run begin with
-    *("audit", "capped", "credit", "critic_loss", "entropy", "eval", "grad_norm", "iteration", "kl", "loss", "mismatch", "ratio"),
-    *("remote", "role", "self_play", "shaped_reward", "steps", "time", "tokens", "vs"),
+    *("audit", "capped", "credit", "critic_loss", "entropy", "eval", "grad_norm", "iteration", "kl", "loss", "mismatch"),
+    *("observation_loss", "ratio", "remote", "role", "self_play", "shaped_reward", "steps", "time", "tokens", "vs"),
 )
 TAKEN = (*OF_EVERY_GAME, *OF_TRAINING)
 

@@ -26,8 +26,9 @@ from detente.engines.adapters import Adapters
 from detente.engines.base import Generation, Request
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
-from detente.learning.batch import Trajectory, micro_batches, single_answer, single_turn
+from detente.learning.batch import Trajectory, single_answer, single_turn
 from detente.learning.forward import Forward, active
+from detente.learning.micro_batches import micro_batches
 from detente.models import LanguageModel
 from detente.records import Completion, Episode, PolicyRef, Turn
 from detente.seeding import stream
@@ -234,7 +235,7 @@ def _gap(model: PeftModel, trajectories: Sequence[Trajectory], temperature: floa
     total, count = 0.0, 0
     with Forward(model) as forward:
         for micro in micro_batches(trajectories, 1 << 14, device):
-            logprobs, _ = forward.token_logprobs(micro, temperature)
+            logprobs, _ = forward.token_logprobs(forward.hidden_states(micro), micro, temperature)
             total += float((logprobs - micro.engine_logprobs).abs().sum())
             count += len(micro.targets)
     return total / count

@@ -1,6 +1,6 @@
-"""From episodes to tensors: which tokens train, with which credit, under which mask.
+"""From episodes to what trains: which tokens, with which credit, under which mask.
 
-    episodes ── trajectories ──> one per seat that trains ── with_credit ──> credit per round ── micro_batches ──> packed tensors
+    episodes ── trajectories ──> one per seat that trains ── with_credit ──> credit per round (micro_batches.py ──> tensors)
 
 A trajectory is one seat's chat as token ids. Tokens that the pattern forced have probability one: they count in the average of
 the loss but need no logits. Must not know the model.
@@ -9,8 +9,8 @@ the loss but need no logits. Must not know the model.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from torch import Tensor
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
 from detente.learning.credit import Group
-from detente.learning.packing import Tree, TreeAttention, bundles, tree
 from detente.records import Completion, Episode, Round, Turn
 
 Masks = tuple[NDArray[np.uint8] | None, ...]  # packed, (ceil(V / 8),) each, many of them the same object; None: all is allowed
@@ -47,6 +46,7 @@ class Trajectory:
     actions: tuple[tuple[Any, ...], ...] = ()  # [round][player] what each decided, as for credit.Group
     index: int = 0  # in its iteration
     others: tuple[str, ...] = ()  # the other learners that train on the episode
+    observed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (P,) tokens of the later observations
 
     @property
     def own(self) -> Tensor:
@@ -58,6 +58,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
     """The chat of one seat, with the masks replayed from the patterns; empty if the seat has no tokens."""
     tokens: list[int] = []
     drawn, rounds, logprobs, starts = [], [], [], []
+    observed: list[int] = []
     masks: list[NDArray[np.uint8] | None] = []
     unguided = None if grammar.unguided is None else grammar.unguided.packed
     generated, spoken = 0, 0
@@ -66,6 +67,8 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         starts.append(len(tokens) + len(mine[0].completion.prompt_tokens) - 1 if mine else max(0, len(tokens) - 1))
         for turn in mine:
             answer = turn.completion
+            if tokens:  # the first observation has the rules, which nobody has to foresee
+                observed += range(len(tokens), len(tokens) + len(answer.prompt_tokens))
             tokens += answer.prompt_tokens
             own = grammar.masks(answer.pattern, answer.tokens) if answer.pattern is not None else []
             for i in range(len(answer.tokens)):
@@ -94,6 +97,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         actions=tuple(_decisions(played) for played in episode.rounds),
         index=episode.index,
         others=tuple(sorted({name for name in episode.learners if name} - {_learner(episode, seat)})),
+        observed=np.array(observed, dtype=np.int64),
     )
 
 
@@ -158,105 +162,6 @@ def with_credit(
         for i, credit in zip(members, assign(group)[0], strict=True):
             credited[i] = replace(trajectories[i], credit=credit)
     return [credited[i] for i in sorted(credited)]
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """Some chats packed into M tokens, which may come after a stem of S, and their N drawn tokens."""
-
-    members: tuple[int, ...]  # indices of the trajectories
-    stem: Tensor  # (S,) tokens with which the chats start; the same object in micro-batches that share them
-    tokens: Tensor  # (M,)
-    positions: Tensor  # (M,)
-    attention: TreeAttention
-    places: tuple[NDArray[np.int64], ...]  # per member: where its tokens are; below 0 in the stem
-    before: Tensor  # (N,) where the token before each drawn one is, whose hidden state predicts it
-    targets: Tensor  # (N,)
-    engine_logprobs: Tensor  # (N,) float32
-    credit: Tensor  # (N,) float32; zeros where none was assigned
-    masks: Tensor | None  # (U, ceil(V / 8)) the distinct packed masks; None: nothing was constrained
-    mask_of: Tensor  # (N,)
-
-    def allowed(self, words: slice, piece: slice = slice(None)) -> Tensor:
-        """(n, w) the masks of a slice of the drawn tokens, for these words, of which the first is a multiple of 8."""
-        if self.masks is None:
-            raise ValueError("nothing was constrained")
-        packed = self.masks[:, words.start // 8 : -(-words.stop // 8)][self.mask_of[piece]]
-        bits = packed[..., None] >> torch.arange(8, dtype=torch.uint8, device=packed.device)
-        return (bits & 1).flatten(1)[:, : words.stop - words.start].bool()
-
-
-def micro_batches(
-    trajectories: Sequence[Trajectory], max_tokens: int, device: torch.device, *, stems: bool = True
-) -> Iterator[MicroBatch]:
-    """Chats with a common prefix together, of at most ``max_tokens`` (but at least one chat); shared tokens count once.
-
-    Micro-batches with the same stem follow one another. Without ``stems`` each is one pass forward and one back.
-    """
-    drawn, chats = _to_compute(trajectories)
-    leads = [_lead(trajectories[i]) if stems else 0 for i in drawn]
-    for bundle in bundles(chats, leads, max_tokens):
-        stem = torch.from_numpy(chats[bundle.passes[0][0]][: bundle.stem]).to(device)
-        for members in bundle.passes:
-            yield _packed(trajectories, [drawn[k] for k in members], stem, tree([chats[k] for k in members], bundle.stem), device)
-
-
-def passes_without_stems(trajectories: Sequence[Trajectory], max_tokens: int) -> int:
-    """How many micro-batches these trajectories make."""
-    _, chats = _to_compute(trajectories)
-    return sum(len(bundle.passes) for bundle in bundles(chats, [0] * len(chats), max_tokens))
-
-
-def _to_compute(trajectories: Sequence[Trajectory]) -> tuple[list[int], list[NDArray[np.int64]]]:
-    """The indices of the trajectories that have drawn tokens, and as much of each chat as they need."""
-    drawn = [i for i in range(len(trajectories)) if len(trajectories[i].drawn)]
-    return drawn, [trajectories[i].tokens[: _needed(trajectories[i])] for i in drawn]
-
-
-def _lead(trajectory: Trajectory) -> int:
-    """How many tokens stand before all whose hidden states are read."""
-    return int(min(trajectory.drawn[0] - 1, trajectory.starts.min(initial=trajectory.drawn[0])))
-
-
-def _needed(trajectory: Trajectory) -> int:
-    """How many tokens must be computed: up to the one before the last drawn token, and up to the start of the last round."""
-    return int(max(trajectory.drawn[-1], trajectory.starts.max(initial=0) + 1))
-
-
-def _packed(
-    trajectories: Sequence[Trajectory], members: Sequence[int], stem: Tensor, packed: Tree, device: torch.device
-) -> MicroBatch:
-    chosen = [trajectories[i] for i in members]
-    credit = [
-        trajectory.credit[trajectory.rounds] if trajectory.credit is not None else torch.zeros(len(trajectory.drawn))
-        for trajectory in chosen
-    ]
-    masks, mask_of = _distinct_masks(chosen)
-    before = [places[trajectory.drawn - 1] for trajectory, places in zip(chosen, packed.places, strict=True)]
-    return MicroBatch(
-        members=tuple(members),
-        stem=stem,
-        tokens=torch.from_numpy(packed.tokens).to(device),
-        positions=torch.from_numpy(packed.positions).to(device),
-        attention=TreeAttention(packed, device),
-        places=packed.places,
-        before=torch.from_numpy(np.concatenate(before)).to(device),
-        targets=torch.from_numpy(np.concatenate([trajectory.tokens[trajectory.drawn] for trajectory in chosen])).to(device),
-        engine_logprobs=torch.from_numpy(np.concatenate([trajectory.logprobs for trajectory in chosen])).float().to(device),
-        credit=torch.cat(credit).float().to(device),
-        masks=None if masks is None else torch.from_numpy(masks).to(device),
-        mask_of=torch.tensor(mask_of, device=device),
-    )
-
-
-def _distinct_masks(chosen: Sequence[Trajectory]) -> tuple[NDArray[np.uint8] | None, list[int]]:
-    """Every mask once (U, ceil(V / 8)), and which of them each drawn token has; None where nothing was constrained."""
-    all_masks = [mask for trajectory in chosen for mask in trajectory.allowed or [None] * len(trajectory.drawn)]
-    distinct = {id(mask): mask for mask in all_masks}
-    number = {key: i for i, key in enumerate(distinct)}
-    width = max((len(mask) for mask in distinct.values() if mask is not None), default=0)
-    packed = [np.full(width, 255, dtype=np.uint8) if mask is None else mask for mask in distinct.values()]
-    return np.stack(packed) if width else None, [number[id(mask)] for mask in all_masks]
 
 
 def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:

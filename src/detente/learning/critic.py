@@ -11,10 +11,11 @@ import torch
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
-from detente.learning.batch import MicroBatch, Trajectory, micro_batches
+from detente.learning.batch import Trajectory
 from detente.learning.credit import discounted_returns
 from detente.learning.forward import Forward, active, adapter_parameters, prepare, redraw
 from detente.learning.loss import critic_loss
+from detente.learning.micro_batches import MicroBatch, micro_batches
 from detente.learning.work import Work
 from detente.options import LearnerConfig
 

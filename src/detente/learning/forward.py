@@ -1,4 +1,4 @@
-"""The model under one adapter: hidden states, and log-probabilities of the drawn tokens.
+"""The model under one adapter: hidden states, and log-probabilities of the drawn and of the observed tokens.
 
 Forward and backward of one adapter stay inside ``active``: PEFT silently loses gradients if the adapter is switched in between.
 """
@@ -6,7 +6,7 @@ Forward and backward of one adapter stay inside ``active``: PEFT silently loses 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from detente.backbone import attention, head, lora
-from detente.learning.batch import MicroBatch
 from detente.learning.fitting import WHOLE, fitting, logits_at_once
 from detente.learning.loss import chunked_token_logprobs
+from detente.learning.micro_batches import MicroBatch
 from detente.learning.stem import After, Stem
 from detente.learning.tiles import tiled_token_logprobs
 
@@ -79,28 +79,47 @@ class Forward:
             self._run(self._stem, micro.stem, torch.arange(len(micro.stem), device=micro.stem.device))
         return self._run(After(self._stem, micro.attention), micro.tokens, micro.positions)
 
-    def token_logprobs(self, micro: MicroBatch, temperature: float, *, entropy_gradient: bool = True) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy (N,), (N,) of the drawn tokens; logits exist at those tokens only, some at a time."""
-        hidden = F.embedding(micro.before, self.hidden_states(micro))  # (N, D)
+    def token_logprobs(
+        self, hidden: Tensor, micro: MicroBatch, temperature: float, *, entropy_gradient: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy (N,), (N,) of the drawn tokens, from the last hidden states (M, D)."""
+        allowed = None if micro.masks is None else micro.allowed
+        return self._logprobs(hidden, micro.before, micro.targets, temperature, allowed, entropy_gradient)
+
+    def observed_logprobs(self, hidden: Tensor, micro: MicroBatch) -> Tensor:
+        """Log-probability (P,) of the observed tokens, of all that the model could say at temperature 1."""
+        return self._logprobs(hidden, micro.observed_before, micro.observed_targets, 1.0, None, entropy_gradient=False)[0]
+
+    def _logprobs(
+        self,
+        hidden: Tensor,
+        before: Tensor,
+        targets: Tensor,
+        temperature: float,
+        allowed: Callable[..., Tensor] | None,
+        entropy_gradient: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy (N,), (N,) of N targets; logits exist at those tokens only, some at a time."""
+        hidden = F.embedding(before, hidden)  # (N, D)
         vocab_size = self.model.get_output_embeddings().weight.shape[0]
         scores, at_once = partial(head.logits, self.model), logits_at_once(hidden.device.type)
         if vocab_size > WHOLE and head.in_parts(self.model):
             return tiled_token_logprobs(
                 hidden,
                 scores,
-                micro.targets,
+                targets,
                 vocab_size,
                 temperature=temperature,
-                allowed=None if micro.masks is None else micro.allowed,
+                allowed=allowed,
                 logits=at_once,
                 entropy_gradient=entropy_gradient,
             )
         return chunked_token_logprobs(
             hidden,
             scores,
-            micro.targets,
+            targets,
             temperature=temperature,
-            allowed=None if micro.masks is None else partial(micro.allowed, slice(0, vocab_size)),
+            allowed=None if allowed is None else partial(allowed, slice(0, vocab_size)),
             chunk=max(1, at_once // vocab_size),
             entropy_gradient=entropy_gradient,
         )

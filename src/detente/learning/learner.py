@@ -23,10 +23,11 @@ from detente.finite import all_finite
 from detente.learning import credit as credits
 from detente.learning import health
 from detente.learning.algorithms import algorithm_of
-from detente.learning.batch import Trajectory, micro_batches, opening, with_credit
+from detente.learning.batch import Trajectory, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare, redraw
-from detente.learning.loss import mismatch, token_loss
+from detente.learning.loss import mismatch, observation_loss, token_loss
+from detente.learning.micro_batches import micro_batches
 from detente.learning.trial_credit import with_trial_credit
 from detente.learning.work import LARGEST, Gradients, Part, Work, step_metrics, summed, update_metrics
 from detente.options import LearnerConfig
@@ -135,6 +136,7 @@ class Learner:
             trajectories if self.critic else (),
             generated=sum(trajectory.generated for trajectory in batch),
             rounds=sum(len(trajectory.own) for trajectory in trajectories),
+            observed=sum(len(trajectory.observed) for trajectory in batch if len(trajectory.drawn)),
             progress=progress,
         )
         parts = self._computed(work, None if first is None else first.parts)
@@ -204,6 +206,11 @@ class Learner:
         """Of one micro-batch."""
         return self.options.optimizer.micro_batch_tokens or fitting_tokens(self.model)
 
+    @property
+    def observes(self) -> bool:
+        """Whether the tokens of later observations train too."""
+        return self.options.loss.observation > 0
+
     def keeps(self, work: Work) -> int | None:
         """Tokens of which a pass keeps the activations; a chat that is longer than a micro-batch may be keeps none.
 
@@ -222,13 +229,15 @@ class Learner:
         temperature = self.options.answer.temperature
         adapted, plain = Forward(self.model, self.keeps(work)), Forward(self.model)
         with active(self.model, self.name), adapted, plain:
-            micros = micro_batches(work.batch, self.max_tokens, self.device, stems=work.passes is None)
+            stems = work.passes is None
+            micros = micro_batches(work.batch, self.max_tokens, self.device, stems=stems, observed=self.observes)
             for number, micro in enumerate(micros):
                 reference = None
                 if options.kl > 0:
                     with torch.no_grad(), self.model.disable_adapter():
-                        reference, _ = plain.token_logprobs(micro, temperature)
-                logprobs, entropy = adapted.token_logprobs(micro, temperature, entropy_gradient=coefficient != 0)
+                        reference, _ = plain.token_logprobs(plain.hidden_states(micro), micro, temperature)
+                hidden = adapted.hidden_states(micro)
+                logprobs, entropy = adapted.token_logprobs(hidden, micro, temperature, entropy_gradient=coefficient != 0)
                 seen.append(logprobs.detach())
                 loss = token_loss(
                     logprobs,
@@ -242,10 +251,14 @@ class Learner:
                     old_logprobs=None if work.old is None else work.old[number].to(self.device),
                     clip_ratio=options.clip_ratio,
                 )
-                (loss.loss / generated).backward()
+                total, values = loss.loss / generated, {}
+                if len(micro.observed_targets):
+                    error = observation_loss(adapted.observed_logprobs(hidden, micro), micro.observed_counts) / work.observed
+                    total, values = total + options.observation * error, {"observation_loss": error}
+                total.backward()
                 gap = mismatch(logprobs.detach(), micro.engine_logprobs)
-                values = {
-                    "loss": loss.loss / generated,
+                values |= {
+                    "loss": total,
                     "entropy": loss.entropy,
                     "ratio": loss.ratio,
                     "capped": loss.capped,

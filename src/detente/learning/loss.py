@@ -1,6 +1,7 @@
 """From logits and credit to the loss of the generated tokens.
 
     hidden ── head, mask, temperature ──> log-probabilities, entropy (N,) ── credit, engine, reference ──> LossSums
+    hidden ── head ──> log-probabilities (P,) of what was observed ──> cross-entropy
 
 N generated tokens, V words in the vocabulary. Everything is a sum over tokens, so that micro-batches add up; the caller
 divides by the number of generated tokens in the whole batch. docs/algorithms.md has the equations and where they come from.
@@ -153,6 +154,15 @@ def clipped_gain(ratio: Tensor, credit: Tensor, clip_ratio: float) -> tuple[Tens
     """``min(r C, clip(r, 1 - c, 1 + c) C)`` of each token, and whether the clip holds it (bool): (N,), (N,) -> (N,), (N,)."""
     free, bounded = ratio * credit, ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * credit
     return torch.minimum(free, bounded), bounded < free
+
+
+def observation_loss(logprobs: Tensor, counts: Tensor) -> Tensor:
+    """Cross-entropy in nats, summed over the chats that have each token: ``-sum count log pi``; (P,), (P,) -> scalar.
+
+    Predicting the next observation is the auxiliary loss of Ndousse, Eck, Levine and Jaques, "Emergent Social Learning via
+    Multi-agent Reinforcement Learning" (2021), there for images.
+    """
+    return -(counts * logprobs).sum()
 
 
 def critic_loss(values: Tensor, targets: Tensor) -> Tensor:

@@ -24,10 +24,10 @@ from peft import PeftModel
 from detente.config import Config
 from detente.errors import UserError
 from detente.learning import vectors
-from detente.learning.batch import passes_without_stems
 from detente.learning.forward import Forward
 from detente.learning.learner import Learner
 from detente.learning.loading import load_learners
+from detente.learning.micro_batches import passes_without_stems
 from detente.learning.ranks import Child, launched, share_of_cores
 from detente.learning.sharding import spread_layers
 from detente.learning.work import Part, Work
@@ -94,9 +94,10 @@ class Processes:
         """Divide a pass among all processes, and put the sum of their gradients into the learner's ``grad``."""
         shares = work.divided(self.size)
         if self.config.shard:
-            batches, valued = ([getattr(share, key) for share in shares] for key in ("batch", "valued"))
-            passes = [max(passes_without_stems(chats, learner.max_tokens) for chats in parts) for parts in (batches, valued)]
-            shares = [replace(share, passes=(passes[0], passes[1])) for share in shares]
+            most, observed = learner.max_tokens, learner.observes
+            adapted = max(passes_without_stems(share.batch, most, observed=observed) for share in shares)
+            valued = max(passes_without_stems(share.valued, most) for share in shares)
+            shares = [replace(share, passes=(adapted, valued)) for share in shares]
         if first is not None:
             shares = [replace(share, old=part.logprobs) for share, part in zip(shares, first, strict=True)]
         parts: list[Any] = [None] * self.size

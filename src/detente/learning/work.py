@@ -27,7 +27,8 @@ class Work:
     ``generated`` and ``rounds``: the tokens of the one and the rounds of the other in all shares, by which the losses are divided.
     ``progress`` runs from 0 to 1 over the run. ``old``: per micro-batch of the share, the log-probabilities (N,) before the first
     of several steps; None in the first. ``passes``: how many adapter and critic take in every process, so that none waits for
-    another; None where that does not matter.
+    another; None where that does not matter. ``observed``: the tokens of later observations in all shares, of chats that train and
+    in which something was drawn.
     """
 
     batch: Sequence[Trajectory]
@@ -37,6 +38,7 @@ class Work:
     progress: float
     old: Sequence[Tensor] | None = None
     passes: tuple[int, int] | None = None
+    observed: int = 0
 
     def divided(self, count: int) -> list[Work]:
         """A share for each of so many processes; the first has drawn tokens if any has, others may have nothing."""
@@ -97,8 +99,9 @@ def update_metrics(name: str, gradients: Gradients, norm: float) -> dict[str, fl
     }
     if "kl" in sums:
         result[f"kl/{name}"] = sums["kl"] / drawn
-    if "critic_loss" in sums:
-        result[f"critic_loss/{name}"] = sums["critic_loss"]
+    for loss in ("critic_loss", "observation_loss"):
+        if loss in sums:
+            result[f"{loss}/{name}"] = sums[loss]
     return result
 
 
