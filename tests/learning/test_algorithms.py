@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ import detente
 from detente import cli, config
 from detente.errors import UserError
 from detente.evaluation.best_response import responder_config
-from detente.learning import algorithms
+from detente.learning import algorithms, vectors
 from detente.learning.checks import check
 from detente.learning.credit import Group, advantages_of
 from detente.options import LearnerConfig
 from detente.web.runs import overview
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-an-algorithm.md"
-MODULE, PENCIL = [block.partition("```")[0] for block in PAGE.read_text(encoding="utf-8").split("```python\n")[1:]]
+MODULE, PENCIL, DELAYED = [block.partition("```")[0] for block in PAGE.read_text(encoding="utf-8").split("```python\n")[1:]]
 OWN = (
     MODULE
     + """
@@ -271,3 +271,22 @@ def test_a_run_stops_with_a_sentence_where_its_algorithm_fails(folder: Path, tin
     assert "Traceback" not in said
     assert cli.main([*words, "--debug"]) == 2
     assert "mine.py" in capsys.readouterr().err
+
+
+def test_gradients_are_delayed_as_the_page_says(open_run: Callable[..., Any]) -> None:
+    run = open_run().shake()
+    learner, chats = run.learners["main"], run.trajectories(run.play())
+    fresh = []
+    for some in (chats, chats[: len(chats) // 2]):
+        learner.gradients(some, 0.0)
+        fresh.append(vectors.gradients(learner))
+    exec(compile(DELAYED, str(PAGE), "exec"), page := dict[str, Any]())
+    learner.helpers = page["Delayed"]()
+    for some in (chats, chats[: len(chats) // 2], chats):
+        learner.gradients(some, 0.0)
+        fresh.append(vectors.gradients(learner))
+    whole, half, first, second, third = fresh
+    assert not torch.allclose(whole, half)
+    assert torch.equal(first, whole)
+    assert torch.equal(second, whole)
+    assert torch.equal(third, half)

@@ -37,7 +37,8 @@ PROBED = 16  # tokens that new weights have to read before they count
 
 
 class Helpers(Protocol):
-    """Other processes that compute gradients, as ``detente.learning.parallel`` has them."""
+    """Where gradients are computed and what becomes of them before a step: in this process (``Alone``), in others
+    (``detente.learning.parallel``), or as a class of yours has it."""
 
     def spread(self, model: PeftModel, learner: str) -> None:
         """Share the layers of a base model among all processes, where the options say so; ``learner`` is one on the model."""
@@ -49,13 +50,24 @@ class Helpers(Protocol):
         ...
 
 
+class Alone:
+    """This process computes the gradients. Derive from it to look at them, mix or delay them before the learner's step."""
+
+    def spread(self, model: PeftModel, learner: str) -> None:
+        """The layers of a base model stay whole."""
+
+    def gradients(self, learner: Learner, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
+        """Put the gradients of a pass into the learner's ``grad``; the module ``vectors`` reads and replaces them."""
+        return [learner.accumulate(work if first is None else replace(work, old=first[0].logprobs))]
+
+
 class Learner:
     """Trains the adapter ``name`` of ``model``; ``version`` counts its updates."""
 
     def __init__(self, name: str, model: PeftModel, options: LearnerConfig, lora: LoraConfig) -> None:
         self.name, self.model, self.options = name, model, options
         self.version = 0
-        self.helpers: Helpers | None = None
+        self.helpers: Helpers = Alone()
         self.algorithm = algorithm_of(options)
         prepare(model)
         base: Any = model.get_base_model()
@@ -139,15 +151,10 @@ class Learner:
             observed=sum(len(trajectory.observed) for trajectory in batch if len(trajectory.drawn)),
             progress=progress,
         )
-        parts = self._computed(work, None if first is None else first.parts)
+        parts = self.helpers.gradients(self, work, None if first is None else first.parts)
         sums = summed(parts)
         self._require(math.isfinite(sums["loss"] + sums.get("critic_loss", 0.0)), "loss")
         return Gradients(batch, sums, parts)
-
-    def _computed(self, work: Work, first: Sequence[Part] | None) -> Sequence[Part]:
-        if self.helpers is not None:
-            return self.helpers.gradients(self, work, first)
-        return [self.accumulate(work if first is None else replace(work, old=first[0].logprobs))]
 
     def accumulate(self, work: Work) -> Part:
         """Add the gradients of the losses on a share of an update to the parameters' ``grad``."""

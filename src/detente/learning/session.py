@@ -176,8 +176,8 @@ def check_served(
 
 
 def open_session(config: Config, helpers: Helpers | None = None, workers: Workers | None = None) -> Session:
-    """Load and connect all that a run needs; UserError for what is missing. ``helpers`` compute gradients too, and ``workers``
-    play."""
+    """Load and connect all that a run needs; UserError for what is missing. ``helpers`` compute the learners' gradients in place of
+    this process, and ``workers`` play."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     game = check(config, begun=True)  # whoever begins a run checks more
@@ -188,9 +188,9 @@ def open_session(config: Config, helpers: Helpers | None = None, workers: Worker
         learners |= trained.learners
         if helpers is not None:
             helpers.spread(trained.model, next(iter(trained.learners)))
+            for learner in trained.learners.values():
+                learner.helpers = helpers
         _host(config, trained, policies)
-    for learner in learners.values():
-        learner.helpers = helpers
     learners = {name: learners[name] for name in all_learners(config)}
     hosts = {name: policies.learners[name][0] for name in learners}
     frozen = {name: policies.resolve(name) for name in config.seats if name not in config.learner_names}
