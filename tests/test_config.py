@@ -140,6 +140,8 @@ def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
         ["algorithm=mine:own", "credit.beta=2"],
         ["algorithm=reinforce", "credit.gamma=0.5", "loss.clip_ratio=0.1"],
         ["seats=[main,b]", "algorithm=reinforce", "learners.b.algorithm=advantage_alignment", "credit.beta=2"],
+        ["reward=social", "social.altruism=0.5"],
+        ["seats=[main,b]", "learners.b.reward=social", "social.envy=2"],
     ],
 )
 def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overrides: list[str]) -> None:
@@ -163,6 +165,17 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
             ["seats=[main,b]", "learners.b.algorithm=sum_of_rewards", "learners.b.credit.clip=1"],
             r"^learners\.b\.credit\.clip is an .*train with learners\.b\.algorithm=advantage_alignment\.$",
         ),
+        (
+            ["social.altruism=1"],
+            r"^social\.altruism is an option of the reward social, and training uses the points; .* or add reward=social\.$",
+        ),
+        (
+            ["seats=[main,b]", "reward=social", "learners.b.reward=harm", "learners.b.social.envy=1"],
+            r"^learners\.b\.social\.envy is an .*, and training uses harm; leave it out, or add learners\.b\.reward=social\.$",
+        ),
+        (["reward=social", "social.altuism=1"], r"no option 'social\.altuism'; did you mean 'social\.altruism'\?"),
+        (["reward=social", "social.envy=nan"], r"social\.envy is wrong: .*finite"),
+        (["reward=social", "social=1"], r"option social is wrong"),
         (["algorithm=mine:"], r"algorithm is wrong: it is text, no mapping, .*; code of your own is module:attribute\.$"),
         (
             ["measures={a:1}"],

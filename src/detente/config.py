@@ -8,7 +8,7 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -24,12 +24,8 @@ from detente.errors import UserError
 from detente.executor_options import ExecutorOptions
 from detente.files import read_text, reason
 from detente.options import (
-    ALGORITHMS,
-    ALIGNMENT,
     COUNT,
     AlgorithmName,
-    AlgorithmOptions,
-    AlignmentOptions,
     AnswerOptions,
     CreditOptions,
     DecodingOptions,
@@ -42,11 +38,13 @@ from detente.options import (
     Options,
     RecordOptions,
     RemoteOptions,
+    SocialOptions,
     algorithms_in_words,
     check_algorithm,
 )
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere, loopback
+from detente.unused import check_used
 from detente.validation import LONGEST, sentence
 from detente.variation_options import Variation
 from detente.visible import visible
@@ -76,7 +74,8 @@ class Config(Options):
     )
     learners: dict[str, dict[str, Any]] = Field(default_factory=dict, description=f"options that differ: {', '.join(DIFFERING)}")
     reward: str | None = Field(
-        None, description="what training uses in place of the points: harm, margin or a function of your own, as module:attribute"
+        None,
+        description="what training uses in place of the points: harm, margin, social, or a function of your own (module:attribute)",
     )
     start_from: str | None = Field(None, description="the run (runs/x@40) or adapter folder with whose weights training starts")
     measures: tuple[str, ...] = Field((), description="measures of your own, each as module:attribute, beside the game's")
@@ -109,6 +108,7 @@ class Config(Options):
         description="spread the base model's layers over the processes, where one GPU cannot hold them (FSDP2, engine=vllm)",
     )
     credit: CreditOptions = CreditOptions()
+    social: SocialOptions = SocialOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     lora: LoraOptions = LoraOptions()
@@ -172,7 +172,7 @@ class Config(Options):
         A learner with another algorithm than the run's does not inherit ``credit.options``.
         """
         own = self.learners.get(name, {})
-        shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "loss", "optimizer")}
+        shared = {key: getattr(self, key).model_dump() for key in ("lora", "credit", "social", "loss", "optimizer")}
         shared |= {key: getattr(self, key) for key in ("model", "algorithm", "reward", "start_from")}
         shared["answer"] = self.answer.model_dump(include={*DecodingOptions.model_fields})
         if own.get("algorithm", self.algorithm) != self.algorithm:
@@ -207,7 +207,7 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     merged = presets.merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)
-    _check_used(config, dotted)
+    check_used(dotted, {name: config.learner(name) for name in config.learner_names})
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
         _check_servers_here(preset, config.engine, dotted.get("engine", {}).get("urls"))
@@ -220,24 +220,6 @@ def _without_unseated(data: dict[str, Any], seats: Any) -> dict[str, Any]:
     if not isinstance(seats, list) or not isinstance(learners, dict):
         return data
     return data | {"learners": {name: own for name, own in learners.items() if name in seats}}
-
-
-def _check_used(config: Config, given: Mapping[str, Any]) -> None:
-    """UserError for an option of one algorithm that the command line gives to learners of others, where it would change nothing."""
-    _check_credit(config, "", given.get("credit"), config.learner_names)
-    for name, changes in (given.get("learners") or {}).items():
-        _check_credit(config, f"learners.{name}.", changes.get("credit"), [name])
-
-
-def _check_credit(config: Config, before: str, given: Mapping[str, Any] | None, learners: Iterable[str]) -> None:
-    own = AlignmentOptions.model_fields.keys() - AlgorithmOptions.model_fields.keys()
-    unused = next((key for key in given or () if key in own), None)
-    algorithms = {config.learner(name).algorithm for name in learners}
-    if unused and algorithms and algorithms <= ALGORITHMS.keys() - {ALIGNMENT}:
-        raise UserError(
-            f"{before}credit.{unused} is an option of {ALIGNMENT}, which {' and '.join(sorted(algorithms))} would ignore; leave it "
-            f"out, or train with {before}algorithm={ALIGNMENT}."
-        )
 
 
 def _check_seats_here(preset: str, seats: Sequence[str], named: Any) -> None:

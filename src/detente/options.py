@@ -1,4 +1,4 @@
-"""The groups of options: credit, loss, optimizer, adapter, opponents, answers, remote models, evaluation, record.
+"""The groups of options: credit, social reward, loss, optimizer, adapter, opponents, answers, remote models, evaluation, record.
 
 Each field says what it means.
 
@@ -19,6 +19,7 @@ COUNT = 10**9  # the most of what only runs longer the more there is of it
 LARGE = 1e30  # what is multiplied with float32 numbers stays below, so that the products are such numbers
 
 ALIGNMENT = "advantage_alignment"
+SOCIAL = "social"  # the reward that SocialOptions are about
 ALGORITHMS: dict[str, str] = {
     "reinforce": "the ordinary learner: every seat maximises its own return",
     "sum_of_rewards": "the cooperative learner: every seat maximises the sum of all returns",
@@ -114,6 +115,14 @@ class CreditOptions(AlignmentOptions):
     def has_critic(self, algorithm: str) -> bool:
         """Whether a critic learns beside the adapter."""
         return self.baseline == "critic" or (algorithm == ALIGNMENT and self.weight_baseline == "critic")
+
+
+class SocialOptions(Options):
+    """What ``reward=social`` adds to a player's points, from the points of the others; docs/algorithms.md has the equation."""
+
+    altruism: float = Field(0.0, ge=-1000, le=1000, description="reward social: weight of the mean of the others' points")
+    envy: float = Field(0.0, ge=-1000, le=1000, description="reward social: weight of what others have more, as a loss")
+    guilt: float = Field(0.0, ge=-1000, le=1000, description="reward social: weight of what others have less, as a loss")
 
 
 class LossOptions(Options):
@@ -270,6 +279,7 @@ class LearnerConfig(Options):
     answer: DecodingOptions
     algorithm: AlgorithmName
     credit: CreditOptions
+    social: SocialOptions = SocialOptions()
     loss: LossOptions
     optimizer: OptimizerOptions
     reward: str | None = None

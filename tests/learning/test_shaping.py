@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import detente
 from detente import config
 from detente.errors import UserError
 from detente.learning.checks import check
-from detente.learning.shaping import harm, margin, mean_reward, named, shaped
-from detente.records import read_episodes
+from detente.learning.credit import ALGORITHMS, Group
+from detente.learning.shaping import harm, margin, mean_reward, named, shaped, social
+from detente.options import CreditOptions, SocialOptions
+from detente.records import Episode, read_episodes
 
 REWARDS = """
 import numpy as np
@@ -88,7 +92,7 @@ def test_training_uses_them_and_says_both(module: str, tiny_model: str, tmp_path
 
 
 def test_a_reward_is_checked_before_anything_is_loaded(module: str) -> None:
-    with pytest.raises(UserError, match=r"^There is no reward 'generous'; there are: harm, margin, module:attribute"):
+    with pytest.raises(UserError, match=r"^There is no reward 'generous'; there are: harm, margin, module:attribute, social"):
         check(config.load("ipd", ["reward=generous"]))
     with pytest.raises(UserError, match="does not name a reward that can be imported"):
         check(config.load("ipd", ["seats=[main,other]", f"learners.other.reward={module}:absent"]))
@@ -113,16 +117,51 @@ def test_the_rewards_of_adversaries() -> None:
     assert margin(three) == [[-20, -5, 25]]
 
 
-def test_one_player_harms_nobody() -> None:
-    with pytest.raises(UserError, match=r"^The reward 'harm' is about the points of other players, and the game has one player"):
-        named("harm", players=1)
+def test_social_preferences_by_hand() -> None:
+    """Of three players who get 10, 20 and 40: the others' means are 30, 25 and 15, they have 20, 10, 0 more and 0, 5, 25 less."""
+    (episode,) = detente.play("ipd", ["always_defect", "always_cooperate"], overrides=["game.rounds=1"])
+    three = replace(
+        episode, policies=(*episode.policies, episode.policies[0]), rounds=(replace(episode.rounds[0], rewards=(10, 20, 40)),)
+    )
+    assert social(three, SocialOptions()) == [[10, 20, 40]]
+    assert social(three, SocialOptions(altruism=1)) == [[40, 45, 55]]
+    assert social(three, SocialOptions(envy=1)) == [[-10, 10, 40]]
+    assert social(three, SocialOptions(guilt=1)) == [[10, 15, 15]]
+    weights = SocialOptions(altruism=0.5, envy=2, guilt=0.2)
+    assert social(three, weights) == [[10 + 15 - 40, 20 + 12.5 - 20 - 1, 40 + 7.5 - 5]]
+    assert shaped([three], "social", weights)[0].rounds[0].rewards == (-15, 11.5, 42.5)
+
+
+def test_an_altruist_of_two_is_the_cooperative_learner() -> None:
+    options = CreditOptions(gamma=0.9)
+    played = detente.play("ipd", ["random", "random"], episodes=8)
+
+    def group(episodes: Sequence[Episode]) -> Group:
+        rewards = torch.tensor([[r.rewards for r in e.rounds] for e in episodes], dtype=torch.float64)
+        return Group(rewards[None], seat=0)
+
+    altruistic = ALGORITHMS["reinforce"](group(shaped(played, "social", SocialOptions(altruism=1))), options)
+    together = ALGORITHMS["sum_of_rewards"](group(played), options)
+    torch.testing.assert_close(altruistic, together, rtol=0, atol=1e-12)
+    assert together.abs().max() > 1
+
+
+@pytest.mark.parametrize("name", ["harm", "social"])
+def test_one_player_harms_nobody(name: str) -> None:
+    with pytest.raises(UserError, match=f"^The reward '{name}' is about the points of other players, and the game has one player"):
+        named(name, players=1)
 
 
 def test_an_adversary_trains_on_its_aim(tiny_model: str, tmp_path: Path) -> None:
     options = f"game.rounds=2 model={tiny_model} device=cpu iterations=1 episodes=4 group_size=2 lora.rank=2 evaluation.episodes=0"
     changes = [*options.split(), "algorithm=reinforce", "seats=[main,random]"]
-    for aim, of in (("harm", lambda own, other: -other), ("margin", lambda own, other: own - other)):
-        run = detente.train(config.load("ipd", [*changes, f"reward={aim}"]), tmp_path / aim)
+    aims: dict[str, Callable[[float, float], float]] = {
+        "harm": lambda own, other: -other,
+        "margin": lambda own, other: own - other,
+        "social social.altruism=0.25": lambda own, other: own + other / 4,
+    }
+    for aim, of in aims.items():
+        run = detente.train(config.load("ipd", [*changes, *f"reward={aim}".split()]), tmp_path / aim)
         (row,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
         episodes = read_episodes(run / "episodes" / "000001.jsonl.gz")
         aimed = [of(episode.mean_reward(0), episode.mean_reward(1)) for episode in episodes]

@@ -182,7 +182,7 @@ def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> di
     for name, learner in session.learners.items():
         if batch := to_train_on(learner.options, state.backlog, episodes, state.iteration + 1):
             if reward := learner.options.reward:
-                batch = shaped(batch, reward)
+                batch = shaped(batch, reward, learner.options.social)
                 rewards[f"shaped_reward/{name}"] = mean_reward(batch, name)
             chats = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from detente import foreign
 from detente.errors import UserError, unknown
 from detente.games.guard import brief, is_finite, watched
 from detente.games.sides import mean
+from detente.options import SOCIAL, SocialOptions
 from detente.records import Episode
 
 Reward = Callable[[Episode], Sequence[Sequence[float]]]  # (T rounds, P players)
+SELFISH = SocialOptions()
 
 
 def harm(episode: Episode) -> list[list[float]]:
@@ -30,24 +33,33 @@ def margin(episode: Episode) -> list[list[float]]:
     return [[own - _others(played.rewards, player) for player, own in enumerate(played.rewards)] for played in episode.rounds]
 
 
+def social(episode: Episode, weights: SocialOptions) -> list[list[float]]:
+    """Points with altruism, envy and guilt (Fehr and Schmidt, A theory of fairness, competition, and cooperation, 1999): (T, P).
+
+    ``u_i + altruism mean_j(u_j) - envy mean_j(max(u_j - u_i, 0)) - guilt mean_j(max(u_i - u_j, 0))``, j the other players.
+    """
+    return [[_social(played.rewards, player, weights) for player in range(episode.num_players)] for played in episode.rounds]
+
+
 REWARDS: dict[str, Reward] = {"harm": harm, "margin": margin}
 
 
-def named(name: str, players: int = 2) -> Reward:
+def named(name: str, players: int = 2, weights: SocialOptions = SELFISH) -> Reward:
     """The reward of that name, or that ``module:attribute`` stands for, in a game of so many players; UserError where there is
-    none."""
+    none. ``weights`` are those of ``social``."""
     if foreign.is_foreign(name):
         return watched(foreign.imported(name, "reward"), f"The reward '{name}'", "")
-    if name not in REWARDS:
-        raise unknown("reward", name, {*REWARDS, "module:attribute"})
+    rewards = REWARDS | {SOCIAL: partial(social, weights=weights)}
+    if name not in rewards:
+        raise unknown("reward", name, {*rewards, "module:attribute"})
     if players < 2:
         raise UserError(f"The reward '{name}' is about the points of other players, and the game has one player.")
-    return REWARDS[name]
+    return rewards[name]
 
 
-def shaped(episodes: Sequence[Episode], name: str) -> list[Episode]:
+def shaped(episodes: Sequence[Episode], name: str, weights: SocialOptions = SELFISH) -> list[Episode]:
     """The episodes with the rewards that the function of that name gives them; UserError for what are no rewards."""
-    reward = named(name)
+    reward = named(name, weights=weights)
     return [_shaped(episode, reward(episode), name) for episode in episodes]
 
 
@@ -59,6 +71,13 @@ def mean_reward(episodes: Sequence[Episode], learner: str) -> float | None:
 def _others(points: Sequence[float], player: int) -> float:
     """The mean of the other players' points."""
     return (sum(points) - points[player]) / (len(points) - 1)
+
+
+def _social(points: Sequence[float], player: int, weights: SocialOptions) -> float:
+    own, others = points[player], len(points) - 1
+    ahead = sum(max(other - own, 0) for other in points) / others
+    behind = sum(max(own - other, 0) for other in points) / others
+    return own + weights.altruism * _others(points, player) - weights.envy * ahead - weights.guilt * behind
 
 
 def _shaped(episode: Episode, rewards: Any, name: str) -> Episode:
