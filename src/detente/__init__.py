@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from detente.api import best_response as best_response
     from detente.api import fingerprint as fingerprint
     from detente.api import play as play
+    from detente.api import preferences as preferences
     from detente.api import train as train
     from detente.api import transfer as transfer
     from detente.api import worst_case as worst_case
@@ -50,6 +51,7 @@ _HOMES = {
     "coopeval": "detente.comparisons",
     "fingerprint": "detente.api",
     "play": "detente.api",
+    "preferences": "detente.api",
     "train": "detente.api",
     "transfer": "detente.api",
     "worst_case": "detente.api",
@@ -84,6 +86,7 @@ __all__ = [
     "load",
     "make",
     "play",
+    "preferences",
     "read_episodes",
     "read_metrics",
     "read_sweep",

@@ -1,7 +1,7 @@
 """The commands: the only package that reads the command line, and that turns an error into a sentence.
 
     detente train | doctor | sweep | sweep-report | play | arena | best-response | fingerprint | attacks | transfer | coopeval
-    detente report | serve | serve-engine | export | push | pull | list
+    detente preferences | report | serve | serve-engine | export | push | pull | list
 
 Commands import what they need when they run, so that ``detente list`` and ``--help`` answer at once.
 """
@@ -25,6 +25,7 @@ from detente.cli import (
     exporting,
     listing,
     playing,
+    preferences,
     protocols,
     serving,
     serving_engine,
@@ -66,6 +67,7 @@ app.command(name="best-response")(evaluating.best_response)
 app.command()(evaluating.fingerprint)
 app.command()(evaluating.attacks)
 app.command()(evaluating.transfer)
+app.command()(preferences.preferences)
 app.command()(protocols.coopeval)
 app.command()(training.report)
 app.command()(serving.serve)

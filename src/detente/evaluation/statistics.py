@@ -2,6 +2,7 @@
 
     episodes ── groups (one game seed each) ──> estimate      how precisely these policies are known
     seeds    ── groups of each run ──────────> stratified     the same for the mean of several runs: seeds are strata
+    units    ── a number of all, again and again ─> resamples  where it is no mean
     seeds    ── one number of each run ──────> over_seeds     how much training varies: what another seed could bring
                                                share, spread  how many runs did it; the minimum and the maximum
 
@@ -22,10 +23,16 @@ Must not load torch; SciPy is imported when it is needed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, variance
+from typing import TYPE_CHECKING, TypeVar
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_T = TypeVar("_T")
 LEVEL = 0.95
 Bounds = tuple[float, float]  # between which every value lies
 
@@ -112,6 +119,17 @@ def stratified(seeds: Sequence[Sequence[Sequence[float]]], bounds: Bounds | None
         low, high = bounds or (-math.inf, math.inf)
         ends = max(low, overall - half), min(high, overall + half)
     return Estimate(overall, *ends, n=sum(sizes))
+
+
+def resamples(units: int, statistic: Callable[[NDArray[np.int64]], _T], count: int = 500) -> list[_T]:
+    """What a statistic is in bootstrap resamples of the units, by how often each of them counts.
+
+    (Efron, Bootstrap methods: another look at the jackknife, 1979.) The same resamples every time; none of a single unit.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(units)
+    return [statistic(rng.multinomial(units, np.full(units, 1 / units))) for _ in range(count if units > 1 else 0)]
 
 
 def _half_width(means: Sequence[Sequence[float]]) -> float:

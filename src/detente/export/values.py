@@ -29,6 +29,12 @@ def read_episodes(*sources: str | Path) -> list[Episode]:
     return [episode for _, episode in _episodes(sources)]
 
 
+def read_by_source(*sources: str | Path) -> list[list[Episode]]:
+    """What ``read_episodes`` reads, source by source."""
+    _found(sources)
+    return [read_episodes(source) for source in sources]
+
+
 def read_turns(*sources: str | Path) -> list[dict[str, Any]]:
     """One dictionary per turn with the columns of turns.parquet (docs/data.md): ``pandas.DataFrame(detente.read_turns("runs/x"))``.
 

@@ -22,6 +22,7 @@ from detente.games.decisions import Playable
 from detente.games.guard import guarded, guarded_family, is_ours
 from detente.games.reading import Meet, Notes, Reading, Result
 from detente.games.sides import Scalars, Side, Tables, mean, moves
+from detente.games.stage_game import StageGame
 from detente.records import Episode, Round
 
 T = TypeVar("T")
@@ -169,6 +170,7 @@ class Family:
     rules         the game's rules, where players are told more than these at first; else ""
     tells_points  whether players learn what each of the others got
     normal_form   the game as a ``MatrixGame``, if it is one: both act at once, and a table gives the points
+    stage_game    the round that the game repeats as a ``StageGame``, where all act at once in it and nothing else counts
     faces         faces(game, script, seat, plays): what a player faces against a script on that seat, as a process, from which
                   exact values are computed; where ``plays`` is a strategy the player plays by it. UserError where the script has
                   no finite description, None where none has
@@ -196,6 +198,7 @@ class Family:
     rules: Callable[[Any], str] = no_rules
     tells_points: Callable[[Any], bool] = has_payoffs
     normal_form: Callable[[Any], Any] = none_of
+    stage_game: Callable[[Any], StageGame | None] = none_of
     faces: Callable[[Any, Strategy, int, Strategy | None], Playable | None] = faces_nobody
 
 

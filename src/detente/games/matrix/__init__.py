@@ -6,6 +6,7 @@ from detente.games.family import Family
 from detente.games.matrix import facing, measures, reading, rules, strategies
 from detente.games.matrix.rules import MatrixGame, MatrixState, MatrixView, Payoffs
 from detente.games.matrix.tables import chicken, ipd, matching_pennies, matrix, stag_hunt, travelers_dilemma, trust_game
+from detente.games.stage_game import StageGame
 
 __all__ = [
     "FAMILY",
@@ -25,6 +26,11 @@ __all__ = [
 
 def _itself(game: MatrixGame) -> MatrixGame:
     return game
+
+
+def _stage_game(game: MatrixGame) -> StageGame:
+    index = {action: number for number, action in enumerate(game.actions)}
+    return StageGame(game.actions, 2, game.payoffs, lambda moves: game.payoffs[index[moves[0]]][index[moves[1]]])
 
 
 FAMILY = Family(
@@ -51,4 +57,5 @@ FAMILY = Family(
     references=reading.references,
     normal_form=_itself,
     faces=facing.faces,
+    stage_game=_stage_game,
 )
