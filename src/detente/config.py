@@ -8,7 +8,7 @@ Unknown keys are errors that name the nearest known one. Must not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -39,7 +39,6 @@ from detente.options import (
     RecordOptions,
     RemoteOptions,
     SocialOptions,
-    algorithms_in_words,
     check_algorithm,
 )
 from detente.plain_yaml import SIZE, parse
@@ -183,6 +182,12 @@ class Config(Options):
     def models(self) -> dict[str, str]:
         """The base model of every learner."""
         return {name: self.learner(name).model for name in self.learner_names}
+
+
+def algorithms_in_words(by_learner: Mapping[str, str]) -> str:
+    """``reinforce``, or ``alice: reinforce, bob: sum_of_rewards`` where learners have different algorithms."""
+    names = set(by_learner.values())
+    return names.pop() if len(names) == 1 else ", ".join(f"{learner}: {name}" for learner, name in by_learner.items())
 
 
 def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, without: Collection[str] = ()) -> Config:

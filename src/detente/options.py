@@ -7,7 +7,6 @@ Unknown keys are errors; everything is frozen. Must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -33,12 +32,6 @@ def check_algorithm(name: str) -> None:
         check_form(name, "algorithm")
     elif name not in ALGORITHMS:
         raise unknown("algorithm", name, ALGORITHMS)
-
-
-def algorithms_in_words(by_learner: Mapping[str, str]) -> str:
-    """``reinforce``, or ``alice: reinforce, bob: sum_of_rewards`` where learners have different algorithms."""
-    names = set(by_learner.values())
-    return names.pop() if len(names) == 1 else ", ".join(f"{learner}: {name}" for learner, name in by_learner.items())
 
 
 def _algorithm(name: str) -> str:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from detente import jsonl, stored
+from detente.config import algorithms_in_words
 from detente.errors import UserError
 from detente.files import in_use, reason
 from detente.games.roles import in_role
-from detente.options import algorithms_in_words
 from detente.web.safety import shown, whole
 
 PLAYED = "played"  # the folder of the games that a person played on these pages
