@@ -242,18 +242,20 @@ def test_metrics_say_what_was_played() -> None:
     kept = [Result(Chosen({}, PolicyRef("adapter", "main", v), fresh=True), v, 0.0) for v in (1, 2)]
     settings_of: list[dict[str, Any]] = [{"rounds": 4, "wording": "any"}, {"rounds": 5, "wording": 0}]
     both = [Result(Chosen(settings_of[0], script("random")), 4.0, 0.0), Result(Chosen(settings_of[1]), 1.0, 0.0)]
-    assert curriculum_metrics([*kept, *both]) == {
+    config_of = options("opponents.scripted=0.5", "opponents.scripts=[random,tit_for_tat]", "curriculum=uniform")
+    assert curriculum_metrics(config_of, [*kept, *both]) == {
         "curriculum/regret": 2,
         "curriculum/fresh": 0.5,
         "curriculum/share/kept": 0.5,
         "curriculum/regret/kept": 1.5,
         "curriculum/share/random": 0.25,
+        "curriculum/share/tit_for_tat": 0,
         "curriculum/regret/random": 4,
         "curriculum/share/present": 0.25,
         "curriculum/regret/present": 1,
         "curriculum/trained/rounds": 4.5,
     }
-    assert curriculum_metrics([]) == {}
+    assert curriculum_metrics(config_of, []) == {}
 
 
 def test_workers_elsewhere_play_the_settings() -> None:

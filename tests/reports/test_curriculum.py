@@ -70,9 +70,9 @@ def test_curves_of_regret_shares_and_settings(study: Study) -> None:
     assert drawn == {
         "regret, mean over groups": [1],
         "share of new settings": [0.5],
-        "share of groups against kept": [1],
-        "regret against kept": [1],
-        "game.rounds, all groups; dashed: trained on": [2.5, 2],
+        "share: kept": [1],
+        "regret: kept": [1],
+        "rounds; dashed: trained on": [2.5, 2],
     }
 
 

@@ -108,7 +108,7 @@ def advance(session: Session, state: RunState, folder: RunFolder, watch: Watcher
     rolled_out = time.perf_counter()
     metrics: dict[str, Any] = {"iteration": iteration + 1}
     metrics |= play_metrics(session.game, with_shared_names(config, episodes), config.learner_names, session.present)
-    metrics |= {**varied(config, iteration, settings(played.plan)), **curriculum_metrics(results), **played.audit}
+    metrics |= {**varied(config, iteration, settings(played.plan)), **curriculum_metrics(config, results), **played.audit}
     changed, ahead = updated(session, folder, state, episodes, watch)
     metrics |= changed
     metrics |= {f"remote/{what}": count for what, count in session.policies.remote.budget.spent.items()}

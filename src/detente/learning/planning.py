@@ -37,6 +37,7 @@ from detente.learning.variation import fresh_setting, game_at
 from detente.records import Episode, PolicyRef
 from detente.seeding import stream
 
+KEPT = "kept"  # the name of all kept versions in metrics
 Kept = Mapping[str, Sequence[int]]
 
 
@@ -111,15 +112,19 @@ def remembered(config: Config, curriculum: Curriculum, played: Sequence[Result],
     )
 
 
-def curriculum_metrics(played: Sequence[Result]) -> dict[str, float]:
+def curriculum_metrics(config: Config, played: Sequence[Result]) -> dict[str, float]:
     """The mean regret of the groups of an iteration, the share of settings that were new and not trained on, by co-player the
-    share of groups and their regret (kept versions together), and of each number that varies the mean over the other groups."""
+    share of groups and, where there are any, their regret (kept versions together), and of each number that varies the mean over
+    the groups that were trained on."""
     if not played:
         return {}
     metrics = {"curriculum/regret": fmean(r.regret for r in played), "curriculum/fresh": fmean(r.chosen.fresh for r in played)}
-    for name in dict.fromkeys(_shown(result) for result in played):
+    options = config.opponents
+    scripts = options.scripts if options.scripted else ()
+    for name in dict.fromkeys((*scripts, *([KEPT] if options.kept else []), *map(_shown, played))):
         regrets = [result.regret for result in played if _shown(result) == name]
-        metrics |= {f"curriculum/share/{name}": len(regrets) / len(played), f"curriculum/regret/{name}": fmean(regrets)}
+        metrics[f"curriculum/share/{name}"] = len(regrets) / len(played)
+        metrics |= {f"curriculum/regret/{name}": fmean(regrets)} if regrets else {}
     trained = [result.chosen.setting for result in played if not result.chosen.fresh]
     for name in trained[0] if trained else ():
         values = [setting[name] for setting in trained]
@@ -185,4 +190,4 @@ def _versions(kept: Kept) -> list[PolicyRef]:
 def _shown(result: Result) -> str:
     """The co-player's name in metrics."""
     player = result.chosen.co_player
-    return "kept" if player is not None and player.kind == "adapter" else result.chosen.name
+    return KEPT if player is not None and player.kind == "adapter" else result.chosen.name

@@ -21,7 +21,8 @@ from detente.reports.transcript import finished
 
 TEXT = (
     "Regret is what the learner could have had more, in points per round: exact against scripts in matrix games, else what the "
-    "best episode of a group had more than their mean. A setting that is new may be scored alone, and not trained on."
+    "best episode of a group had more than their mean. Shares are those of a co-player in the groups of an iteration. A setting "
+    "that is new may be scored alone, and not trained on."
 )
 FILES = 40  # of recorded iterations that are read, spread over the run
 PARTS = 4  # into which a range is cut
@@ -41,16 +42,18 @@ def panels(study: Study) -> Iterator[Panel | None]:
     """How regret and shares went."""
     yield study.panel("regret", "regret, mean over groups", ["curriculum/regret"], small=True)
     yield study.panel("fresh", "share of new settings", ["curriculum/fresh"], limits=(0, 1), small=True)
-    for key in study.keys:
-        _, what, *named = [*key.split("/"), "", ""][:4] if key.startswith("curriculum/") else ("", "", "")
-        name = named[0]
-        if what == "trained":
-            title = f"game.{name}, all groups; dashed: trained on"
-            yield study.panel(f"trained_{name}", title, [f"vary/{name}", key], small=True)
-        elif name:
-            limits = (0.0, 1.0) if what == "share" else None
-            title = f"{'share of groups' if what == 'share' else 'regret'} against {name}"
-            yield study.panel(f"{what}_{name}", title, [key], limits=limits, small=True)
+    for name in _named(study, "trained"):
+        keys = [f"vary/{name}", f"curriculum/trained/{name}"]
+        yield study.panel(f"trained_{name}", f"{name}; dashed: trained on", keys, small=True)
+    for name in _named(study, "share"):
+        yield study.panel(f"share_{name}", f"share: {name}", [f"curriculum/share/{name}"], limits=(0, 1), small=True)
+        yield study.panel(f"regret_{name}", f"regret: {name}", [f"curriculum/regret/{name}"], small=True)
+
+
+def _named(study: Study, what: str) -> list[str]:
+    """The parameters or co-players of which there are such metrics."""
+    before = f"curriculum/{what}/"
+    return [key.removeprefix(before) for key in study.keys if key.startswith(before)]
 
 
 def tables(study: Study) -> list[Table]:
