@@ -36,7 +36,7 @@ SCRIPTS = ("always_cooperate", "always_defect", "tit_for_tat", "grim_trigger", "
 TEMPTATIONS, ROUNDS = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0), (5, 10, 15, 20, 25, 30)
 HELD_OUT = tuple(product((3.75, 4.25, 4.75, 5.25, 5.75), (7, 13, 18, 28)))
 GROUPS, EPISODES = 8, 16  # of an iteration, and in a group
-RATE, DISCOUNT = 0.4, 0.95
+RATE, DISCOUNT = 0.2, 0.95
 MEASURED = 400  # episodes with each script on each held-out setting
 Floats = NDArray[np.float64]
 
@@ -161,7 +161,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--groups", type=int, default=6000, help="groups of 16 episodes")
+    parser.add_argument("--groups", type=int, default=10_000, help="groups of 16 episodes")
     asked = parser.parse_args(words)
     if asked.groups < 1 or min(asked.seeds) < 0:
         parser.error("--groups is a whole number from 1 on, and --seeds are whole numbers from 0 on")

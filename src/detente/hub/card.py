@@ -27,7 +27,7 @@ from detente.reports.run import Run
 # The options that say what was trained on what; the others say where and how fast, and may name machines and folders.
 OPTIONS = (
     *("game", "seats", "learners", "algorithm", "reward", "iterations", "episodes", "group_size", "vary", "credit"),
-    *("social", "loss", "optimizer", "lora", "opponents", "answer", "evaluation"),
+    *("social", "loss", "optimizer", "lora", "opponents", "curriculum", "answer", "evaluation"),
 )
 
 
