@@ -71,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     "copies": {"config", "records"},
     "rotation": {"config", "games", "seeding"},
     "playable": {"config", "errors", "games", "presets"},
+    "explained": {"evaluation", "export", "files", "learning.watchers"},
     "comparisons": {"config", "errors", "evaluation", "files", "reports"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},
@@ -175,6 +176,9 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation.adversaries": PLAY
     | {"files", "config", "policies", "presets"}
     | {f"learning.{name}" for name in ("checks", "loop", "processes", "run_folder", "session", "starting", "watchers")},
+    "evaluation.imitation": PLAY
+    | {"config", "playable"}
+    | {f"learning.{name}" for name in ("loop", "run_folder", "shaping", "variation", "watchers")},
     "evaluation.shapers": PLAY | {"config", "policies", "learning.run_folder"},
     "evaluation.best_response": PLAY | {"files", "config", "playable", "policies", "learning.loop", "learning.watchers"},
     "reports": PLAY | {"family_file", "files", "stored", "stored_shapes", "evaluation.measures", "evaluation.statistics"},

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from detente.api import best_response as best_response
     from detente.api import fingerprint as fingerprint
     from detente.api import play as play
-    from detente.api import preferences as preferences
     from detente.api import train as train
     from detente.api import transfer as transfer
     from detente.api import worst_case as worst_case
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from detente.config import Config as Config
     from detente.config import load as load
     from detente.errors import UserError as UserError
+    from detente.explained import preferences as preferences
     from detente.export.values import read_episodes as read_episodes
     from detente.export.values import read_metrics as read_metrics
     from detente.export.values import read_turns as read_turns
@@ -51,13 +51,13 @@ _HOMES = {
     "coopeval": "detente.comparisons",
     "fingerprint": "detente.api",
     "play": "detente.api",
-    "preferences": "detente.api",
     "train": "detente.api",
     "transfer": "detente.api",
     "worst_case": "detente.api",
     "Config": "detente.config",
     "load": "detente.config",
     "UserError": "detente.errors",
+    "preferences": "detente.explained",
     "read_episodes": "detente.export.values",
     "read_metrics": "detente.export.values",
     "read_turns": "detente.export.values",

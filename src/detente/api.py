@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from detente import family_file, matches
 from detente.config import Config, load_game
@@ -227,22 +227,6 @@ def transfer(
     content = transferring.transfer(runs, read, Path(folder), episodes=episodes, seed=seed, watch=watch)
     transfer_page(Path(folder), content)
     return content
-
-
-def preferences(
-    sources: str | Path | Sequence[str | Path], agent: str, *, form: Literal["altruism", "inequity"] = "altruism", versions: int = 1
-) -> dict[str, Any]:
-    """Which social preference explains an agent's choices in episodes whose payoffs vary: altruism, or envy and guilt.
-
-    ``sources`` are run folders, arena folders and files of episodes; ``agent`` is a name as they have it, and of an adapter its
-    newest ``versions`` count. See ``detente.evaluation.preferences``.
-    """
-    from detente.evaluation.choices import choices_of
-    from detente.evaluation.preferences import preferences as explained
-    from detente.export.values import read_by_source
-
-    named = [sources] if isinstance(sources, str | Path) else sources
-    return explained(agent, choices_of(read_by_source(*named), agent, versions), form).to_json()
 
 
 def _policies(name: str | Game, overrides: Sequence[str], trust: bool) -> Policies:

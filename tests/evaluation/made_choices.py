@@ -12,19 +12,20 @@ from detente.records import Completion, Episode, PolicyRef, Round, Turn
 
 ME, THEM = PolicyRef("script", "me"), PolicyRef("script", "them")
 Utility = Callable[[float, float], float]  # of own points and the other's
+Table = Sequence[Sequence[Sequence[float]]]  # [own action][the other's] -> (own points, the other's)
 
 
-def softmax_episodes(utility: Utility, count: int, seed: int, rounds: int = 1, cooperates: float = 0.5) -> list[Episode]:
-    """One payoff table each, of numbers up to 10; the other player, on the second seat, cooperates with that probability."""
+def softmax_episodes(utility: Utility, count: int, seed: int, rounds: int = 1, tables: Sequence[Table] = ()) -> list[Episode]:
+    """One of these payoff tables each, or one of its own with numbers up to 10; the other, on the second seat, flips a coin."""
     rng = np.random.default_rng(seed)
-    return [_episode(utility, rng, number, rounds, cooperates) for number in range(count)]
+    drawn = [*tables] or [rng.uniform(0, 10, (2, 2, 2)).round(3).tolist() for _ in range(count)]
+    return [_episode(utility, rng, number, rounds, drawn[number % len(drawn)]) for number in range(count)]
 
 
-def _episode(utility: Utility, rng: np.random.Generator, number: int, rounds: int, cooperates: float) -> Episode:
-    payoffs = rng.uniform(0, 10, (2, 2, 2)).round(3).tolist()
-    worth = [sum(q * utility(*cell) for q, cell in zip((cooperates, 1 - cooperates), row, strict=True)) for row in payoffs]
+def _episode(utility: Utility, rng: np.random.Generator, number: int, rounds: int, payoffs: Table) -> Episode:
+    worth = [sum(utility(*cell) for cell in row) / 2 for row in payoffs]
     chance = 1 / (1 + math.exp(worth[1] - worth[0]))
-    moves = [(int(rng.random() > chance), int(rng.random() > cooperates)) for _ in range(rounds)]
+    moves = [(int(rng.random() > chance), int(rng.random() > 0.5)) for _ in range(rounds)]
     played = tuple(round_of(("CD"[own], "CD"[other]), payoffs[own][other]) for own, other in moves)
     return Episode(make("matrix", payoffs=payoffs, rounds=rounds).parameters(), number, (ME, THEM), played)
 

@@ -6,19 +6,24 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from detente.cli.terminal import console, doing, say
+from detente.cli.terminal import Trust, console, doing, say
 from detente.errors import UserError, counted
+from detente.files import folder_name
 
 
 def preferences(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE", help="Run folders, arena folders, files of episodes (.jsonl, .jsonl.gz).")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... [KEY=VALUE]...",
+            help="Run folders, arena folders, files of episodes (.jsonl, .jsonl.gz); with --train also options of that training.",
+        ),
     ],
     agent: Annotated[str, typer.Option(help="Whose choices: a name as the episodes have it, such as main or tit_for_tat.")],
     form: Annotated[
@@ -27,29 +32,56 @@ def preferences(
     versions: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Of an agent that learned: the newest so many versions that played.")
     ] = 1,
+    train: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET", help="Also train a learner that imitates it, with the options of a preset or a run folder."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="That learner's run folder; one that exists goes on.", show_default="runs/imitation/AGENT")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Say how much an agent cares for the points of others, from what it chose under payoffs that vary."""
-    from detente import api
+    from detente.explained import preferences as explained
 
     if as_json and as_csv:
         raise UserError("--json and --csv are two ways to print the same; leave out one of them.")
-    with doing(console(stderr=True), f"Reading what {agent} prefers"):
-        result = api.preferences(sources, agent, form=form, versions=versions)
-    if as_json:
+    named = [word for word in sources if "=" not in word or Path(word).exists()]
+    overrides = [word for word in sources if word not in named]
+    if train is None and (overrides or run is not None):
+        raise UserError(f"{overrides[0] if overrides else '--run'} is about the training of a learner; add --train PRESET.")
+    if train is None:
+        with doing(console(stderr=True), f"Reading what {agent} prefers"):
+            result = explained(named, agent, form=form, versions=versions)
+    else:
+        from detente.progress import Progress
+
+        folder = run or Path("runs", "imitation", folder_name(agent))
+        screen = console(stderr=as_json or as_csv)
+        say(screen, f"Training a learner that imitates {agent} in {folder}")
+        with Progress(screen) as progress:
+            options: dict[str, Any] = {"train": train, "run": folder, "overrides": overrides, "trust": trust}
+            result = explained(named, agent, form=form, versions=versions, watchers=[progress], **options)
+    show(result, "json" if as_json else "csv" if as_csv else "text")
+
+
+def show(result: Mapping[str, Any], how: Literal["json", "csv", "text"]) -> None:
+    """Print what was found out."""
+    if how == "json":
         print(json.dumps(result, indent=2))
-    elif as_csv:
+    elif how == "csv":
         table = csv.writer(sys.stdout)
         table.writerow(("agent", "preference", "value", "low", "high"))
-        table.writerows((agent, name, *ratio.values()) for name, ratio in result["ratios"].items())
+        table.writerows((result["agent"], name, *ratio.values()) for name, ratio in result["ratios"].items())
     else:
-        for line in sentences(result):
+        for line in (*sentences(result), *imitation_sentences(result)):
             say(console(), line)
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
-    """The result in words."""
+    """The preferences in words."""
     played = (
         f"{counted(result['choices'], 'choice')} on {counted(result['seeds'], 'game seed')} in "
         f"{counted(result['tables'], 'payoff table')}; log-likelihood "
@@ -60,6 +92,24 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         return [*lines, played, "Its choices leave no doubt anywhere, so they bound what it prefers and give no number."]
     lines = [f"{result['agent']}: {name} {_value(**ratio)}" for name, ratio in result["ratios"].items()]
     return [*lines, f"one point of its own multiplies the odds of an action by {math.exp(result['own']):.2f}", played]
+
+
+def imitation_sentences(result: Mapping[str, Any]) -> list[str]:
+    """What the learner that imitates the agent was rewarded for, and how near it came, in words; nothing where there is none."""
+    if "imitation" not in result:
+        return []
+    learned = result["imitation"]
+    ratios = [f"{name} {'none' if ratio is None else f'{ratio:.2f}'}" for name, ratio in learned["ratios"].items()]
+    after = [f"{last} {_first(agent)} / {_first(learner)}" for last, (agent, learner) in learned["after"].items()]
+    return [
+        f"imitated for {counted(learned['iterations'], 'iteration')}: {', '.join(ratios)}",
+        f"the next moves of the two are {learned['distance']:.2f} apart (total variation, 0 to 1)",
+        f"probability of the first action after each last joint move, {result['agent']} / learner: {', '.join(after)}",
+    ]
+
+
+def _first(probabilities: Sequence[float]) -> str:
+    return f"{probabilities[0]:.2f}"
 
 
 def _value(value: float, low: float | None, high: float | None) -> str:

@@ -9,6 +9,7 @@ the points follow from what they do, can be read so. Must not load torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,20 +32,16 @@ Situation = tuple[StageGame, int, Moves]  # the payoffs, the seat, the last join
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One valid decision: the number of the action that was chosen, how likely each was in the agent's own words (() unknown), and
-    what the others did at the same time, in rising order. ``seed``: of the game, and which source it is from."""
+    """One valid decision: the number of the action, how likely the agent found each (() unknown) and this one, what the others did
+    at the same time, in rising order, and in which round. ``seed``: which source it is from, and the game seed."""
 
     situation: Situation
     action: int
     others: Moves
     probabilities: tuple[float, ...]
+    chance: float
+    round: int
     seed: tuple[int, int]
-
-    @property
-    def features(self) -> tuple[float, ...]:
-        """What the choice brought."""
-        stage, seat, _ = self.situation
-        return features(stage, seat, self.action, self.others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +90,7 @@ def choices_of(sources: Sequence[Sequence[Episode]], agent: str, versions: int =
         for episode in source
         for seat, policy in enumerate(episode.policies)
         if policy in policies
-        for choice in _readable(episode, seat, number)
+        for choice in choices_at(episode, seat, number)
     ]
     if not choices:
         raise UserError(f"{agent} never gave a valid answer in these episodes, so that nothing is known of what it prefers.")
@@ -156,7 +153,8 @@ def _summed(weights: Floats, rows: Indices, columns: Indices, height: int, width
     return cells.reshape(height, width)
 
 
-def _readable(episode: Episode, seat: int, source: int) -> list[Choice]:
+def choices_at(episode: Episode, seat: int, source: int = 0) -> list[Choice]:
+    """The choices of who sat on a seat; UserError for games that cannot be read so."""
     try:
         return list(_choices(episode, seat, source))
     except UNREADABLE as error:
@@ -167,13 +165,14 @@ def _readable(episode: Episode, seat: int, source: int) -> list[Choice]:
 def _choices(episode: Episode, seat: int, source: int) -> Iterator[Choice]:
     stage = stage_game(episode)
     last: Moves = ()
-    for played in episode.rounds:
+    for number, played in enumerate(episode.rounds):
         decisions = {turn.player: turn for turn in played.turns if turn.phase == "decision"}
         moves = [stage.actions.index(carried_out(played, decisions[player])) for player in range(stage.players)]
         others = tuple(sorted(moves[:seat] + moves[seat + 1 :]))
         if (turn := decisions[seat]).valid:
-            known = tuple(turn.completion.probabilities)
-            yield Choice((stage, seat, last), stage.actions.index(turn.action), others, known, (source, episode.seed))
+            chosen, known = stage.actions.index(turn.action), tuple(turn.completion.probabilities)
+            chance = known[chosen] if known else math.exp(sum(turn.completion.logprobs))
+            yield Choice((stage, seat, last), chosen, others, known, chance, number, (source, episode.seed))
         last = (moves[seat], *others)
 
 

@@ -7,7 +7,8 @@ Records, evaluations and every other metric keep the points of the game. Must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -42,6 +43,16 @@ def social(episode: Episode, weights: SocialOptions) -> list[list[float]]:
 
 
 REWARDS: dict[str, Reward] = {"harm": harm, "margin": margin}
+
+
+@contextmanager
+def offered(name: str, reward: Reward) -> Iterator[None]:
+    """Inside, trainings of this process know one more reward by its name."""
+    REWARDS[name] = reward
+    try:
+        yield
+    finally:
+        del REWARDS[name]
 
 
 def named(name: str, players: int = 2, weights: SocialOptions = SELFISH) -> Reward:

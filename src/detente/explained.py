@@ -1,0 +1,51 @@
+"""``detente.preferences``: recorded episodes read, and explained by what an agent prefers. Importing it loads no model library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detente.evaluation.choices import choices_of
+from detente.evaluation.preferences import Form
+from detente.evaluation.preferences import preferences as explained
+from detente.export.values import read_by_source
+from detente.files import replace_text
+
+if TYPE_CHECKING:
+    from detente.learning.watchers import Watcher
+
+
+def preferences(
+    sources: str | Path | Sequence[str | Path],
+    agent: str,
+    *,
+    form: Form = "altruism",
+    versions: int = 1,
+    train: str | None = None,
+    run: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    watchers: Sequence[Watcher] = (),
+    trust: bool = False,
+) -> dict[str, Any]:
+    """Which social preference explains an agent's choices in episodes whose payoffs vary: altruism, or envy and guilt.
+
+    ``sources`` are run folders, arena folders and files of episodes; ``agent`` is a name as they have it, and of an adapter its
+    newest ``versions`` count. See ``detente.evaluation.preferences``.
+
+    ``train`` names a preset or a run folder with whose options, and ``overrides``, a learner trains in the folder ``run`` until it
+    does the same; "imitation" in what is returned, and in preferences.json there, has the reward that it trained on. See
+    ``detente.evaluation.imitation``.
+    """
+    named = [sources] if isinstance(sources, str | Path) else sources
+    choices = choices_of(read_by_source(*named), agent, versions)
+    result = explained(agent, choices, form).to_json()
+    if train is None or run is None:
+        return result
+    from detente.evaluation.imitation import imitated, learner_config
+
+    config = learner_config(train, overrides, choices, trust=trust)
+    result["imitation"] = imitated(choices, form, config, Path(run), watchers=watchers)
+    replace_text(Path(run) / "preferences.json", json.dumps(result, indent=2) + "\n")
+    return result
