@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from detente import cli
+from detente.cli.commands import app
 from detente.config import DIFFERING, Config
 from detente.options import LearnerConfig
 from detente.variation_options import Variation
@@ -91,7 +91,7 @@ def default(value: Schema) -> str:
 
 def commands() -> str:
     """The page of the commands: what each does, how it is called, and what its arguments mean."""
-    names = typer.main.get_command(cli.app)
+    names = typer.main.get_command(app)
     with names.make_context("detente", ["list", "games"]) as context:
         parts = [command(name, names.get_command(context, name), context) for name in names.list_commands(context)]
     return "\n".join([COMMANDS, *parts])

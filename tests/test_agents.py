@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from detente import cli
+from detente.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z_-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-COMMANDS = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def unknown(page: str) -> set[str]:

@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from detente import cli, config
-from detente.cli import terminal
+from detente.cli import listing, terminal
 from detente.errors import UserError
 from detente.games import GAMES
 from detente.records import read_episodes
+from detente.signals import Terminated
 
 HEAVY = {"torch", "transformers", "peft", "matplotlib"}
 DETENTE = Path(sys.executable).with_name("detente")
@@ -86,7 +87,8 @@ def test_bad_input_is_answered_by_one_sentence(
 
 def test_the_status_and_the_sentence_reach_the_shell() -> None:
     done = detente("list", "gams")
-    assert (done.returncode, done.stderr) == (2, "There is no list 'gams'; did you mean 'games'?\n")
+    names = "algorithms, axelrod, games, models, players, presets, suites"
+    assert (done.returncode, done.stderr) == (2, f"There is no list 'gams'; there are: {names}; did you mean 'games'?\n")
 
 
 def test_a_full_disk_is_named() -> None:
@@ -109,7 +111,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     [
         (UserError("The model is missing."), 2, "The model is missing."),
         (ExceptionGroup("tasks", [UserError("The model is missing.")]), 2, "The model is missing."),
-        (KeyboardInterrupt(), 130, "Stopped; run the same command again to go on."),
+        (KeyboardInterrupt(), 130, "Stopped."),
+        (Terminated(), 143, "Stopped, as asked from outside."),
         (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "runs/x cannot be used: permission denied."),
         (RuntimeError("writer failed: No space left on device"), 2, "The disk is full; make room and run the same"),
         (MemoryError(), 2, "Memory ran out; end other programs or ask for less at once"),
@@ -118,7 +121,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ],
 )
 def test_every_error_has_a_sentence_and_a_status(error: BaseException, status: int, expected: str) -> None:
-    sentence, code = cli.explain(error)
+    sentence, code = terminal.explain(error)
     assert code == status
     assert sentence.startswith(expected)
 
@@ -129,7 +132,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(line: str, capsys: pytest.
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", sorted(set(cli.listing.LISTS) - {"axelrod"}))  # that library loads torch
+@pytest.mark.parametrize("kind", sorted(set(listing.LISTS) - {"axelrod"}))  # that library loads torch
 def test_lists_answer_without_loading_torch(kind: str) -> None:
     code = (
         f"import sys; from detente.cli import main; main(['list', '{kind}']); print({{'torch', 'transformers'}} & set(sys.modules))"
@@ -182,23 +185,41 @@ def test_a_run_folder_goes_on_with_its_own_options(preset: str, trained: Any) ->
     ]
 
 
-def test_ctrl_c_says_how_to_go_on(
-    preset: str, trained: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("begun", "sentence"), [(True, "Stopped; run the same command again to go on.\n"), (False, "Stopped.\n")])
+def test_ctrl_c_says_how_to_go_on_where_there_is_a_folder(
+    begun: bool, sentence: str, preset: str, trained: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: Any, **__: Any) -> None:
+    def stop(_: Any, run: Path, **__: Any) -> None:
+        if begun:
+            run.mkdir(parents=True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("detente.learning.loop.train", stop)
     assert cli.main(["train", preset]) == 130
-    assert capsys.readouterr().err == "Stopped; run the same command again to go on.\n"
+    assert capsys.readouterr().err == sentence
 
 
-@pytest.mark.parametrize("words", [["doctor", "ipd"], ["list", "games"], ["best-response", "ipd", "--exact"], []])
-def test_what_keeps_nothing_does_not_promise_to_go_on(words: list[str]) -> None:
-    assert cli.goes_on(["--debug", "train", "ipd"])
-    assert not cli.goes_on(words)
-    assert cli.explain(KeyboardInterrupt(), goes_on=False) == ("Stopped.", 130)
-    assert cli.explain(OSError(errno.ENOSPC, "No space left on device"), goes_on=False)[0].endswith("run the same command again.")
+def test_who_has_made_no_folder_is_not_asked_to_go_on(tmp_path: Path) -> None:
+    for folder, end in ((tmp_path / "none", "run the same command again."), (tmp_path, "run the same command again to go on.")):
+        with pytest.raises(OSError, match="No space") as caught, terminal.kept(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert terminal.explain(caught.value) == (f"The disk is full; make room and {end}", 2)
+
+
+def test_ctrl_c_inside_a_library_that_is_imported_is_no_fault_of_ours() -> None:
+    """A library in C may answer with an error of its own."""
+    error = ImportError("initialization failed")
+    error.__cause__ = KeyboardInterrupt()
+    assert terminal.explain(error) == ("Stopped.", 130)
+
+
+def test_ctrl_c_while_the_commands_are_imported_is_one_line(tmp_path: Path) -> None:
+    """With a library that gets Ctrl-C as soon as it is imported, in place of the first one that commands import."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    code = f"import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.insert(0, {str(tmp_path)!r}); "
+    code += "from detente.cli import main; sys.exit(main(['--version']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
 def test_play_prints_and_saves_the_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

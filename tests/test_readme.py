@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from detente import cli
+from detente.cli.commands import app
 from detente.export.columns import SHARED, TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def commands(page: Path) -> list[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Raise what the command line would raise, and run nothing."""
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     with group.make_context("detente", list(words)) as context:
         name, command, rest = group.resolve_command(context, words)  # type: ignore[attr-defined]
         command.make_context(name, rest, parent=context)

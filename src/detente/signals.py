@@ -30,6 +30,12 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end. Code that catches Ctrl-C catches this too."""
 
 
+def stopped(error: BaseException, afterwards: str = "") -> tuple[str, int]:
+    """A sentence, which ends in ``afterwards``, and the exit status for what ended the program: 143 for SIGTERM, else 130."""
+    outside = isinstance(error, Terminated)
+    return f"Stopped{', as asked from outside' if outside else ''}{afterwards and f'; {afterwards}'}.", 143 if outside else 130
+
+
 @contextmanager
 def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
     """These signals go to ``handler``, and afterwards where they went before."""

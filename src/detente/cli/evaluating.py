@@ -3,23 +3,22 @@ what they do, how far words move them, and what they do elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detente.cli.searching import search
-from detente.cli.terminal import Trust, console, doing, listed, say, sitting
+from detente.cli.seatings import Seatings
+from detente.cli.terminal import Trust, console, doing, kept, listed, say
+from detente.cli.training import refuse
 from detente.errors import UserError
 from detente.files import folder_name
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
     from detente.config import Config
-    from detente.evaluation.mechanisms import Setting
 
 Playable = Annotated[str, typer.Argument(metavar="PRESET", help="A preset, a preset file (.yaml) or a game: what is played.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options, e.g. game.rounds=20 seed=1.")]
@@ -59,8 +58,7 @@ def arena(
     config = options_of(preset, overrides or (), trust=trust)
     folder = out or Path("runs", "mechanisms" if mechanism else "arena", config.preset)
     screen = console()
-    say(screen, f"Playing {config.preset} in {folder}")
-    with Seatings(screen, at_its_end=mechanism_tables) as watch:
+    with kept(folder), Seatings(screen, f"Playing {config.preset} in {folder}", at_its_end=mechanism_tables) as watch:
         results = api.arena(
             config, listed(agents), folder, episodes=episodes, watch=watch, anywhere=anywhere, mechanisms=mechanism or ()
         )
@@ -132,22 +130,24 @@ def best_response(
         config, against, [*changes, *([] if role is None else [f"as-{role}"])], "worst-case" if searched else "best-response"
     )
     if searched:
-        search(
-            preset,
-            against,
-            folder,
-            changes,
-            aims=aims,
-            starts=starts,
-            seeds=seeds,
-            jobs=jobs,
-            memory=memory,
-            role=role,
-            trust=trust,
-        )
+        with kept(folder):
+            search(
+                preset,
+                against,
+                folder,
+                changes,
+                aims=aims,
+                starts=starts,
+                seeds=seeds,
+                jobs=jobs,
+                memory=memory,
+                role=role,
+                trust=trust,
+            )
         return
+    refuse(config, folder)
     say(screen, f"Training a best response to {against} in {folder}")
-    with Progress(screen, afterwards="Measuring what was gained") as progress:
+    with kept(folder), Progress(screen, afterwards="Measuring what was gained") as progress:
         result = api.best_response(preset, against, folder, changes, memory=memory, watchers=[progress], trust=trust, role=role)
     screen.print(pages.table(result))
     for sentence in pages.sentences(result, pages.known(folder, result)):
@@ -222,8 +222,7 @@ def transfer(
 
     folder = out or Path("runs", "transfer", Path(suite).stem)
     screen = console()
-    say(screen, f"Measuring {', '.join(runs)} in {folder}")
-    with Seatings(screen) as watch:
+    with kept(folder), Seatings(screen, f"Measuring {', '.join(runs)} in {folder}") as watch:
         content = api.transfer(runs, suite, folder, episodes=episodes, seed=seed, watch=watch, trust=trust)
     screen.print(grid(content))
     for sentence in skipped(content):
@@ -238,59 +237,3 @@ def default_run(config: Config, against: str, overrides: Sequence[str], what: st
     name = "-".join(folder.parts[-2:]) if folder.name.isdecimal() else folder.name  # a version says too little
     parts = [name if folder.is_dir() else against, f"seed{config.seed}", *others]
     return Path("runs", what, config.preset, folder_name(*parts))
-
-
-class Seatings:
-    """The progress of an arena: a bar in a terminal, else a line per seating. Of several arenas under mechanisms ``at_its_end``
-    shows what is there then, also where they were stopped."""
-
-    def __init__(self, screen: Console, at_its_end: Callable[[Mapping[str, Any]], RenderableType] | None = None) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.screen, self.at_its_end = screen, at_its_end
-        self.content: Mapping[str, Any] | None = None
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("episodes"),
-            TimeRemainingColumn(),
-        )
-        self.bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-
-    def __enter__(self) -> Seatings:
-        self.bar.start()
-        self.task = self.bar.add_task("loading", total=None)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
-        if self.content is not None and self.at_its_end is not None:
-            self.screen.print(self.at_its_end(self.content))
-
-    def begin(self, seatings: int, finished: int, episodes: int) -> None:
-        """The arena has so many seatings, of which ``finished`` are there already."""
-        self.seatings, self.at = seatings, finished
-        self.bar.update(self.task, total=seatings * episodes, completed=finished * episodes)
-        if finished:
-            say(self.screen, f"{finished} of {seatings} seatings are there already")
-
-    def setting(self, number: int, count: int, setting: Setting) -> None:
-        """An arena of several begins."""
-        say(self.screen, f"{setting.game}, {setting.mechanism} ({number} of {count})")
-
-    def compared(self, content: Mapping[str, Any]) -> None:
-        """An arena of several is finished; the content has all so far."""
-        self.content = content
-
-    def seating(self, names: Sequence[str]) -> None:
-        """A seating begins."""
-        self.at += 1
-        line = f"seating {self.at} of {self.seatings}: {sitting(names)}"
-        self.bar.update(self.task, description=line)
-        if not self.screen.is_terminal:
-            say(self.screen, line)
-
-    def episode(self) -> None:
-        """An episode is finished."""
-        self.bar.advance(self.task)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from detente.cli.evaluating import Overrides, Seatings
-from detente.cli.terminal import console, listed, say
+from detente.cli.evaluating import Overrides
+from detente.cli.seatings import Seatings
+from detente.cli.terminal import console, kept, listed, say
 
 
 def coopeval(
@@ -25,8 +26,8 @@ def coopeval(
     from detente.reports.mechanisms import mechanism_tables
 
     screen = console()
-    say(screen, f"Playing the games of CoopEval in {out}")
+    opening = f"Playing the games of CoopEval in {out}"
     chosen = {"games": listed(games or ""), "mechanisms": listed(mechanisms or "")}
-    with Seatings(screen, at_its_end=lambda content: mechanism_tables(content, PUBLISHED)) as watch:
+    with kept(out), Seatings(screen, opening, at_its_end=lambda content: mechanism_tables(content, PUBLISHED)) as watch:
         comparisons.coopeval(listed(agents), out, overrides or (), episodes=episodes, watch=watch, **chosen)
     say(screen, f"Wrote {out / 'mechanisms.json'} and {out / 'index.html'}")

@@ -36,8 +36,7 @@ def search(
     screen = console()
     own = {"aims": listed("own" if aims is None else aims), "starts": listed("base" if starts is None else starts)}
     numbers = whole_numbers(seeds) if seeds is not None else [load(preset, overrides, trust=trust).seed]
-    say(screen, f"Searching for the worst case of {against} in {folder}")
-    with Adversaries(screen) as watch:
+    with Adversaries(screen, f"Searching for the worst case of {against} in {folder}") as watch:
         result = api.worst_case(
             preset,
             against,
@@ -58,12 +57,13 @@ def search(
 
 
 class Adversaries:
-    """The progress of a search: a bar in a terminal, and a line for every adversary that is trained."""
+    """The progress of a search: a bar in a terminal, and a line for every adversary that is trained. ``opening`` is said when it
+    begins."""
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, opening: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.screen = screen
+        self.screen, self.opening = screen, opening
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
@@ -79,6 +79,7 @@ class Adversaries:
         """There are so many adversaries, of which ``finished`` are trained already."""
         self.adversaries, self.trained_so_far, self.iterations = adversaries, finished, iterations
         self._show()
+        say(self.screen, self.opening)
         if finished:
             say(self.screen, f"{finished} of {adversaries} adversaries are trained already")
 

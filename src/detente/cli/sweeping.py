@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detente.cli.terminal import Trust, console, doing, say, whole_numbers
+from detente.cli.terminal import Trust, console, doing, kept, say, whole_numbers
 from detente.errors import UserError, counted
 from detente.files import folder_name
 
@@ -71,7 +71,7 @@ def sweep(
     if dry_run:
         _plan(screen, opened(preset, overrides or (), folder, **options)[0], jobs)
         return
-    with Runs(screen, jobs) as watch:
+    with kept(folder), Runs(screen, jobs) as watch:
         train(preset, overrides or (), folder, jobs=jobs, watch=watch, **options)
     _report(screen, folder, None, None, None, None)
 

@@ -11,12 +11,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detente.errors import UserError, out_of_memory
-from detente.signals import Terminated
+from detente.signals import stopped
 from detente.visible import visible
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ Trust = Annotated[bool, typer.Option("--trust", help="Run the code that a preset
 
 
 PATIENCE_S = 3.0
+AGAIN = "run the same command again"
+GOES_ON = f"{AGAIN} to go on"
 MOST_NUMBERS = 10_000  # in a range
 
 
@@ -90,28 +93,47 @@ def whole_numbers(text: str) -> list[int]:
     return numbers
 
 
-def explain(error: BaseException, *, goes_on: bool = True) -> tuple[str, int]:
-    """One sentence for an error, and the exit status; ``goes_on``: whether what was done is kept, for the same command to go on."""
-    again = "run the same command again" + (" to go on" if goes_on else "")
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """What is done inside is kept in this folder: where it ends too early and the folder is there, the error says that the same
+    command goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if folder.exists():
+            error.add_note(GOES_ON)
+        raise
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """One sentence for an error, and the exit status."""
+    goes_on = GOES_ON in getattr(error, "__notes__", ())
     while isinstance(error, BaseExceptionGroup):  # episodes run in a task group, which wraps what one of them raises
         error = error.exceptions[0]
-    if isinstance(error, Terminated):
-        return f"Stopped, as asked from outside{f'; {again}' if goes_on else ''}.", 143
     if isinstance(error, (KeyboardInterrupt, EOFError, typer.Abort)):
-        return f"Stopped{f'; {again}' if goes_on else ''}.", 130
+        return stopped(error, GOES_ON if goes_on else "")
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, typer.TyperException):
         said = error.format_message()
         return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
     if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
-        return f"The disk is full; make room and {again}.", 2
+        return f"The disk is full; make room and {GOES_ON if goes_on else AGAIN}.", 2
     if out_of_memory(error):
-        return "Memory ran out; end other programs or ask for less at once, and run the same command again.", 2
+        return f"Memory ran out; end other programs or ask for less at once, and {AGAIN}.", 2
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename} cannot be used: {error.strerror[0].lower()}{error.strerror[1:]}.", 2
+    if (interrupt := interrupting(error)) is not None:
+        return stopped(interrupt, GOES_ON if goes_on else "")
     what = " ".join(f"{type(error).__name__} {error}".split())
     return f"detente failed: {what}; this is a fault of ours, run again with --debug to see where.", 1
+
+
+def interrupting(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that an error came from: some libraries turn it into one of their own while they are imported."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def hush() -> None:

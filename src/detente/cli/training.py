@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detente.cli.terminal import Trust, console, doing, say
+from detente.cli.terminal import Trust, console, doing, kept, say
 from detente.files import folder_name
 
 if TYPE_CHECKING:
@@ -31,16 +31,12 @@ def train(
     trust: Trust = False,
 ) -> None:
     """Train a preset's learners. The same command on an existing run folder goes on where it stopped."""
-    from detente.learning.checks import check
-
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
     config, folder = resolved(target, changes, run, trust)
-    check(config, begun=(folder / "config.yaml").exists())
+    refuse(config, folder)
     if dry_run:
         from detente.config import to_yaml
-        from detente.learning.run_folder import check_folder
 
-        check_folder(folder, config, rates=True)
         print(to_yaml(config), end="")
         return
     from detente.cli.afterwards import Afterwards
@@ -51,7 +47,7 @@ def train(
     if helping():
         screen.quiet = True  # the process that is helped speaks
     say(screen, f"Training {config.preset} with {config.algorithms} in {folder}")
-    with Progress(screen) as progress:
+    with kept(folder), Progress(screen) as progress:
         from detente.learning import loop  # takes seconds, as loading the model does
 
         loop.train(config, folder, watchers=[progress, *([Afterwards(screen)] if report else [])])
@@ -81,6 +77,15 @@ def resolved(target: str, overrides: Sequence[str], run: Path | None, trust: boo
         return load(str(stored), overrides, trust=trust), run or Path(target)
     config = load(target, overrides, trust=trust)
     return config, run or _default_run(config, overrides)
+
+
+def refuse(config: Config, folder: Path) -> None:
+    """UserError, before anything is said or loaded, for options that cannot be trained with, or not in this folder."""
+    from detente.learning.checks import check
+    from detente.learning.run_folder import check_folder
+
+    check(config, begun=(folder / "config.yaml").exists())
+    check_folder(folder, config, rates=True)
 
 
 def _default_run(config: Config, overrides: Iterable[str]) -> Path:
