@@ -153,8 +153,14 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
     [
         (["iteratons=3"], r"There is no option 'iteratons'; did you mean 'iterations'\?"),
         (["credit.bta=1"], r"There is no option 'credit.bta'; did you mean 'credit.beta'\?"),
-        (["lora.target=x"], r"There is no option 'lora.target'; did you mean 'lora.targets'\?"),
-        (["algorithm=reinforc"], r"There is no algorithm 'reinforc'; did you mean 'reinforce'\?"),
+        (
+            ["lora.target=x"],
+            r"There is no option 'lora.target'; there are: lora.alpha, lora.rank, lora.targets; did you mean 'lora.targets'\?",
+        ),
+        (
+            ["algorithm=reinforc"],
+            r"There is no algorithm 'reinforc'; there are: .*; did you mean 'reinforce'\?",
+        ),
         (["learners.main.credit.bta=1"], r"credit\.bta'; did you mean '.*credit\.beta'\?"),
         (["learners.nobody.credit.beta=1"], r"'nobody' sits on no seat"),
         (
@@ -184,7 +190,10 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
         (["seed=abc"], r"option seed is wrong: .*integer.*'abc'"),
         (["credit.gamma=1.5"], r"option credit\.gamma is wrong: .*1\.5"),
         (["credit=3"], r"option credit is wrong"),
-        (["episodes=63"], r"episodes \(63\) must be a multiple of group_size \(8\)"),
+        (
+            ["episodes=63"],
+            r"episodes \(63\) must be a multiple of group_size \(8\); try episodes=56 or 64, or group_size=7 or 9\.$",
+        ),
         (["group_size=1"], r"baseline needs 2 episodes"),
         (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
         (["opponents.scripted=0.5"], r"names no strategy"),

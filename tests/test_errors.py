@@ -73,7 +73,10 @@ def assert_refused(process: Any, sentence: Any, status: int = 2) -> None:
         (["ipd", "seats=main"], "The option seats is wrong: it is a list, e.g. [a,b], not 'main'."),
         (["ipd", "credit=3"], "The option credit is wrong: it has options of its own, not 3."),
         (["ipd", "learners=3"], "The option learners is wrong: it has options of its own, not 3."),
-        (["ipd", "group_size=7"], "episodes (64) must be a multiple of group_size (7)."),
+        (
+            ["ipd", "group_size=7"],
+            "episodes (64) must be a multiple of group_size (7); try episodes=63 or 70, or group_size=4 or 8.",
+        ),
         (["ipd", "group_size=1"], "A leave-one-out baseline needs 2 episodes"),
         (["ipd", "opponents.kept=0.8", "opponents.scripted=0.8", "opponents.scripts=[random]"], "add up to more than 1."),
         (["ipd", "iterations"], "'iterations' is not of the form key=value"),
@@ -90,7 +93,10 @@ def test_a_run_that_cannot_start_says_why_and_leaves_nothing(
 
 def test_a_preset_file_with_a_misspelt_algorithm(command: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("game: ipd\nalgorithms: {reinforcee: {seed: 3}}\n")
-    assert_refused(command("train", "mine.yaml"), "There is no algorithm 'reinforcee'; did you mean 'reinforce'?")
+    assert_refused(
+        command("train", "mine.yaml"),
+        "There is no algorithm 'reinforcee'; there are: advantage_alignment, reinforce, sum_of_rewards; did you mean",
+    )
 
 
 def test_negative_payoffs_are_payoffs(command: Callable[..., Any]) -> None:

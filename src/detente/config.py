@@ -44,7 +44,7 @@ from detente.options import (
 from detente.plain_yaml import SIZE, parse
 from detente.players.address import elsewhere, loopback
 from detente.unused import check_used
-from detente.validation import LONGEST, sentence
+from detente.validation import LONGEST, no_whole_groups, sentence
 from detente.variation_options import Variation
 from detente.visible import visible
 
@@ -141,7 +141,7 @@ class Config(Options):
         if "/" in self.preset or "\0" in self.preset or self.preset in (".", ".."):  # it names a folder of runs
             raise ValueError(f"preset is the name of a preset and no path, not {self.preset[:LONGEST]!r}")
         if self.episodes % self.group_size:
-            raise ValueError(f"episodes ({self.episodes}) must be a multiple of group_size ({self.group_size})")
+            raise ValueError(no_whole_groups(self.episodes, self.group_size))
         if (self.episodes if self.credit.baseline == "batch" else self.group_size) < self.credit.fewest(self.algorithm):
             also = " and credit.weight_baseline=none" if self.algorithm == "advantage_alignment" else ""
             raise ValueError(f"A leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")

@@ -7,8 +7,11 @@ and exits with 2; every other exception is a fault of ours. Standard library onl
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+
+SHORT = 60  # characters of names that a sentence lists beside a guess
 
 
 class UserError(Exception):
@@ -19,17 +22,34 @@ class ServiceError(UserError):
     """A server or a cluster that a run needs is not there, or not as the run needs it."""
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """``unknown("game", "ipdd", GAMES)`` -> "There is no game 'ipdd'; did you mean 'ipd'?"."""
+def unknown(what: str, name: str, known: Iterable[str], owner: str = "") -> UserError:
+    """``unknown("game", "ipdd", GAMES)`` -> "There is no game 'ipdd'; did you mean 'ipd'?"; all of them where they are few or none
+    is near. ``unknown("option", "foo", known, "The mechanism contract")`` -> "The mechanism contract has no option 'foo'; ..."."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}."
-    return UserError(f"There is no {what} '{name}'; {hint}")
+    listing = [f"there are: {', '.join(names)}"] if len(", ".join(names)) <= SHORT or not near else []
+    guess = [f"did you mean '{near[0]}'?"] if near else []
+    wrong = f"{owner} has no {what} '{name}'" if owner else f"There is no {what} '{name}'"
+    return UserError("; ".join([wrong, *listing, *guess]) + ("" if guess else "."))
 
 
 def counted(number: int, noun: str) -> str:
     """``1 iteration``, ``2 iterations``."""
     return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
+def as_typed(value: Any, longest: int = 80) -> str:
+    """A value as the command line takes it, and a sentence can repeat it: ``[0, 50]``, ``true``, ``null``."""
+    text = " ".join(_typed(value).split())
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_typed(item)}' for key, item in value.items())}}}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def out_of_memory(error: BaseException) -> bool:

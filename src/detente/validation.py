@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from detente.errors import unknown
+from detente.errors import as_typed, unknown
 from detente.options import Options
 
 LONGEST = 80  # characters of a wrong value that a sentence repeats
@@ -34,9 +34,18 @@ def sentence(error: ValidationError, model: type[Options], prefix: str = "") -> 
         return f"{key + ': ' if key else ''}{fault['ctx']['error']}."
     if fault["type"] in MAPPED and isinstance(fault.get("input"), dict):
         return f"The option {key} is wrong: {MAPPED[fault['type']]}."
-    message, given = WORDS.get(fault["type"], fault["msg"]), repr(fault.get("input"))
-    shown = given if len(given) <= LONGEST else f"{given[:LONGEST]} ..."
-    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {shown}."
+    message = WORDS.get(fault["type"], fault["msg"])
+    return f"The option {key} is wrong: {message[0].lower()}{message[1:]}, not {as_typed(fault.get('input'), LONGEST)}."
+
+
+def no_whole_groups(episodes: int, size: int) -> str:
+    """That so many episodes are no whole number of groups of this size, and the nearest numbers that would be right."""
+    below = episodes // size * size
+    counts = [number for number in (below, below + size) if number]
+    divisors = [number for number in range(2, episodes + 1) if episodes % number == 0]
+    sizes = [*[number for number in divisors if number < size][-1:], *[number for number in divisors if number > size][:1]]
+    right = [f"{name}={' or '.join(map(str, near))}" for name, near in (("episodes", counts), ("group_size", sizes)) if near]
+    return f"episodes ({episodes}) must be a multiple of group_size ({size}); try {', or '.join(right)}"
 
 
 def _keys_at(model: type[Options], path: Sequence[str]) -> list[str]:

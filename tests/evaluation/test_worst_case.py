@@ -76,7 +76,7 @@ def test_every_aim_from_every_start_with_every_seed() -> None:
 @pytest.mark.parametrize(
     ("aims", "starts", "seeds", "sentence"),
     [
-        (["own", "hram"], ["base"], [0], "There is no aim 'hram'; did you mean 'harm'?"),
+        (["own", "hram"], ["base"], [0], "There is no aim 'hram'; there are: harm, margin, own, shaper; did you mean 'harm'?"),
         (["own", "own"], ["base"], [0], "The aim own is named twice."),
         ([], ["base"], [0], "A search for the worst case needs at least one aim."),
         (["own"], ["base"], [3, 3], "The seed 3 is named twice."),

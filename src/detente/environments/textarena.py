@@ -104,7 +104,7 @@ def made(game: TextArena) -> Any:
         import textarena
         from textarena.envs.registration import ENV_REGISTRY
     if game.environment not in ENV_REGISTRY:
-        raise unknown("environment of TextArena", game.environment, ENV_REGISTRY)
+        raise unknown("environment", game.environment, ENV_REGISTRY, "TextArena")
     raw = f"{game.environment}-raw"
     try:
         return textarena.make(raw if raw in ENV_REGISTRY else game.environment, **game.options)

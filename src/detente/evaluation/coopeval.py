@@ -15,6 +15,7 @@ from detente.evaluation.mechanisms import NONE, Setting, able, taking_part, unde
 from detente.games import configured
 from detente.games.base import Game
 from detente.games.family import family_of
+from detente.policies import located
 
 GAMES: Mapping[str, Mapping[str, Any]] = {
     "prisoners_dilemma": {"name": "ipd", "rounds": 1, "payoffs": [[[2, 2], [0, 3]], [[3, 0], [1, 1]]]},
@@ -90,19 +91,37 @@ def settings(agents: Sequence[str], games: Sequence[str] = (), mechanisms: Seque
     """
     if not agents:
         raise UserError("CoopEval needs at least one agent that plays beside its scripts, such as a run folder, a model or random.")
-    for noun, named, known in (("game of CoopEval", games, GAMES), ("mechanism of CoopEval", mechanisms, MECHANISMS)):
+    for noun, named, known in (("game", games, GAMES), ("mechanism", mechanisms, MECHANISMS)):
         for name in named:
             if name not in known:
-                raise unknown(noun, name, known)
+                raise unknown(noun, name, known, "CoopEval")
             if named.count(name) > 1:
-                raise UserError(f"The {noun} {name} is named twice.")
+                raise UserError(f"The {noun} of CoopEval {name} is named twice.")
     result = []
     for game in games or GAMES:
         for mechanism in mechanisms or MECHANISMS:
             parameters = under(GAMES[game], MECHANISMS[mechanism])
             names = dict.fromkeys([*agents, *scripts(configured(parameters))])
             result.append(Setting(game, mechanism, parameters, able([*names], configured(parameters))))
-    return taking_part(agents, result)
+    taking_part(agents, result)
+    for name in agents:
+        _check_able(name, [setting for setting in result if name in setting.agents])
+    return result
+
+
+def _check_able(name: str, where: Sequence[Setting]) -> None:
+    """UserError for an agent that cannot play one of the games; it names those that it can."""
+    refused: dict[str, UserError] = {}
+    for setting in where:
+        try:
+            located(name, configured(setting.parameters))
+        except UserError as error:
+            refused.setdefault(setting.game, error)
+    able = list(dict.fromkeys(setting.game for setting in where if setting.game not in refused))
+    if refused and not able:
+        raise next(iter(refused.values()))
+    if refused:
+        raise UserError(f"'{name}' cannot play {', '.join(refused)}; name the games that it can with --games {','.join(able)}.")
 
 
 def scripts(game: Game) -> list[str]:

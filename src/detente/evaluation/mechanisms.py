@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from detente.config import Config
-from detente.errors import UserError, unknown
+from detente.errors import UserError, as_typed, unknown
 from detente.evaluation import arena as cross_play
 from detente.evaluation.agents import participants
 from detente.files import folder_name
@@ -23,7 +23,6 @@ from detente.games import configured, mechanisms
 from detente.games.annotations import fits, words
 from detente.games.base import Game
 from detente.games.family import strategies_for
-from detente.games.guard import brief
 from detente.plain_yaml import parse
 from detente.policies import Policies
 
@@ -82,14 +81,14 @@ def under(game: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
                 f"The mechanism '{mechanism}' should be {name}, or with options such as {name}:{_example(name)}, each of them once."
             )
         if option not in known:
-            raise unknown(f"option of the mechanism {name}", option, known)
+            raise unknown("option", option, known, f"The mechanism {name}")
         try:
             options[option] = parse(value)
         except ValueError as error:
             raise UserError(f"The option {option} of the mechanism {name} is not valid YAML: {value!r}.") from error
         if not fits(options[option], known[option]):
             right = words(known[option])
-            raise UserError(f"The option {option} of the mechanism {name} should be {right}, not {brief(options[option])}.")
+            raise UserError(f"The option {option} of the mechanism {name} should be {right}, not {as_typed(options[option])}.")
     return {"name": name, "of": dict(game)} | options
 
 

@@ -12,12 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 from detente import foreign
-from detente.errors import UserError, unknown
+from detente.errors import UserError, as_typed, unknown
 from detente.games import bilateral_trade, commons, donor, investor, matrix, mechanisms, public_goods, splitting
 from detente.games.annotations import check_types
 from detente.games.base import Action, Game, Observation, State, Step
 from detente.games.family import Family, Measure, family_of
-from detente.games.guard import brief
 from detente.games.own_measures import with_measures
 
 __all__ = [
@@ -92,8 +91,7 @@ def _inside(mechanism: str, of: Any) -> Game:
         return inner
     if isinstance(of, Mapping) and "name" not in of:
         raise UserError(f"The game inside the mechanism {mechanism} has no name; give it one, such as game.of.name=ipd.")
-    given = "null" if of is None else brief(of)
-    raise UserError(f"The mechanism {mechanism} is around a game, such as game.of.name=ipd, not {given}.")
+    raise UserError(f"The mechanism {mechanism} is around a game, such as game.of.name=ipd, not {as_typed(of)}.")
 
 
 def names(parameters: Any) -> list[str]:

@@ -14,8 +14,7 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from detente.errors import UserError
-from detente.games.guard import brief
+from detente.errors import UserError, as_typed
 
 PLAIN: dict[Any, tuple[str, str, Callable[[Any], bool]]] = {  # type -> its words for one value and for several, what it takes
     int: ("a whole number", "whole numbers", lambda value: isinstance(value, Integral) and not isinstance(value, bool)),
@@ -34,7 +33,7 @@ def check_types(game: object, name: str, given: Mapping[str, Any]) -> None:
     for parameter, value in given.items():
         if parameter in hints and not fits(value, hints[parameter]):
             right = words(hints[parameter])
-            raise UserError(f"The parameter game.{parameter} of {name} should be {right}, not {brief(value)}.")
+            raise UserError(f"The parameter game.{parameter} of {name} should be {right}, not {as_typed(value)}.")
 
 
 def fits(value: Any, annotation: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from detente.errors import UserError, unknown
+from detente.errors import UserError, as_typed, unknown
 
 G = TypeVar("G")
 MOST_ROUNDS = 1000  # more than anyone waits for
@@ -60,7 +60,7 @@ def check_horizon(rounds: Any, continuation: Any, max_rounds: Any) -> None:
     check_count("rounds", rounds, 1, MOST_ROUNDS)
     check_count("max_rounds", max_rounds, 1, MOST_ROUNDS)
     if continuation is not None and not (isinstance(continuation, int | float) and 0 <= continuation < 1):
-        raise UserError(f"The continuation probability lies in [0, 1), not {continuation!r}.")
+        raise UserError(f"The continuation probability lies in [0, 1), not {as_typed(continuation)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +83,22 @@ class Horizon:
 def check_share(option: str, value: Any) -> None:
     """UserError unless this is a number from 0 to 1."""
     if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise UserError(f"The option {option} is a probability, a number from 0 to 1, not {value!r}.")
+        raise UserError(f"The option {option} is a probability, a number from 0 to 1, not {as_typed(value)}.")
 
 
 def check_count(option: str, value: Any, minimum: int, maximum: int) -> None:
     """UserError unless this is a whole number between the two."""
     if type(value) is not int or not minimum <= value <= maximum:
-        raise UserError(f"The option {option} is a whole number from {minimum} to {maximum}, not {value!r}.")
+        raise UserError(f"The option {option} is a whole number from {minimum} to {maximum}, not {as_typed(value)}.")
 
 
 def check_switch(option: str, value: Any) -> None:
     """UserError unless this is true or false."""
     if type(value) is not bool:
-        raise UserError(f"The option {option} is true or false, not {value!r}.")
+        raise UserError(f"The option {option} is true or false, not {as_typed(value)}.")
 
 
 def check_choice(option: str, value: Any, known: Iterable[str]) -> None:
     """UserError unless this is one of the known words."""
     if value not in known:
-        raise unknown(f"value of {option}", str(value), known)
+        raise unknown("value", str(value), known, f"The option {option}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 
 LONGEST = 40  # characters of a role
 
@@ -23,9 +23,11 @@ def roles(game: Any) -> tuple[str, ...]:
     if named is None:
         return tuple(f"seat {number}" for number in range(1, game.num_players + 1))
     if not isinstance(named, (tuple, list)) or len(named) != game.num_players or len(set(map(str, named))) != len(named):
-        raise UserError(f"The game {game.name} should have one role for each of its seats ({game.num_players}), not {named!r}.")
+        raise UserError(
+            f"The game {game.name} should have one role for each of its seats ({game.num_players}), not {as_typed(named)}."
+        )
     if wrong := [role for role in named if not _is_role(role)]:
-        raise UserError(f"A role of the game {game.name} is a few words without a slash, not {wrong[0]!r}.")
+        raise UserError(f"A role of the game {game.name} is a few words without a slash, not {as_typed(wrong[0])}.")
     return tuple(named)
 
 

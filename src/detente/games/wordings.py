@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 
 ANY = "any"  # drawn for each game seed, all equally likely
 COUNT = 6
@@ -52,4 +52,4 @@ def possible(wording: int | str) -> Sequence[int]:
 def check_wording(value: object) -> None:
     """UserError unless this is the number of a wording, or ``any``."""
     if value != ANY and (type(value) is not int or not 0 <= value < COUNT):
-        raise UserError(f"The option wording is a whole number from 0 to {COUNT - 1}, or any, not {value!r}.")
+        raise UserError(f"The option wording is a whole number from 0 to {COUNT - 1}, or any, not {as_typed(value)}.")

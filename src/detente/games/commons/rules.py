@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.amounts import Amount, amount
 from detente.games.base import Observation, Phase, Step
 from detente.games.parameters import MOST, Horizon, as_json, build, check_count, check_share
@@ -102,7 +102,7 @@ class Commons(Horizon):
         check_count("message_chars", self.message_chars, 1, 10_000)
         check_share("noise", self.noise)
         if type(self.growth) not in (int, float) or not 1 <= self.growth <= 100:
-            raise UserError(f"The option growth is a number from 1 to 100, not {self.growth!r}.")
+            raise UserError(f"The option growth is a number from 1 to 100, not {as_typed(self.growth)}.")
 
     @property
     def num_players(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.amounts import Amount, amount
 from detente.games.base import Observation, Step
 from detente.games.parameters import added, as_json, build, check_count, check_switch
@@ -102,12 +102,12 @@ class Donor:
         if self.players % 2:
             raise UserError(f"The donor game needs an even number of players, not {self.players}.")
         if type(self.multiplier) not in (int, float) or not 0 <= self.multiplier <= 100:
-            raise UserError(f"The option multiplier is a number from 0 to 100, not {self.multiplier!r}.")
+            raise UserError(f"The option multiplier is a number from 0 to 100, not {as_typed(self.multiplier)}.")
         object.__setattr__(self, "levels", tuple(self.levels) if isinstance(self.levels, list) else self.levels)
         whole = isinstance(self.levels, tuple) and all(type(level) is int and 0 <= level <= 100 for level in self.levels)
         if not whole or (self.levels and (self.levels[0] != 0 or len(self.levels) < 2)) or sorted({*self.levels}) != [*self.levels]:
             raise UserError(
-                f"The levels are percentages in ascending order, at least two, the first of them 0, not {self.levels!r}."
+                f"The levels are percentages in ascending order, at least two, the first of them 0, not {as_typed(self.levels)}."
             )
 
     @property

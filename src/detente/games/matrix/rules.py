@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.base import Observation, Step
 from detente.games.parameters import added, as_json, check_horizon, check_share, check_switch, draw_horizon
 from detente.games.roles import roles
@@ -91,16 +91,16 @@ class MatrixGame:
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "payoffs", _table(self.payoffs, len(self.actions)))
         if len(self.labels) != len(self.actions) or len(set(self.labels)) != len(self.labels):
-            raise UserError(f"The game needs {len(self.actions)} different labels, one per action, not {list(self.labels)}.")
+            raise UserError(f"The game needs {len(self.actions)} different labels, one per action, not {as_typed(self.labels)}.")
         if any(not re.fullmatch(r"[A-Za-z0-9]+", label) for label in self.labels):
-            raise UserError(f"A label is made of letters and digits, not {list(self.labels)}.")
+            raise UserError(f"A label is made of letters and digits, not {as_typed(self.labels)}.")
         if self.cooperative not in (None, self.actions[0]):
-            raise UserError(f"The cooperative action is the first of {list(self.actions)}, not '{self.cooperative}'.")
+            raise UserError(f"The cooperative action is the first of {as_typed(self.actions)}, not '{self.cooperative}'.")
         check_switch("counterbalance", self.counterbalance)
         check_horizon(self.rounds, self.continuation, self.max_rounds)
         check_share("noise", self.noise)
         if self.default is not None and self.default not in self.actions:
-            raise UserError(f"The default action is one of {', '.join(self.actions)}, not {self.default!r}.")
+            raise UserError(f"The default action is one of {', '.join(self.actions)}, not {as_typed(self.default)}.")
         check_wording(self.wording)
         if self.roles is not None:
             object.__setattr__(self, "roles", tuple(self.roles) if isinstance(self.roles, list) else self.roles)
@@ -226,7 +226,7 @@ def _table(payoffs: Any, size: int) -> Payoffs:
     """Check a payoff table that may come from YAML and make it tuples of floats."""
     wrong = UserError(
         f"The payoff table must be {size} rows of {size} pairs of numbers [row player, column player], none beyond "
-        f"{LARGEST_PAYOFF:,}, not {payoffs!r}."
+        f"{LARGEST_PAYOFF:,}, not {as_typed(payoffs)}."
     )
     try:
         table = tuple(tuple((float(cell[0]), float(cell[1])) for cell in row) for row in payoffs)

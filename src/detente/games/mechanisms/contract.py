@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.base import Action, Observation, Step
 from detente.games.family import Strategy
 from detente.games.mechanisms import strategies
@@ -43,7 +43,7 @@ class Contract(Agreement):
         if not _are_payments(self.payments):
             raise UserError(
                 f"The payments of a contract are 2 to {MOST_PAYMENTS} different numbers of points from 0 up, 0 the first, not "
-                f"{self.payments!r}."
+                f"{as_typed(self.payments)}."
             )
         if len({*self.spelled}) < len(self.spelled):
             raise UserError(

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.mechanisms.meetings import Meetings, Past
 from detente.games.mechanisms.repetition import answers, listed
 from detente.games.parameters import check_choice, check_count
@@ -38,7 +38,7 @@ class Reputation(Meetings):
         if self.num_players % size or self.num_players < 2 * size:
             raise UserError(
                 f"The number of players is a multiple of the {size} who play {self.of.name} together, at least {2 * size}, "
-                f"not {self.players!r}."
+                f"not {as_typed(self.players)}."
             )
 
     @property

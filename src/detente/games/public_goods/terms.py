@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.parameters import MOST, added, check_count, check_horizon, check_share, check_switch
 from detente.games.public_goods.points import Stakes
 from detente.games.public_goods.rounds import FREE, INSTITUTIONS
@@ -89,14 +89,14 @@ class Terms:
 
 def _check_factor(option: str, value: Any) -> None:
     if type(value) not in (int, float) or not 0 <= value <= MOST:
-        raise UserError(f"The option {option} is a number from 0 to {MOST}, not {value!r}.")
+        raise UserError(f"The option {option} is a number from 0 to {MOST}, not {as_typed(value)}.")
 
 
 def _levels(levels: Any, endowment: int) -> tuple[int, ...]:
     right = isinstance(levels, tuple | list) and all(type(level) is int and 0 <= level <= endowment for level in levels)
     if not right or len(levels) < 2 or [*levels] != sorted({*levels}) or levels[0] != 0:
         raise UserError(
-            f"The levels are 0 and other whole numbers up to the endowment, {endowment}, in rising order, not {levels!r}."
+            f"The levels are 0 and other whole numbers up to the endowment, {endowment}, in rising order, not {as_typed(levels)}."
         )
     return tuple(levels)
 
@@ -106,5 +106,5 @@ def _labels(labels: Any) -> tuple[str, ...]:
         isinstance(labels, tuple | list) and all(isinstance(label, str) for label in labels) and len({*labels}) == 2 == len(labels)
     )
     if not right or not all(re.fullmatch(r"[A-Za-z0-9]+", label) for label in labels):
-        raise UserError(f"The labels are two different words of letters and digits, not {labels!r}.")
+        raise UserError(f"The labels are two different words of letters and digits, not {as_typed(labels)}.")
     return tuple(labels)

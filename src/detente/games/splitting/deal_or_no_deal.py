@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.parameters import build
 from detente.games.splitting.deals import Amounts, Deal, Known, Values
 from detente.games.splitting.rules import SplittingGame
@@ -45,7 +45,7 @@ class DealOrNoDeal(SplittingGame):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.items) != KINDS:
-            raise UserError(f"Deal or No Deal divides {KINDS} kinds of items, not {list(self.items)}.")
+            raise UserError(f"Deal or No Deal divides {KINDS} kinds of items, not {as_typed(self.items)}.")
 
     @property
     def reward_bounds(self) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from functools import cache, cached_property, lru_cache
 from operator import mul
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.base import Observation, Phase, Step
 from detente.games.parameters import added, as_json, check_choice, check_count, check_horizon, draw_horizon
 from detente.games.splitting.allocation import allocate
@@ -69,7 +69,7 @@ class SplittingGame(ABC):
         for word in self.reveal:
             check_choice("reveal", word, REVEAL)
         if not self.items or len(set(self.items)) < len(self.items) or any(not re.fullmatch("[a-z]+", i) for i in self.items):
-            raise UserError(f"The items are different words in small letters, not {list(self.items)}.")
+            raise UserError(f"The items are different words in small letters, not {as_typed(self.items)}.")
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games.parameters import MOST, build, check_count, check_switch
 from detente.games.splitting.deals import Deal, Known, Played, Values
 from detente.games.splitting.rules import SplittingGame
@@ -48,7 +48,7 @@ class TrustAndSplit(SplittingGame):
         if self.upper <= self.lower:
             raise UserError(f"A coin is worth more with the upper hand: {self.upper} is not above {self.lower}.")
         if len(self.items) != 1:
-            raise UserError(f"Trust-and-Split splits one item, not {list(self.items)}; see trust_and_split_items.")
+            raise UserError(f"Trust-and-Split splits one item, not {as_typed(self.items)}; see trust_and_split_items.")
 
     @property
     def reward_bounds(self) -> tuple[float, float]:
