@@ -56,6 +56,13 @@ def test_items_with_talk(play: Any) -> None:
     assert actions(episode, 0, "message") == ["I value hats most."] * 10
 
 
+def test_lines_from_a_pipe_are_written_behind_their_questions(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play("trust_and_split", "human,greedy", "Hel\x1b[1mlo") == (2, [])
+    said = capsys.readouterr().out
+    assert "\nYour message: Hel\\x1b[1mlo\n" in said
+    assert said.endswith("\nYour decision: \n")
+
+
 def test_a_game_that_was_given_up_is_one_sentence(play: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert play("trust_and_split", "human,greedy", "Hello") == (2, [])
     assert capsys.readouterr().err == "The input ended before the game did, so the game was given up.\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,16 +18,29 @@ from detente.players.base import encodable
 from detente.records import Completion, PolicyRef
 from detente.screen import Screen
 from detente.signals import at_once, handled
+from detente.visible import visible
 
 WAY_OUT = "q, Ctrl-D or Ctrl-C leaves the game"
 
 
+def asked(prompt: str) -> str:
+    """One line of standard input. Where that is no terminal, on which the line would be seen and end the prompt's, both are written
+    here."""
+    line = ""
+    try:
+        line = input(prompt)
+    finally:
+        if sys.stdin is not None and not sys.stdin.isatty():
+            print(visible(line, keep=""))
+    return line
+
+
 @dataclass
 class Human:
-    """A person on one seat. ``read`` takes one line from them (``input``, or a stand-in in tests)."""
+    """A person on one seat. ``read`` takes one line from them (``asked``, or a stand-in in tests)."""
 
     name: str = "human"
-    read: Callable[[str], str] = input
+    read: Callable[[str], str] = asked
     console: Console = field(default_factory=Screen)
 
     @property
