@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from detente.games.reading import Anchor
 from detente.reports.plots import SERIES, Bar, Bars, Group, Line, Panel, apart, figure, svg
@@ -59,3 +60,19 @@ def test_the_svg_takes_its_colours_from_the_page() -> None:
     assert SERIES[0] not in text
     assert 'id="name-' in text
     assert "http" not in text
+
+
+def test_titles_are_broken_where_their_axes_end() -> None:
+    titles = [
+        "CC: both cooperated",
+        "DC: I defected, and they cooperated all along",
+        "against a_name_without_a_break_in_forty_letters",
+    ]
+    panels = [Panel(f"p{i}", title, (Line("run", 0, RISING),), small=True) for i, title in enumerate(titles)]
+    drawn = figure(panels, 5, {"run": 0})
+    drawn.canvas.draw()
+    shown = [axes.get_title("left") for axes in drawn.axes]
+    assert [text.replace("\n", " ") for text in shown] == titles
+    assert [text.count("\n") for text in shown] == [0, 1, 1]
+    title = next(text for text in drawn.findobj(Text) if isinstance(text, Text) and text.get_text() == shown[1])
+    assert title.get_window_extent().x1 <= drawn.axes[1].get_window_extent().x1

@@ -62,14 +62,15 @@ def picture(attacks: Attacks) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from detente.reports.plots import INK, SERIES, STYLE
+    from detente.reports.plots import INK, SERIES, STYLE, fit
 
     agents, names = attacks["agents"], [row["attack"] for row in attacks["agents"][0]["attacks"]]
     tall = 1.6 + len(names) * max(0.45, 0.22 * len(agents))
     with matplotlib.rc_context(STYLE):
         drawn = Figure(figsize=(2.2 + 3 * len(attacks["measures"]), tall), layout="constrained")
         panels = drawn.subplots(1, len(attacks["measures"]), sharey=True, squeeze=False)[0]
-        for axes, (measure, words) in zip(panels, attacks["measures"].items(), strict=True):
+        titles = [axes.set_title(words) for axes, words in zip(panels, attacks["measures"].values(), strict=True)]
+        for axes, measure in zip(panels, attacks["measures"], strict=True):
             axes.axvline(0, color=INK, lw=0.8)
             for number, agent in enumerate(agents):
                 aside = (number - (len(agents) - 1) / 2) * 0.7 / len(agents)
@@ -81,7 +82,6 @@ def picture(attacks: Attacks) -> Figure:
                     low, high = (mean if difference[end] is None else difference[end] for end in ("low", "high"))
                     axes.plot([low, high], [place + aside] * 2, color=colour, lw=1.6)
                     axes.plot([mean], [place + aside], color=colour, marker="os"[number >= len(SERIES)], ms=4.5)
-            axes.set_title(words, loc="left")
             axes.set_xlabel("difference")
             axes.margins(x=0.15)
         marks = [
@@ -91,4 +91,5 @@ def picture(attacks: Attacks) -> Figure:
         drawn.legend(handles=marks, loc="outside lower center", ncols=min(4, len(agents)), frameon=False)
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.5, -0.5)
+        fit(titles)
     return drawn

@@ -95,7 +95,7 @@ def heatmap(arena: Arena) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-    from detente.reports.plots import INK, SERIES, STYLE
+    from detente.reports.plots import INK, SERIES, STYLE, fit
 
     labels = [agent["label"] for agent in arena["agents"]]
     means = [[nan if cell is None else cell["reward"]["mean"] for cell in row] for row in matrix(arena)]
@@ -120,10 +120,11 @@ def heatmap(arena: Arena) -> Figure:
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_xlabel("against")
-        axes.set_title(f"{arena['game']}: points per round of the row", loc="left")
+        title = axes.set_title(f"{arena['game']}: points per round of the row")
         bar = drawn.colorbar(picture, ax=axes, shrink=0.7)
         bar.outline.set_visible(False)
         bar.set_label("points per round")
+        fit([title])
     return drawn
 
 

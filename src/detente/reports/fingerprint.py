@@ -127,7 +127,7 @@ def picture(fingerprint: Mapping[str, Any]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from detente.reports.plots import SERIES, STYLE
+    from detente.reports.plots import SERIES, STYLE, fit
 
     panels = curves(fingerprint)
     labels = [line.label for line in panels[0].lines]
@@ -136,11 +136,13 @@ def picture(fingerprint: Mapping[str, Any]) -> Figure:
             figsize=(4.6 * len(panels) + (1 if len(panels) == 1 else 0), 3.1 + 0.22 * -(-len(labels) // (2 * len(panels)))),
             layout="constrained",
         )
-        for axes, panel in zip(drawn.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
+        places = drawn.subplots(1, len(panels), squeeze=False).flat
+        for axes, panel in zip(places, panels, strict=True):
             _draw(axes, panel)
-            axes.set_title(panel.title, fontsize=9)
+        titles = [axes.set_title(panel.title, fontsize=9) for axes, panel in zip(places, panels, strict=True)]
         handles = [Line2D([], [], color=SERIES[i % len(SERIES)], ls=_style(i), lw=2) for i in range(len(labels))]
         drawn.legend(handles, labels, loc="outside upper left", ncols=2 * len(panels), handlelength=1.6)
+        fit(titles)
     return drawn
 
 

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from detente.games.reading import Anchor
@@ -135,12 +137,34 @@ def figure(plots: Sequence[Panel | Bars], columns: int, legend: Mapping[str, int
                 _panel(axes, plot)
             else:
                 _bars(axes, plot)
-            if legend:
-                axes.set_title(plot.title, fontsize=8 if plot.small else 11)
         if legend:
+            titled = zip(grid.flat, plots, strict=False)
+            titles = [axes.set_title(plot.title, fontsize=8 if plot.small else 11) for axes, plot in titled]
             handles = [Line2D([], [], color=_colour(colour), lw=2.5) for colour in legend.values()]
             drawn.legend(handles, list(legend), loc="outside upper left", ncols=min(2 * columns, len(legend)), handlelength=1.2)
+            fit(titles)
     return drawn
+
+
+def fit(titles: Sequence[Text]) -> None:
+    """Break titles that are wider than their axes into lines; to be called last, since all else decides how wide axes are."""
+    wide = [title for title in titles if title.axes and _width(title) > _width(title.axes)]
+    if wide and (drawn := wide[0].get_figure(root=True)):
+        drawn.draw_without_rendering()
+    for title in wide:
+        words, lines = title.get_text().split(), [""]
+        for word in words:
+            title.set_text(f"{lines[-1]} {word}".strip())
+            if lines[-1] and title.axes and _width(title) > _width(title.axes):
+                lines.append(word)
+            else:
+                lines[-1] = title.get_text()
+        title.set_text("\n".join(lines))
+
+
+def _width(artist: Artist) -> float:
+    """In pixels."""
+    return float(artist.get_window_extent().width)
 
 
 def svg(drawn: Figure, name: str) -> str:

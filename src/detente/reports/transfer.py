@@ -137,20 +137,22 @@ def picture(transfer: Transfer) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from detente.reports.plots import SERIES, STYLE
+    from detente.reports.plots import SERIES, STYLE, fit
 
     rows = [row for row in transfer["table"] if row["cooperation"] is not None]
     panels = [SELF, *usual(transfer)]
     labels = [group["label"] for group in transfer["groups"]]
     with matplotlib.rc_context(STYLE):
         drawn = Figure(figsize=(2.4 + 2.6 * len(panels), 1.5 + 0.3 * max(1, len(rows))), layout="constrained")
+        titles = []
         for place, (axes, panel) in enumerate(zip(drawn.subplots(1, len(panels), squeeze=False).flat, panels, strict=True)):
             _dots(axes, rows, panel, len(labels))
-            axes.set_title(f"with {panel.replace('_', ' ')}", fontsize=9)
+            titles.append(axes.set_title(f"with {panel.replace('_', ' ')}", fontsize=9))
             axes.set_yticks(range(len(rows)), [row["row"] for row in rows] if place == 0 else [""] * len(rows))
         handles = [Line2D([], [], color=SERIES[i % len(SERIES)], marker="o", ls="") for i in range(len(labels))]
         drawn.legend(handles, labels, loc="outside upper left", ncols=2)
         drawn.supxlabel("points per round, 0 mutual defection, 1 mutual cooperation", fontsize=9)
+        fit(titles)
     return drawn
 
 
