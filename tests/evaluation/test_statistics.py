@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import pytest
 
-from detente.evaluation.statistics import Bounds, Estimate, Spread, estimate, over_seeds, share, spread, stratified
+from detente.evaluation.statistics import Bounds, Estimate, Spread, estimate, in_words, over_seeds, share, spread, stratified
 
 TRIALS = 1000  # simulated experiments; the standard error of a coverage of 0.95 is then 0.007
 
@@ -74,7 +74,7 @@ def test_students_interval_by_hand() -> None:
 
 
 def test_constant_groups_without_bounds_say_how_many_they_are() -> None:
-    assert estimate([[3, 3], [3, 3]]) == Estimate(3, 3, 3, 2)
+    assert estimate([[3, 3], [3, 3]]) == Estimate(3, 3, 3, 2, alike=True)
     assert str(estimate([[3], [3]])) == "3.00 (all 2 alike)"
 
 
@@ -85,6 +85,14 @@ def test_the_rule_of_three() -> None:
     assert (interval.low, interval.high) == pytest.approx((3 - 3 * unseen, 3 + 2 * unseen))
     pooled = stratified([[[3.0]] * 32, [[1.0]] * 32], (0.0, 5.0))
     assert (pooled.low, pooled.high) == pytest.approx((2 - 2 * unseen, 2 + 3 * unseen))
+    assert (str(interval), str(pooled)) == ("3.00 (all 64 alike)", f"2.00 [{2 - 2 * unseen:.2f}, {2 + 3 * unseen:.2f}]")
+
+
+def test_what_is_alike_is_said_in_one_way_with_bounds_and_without() -> None:
+    for bounds in (None, (0.0, 5.0), (3.0, 5.0)):
+        assert in_words(estimate([[3.0]] * 4, bounds).to_json()) == "3.00 (all 4 alike)"
+    assert in_words({"mean": 3.0, "low": 3.0, "high": 3.0}) == "3.00 [3.00, 3.00]"  # as earlier versions wrote it
+    assert in_words({"mean": 3.0, "low": None, "high": None, "n": 1}) == "3.00"
 
 
 def test_shares_of_seeds() -> None:

@@ -46,7 +46,7 @@ def test_several_seeds_have_a_row_of_their_own(blank: None, tmp_path: Path) -> N
     cells = [list(column.cells) for column in contrast_table(runs).columns]
     assert str(cells[0][-1]) == "reinforce (2 seeds)"
     assert cells[1] == ["1.02", "1.04", "1.03\n[0.90, 1.16]"]  # half a width of 12.706 * 0.02 / sqrt 2 / sqrt 2
-    assert cells[4][-1] == "1.00 / 1.05"
+    assert cells[4][-1] == "1.00 / 1.05\n(all 2 alike)"
     assert cells[-1] == ["mutual defection", "mutual defection", "mutual defection\n1.00 [0.34, 1.00]"]
     page = report(runs, tmp_path / "report.html").read_text()
     assert 'mutual defection: 2 of 2<br><small class="muted">0.34 to 1.00</small>' in page

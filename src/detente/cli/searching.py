@@ -92,13 +92,13 @@ class Adversaries:
         from detente import jsonl
         from detente.evaluation.adversaries import SHAPER
         from detente.evaluation.best_response import point
+        from detente.evaluation.statistics import in_words
         from detente.games import configured
-        from detente.reports.best_response import estimate
 
         self.trained_so_far += 1
         *_, last = (path for path in jsonl.files(task.run / "episodes") if jsonl.name(path).isdecimal())
         end = point(configured(task.config.game, task.config.measures), last)
-        own, agent = (estimate(end[key]) for key in ("responder", "agent"))
+        own, agent = (in_words(end[key]) for key in ("responder", "agent"))
         victim = "the learning agent" if task.adversary.aim == SHAPER else "the agent"
         line = f"adversary {self.trained_so_far} of {self.adversaries}, {task.adversary.words}: gets {own}, {victim} {agent}"
         say(self.screen, line)

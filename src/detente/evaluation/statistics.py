@@ -23,10 +23,10 @@ Must not load torch; SciPy is imported when it is needed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, variance
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,26 +41,36 @@ Bounds = tuple[float, float]  # between which every value lies
 class Estimate:
     """The mean of ``n`` units and its interval; ``low`` and ``high`` are None where a single unit leaves nothing to compare.
 
-    They are equal where all units are alike and no bounds are known: then n alone says how little that is.
+    ``alike``: all units have one value. The ends are equal then where no bounds are known, and n alone says how little that is.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
     n: int = 1
+    alike: bool = False
 
     def __str__(self) -> str:
-        if self.low is None:
-            return f"{self.mean:.2f}"
-        return (
-            f"{self.mean:.2f} (all {self.n} alike)"
-            if self.low == self.high
-            else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
-        )
+        return in_words(self.to_json())
 
     def to_json(self) -> dict[str, float | None]:
-        """{"mean": ..., "low": ..., "high": ..., "n": ...}."""
-        return asdict(self)
+        """{"mean": ..., "low": ..., "high": ..., "n": ...}, and "alike" where all units are."""
+        return {key: value for key, value in asdict(self).items() if key != "alike" or value}
+
+
+def in_words(estimate: Mapping[str, Any]) -> str:
+    """``1.40 [1.38, 1.42]`` of an estimate in JSON, ``1.40 (all 64 alike)`` where all units are, ``1.40`` without an interval."""
+    return f"{estimate['mean']:.2f} {ends(estimate)}".rstrip()
+
+
+def ends(estimate: Mapping[str, Any]) -> str:
+    """What stands beside the mean; "" without an interval."""
+    if estimate.get("low") is None:
+        return ""
+    known = estimate.get("alike") or estimate["low"] == estimate["high"]
+    if known and estimate.get("n"):  # which files of earlier versions do not have
+        return f"(all {estimate['n']} alike)"
+    return f"[{estimate['low']:.2f}, {estimate['high']:.2f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +116,25 @@ def stratified(seeds: Sequence[Sequence[Sequence[float]]], bounds: Bounds | None
     overall, sizes = fmean(map(fmean, means)), [*map(len, means)]
     if min(sizes) < 2:
         return Estimate(overall, n=sum(sizes))
+    alike = _equal([mean for unit in means for mean in unit])
     if bounds and len({*sizes}) == 1 and all(mean in bounds for unit in means for mean in unit):
         low, high = bounds
         least, most = _wilson(sum(mean == high for unit in means for mean in unit), sum(sizes))
-        ends = low + least * (high - low), low + most * (high - low)
-    elif all(math.isclose(min(unit), max(unit), rel_tol=1e-9, abs_tol=1e-12) for unit in means):
+        limits = low + least * (high - low), low + most * (high - low)
+    elif all(map(_equal, means)):
         low, high = bounds or (overall, overall)
         unseen = 1 - (1 - LEVEL) ** (1 / (len(sizes) * min(sizes)))
-        ends = overall - unseen * (overall - low), overall + unseen * (high - overall)
+        limits = overall - unseen * (overall - low), overall + unseen * (high - overall)
     else:
         half = _half_width(means)
         low, high = bounds or (-math.inf, math.inf)
-        ends = max(low, overall - half), min(high, overall + half)
-    return Estimate(overall, *ends, n=sum(sizes))
+        limits = max(low, overall - half), min(high, overall + half)
+    return Estimate(overall, *limits, n=sum(sizes), alike=alike)
+
+
+def _equal(values: Sequence[float]) -> bool:
+    """Whether the values differ by no more than rounding."""
+    return math.isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def resamples(units: int, statistic: Callable[[NDArray[np.int64]], _T], count: int = 500) -> list[_T]:

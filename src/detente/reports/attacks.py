@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from detente.evaluation.statistics import ends
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def _cell(moved: Mapping[str, Mapping[str, float | None]] | None) -> Text:
         return Text("–")
     difference = moved["difference"]
     text = Text(f"{moved['honest']['mean']:.2f} → {moved['attacked']['mean']:.2f}\n{difference['mean']:+.2f}")
-    if difference["low"] is not None:
-        text.append(f" [{difference['low']:.2f}, {difference['high']:.2f}]", style="dim")
-    return text
+    return text.append(f" {ends(difference)}", style="dim") if ends(difference) else text
 
 
 def picture(attacks: Attacks) -> Figure:

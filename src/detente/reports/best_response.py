@@ -17,6 +17,7 @@ from rich.text import Text
 
 from detente import stored
 from detente.errors import counted
+from detente.evaluation.statistics import in_words
 from detente.family_file import Description, description
 from detente.games.reading import Anchor
 from detente.games.roles import in_role
@@ -103,12 +104,12 @@ def _series(result: Result, key: str) -> Series:
 
 def rows(result: Result) -> list[tuple[str, str, str]]:
     """(who, its points per round, the agent's): the trained responder, a cooperator, the agent itself, and what is exact."""
-    table = [("trained best responder", estimate(result["responder"]["reward"]), estimate(result["responder"]["agent_reward"]))]
+    table = [("trained best responder", in_words(result["responder"]["reward"]), in_words(result["responder"]["agent_reward"]))]
     if "cooperator" in result:
         cooperator = result["cooperator"]
-        table.append((cooperator["name"], estimate(cooperator["reward"]), estimate(cooperator["agent_reward"])))
+        table.append((cooperator["name"], in_words(cooperator["reward"]), in_words(cooperator["agent_reward"])))
     if alone := result.get("self_play"):
-        table.append(("the agent itself", estimate(alone["reward"]), estimate(alone.get("agent_reward") or alone["reward"])))
+        table.append(("the agent itself", in_words(alone["reward"]), in_words(alone.get("agent_reward") or alone["reward"])))
     if exact := comparable(result):
         for name, own, theirs in extremes(exact):
             table.append((f"exact {name}", _per_round(own, exact["rounds"]), _per_round(theirs, exact["rounds"])))
@@ -130,8 +131,8 @@ def sentences(result: Result, game: Description) -> list[str]:
     place = f"as {role} " if (role := _role(result, "responder")) else ""
     if "gain" in result:
         lines.append(
-            f"Trained {place}against {_agent(result)}, the best responder gains {estimate(result['gain'])} points per round over "
-            f"cooperating with it; the agent loses {estimate(result['loss'])} against what it gets from a cooperator."
+            f"Trained {place}against {_agent(result)}, the best responder gains {in_words(result['gain'])} points per round over "
+            f"cooperating with it; the agent loses {in_words(result['loss'])} against what it gets from a cooperator."
         )
     measured = result["responder"]["measures"].items()
     if doing := ", ".join(f"{game.words(name)} {value:.2f}" for name, value in measured if value is not None):
@@ -144,14 +145,14 @@ def sentences(result: Result, game: Description) -> list[str]:
             f"{exact['play']}{'' if _of_script(exact) else ' if the agent does what it does most often'}."
         )
         if exact["earned"]:
-            lines.append(f"Played against the agent itself, that plan earned {estimate(exact['earned'])} points in all.")
+            lines.append(f"Played against the agent itself, that plan earned {in_words(exact['earned'])} points in all.")
         if exact.get("floor") and exact.get("floor_opponent"):
             lines.append(
                 f"An opponent that only harms the agent leaves it {bounds(exact['floor'])} points in all and has "
                 f"{bounds(exact['floor_opponent'])} then: {exact.get('floor_play', '')}."
             )
         if exact.get("floor_left"):
-            lines.append(f"Played against the agent itself, that plan left it {estimate(exact['floor_left'])} points in all.")
+            lines.append(f"Played against the agent itself, that plan left it {in_words(exact['floor_left'])} points in all.")
     return lines
 
 
@@ -184,19 +185,11 @@ def exact_table(exact: Mapping[str, Any], agent: str) -> Group:
     if exact["gain"] is not None:
         lines.append(f"gain over cooperating {exact['gain']:.2f}, loss of the agent {exact['loss']:.2f}")
     if exact["earned"]:
-        earned, left = estimate(exact["earned"]), estimate(exact["floor_left"])
+        earned, left = in_words(exact["earned"]), in_words(exact["floor_left"])
         lines.append(
             f"played against the agent itself, the best response earned {earned}, and the other plan left the agent {left}"
         )
     return Group(drawn, *(Text(line) for line in lines))
-
-
-def estimate(interval: Mapping[str, float | None]) -> str:
-    """``1.40 [1.38, 1.42]``, or ``1.40 (all 64 alike)`` where that leaves no width."""
-    mean, low, high = (interval[key] for key in ("mean", "low", "high"))
-    if low is not None and low == high and interval.get("n"):  # which files of earlier versions do not have
-        return f"{mean:.2f} (all {interval['n']} alike)"
-    return f"{mean:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
 
 
 def bounds(pair: Pair) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from detente.evaluation.statistics import Estimate
+from detente.evaluation.statistics import Estimate, ends
 from detente.games.reading import Result
 from detente.games.roles import in_role
 from detente.reports.run import read_runs
@@ -67,12 +67,10 @@ def contrast_table(paths: Sequence[Path]) -> Table:
 
 
 def _over_seeds(*estimates: Estimate | None) -> str:
-    """The means, and beneath them an interval each; runs that are all alike have none."""
+    """The means, and beneath them what stands beside each."""
     means = " / ".join(_number(None if estimate is None else estimate.mean) for estimate in estimates)
-    known = [
-        estimate for estimate in estimates if estimate is not None and estimate.low is not None and estimate.low < estimate.mean
-    ]
-    return "\n".join((means, *(f"[{_number(estimate.low)}, {_number(estimate.high)}]" for estimate in known)))
+    beneath = [ends(estimate.to_json()) for estimate in estimates if estimate is not None]
+    return "\n".join((means, *filter(None, dict.fromkeys(beneath))))
 
 
 def _alone(result: Result, measure: str) -> str:

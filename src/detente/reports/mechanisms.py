@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from detente.evaluation.statistics import in_words
 from detente.games.roles import in_role
 from detente.reports.page import environment
 
@@ -115,10 +116,7 @@ def _drawn(table: GameTable, scripts: set[str]) -> Table:
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
-    if cell is None:
-        return "–"
-    reward = cell["reward"]
-    return f"{reward['mean']:.2f}" if reward["low"] is None else f"{reward['mean']:.2f} [{reward['low']:.2f}, {reward['high']:.2f}]"
+    return "–" if cell is None else in_words(cell["reward"])
 
 
 def _reference(numbers: Sequence[float] | None) -> str:

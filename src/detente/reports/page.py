@@ -15,6 +15,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, Undefined
 from markupsafe import Markup, escape
 
 from detente.errors import UserError, counted
+from detente.evaluation.statistics import ends
 from detente.games.roles import in_role
 from detente.reports.run import read_runs
 
@@ -84,8 +85,8 @@ def _rate(value: float | None) -> str:
 
 
 def _interval(estimate: Mapping[str, float | None]) -> str:
-    """[low, high], or a dash where there is no interval."""
-    return "–" if estimate["low"] is None else f"[{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    """[low, high], that all units are alike, or a dash where there is no interval."""
+    return ends(estimate) or "–"
 
 
 def _breakable(name: str) -> Markup:

@@ -15,6 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from detente.evaluation.statistics import in_words
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -72,12 +73,7 @@ def words(sweep: Sweep) -> list[str]:
 
 def estimate(value: Estimate | None) -> str:
     """``1.40 [1.38, 1.42]``; a dash for what was not measured."""
-    if value is None:
-        return "–"
-    if value["low"] is None:
-        return f"{value['mean']:.2f}"
-    alike = f"(all {value['n']} alike)" if value["low"] == value["high"] else f"[{value['low']:.2f}, {value['high']:.2f}]"
-    return f"{value['mean']:.2f} {alike}"
+    return "–" if value is None else in_words(value)
 
 
 def sweep_tables(sweep: Sweep) -> Group:

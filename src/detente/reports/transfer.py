@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from detente.evaluation.statistics import in_words
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -117,10 +118,7 @@ def grid(transfer: Transfer) -> Table:
 
 
 def _interval(estimate: Mapping[str, float | None] | None) -> str:
-    if estimate is None:
-        return "–"
-    ends = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
-    return f"{estimate['mean']:.2f}{ends}"
+    return "–" if estimate is None else in_words(estimate)
 
 
 def _number(value: float | None) -> str:

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
+from detente.evaluation.statistics import in_words
 from detente.games.roles import in_role
-from detente.reports.best_response import bounds, comparable, estimate
+from detente.reports.best_response import bounds, comparable
 from detente.reports.page import environment
 
 if TYPE_CHECKING:
@@ -76,13 +77,13 @@ def columns(result: Result) -> dict[str, str]:
 
 def rows(result: Result) -> list[tuple[str, dict[str, str]]]:
     """(who met the agent, its numbers), in the order of the search."""
-    return [(row["name"], {key: estimate(row[key]) for key in columns(result)}) for row in result["adversaries"]]
+    return [(row["name"], {key: in_words(row[key]) for key in columns(result)}) for row in result["adversaries"]]
 
 
 def learning_rows(result: Result) -> list[tuple[str, str, list[str]]]:
     """(shaper, who gets it, its points in each episode of the last trial), for every shaper and the agent."""
     return [
-        (row["name"], who, [estimate(points) for points in row["while_learning"][key]])
+        (row["name"], who, [in_words(points) for points in row["while_learning"][key]])
         for row in result["adversaries"]
         if row.get("while_learning")
         for key, who in (("reward", "the shaper"), ("agent_reward", "the agent"))
@@ -95,7 +96,7 @@ def worst_rows(result: Result) -> list[tuple[str, str, str, str]]:
         (
             QUESTIONS.get(line["question"], line["question"]),
             line["adversary"],
-            estimate(line[line["question"]]),
+            in_words(line[line["question"]]),
             exact_answer(result, line["question"]),
         )
         for line in result["worst"]
