@@ -26,12 +26,17 @@ from detente.rollout import Course
 
 with needing("inspect", "A task of Inspect"):
     from inspect_ai import Task, task
+    from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import ChatMessageUser
     from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, metric, scorer, stderr
     from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 SILENCE = "(nothing)"  # a message needs text
+
+
+class NoTaskError(UserError, PrerequisiteError):  # type: ignore[misc, unused-ignore]
+    """What makes no task; Inspect's command prints the sentence of such an error alone."""
 
 
 @task  # type: ignore[untyped-decorator, unused-ignore]
@@ -49,8 +54,12 @@ def social_dilemmas(
     of the other seats. ``overrides`` are options such as "game.rounds=5". Episode i has the game seed ``seed + i``.
     """
     if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 1:
-        raise UserError(f"episodes is a whole number of at least 1, not {brief(episodes)}.")
-    table = Table(game, opponent, seat, [option for option in ([overrides] if isinstance(overrides, str) else overrides) if option])
+        raise NoTaskError(f"episodes is a whole number of at least 1, not {brief(episodes)}.")
+    options = [option for option in ([overrides] if isinstance(overrides, str) else overrides) if option]
+    try:
+        table = Table(game, opponent, seat, options)
+    except UserError as error:
+        raise NoTaskError(str(error)) from error
     return Task(
         dataset=MemoryDataset([_sample(table, seed, index) for index in range(episodes)], name=table.game.name),
         solver=play_episode(table, seed),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,5 +97,15 @@ def test_the_viewer_takes_the_log(tmp_path: Path) -> None:
     ],
 )
 def test_what_makes_no_task_is_a_sentence(parameters: dict[str, Any], right: str) -> None:
-    with pytest.raises(UserError, match=right):
+    with pytest.raises(UserError, match=right) as caught:
         social_dilemmas(**parameters)
+    assert caught.value.message == str(caught.value)  # type: ignore[attr-defined]
+
+
+def test_the_command_prints_the_sentence_alone(tmp_path: Path) -> None:
+    words = ["eval", TASK, "--model", "mockllm/model", "-T", "game=idp", "--display", "plain"]
+    inspect = Path(sys.executable).with_name("inspect")
+    done = subprocess.run([inspect, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "There is no game or preset 'idp'" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
