@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "foreign": {"errors"},
     "former": {"errors"},
     "plain_yaml": set(),
+    "provenance": set(),
     "faults": set(),
     "stored": {"errors", "faults", "files", "plain_yaml", "stored_measurements", "stored_shapes"},
     "stored_measurements": {"stored_shapes"},
@@ -135,7 +136,7 @@ ALLOWED: dict[str, set[str]] = {
     "learning.versions": {"config", "learning.checks", "policies"},
     "learning.run_folder": TRAIN | {"records", "stored"},
     "learning.session": TRAIN | {"games", "hosts", "matches", "players.chat", "policies"},  # puts together what the loop runs
-    "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation", "trackers"},
+    "learning.loop": TRAIN | PLAY | {"family_file", "policies", "evaluation", "provenance", "trackers"},
     "learning.metrics": BASE | {"games", "evaluation.measures"},
     "learning.opponents": TRAIN | {"games", "records", "rotation", "seeding"},
     "learning.starting": TRAIN | {"policies"},
@@ -189,7 +190,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"evaluation.begun", "evaluation.statistics"}
     | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
     "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
-    "hub": BASE | {"adapters", "files", "games", "models", "policies", "presets", "reports", "stored"},
+    "hub": BASE | {"adapters", "files", "games", "models", "policies", "presets", "provenance", "reports", "stored"},
     "hub.service": {"errors", "files"},
     "progress": {"config", "games", "records", "rotation", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players", "rollout"},

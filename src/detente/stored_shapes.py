@@ -103,6 +103,7 @@ class Learner(Scores):
 class Summary(Stored):
     """summary.json."""
 
+    detente: dict[Text, Text] = {}
     learners: Annotated[dict[Text, Learner], Field(min_length=1)]
 
 

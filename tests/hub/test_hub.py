@@ -86,6 +86,9 @@ def test_the_card_says_what_the_record_says(small_run: Path, hub: Hub) -> None:
     for condition, value in summary["cooperate_given"].items():
         assert value is None or f"| {condition}: " in card
     assert "| version | after 2 of 2 iterations |" in card
+    trained = json.loads((small_run / "summary.json").read_text())["detente"]
+    assert f"| trained with | detente {trained['version']}" in card
+    assert trained.get("commit", "") in card
     assert card.count("It was not measured") == 2  # the arena and the best response
     assert {"training.png", "behaviour.png"} <= files.keys()
     assert str(small_run.parent) not in card + files["adapter_config.json"].decode() + files["detente.json"].decode()

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader
 
-import detente
 from detente.games.reading import Result
 from detente.hub.measured import Measured, Table
 from detente.hub.source import Source
+from detente.provenance import provenance
 from detente.reports.run import Run
 
 # The options that say what was trained on what; the others say where and how fast, and may name machines and folders.
@@ -56,8 +53,8 @@ def card(source: Source, repository: str, pictures: Mapping[str, str], known: Me
         plays=[] if run is None or not source.final else list(plays(source, run)),
         pictures=pictures,
         known=known,
-        version=metadata.version("detente"),
-        commit=commit(),
+        trained=_in_words({} if run is None else (run.summary or {}).get("detente", {})),
+        published=_in_words(provenance()),
         example=example(run),
     )
     return f"---\n{yaml.safe_dump(card_data(source, repository), sort_keys=False, allow_unicode=True)}---\n\n{text}"
@@ -126,6 +123,11 @@ def facts(source: Source, run: Run) -> list[tuple[str, str]]:
     ]
 
 
+def _in_words(detente: Mapping[str, str]) -> str:
+    """``0.2.0, commit 1c5a0e2f9d3b``; empty where it is not recorded."""
+    return ", commit ".join(text for key in ("version", "commit") if (text := detente.get(key)))
+
+
 def plays(source: Source, run: Run) -> Iterator[Play]:
     """What the final evaluation says of the learner, role by role."""
     reading = run.known.reading
@@ -180,15 +182,3 @@ def example(run: Run | None) -> str:
 def cell(text: object) -> str:
     """A text within a cell of a table or a line of Markdown."""
     return " ".join(re.sub(r"([\\`|<>\[\]])", r"\\\1", str(text)).split())
-
-
-@cache
-def commit() -> str:
-    """The commit of detente's source that is at work, where it runs from a checkout; else empty."""
-    here = Path(detente.__file__).parent
-    try:
-        for words in (("ls-files", "--error-unmatch", "__init__.py"), ("rev-parse", "--short=12", "HEAD")):
-            done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

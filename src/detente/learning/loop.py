@@ -42,6 +42,7 @@ from detente.learning.trials import briefed
 from detente.learning.variation import games_by_group, varied
 from detente.learning.versions import with_versions
 from detente.learning.watchers import Watcher, Watchers
+from detente.provenance import provenance
 from detente.records import Episode
 from detente.signals import when_saved
 from detente.together import aside, run
@@ -194,7 +195,13 @@ def summarise(session: Session, folder: RunFolder, state: RunState, watch: Watch
     """The final evaluation, written to summary.json."""
     config = session.config
     results = evaluate(config, session.game, session.policies, session.present, state.iteration, watch.evaluating)
-    about = {"game": session.game.name, "preset": config.preset, "model": config.model, "seed": config.seed}
+    about = {
+        "game": session.game.name,
+        "preset": config.preset,
+        "model": config.model,
+        "seed": config.seed,
+        "detente": provenance(),
+    }
     others = {name: {"model": model} for name, model in config.models.items() if model != config.model}
     starts = {name: {"start_from": start} for name in config.learner_names if (start := config.learner(name).start_from)}
     learners = {name: result | others.get(name, {}) | starts.get(name, {}) for name, result in results.items()}
