@@ -190,7 +190,9 @@ ALLOWED: dict[str, set[str]] = {
     | {"evaluation.begun", "evaluation.statistics"}
     | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
     "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
-    "hub": BASE | {"adapters", "files", "games", "models", "policies", "presets", "provenance", "reports", "stored"},
+    "hub": BASE
+    | {"adapters", "files", "games", "models", "policies", "presets", "provenance", "reports", "stored"}
+    | {"evaluation.statistics"},
     "hub.service": {"errors", "files"},
     "progress": {"config", "games", "records", "rotation", "screen", "visible", "learning.watchers"},
     "pocket": BASE | {"games", "players", "rollout"},

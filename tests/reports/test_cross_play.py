@@ -16,8 +16,6 @@ from detente.reports.fingerprint import fingerprint_page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
-UNSEEN = 0.05 ** (1 / 3)  # what three game seeds, all alike, leave open of the way to the bounds, 0 and 5
-
 
 @pytest.fixture
 def arena(tmp_path: Path) -> Any:
@@ -38,8 +36,7 @@ def test_an_arena(arena: Any) -> None:
     folder, found = arena
     page = cross_play_page(folder).read_text()
     assert page.count('<td style="--p:') == 9
-    assert "<b>1.40</b>" in page
-    assert f"[{1.4 * UNSEEN:.2f}, {5 - 3.6 * UNSEEN:.2f}]" in page
+    assert '<b>1.40</b><br><small class="muted">(all 3 alike)</small>' in page
     assert (folder / "arena.png").read_bytes().startswith(b"\x89PNG")
     assert [row[0]["row"] for row in matrix(found)] == [0, 1, 2]  # type: ignore[index]
     shades = [cell["shade"] for row in page_data(found, Description())["rows"] for cell in row]
@@ -53,7 +50,7 @@ def test_the_tables_of_the_terminal(arena: Any) -> None:
     with console.capture() as printed:
         console.print(cross_play_tables(arena[1]))
     text = printed.get()
-    assert f"1.40 ±{3.6 - 3.6 * UNSEEN:.2f}" in text
+    assert "(all 3 alike)" in text
     order = [text.rindex(name) for name in ("1 │ always_defect", "2 │ tit_for_tat", "3 │ always_cooperate")]
     assert order == sorted(order)
 
@@ -87,7 +84,7 @@ def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles: Any)
     text = printed.get()
     assert "1 │ mean as investor " in text
     assert "1 │ mean as trustee " in text
-    assert re.search(r"taker as trustee +│ 3\.00 ±\d\.\d\d │ +– │", text)
+    assert re.search(r"taker as trustee +│ +3\.00 │ +– │", text)
 
 
 def test_names_are_text_on_every_page(arena: Any, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_panel_for_every_option() -> None:
         ({"measure": "self_play/rewrd"}, "There is no measure 'self_play/rewrd'; did you mean 'self_play/reward'?"),
         (
             {"rows": "credit.bta"},
-            "There is no swept option 'credit.bta'; there are: algorithm, credit.beta; did you mean 'credit.beta'?",
+            "There is no swept option 'credit.bta'; there are: credit.beta, credit.shaping, seed; did you mean 'credit.beta'?",
         ),
         ({"rows": "seed", "columns": "seed"}, "Rows and columns are two different options, not seed twice."),
     ],

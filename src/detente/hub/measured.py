@@ -13,6 +13,7 @@ from typing import Any
 
 from detente import adapters, stored
 from detente.errors import UserError, counted
+from detente.evaluation.statistics import in_words
 from detente.policies import adapter_folder
 from detente.reports import best_response as responses
 from detente.reports import worst_case as searches
@@ -97,7 +98,7 @@ def _rows_of(arena: Mapping[str, Any], folder: Path) -> Iterator[Table]:
             cells = [cell for cell in arena["cells"] if cell["row"] == number]
             roles = ("as",) if any(cell.get("role") for cell in cells) else ()
             rows = tuple(
-                (agents[cell["column"]]["label"], *(cell.get("role", "") for _ in roles), *map(responses.estimate, _both(cell)))
+                (agents[cell["column"]]["label"], *(cell.get("role", "") for _ in roles), *map(in_words, _both(cell)))
                 for cell in cells
             )
             yield Table(f"{_title(arena)}, points per round", ("against", *roles, "gets", "the other gets"), rows)

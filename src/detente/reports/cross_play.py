@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detente import stored
+from detente.evaluation.statistics import ends
 from detente.family_file import Description, description
 from detente.files import dotted
 from detente.games import names
@@ -143,7 +144,7 @@ def cross_play_tables(arena: Arena) -> Group:
     for place in arena["ranking"]:
         numbers = ["–" if place[key] is None else f"{place[key]:.2f}" for key in ("self_play", "worst")]
         who = Text(in_role(labels[place["agent"]], place.get("role", "")))
-        ranked.add_row(str(place["rank"]), who, _cell(place["reward"]), *numbers, Text(labels[place["worst_against"]]))
+        ranked.add_row(str(place["rank"]), who, _cell(place["reward"], " "), *numbers, Text(labels[place["worst_against"]]))
     more = {"tournament": _tournament, "population": _population}
     return Group(table, ranked, *(draw(arena, labels) for part, draw in more.items() if arena.get(part)))
 
@@ -169,9 +170,6 @@ def _population(arena: Arena, labels: Sequence[str]) -> Table:
     return table
 
 
-def _cell(interval: Mapping[str, float | None]) -> Text:
-    mean, low, high = (interval[key] for key in ("mean", "low", "high"))
-    text = Text(f"{mean:.2f}", style="bold")
-    if mean is not None and low is not None and high is not None:
-        text.append(f" ±{max(high - mean, mean - low):.2f}", style="not bold dim")  # the end that is further away
-    return text
+def _cell(estimate: Mapping[str, Any], between: str = "\n") -> Text:
+    text = Text(f"{estimate['mean']:.2f}", style="bold")
+    return text.append(f"{between}{ends(estimate)}", style="not bold dim") if ends(estimate) else text

@@ -136,7 +136,7 @@ def picture(fingerprint: Mapping[str, Any]) -> Figure:
             figsize=(4.6 * len(panels) + (1 if len(panels) == 1 else 0), 3.1 + 0.22 * -(-len(labels) // (2 * len(panels)))),
             layout="constrained",
         )
-        places = drawn.subplots(1, len(panels), squeeze=False).flat
+        places = list(drawn.subplots(1, len(panels), squeeze=False).flat)
         for axes, panel in zip(places, panels, strict=True):
             _draw(axes, panel)
         titles = [axes.set_title(panel.title, fontsize=9) for axes, panel in zip(places, panels, strict=True)]
