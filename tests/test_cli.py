@@ -71,6 +71,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[confi
         ("play stag_hunt --seats tit_for_tat,tit_for_tat remote.timout=3", "did you mean 'remote.timeout'?"),
         ("play ipd --seats openai:m@localhost:8000,tit_for_tat", "does not begin with http:// or https://"),
         ("report runs/none", "runs/none"),
+        ("export runs/none --format cvs", "Invalid value for '--format': 'cvs' is not one of 'parquet', 'csv'"),
     ],
 )
 def test_bad_input_is_answered_by_one_sentence(

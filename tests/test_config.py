@@ -179,7 +179,7 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
             ["seats=[main,b]", "reward=social", "learners.b.reward=harm", "learners.b.social.envy=1"],
             r"^learners\.b\.social\.envy is an .*, and training uses harm; leave it out, or add learners\.b\.reward=social\.$",
         ),
-        (["reward=social", "social.altuism=1"], r"no option 'social\.altuism'; did you mean 'social\.altruism'\?"),
+        (["reward=social", "social.altuism=1"], r"no option 'social\.altuism'; there are: .*; did you mean 'social\.altruism'\?"),
         (["reward=social", "social.envy=nan"], r"social\.envy is wrong: .*finite"),
         (["reward=social", "social=1"], r"option social is wrong"),
         (["algorithm=mine:"], r"algorithm is wrong: it is text, no mapping, .*; code of your own is module:attribute\.$"),

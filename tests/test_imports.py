@@ -189,7 +189,9 @@ ALLOWED: dict[str, set[str]] = {
     | {"config", "export", "faults", "files", "games", "options", "presets", "reports", "stored", "stored_shapes"}
     | {"evaluation.begun", "evaluation.statistics"}
     | {f"learning.{name}" for name in ("checks", "processes", "run_folder")},
-    "web": PLAY | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"},
+    "web": PLAY
+    | {"briefing", "config", "family_file", "options", "presets", "stored", "models", "policies", "reports", "files"}
+    | {"evaluation.statistics"},
     "hub": BASE
     | {"adapters", "files", "games", "models", "policies", "presets", "provenance", "reports", "stored"}
     | {"evaluation.statistics"},

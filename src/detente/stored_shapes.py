@@ -111,6 +111,8 @@ class Estimate(Stored):
     mean: Number
     low: Number | None = None
     high: Number | None = None
+    n: Count | None = None
+    alike: bool = False
 
 
 class Agent(Stored):

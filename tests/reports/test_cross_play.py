@@ -84,7 +84,7 @@ def test_where_seats_differ_the_terminal_has_a_ranking_for_each_role(roles: Any)
     text = printed.get()
     assert "1 │ mean as investor " in text
     assert "1 │ mean as trustee " in text
-    assert re.search(r"taker as trustee +│ +3\.00 │ +– │", text)
+    assert re.search(r"taker as trustee +│ 3\.00 \(all \d alike\) │ +– │", text)
 
 
 def test_names_are_text_on_every_page(arena: Any, tmp_path: Path) -> None:

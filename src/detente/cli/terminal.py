@@ -115,7 +115,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, typer.TyperException):
-        said = error.format_message()
+        said = error.format_message().replace(": Value error, ", ": ")  # pydantic's words, of which typer repeats all
         return said if said.endswith(("?", ")")) else f"{said.rstrip('.')}; see 'detente --help'.", 2
     if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):  # not every library raises an OSError
         return f"The disk is full; make room and {GOES_ON if goes_on else AGAIN}.", 2

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detente import jsonl, stored
+from detente.evaluation.statistics import ends
 from detente.family_file import Description
 from detente.games.roles import in_role
 from detente.reports.cross_play import known, title
@@ -23,11 +24,10 @@ REWARDS = {"reward": "points of the row", "opponent_reward": "points of the colu
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A mean and its interval, where there is one."""
+    """A mean, and what stands beside it: its interval, where there is one."""
 
     mean: float | None
-    low: float | None = None
-    high: float | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _member(line: Mapping[str, Any]) -> Member:
 
 
 def _value(estimate: Mapping[str, Any]) -> Value:
-    return Value(_number(estimate["mean"]), _number(estimate.get("low")), _number(estimate.get("high")))
+    return Value(_number(estimate["mean"]), ends(estimate))
 
 
 def _number(value: Any) -> float | None:
