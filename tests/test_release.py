@@ -34,7 +34,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     version, _, date = headings[0].partition(", ")
     assert version == citation["version"] == PROJECT["version"]
-    assert date in ("unreleased", str(citation["date-released"]))
+    assert date == str(citation["date-released"])
     assert [heading.partition(",")[0] for heading in headings] == sorted(
         (heading.partition(",")[0] for heading in headings), key=lambda text: [int(part) for part in text.split(".")], reverse=True
     )
