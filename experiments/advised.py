@@ -68,6 +68,8 @@ class Advised:
         if not (0 <= self.price < math.inf and 0 <= (self.rate or 0) <= 1 and self.ask.strip("<>").isalnum()):
             wrong = f"{self.price}, {self.rate} and '{self.ask}'"
             raise UserError(f"price is 0 or more, rate null or from 0 to 1, and ask a word such as <ask>, not {wrong}.")
+        if self.of.parse(self.of.reset(random.Random(0)), self.seat, self.ask) is not None:
+            raise UserError(f"'{self.ask}' is an answer of {self.of.name} itself; name another word as ask.")
 
     @property
     def num_players(self) -> int:

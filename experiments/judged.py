@@ -20,8 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import detente
-from detente import config
+from detente import config, train
 from detente.cli.terminal import explain, hush
 from detente.errors import UserError
 from detente.games import Family, Measure, Observation, Step
@@ -36,7 +35,8 @@ ARMS = {"whole": (), "without evaluation": ("game.evaluation=false",), "without 
 NAMES = ("ann", "bob", "cem", "dan")
 OPTIONS = (
     *(f"seats=[{','.join(NAMES)}]", "opponents.rotate=true", "iterations=30", "episodes=96", "group_size=8", "loss.entropy=0.02"),
-    *("optimizer.lr=1e-3", "lora.alpha=16", *(f"learners.{name}.lora.rank=8" for name in NAMES), "evaluation.episodes=0"),
+    *("optimizer.lr=1e-3", "lora.alpha=16", "evaluation.episodes=32", "evaluation.against=[]"),
+    *(f"learners.{name}.lora.rank=8" for name in NAMES),
 )
 
 
@@ -181,7 +181,7 @@ def main(words: Sequence[str] | None = None) -> int:
         lines = [ROW.format("", "", "reward", "correct", "evaluates", "agreement")]
         for arm, own in ARMS.items():
             chosen = config.load_game(Judged.name, [*OPTIONS, *own, *given.options])
-            run = detente.train(chosen, given.out / arm.replace(" ", "-"), progress=Progress())
+            run = train(chosen, given.out / arm.replace(" ", "-"), progress=Progress())
             found = curves(run)
             for when, part in {"first": slice(WINDOW), "last": slice(-WINDOW, None)}.items():
                 lines.append(ROW.format(arm, when, *(f"{fmean(values[part]):.2f}" for values in found.values())))

@@ -115,6 +115,7 @@ def test_of_several_decisions_each_is_the_helpers() -> None:
         ({"price": float("nan")}, "price is 0 or more"),
         ({"rate": 1.5}, "rate null or from 0 to 1"),
         ({"ask": "<ask me>"}, "ask a word such as <ask>"),
+        ({"ask": "<B>"}, "'<B>' is an answer of ipd itself; name another word as ask."),
         ({"of": "ipdd"}, "did you mean 'ipd'?"),
         ({"of": 3}, "does not take these parameters"),
         ({"hlper": "random"}, "There is no option 'game.hlper'"),

@@ -138,7 +138,7 @@ def test_parameters_that_are_none(parameters: dict[str, Any], sentence: str) -> 
         make(NAME, **parameters)
 
 
-SMALL = ("iterations=2", "episodes=16", "group_size=4", "lora.rank=2")
+SMALL = ("iterations=2", "episodes=16", "group_size=4", "lora.rank=2", "evaluation.episodes=4")
 
 
 def test_the_program_trains_every_arm_and_prints_what_came(
