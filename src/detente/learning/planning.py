@@ -38,7 +38,7 @@ from detente.records import Episode, PolicyRef
 from detente.seeding import stream
 
 KEPT = "kept"  # the name of all kept versions in metrics
-Kept = Mapping[str, Sequence[int]]
+Versions = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Result:
     lost: float
 
 
-def planned(config: Config, curriculum: Curriculum, iteration: int, kept: Kept, game: Game) -> tuple[Chosen, ...]:
+def planned(config: Config, curriculum: Curriculum, iteration: int, kept: Versions, game: Game) -> tuple[Chosen, ...]:
     """What each group of an iteration plays, counted from 0; () without a curriculum. ``kept``: the learner's kept versions."""
     if config.curriculum.method == "none":
         return ()
@@ -95,7 +95,7 @@ def group_results(config: Config, iteration: int, plan: Sequence[Chosen], episod
     return [result(group) for group in sorted(played)]
 
 
-def remembered(config: Config, curriculum: Curriculum, played: Sequence[Result], kept: Kept) -> Curriculum:
+def remembered(config: Config, curriculum: Curriculum, played: Sequence[Result], kept: Versions) -> Curriculum:
     """What the curriculum remembers after these groups; nothing of versions that are no longer kept."""
     options = config.curriculum
     buffers, lost = dict(curriculum.buffers), dict(curriculum.lost)
@@ -176,14 +176,14 @@ def _chosen(config: Config, curriculum: Curriculum, iteration: int, group: int, 
     return Chosen(fresh_setting(config, iteration, group), able[number], fresh=options.replays)
 
 
-def _loaded(config: Config, iteration: int, kept: Kept) -> list[PolicyRef]:
+def _loaded(config: Config, iteration: int, kept: Versions) -> list[PolicyRef]:
     """The kept versions that can take part in an iteration."""
     versions = _versions(kept)
     most = min(config.opponents.max_loaded, len(versions))
     return stream(config.seed, "curriculum", iteration).sample(versions, most)
 
 
-def _versions(kept: Kept) -> list[PolicyRef]:
+def _versions(kept: Versions) -> list[PolicyRef]:
     return [PolicyRef("adapter", name, version) for name, versions in kept.items() for version in versions]
 
 
