@@ -83,6 +83,12 @@ def test_a_line_tells_pace_time_left_and_every_learner() -> None:
     )
 
 
+def test_a_line_says_where_no_learner_has_had_anything_to_train_on() -> None:
+    progress, _ = started(terminal=False)
+    progress.iteration({"curriculum/fresh": 1.0})
+    assert "main: nothing to train on yet; other: nothing to train on yet" in shown(progress)
+
+
 def test_the_pace_follows_the_last_twenty_iterations() -> None:
     progress, clock = started(terminal=False)
     for seconds in [60] * 10 + [1] * 20:

@@ -179,9 +179,8 @@ class Progress(Watcher):
         return _number(self.metrics.get(self._key(self.columns[heading], label)))
 
     def _line(self) -> str:
-        learners = (
-            f"{label}: " + ", ".join(f"{head} {self._cell(head, label)}" for head in self._columns()) for label in self.rows
-        )
+        cells = {label: [f"{head} {self._cell(head, label)}" for head in self._columns()] for label in self.rows}
+        learners = (f"{label}: {', '.join(own) or 'nothing to train on yet'}" for label, own in cells.items())
         parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._invalid(), self._mismatch()]
         return "; ".join(filter(None, parts))
 
