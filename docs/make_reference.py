@@ -24,6 +24,8 @@ SECTIONS = {
     "Records": ("detente.records", ("Round", "Turn", "Completion", "PolicyRef", "Seating")),
     "Playing": ("detente.matches", ("play", "play_sync", "in_turn", "Counted", "Named", "Pairs", "Probes")),
     "Credit": ("detente.learning.credit", None),
+    "Annealing": ("detente.learning.annealing", None),
+    "Values of episodes that begin alike": ("detente.learning.branch_values", None),
     "Loss": ("detente.learning.loss", None),
     "Statistics": ("detente.evaluation.statistics", None),
 }

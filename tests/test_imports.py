@@ -126,6 +126,7 @@ ALLOWED: dict[str, set[str]] = {
         "policies",
         "records",
     },
+    "learning.branches": {"config", "copies", "errors", "games", "options", "records", "room"},
     "learning.checks": TRAIN | PLAY | {"policies", "room", "rotation", "trackers"},
     "learning.credit": {"options"},
     "learning.loss": set(),
@@ -149,14 +150,12 @@ ALLOWED: dict[str, set[str]] = {
     "learning.trials": BASE | {"config", "copies", "games", "matches"},
     "learning.variation": {"config", "errors", "games", "seeding", "variation_options"},
     "learning.fitting": set(),
-    "needs": BASE
+    "needs": PLAY
     | {
         "config",
         "curriculum_options",
         "copies",
         "files",
-        "games",
-        "matches",
         "models",
         "options",
         "policies",

@@ -10,6 +10,7 @@ import pytest
 
 from detente.games import make
 from detente.matches import Counted, Guest, Named, Pairs, Probes, Scripts, in_turn, play, play_scripts, play_sync
+from detente.players.base import MemorylessPlayer
 from detente.players.scripted import scripted
 from detente.records import Completion, PolicyRef, Seating
 from detente.rollout import Match, play_matches
@@ -94,7 +95,7 @@ def test_a_loop_that_runs_already_can_play_and_watch() -> None:
 def test_those_who_sit_say_how_many_play_at_once_unless_the_caller_does(asked: int | None, allowed: int | None, most: int) -> None:
     playing, peak = 0, 0
 
-    class Slow:
+    class Slow(MemorylessPlayer):
         policy = PolicyRef("script", "slow")
 
         def __init__(self) -> None:

@@ -153,6 +153,17 @@ def test_turns_of_before_there_were_topics_have_none() -> None:
     assert {turn.topic for turn in Episode.from_json(orjson.dumps(old)).turns()} == {""}
 
 
+def test_lines_of_before_there_were_replayed_turns_have_none() -> None:
+    old = line(format=4)
+    del old["alternative_to"]
+    for played in old["rounds"]:
+        for turn in played["turns"]:
+            del turn["replayed"]
+    episode = Episode.from_json(orjson.dumps(old))
+    assert episode.alternative_to is None
+    assert {turn.replayed for turn in episode.turns()} == {False}
+
+
 def test_a_line_of_a_later_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format: 99 is none that this version of detente knows"):
         Episode.from_json(orjson.dumps(line(format=99)))

@@ -87,6 +87,9 @@ class Sleeper:
         text = rng.choice("0123456789?") if observation.pattern == "[0-9]" else rng.choice(["hi", "trust", "no!"])
         return Completion(text, self.policy, self.seed)
 
+    def recall(self, observation: Any, completion: Any) -> None:
+        self.heard.append(observation.text)
+
     def close(self) -> None:
         self.closed += 1
 
@@ -149,6 +152,51 @@ def test_a_briefing_is_one_text_for_each_seat() -> None:
     (match,) = matches(1, 1)
     with pytest.raises(ValueError, match="zip"):
         play_matches([replace(match, briefing=("be kind",))])
+
+
+def as_asked(episode: Episode) -> Episode:
+    """The episode as if none of its turns were replayed."""
+    rounds = [replace(r, turns=tuple(replace(turn, replayed=False) for turn in r.turns)) for r in episode.rounds]
+    return replace(episode, rounds=tuple(rounds))
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_a_replayed_beginning_and_the_same_seeds_give_the_same_episode(steps: int) -> None:
+    """Whatever was invalid, whoever waited: players go on from recorded turns as from their own."""
+    (source,) = play_matches(matches(0, 1))
+    beginning = tuple(turn for step in [s for r in source.rounds for s in r.by_step()][:steps] for turn in step)
+    (match,) = matches(0, 1)
+    (again,) = play_matches([replace(match, replay=beginning)])
+    assert [turn.replayed for turn in again.turns()] == [i < len(beginning) for i in range(9)]
+    assert as_asked(again) == source
+
+
+def test_other_seeds_go_on_otherwise_from_the_same_beginning() -> None:
+    game = make("ipd", rounds=6)
+
+    def played(seed: int, replay: Any = ()) -> Episode:
+        players = [scripted("random", seed + seat, game) for seat in range(2)]
+        return play_matches([Match(game, 0, players, replay=replay)])[0]
+
+    source = played(0)
+    beginning = tuple(turn for r in source.rounds[:3] for turn in r.turns)
+    assert as_asked(played(0, beginning)) == source
+    others = [as_asked(played(seed, beginning)) for seed in (10, 20, 30)]
+    assert all(other.rounds[:3] == source.rounds[:3] for other in others)
+    assert len({tuple(turn.action for turn in other.turns()) for other in others}) == 3
+
+
+def test_a_match_may_end_after_so_many_rounds() -> None:
+    (match,) = matches(0, 1)
+    (whole,), (cut,) = play_matches(matches(0, 1)), play_matches([replace(match, rounds=2)])
+    assert cut.rounds == whole.rounds[:2]
+    assert [player.closed for player in match.players] == [1, 1, 1]  # type: ignore[attr-defined]
+
+
+def test_turns_of_others_than_those_who_answer_are_not_replayed() -> None:
+    (source,), (match,) = play_matches(matches(0, 1)), matches(0, 1)
+    with pytest.raises(ValueError, match="answered in the replayed step"):
+        play_matches([replace(match, replay=source.rounds[0].turns[1:])])
 
 
 def test_invalid_answers_are_recorded_and_the_default_is_played() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -87,6 +87,9 @@ class Config(Options):
     )
     episodes: int = Field(64, ge=1, le=100_000, description="episodes per iteration")
     group_size: int = Field(8, ge=1, le=100_000, description="episodes that share a game seed")
+    tree: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
+        (), description="answers to each beginning, step by step: [3,3,3] makes 27 episodes of a group (unset: each for itself)"
+    )
     concurrency: int | None = Field(None, ge=1, le=100_000, description="episodes played at the same time (unset: an iteration's)")
     processes: int = Field(
         1,
@@ -103,8 +106,7 @@ class Config(Options):
         "ratios correct; an engine of this process then has a copy of the base model for itself",
     )
     shard: bool = Field(
-        False,
-        description="spread the base model's layers over the processes, where one GPU cannot hold them (FSDP2, engine=vllm)",
+        False, description="spread the base model's layers over processes, where one GPU cannot hold them (FSDP2, engine=vllm)"
     )
     credit: CreditOptions = CreditOptions()
     social: SocialOptions = SocialOptions()

@@ -28,7 +28,7 @@ with needing("inspect", "A task of Inspect"):
     from inspect_ai import Task, task
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.dataset import MemoryDataset, Sample
-    from inspect_ai.model import ChatMessageUser
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser
     from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, mean, metric, scorer, stderr
     from inspect_ai.solver import Generate, Solver, TaskState, solver
 
@@ -81,6 +81,9 @@ class Evaluated:
         self.state.messages.append(ChatMessageUser(content=observation.text or SILENCE))
         self.state = await self.generate(self.state)
         return Completion(spoken(self.state.output.completion), self.policy)
+
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        self.state.messages += [ChatMessageUser(content=observation.text or SILENCE), ChatMessageAssistant(content=completion.text)]
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -22,6 +22,7 @@ from detente.together import run
 
 Path = tuple[int | str, ...]
 NONE: Mapping[int, Game] = MappingProxyType({})
+PLACE = ("learners", "iteration", "group", "index", "alternative_to", "replay", "rounds")  # of a seating, as a match has them
 
 
 class Seats(Protocol):
@@ -116,7 +117,7 @@ def _match(policies: Seats, game: Game, seating: Seating, stream: Stream) -> Mat
     own = [policies.briefing(policy) for policy in seating.policies]
     given = seating.briefing or ("",) * len(own)
     briefing = tuple("\n".join(filter(None, texts)) for texts in zip(own, given, strict=True))
-    place = {name: getattr(seating, name) for name in ("learners", "iteration", "group", "index")}
+    place = {name: getattr(seating, name) for name in PLACE}
     return Match(game, stream.game(seating), players, **place, briefing=briefing)
 
 

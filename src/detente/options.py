@@ -57,8 +57,9 @@ class AlgorithmOptions(Options):
 
     gamma: float = Field(0.9, ge=0, le=1, description="discount of rewards in the return")
     reward_divisor: float = Field(1.0, gt=0, description="rewards are divided by this for training")
-    baseline: Literal["group", "batch", "none", "critic"] = Field(
-        "group", description="group: leave-one-out over the episodes that share the game seed; batch: over the whole batch"
+    baseline: Literal["group", "batch", "none", "critic", "branches"] = Field(
+        "group",
+        description="group: leave-one-out over episodes of a game seed; batch: over all; branches: over alternatives to one",
     )
     gae_lambda: float = Field(0.95, ge=0, le=1, description="baseline critic: lambda of generalized advantage estimation")
     whiten: bool = Field(False, description="shift and scale the credit of the batch to mean 0 and deviation 1")
@@ -79,7 +80,7 @@ class AlignmentOptions(AlgorithmOptions):
     weight_baseline: Literal["group", "critic", "none"] | None = Field(
         None,
         description="what own rewards are compared with inside the shaping weight alone; group: with those of the episodes that "
-        "baseline compares (unset: as baseline, or group where that is none)",
+        "baseline compares (unset: as baseline, or group where that is none, and where it is branches with shaping causal)",
     )
     weight_lambda: float = Field(0.0, ge=0, le=1, description="weight_baseline critic: its lambda; 0 takes the future out of W")
     divide_by_time: bool = Field(False, description="divide the shaping weight at round t (from 0) by t + 1")
@@ -96,14 +97,17 @@ class AlignmentOptions(AlgorithmOptions):
 class CreditOptions(AlignmentOptions):
     """How rewards become the credit of each round: the options of the package's algorithms, and those of one's own."""
 
+    alternatives: int = Field(4, ge=1, le=1000, description="baseline branches: how many there are to each round of an episode")
+    depth: int | None = Field(None, ge=1, le=COUNT, description="baseline branches: rounds of a return (unset: all to the end)")
     options: dict[str, Any] = Field(
         default_factory=dict, description="an algorithm of your own: the options that it brings, e.g. credit.options.envy=2"
     )
 
     def fewest(self, algorithm: str) -> int:
         """Episodes that a group must have: 2 where the algorithm compares some with others, in the credit or in its weight."""
-        weighed = algorithm == ALIGNMENT and self.weight_baseline in (None, "group")
-        return 2 if self.baseline != "none" or weighed else 1
+        alone = self.baseline == "branches" and self.shaping == "returns"
+        weighed = self.weight_baseline == "group" or (self.weight_baseline is None and not alone)
+        return 2 if self.baseline not in ("none", "branches") or (algorithm == ALIGNMENT and weighed) else 1
 
     def has_critic(self, algorithm: str) -> bool:
         """Whether a critic learns beside the adapter."""

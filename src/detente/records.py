@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 PolicyKind = Literal["adapter", "base", "script", "human", "remote"]
 Number = int | float
-FORMAT = (
-    4  # of an episode's line; the 1st had neither its number nor steps of rounds, the 2nd no roles and measures, the 3rd no topics
-)
+# Of an episode's line. The 1st had neither its number nor steps of rounds, the 2nd no roles and measures, the 3rd no topics, the
+# 4th no replayed turns and alternatives.
+FORMAT = 5
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # raised for odd records
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}  # how pydantic reads a class of this file
 
@@ -76,7 +76,8 @@ class Completion:
 class Turn:
     """One answer as the game took it. ``action`` is a JSON value; ``valid`` is False where the default action was played.
 
-    ``phase`` tells talk from decisions; ``topic`` names the question where a round has several decisions, else it is "".
+    ``phase`` tells talk from decisions; ``topic`` names the question where a round has several decisions, else it is "". A
+    ``replayed`` turn is that of an earlier episode, taken from its record: nobody was asked, so nobody trains on it here.
     """
 
     __pydantic_config__ = STRICT
@@ -87,6 +88,7 @@ class Turn:
     completion: Completion
     phase: Literal["message", "decision"] = "decision"
     topic: str = ""
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ class Round:
 class Seating:
     """Which policy takes which seat of a match, and where its record belongs; these fields are those of ``Episode``.
 
-    ``briefing`` is what each seat is told after the game's own first words; its turns record it as part of the prompt.
+    ``briefing`` is what each seat is told after the game's own first words; its turns record it as part of the prompt. ``replay``
+    are the first turns, those of whole steps of another episode with the same game seed, which are taken without asking. The
+    match ends after ``rounds`` at the latest (None: where the game ends it).
     """
 
     policies: tuple[PolicyRef, ...]
@@ -128,6 +132,9 @@ class Seating:
     group: int = 0
     index: int = 0
     briefing: tuple[str, ...] = ()
+    replay: tuple[Turn, ...] = ()
+    rounds: int | None = None
+    alternative_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,8 @@ class Episode:
     ``group``; ``policies[p]`` decided for player p; ``learners[p]`` names the learner that trains on player p's tokens, or is None.
     ``roles[p]`` is what player p's seat is called, where seats differ (else ()).
     ``measures[p]`` says of player p what only code from outside the package can measure, by name; () where there is no such code.
+    ``alternative_to`` is the index of the episode of its iteration with which this one is only compared: what else could have come
+    of the turns that are replayed. None: an episode that counts for itself.
     ``format`` is that of the episode's line in a file.
     """
 
@@ -152,6 +161,7 @@ class Episode:
     index: int = 0
     roles: tuple[str, ...] = ()
     measures: tuple[dict[str, Number | None], ...] = ()
+    alternative_to: int | None = None
     format: int = FORMAT
 
     @property

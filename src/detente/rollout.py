@@ -26,6 +26,8 @@ class Match:
     """One episode to be played: the game and its seed, the player of each seat, and where the record belongs.
 
     ``briefing`` is what each seat is told in the beginning, after the game's own first words ("": nothing; () for nobody).
+    ``replay`` are recorded turns of the first steps, whole steps, that are taken without asking. The match ends after ``rounds`` at
+    the latest. ``alternative_to`` as in ``Episode``.
     """
 
     game: Game
@@ -36,6 +38,9 @@ class Match:
     group: int = 0
     index: int = 0
     briefing: tuple[str, ...] = ()
+    replay: tuple[Turn, ...] = ()
+    rounds: int | None = None
+    alternative_to: int | None = None
 
 
 class Course:
@@ -65,9 +70,9 @@ class Course:
         self._untold = [observation.text for observation in self._seen]
         return self._seen
 
-    def take(self, completions: Sequence[Completion]) -> tuple[Turn, ...]:
+    def take(self, completions: Sequence[Completion], *, replayed: bool = False) -> tuple[Turn, ...]:
         """The turns that these answers come to, of the players in ``acting`` and in their order."""
-        turns = tuple(map(self._turn, self.acting, completions))
+        turns = tuple(self._turn(seat, answer, replayed) for seat, answer in zip(self.acting, completions, strict=True))
         for turn in turns:
             self._untold[turn.player] = ""
         self._turns += turns
@@ -80,21 +85,24 @@ class Course:
             self._turns, self._steps = [], []
         return turns
 
-    def _turn(self, seat: int, completion: Completion) -> Turn:
+    def _turn(self, seat: int, completion: Completion, replayed: bool) -> Turn:
         observation, action = self._seen[seat], self._game.parse(self._state, seat, completion.text)
         valid = action is not None
         taken = action if valid else self._game.default_action(self._state, seat)
-        return Turn(seat, observation.text, taken, valid, completion, observation.phase, observation.topic)
+        return Turn(seat, observation.text, taken, valid, completion, observation.phase, observation.topic, replayed)
 
 
 async def play_match(match: Match, on_round: Callable[[Round], None] | None = None) -> Episode:
     """Play one match to its end. Players that act at once answer concurrently and do not see each other's answer."""
-    players = match.players
+    players, replay = match.players, list(match.replay)
     try:
         course = Course(match.game, match.seed, match.briefing)
-        while not course.done:
+        while not course.done and (match.rounds is None or len(course.rounds) < match.rounds):
             seen, finished = course.look(), len(course.rounds)
-            course.take(await together([players[p].act(seen[p]) for p in course.acting]))
+            if replay:
+                course.take(_recalled(players, seen, course.acting, replay), replayed=True)
+            else:
+                course.take(await together([players[p].act(seen[p]) for p in course.acting]))
             if on_round is not None and len(course.rounds) > finished:
                 on_round(course.rounds[-1])
     finally:
@@ -110,8 +118,23 @@ async def play_match(match: Match, on_round: Callable[[Round], None] | None = No
         group=match.group,
         index=match.index,
         roles=roles(match.game),
+        alternative_to=match.alternative_to,
     )
-    return replace(episode, measures=own_values(match.game, episode))
+    return replace(episode, measures=own_values(match.game, episode)) if course.done else episode
+
+
+def _recalled(
+    players: Sequence[Player], seen: Sequence[Observation], acting: Sequence[int], replay: list[Turn]
+) -> list[Completion]:
+    """The recorded answers of a step, once their players have heard of them; ValueError where others answered than now."""
+    turns = replay[: len(acting)]
+    answered = tuple(turn.player for turn in turns)
+    if answered != tuple(acting):
+        raise ValueError(f"Players {answered} answered in the replayed step, and players {tuple(acting)} do now.")
+    del replay[: len(acting)]
+    for turn in turns:
+        players[turn.player].recall(seen[turn.player], turn.completion)
+    return [turn.completion for turn in turns]
 
 
 def _told(before: str, new: Observation, after: str) -> Observation:

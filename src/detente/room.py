@@ -10,6 +10,7 @@ from __future__ import annotations
 from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.matches import Counted, Guest, Scripts, in_turn, play_sync
+from detente.players.base import MemorylessPlayer
 from detente.players.chat import Chat
 from detente.records import Completion, Episode, PolicyRef
 
@@ -17,7 +18,7 @@ SILENT = PolicyRef("script", "silent")
 SEEDS = 4  # episodes tried, for some games draw their length
 
 
-class Silent:
+class Silent(MemorylessPlayer):
     """Answers nothing, so that the game's default action is played."""
 
     policy = SILENT
@@ -25,9 +26,6 @@ class Silent:
     async def act(self, observation: Observation) -> Completion:
         """No text."""
         return Completion("", self.policy)
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 def in_silence(game: Game) -> list[Episode]:

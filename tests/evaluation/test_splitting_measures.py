@@ -16,6 +16,7 @@ from detente.games.splitting.deal_or_no_deal import DealOrNoDeal
 from detente.games.splitting.deals import Deal, SplitState
 from detente.games.splitting.item_split import ItemSplit, value_pairs
 from detente.games.splitting.trust_and_split import TrustAndSplit
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, Episode, PolicyRef
 from detente.rollout import Match, play_matches
 
@@ -34,7 +35,7 @@ class Dealt:
 
 
 @dataclass
-class Says:
+class Says(MemorylessPlayer):
     """Gives these answers in turn: a message as text, an ask as a tuple of units, anything else as it stands in a list."""
 
     answers: list[Any]

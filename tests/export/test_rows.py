@@ -72,6 +72,7 @@ def turns(source: Path, file: str, episodes: list[Episode]) -> list[dict[str, An
             "text": turn.completion.text,
             "action": turn.action,
             "valid": turn.valid,
+            "replayed": turn.replayed,
             "attempts": turn.completion.attempts,
             "reward": played.rewards[turn.player],
             "other_rewards": [points for player, points in enumerate(played.rewards) if player != turn.player],

@@ -46,6 +46,17 @@ def episode(rounds: Any, learners: Any = ("main", None), group: int = 0, rewards
     return Episode({"name": "ipd"}, 0, (MAIN, SCRIPT), made, learners, group=group)
 
 
+def test_replayed_turns_are_part_of_the_chat_and_train_nobody(grammar: Any) -> None:
+    turns = [turn(0, (50, 51), (60, 61), phase="message"), turn(0, (52,), (62, 63)), turn(0, (53,), (64,))]
+    turns[:2] = [replace(replayed, replayed=True) for replayed in turns[:2]]
+    chat = trajectory(episode([[played, turn(1, (), (), policy=SCRIPT)] for played in turns]), 0, 1.0, grammar)
+    assert chat.tokens.tolist() == [50, 51, 60, 61, 52, 62, 63, 53, 64]
+    assert (chat.drawn.tolist(), chat.rounds.tolist(), chat.logprobs.tolist()) == ([8], [2], [-0.1])
+    assert (chat.generated, chat.spoken) == (1, 0)
+    assert chat.starts.tolist() == [1, 4, 7]
+    assert chat.observed.tolist() == [7]
+
+
 def test_a_trajectory_by_hand(tokenizer: Any, grammar: Any) -> None:
     """Round 0: a message (free) and a decision (constrained) of seat 0; round 1: seat 0 is silent; round 2: a decision."""
     digits = tokenizer.encode("12345", add_special_tokens=False)

@@ -5,6 +5,7 @@ tests/learning/test_mutations.py runs every test here that takes no argument on 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -362,7 +363,7 @@ def test_the_options_choose_what_the_weight_compares() -> None:
         assert torch.equal(made(group, baseline="critic", weight_baseline="group"), compared)
 
 
-# --- whitening, annealing, the table -----------------------------------------------------------------------------------------
+# --- whitening -----------------------------------------------------------------------------------------
 
 
 def test_whiten_by_hand() -> None:
@@ -376,15 +377,21 @@ def test_whiten_leaves_rounding_small() -> None:
     assert torch.equal(credit.whiten(torch.zeros(4)), torch.zeros(4))
 
 
-def test_annealed_is_linear_between_its_ends() -> None:
-    assert [credit.annealed(2.0, 6.0, p) for p in (0.0, 0.25, 1.0)] == [2.0, 3.0, 6.0]
-    assert credit.annealed(2.0, None, 0.5) == 2.0
-
-
-def test_options_are_those_of_their_point_of_the_run() -> None:
-    options = CreditOptions(beta=2.0, beta_final=6.0, gamma=0.7)
-    assert credit.options_at(options, 0.25) == options.model_copy(update={"beta": 3.0})
-    assert credit.options_at(AlgorithmOptions(gamma=0.7), 0.25) == AlgorithmOptions(gamma=0.7)
+def test_every_algorithm_takes_both_advantages_from_the_alternatives() -> None:
+    """One episode, two players; the other earns 1, 0, 2 and 0 in every alternative."""
+    earned = torch.tensor([1.0, 2, 4], dtype=torch.float64)
+    otherwise = torch.tensor([[[1.0, 1, 1], [0, 2, 4]], [[2, 2, 0], [0, 0, 0]], [[4, 0, 0], [8, 0, 0]]], dtype=torch.float64)
+    rewards = torch.stack([earned, torch.tensor([1.0, 0, 2], dtype=torch.float64)], -1)[None, None]
+    alternatives = torch.stack([otherwise, torch.zeros_like(otherwise)], -1)[None, None]
+    group = credit.Group(rewards, 0, alternatives=alternatives)
+    own, others = torch.tensor([1.125, 2.5, -2], dtype=torch.float64), torch.tensor([1.5, 1, 2], dtype=torch.float64)
+    options = CreditOptions(gamma=0.5, baseline="branches", beta=2.0, gamma_shaping=1.0)
+    close(credit.ALGORITHMS["reinforce"](group, options)[0, 0], own)
+    close(credit.ALGORITHMS["sum_of_rewards"](group, options)[0, 0], own + others)
+    weights = torch.tensor([0, 1.125, 3.625], dtype=torch.float64)
+    close(credit.ALGORITHMS["advantage_alignment"](group, options)[0, 0], own + 2 * weights * others)
+    with pytest.raises(ValueError, match="needs the alternatives of the group"):
+        credit.ALGORITHMS["reinforce"](replace(group, alternatives=None), options)
 
 
 # --- algorithms of a group ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Every number and operator of credit.py and loss.py matters: a copy with one of them altered fails the tests beside this file.
+"""Every number and operator of the modules in ALTERED matters: a copy with one of them altered fails the tests of the same name.
 
-A mutant is compiled in memory and takes the module's place in test_credit.py or test_loss.py, whose tests without arguments run
+A mutant is compiled in memory and takes the module's place in the tests of the same name, of which those without arguments run
 until one fails.
 """
 
@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+ALTERED = ("credit", "branch_values", "annealing", "loss")
 
 SWAPS = {
     ast.Add: ast.Sub,
@@ -98,7 +100,7 @@ def killed(tests: Any, name: Any, code: Any) -> Any:
     return False
 
 
-@pytest.mark.parametrize("name", ["credit", "loss"])
+@pytest.mark.parametrize("name", ALTERED)
 def test_every_mutant_fails(name: str) -> None:
     source = inspect.getsource(importlib.import_module(f"detente.learning.{name}"))
     lines = source.splitlines()
@@ -114,5 +116,5 @@ def test_every_mutant_fails(name: str) -> None:
 
 @pytest.mark.parametrize("start", EQUIVALENT)
 def test_the_exceptions_are_lines_that_exist(start: Any) -> None:
-    sources = [inspect.getsource(importlib.import_module(f"detente.learning.{name}")) for name in ("credit", "loss")]
+    sources = [inspect.getsource(importlib.import_module(f"detente.learning.{name}")) for name in ALTERED]
     assert sum(line.strip().startswith(start) for source in sources for line in source.splitlines()) == 1

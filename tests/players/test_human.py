@@ -14,6 +14,7 @@ from detente.games import make
 from detente.games.base import Observation
 from detente.players.human import Human, answered
 from detente.players.scripted import scripted
+from detente.records import Completion
 from detente.rollout import Match, play_matches
 
 
@@ -35,6 +36,13 @@ def test_asks_again_until_the_answer_is_one() -> None:
     assert "Points [bold]<A>[/bold]?" in screen.getvalue()
     assert screen.getvalue().count("type one of: <A>, <B>") == 2
     assert "'C' is not an answer" in screen.getvalue()
+
+
+def test_a_recorded_answer_is_shown_with_its_question() -> None:
+    human, screen = person()
+    human.recall(Observation("Points <A>?", None, "<A>|<B>"), Completion("<B>", human.policy))
+    assert "Points <A>?" in screen.getvalue()
+    assert "The answer was: <B>" in screen.getvalue()
 
 
 @pytest.mark.parametrize("line", ["<B>", "B", "b", "<b>", "<B", "(b)", " B. "])

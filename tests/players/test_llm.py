@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from detente.engines.base import FakeEngine, Generation, Request, Sampling
+from detente.errors import UserError
 from detente.games.base import Observation
 from detente.players.chat import FakeChat
 from detente.players.llm import LLMPlayer
@@ -47,6 +48,23 @@ def test_constrained_sends_the_pattern_and_records_it() -> None:
     assert completion.policy == POLICY
     assert completion.text in AB.choices
     assert len(completion.logprobs) == len(completion.tokens) == 4
+
+
+def test_a_chat_goes_on_from_recorded_answers_as_from_its_own() -> None:
+    asked, recalling = FakeEngine(), FakeEngine()
+    first, second, third = act(player(asked), AB, AB, AB)
+    again = player(recalling)
+    again.recall(AB, first)
+    again.recall(AB, second)
+    assert act(again, AB) == [third]
+    assert recalling.requests == asked.requests[2:]
+
+
+def test_what_is_not_the_next_answer_of_a_chat_is_not_replayed() -> None:
+    (first,) = act(player(FakeEngine()), AB)
+    for wrong in (replace(first, tokens=()), replace(first, prompt_tokens=(5, *first.prompt_tokens))):
+        with pytest.raises(UserError, match="A recorded answer of main@7 cannot be replayed by main@7"):
+            player(FakeEngine()).recall(AB, wrong)
 
 
 @pytest.mark.parametrize("decoding", ["constrained", "retry", "free"])

@@ -19,7 +19,7 @@ from detente.players.endpoint import Reply
 from detente.players.remote import Remotes, complaint
 from detente.players.scripted import scripted
 from detente.policies import Policies
-from detente.records import PolicyRef, read_episodes
+from detente.records import Completion, PolicyRef, read_episodes
 from detente.rollout import Match, play_matches
 
 AB = Observation("<A> or <B>?", None, "<A>|<B>", ("<A>", "<B>"))
@@ -84,6 +84,15 @@ def test_the_chat_grows_by_question_and_answer(endpoint: Any) -> None:
     assert chats(endpoint) == [["<A> or <B>?"], ["<A> or <B>?", "<A>", "And now?"]]
     assert [message["role"] for message in endpoint.asked[1]["messages"]] == ["user", "assistant", "user"]
     assert all((body["temperature"], body["max_tokens"]) == (0.5, 9) for body in endpoint.asked)
+
+
+def test_a_chat_goes_on_from_recorded_answers(endpoint: Any) -> None:
+    guest = player(endpoint)
+    endpoint.begin(endpoint.says("<A>"))
+    guest.recall(AB, Completion("<B>", guest.policy))
+    asyncio.run(guest.act(Observation("And now?", None, "<A>|<B>")))
+    assert chats(endpoint) == [["<A> or <B>?", "<B>", "And now?"]]
+    assert [message["role"] for message in endpoint.asked[0]["messages"]] == ["user", "assistant", "user"]
 
 
 def test_a_wrong_answer_is_explained_and_then_forgotten(endpoint: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from detente import config, games
 from detente.games.base import Observation
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, PolicyRef, write_episodes
 from detente.rollout import Match, play_matches
 
@@ -25,7 +26,7 @@ BEHAVIOUR = {  # where P(C | last joint move) ends, and the rewards (own, theirs
 
 
 @dataclass
-class Actor:
+class Actor(MemorylessPlayer):
     """Plays by P(C | last joint move) and answers as a model does, now and then invalidly."""
 
     policy: PolicyRef
@@ -42,9 +43,6 @@ class Actor:
         if self.rng.random() < self.invalid:
             text = self.reply
         return Completion(text, self.policy, tokens=(1, 2), logprobs=(-0.1, -0.0), probabilities=(p, 1 - p))
-
-    def close(self) -> None:
-        pass
 
 
 def make_run(

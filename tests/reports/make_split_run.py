@@ -13,6 +13,7 @@ from detente import config, games
 from detente.evaluation.final import evaluate, flat
 from detente.evaluation.measures import measures
 from detente.games.base import Game, Observation
+from detente.players.base import MemorylessPlayer
 from detente.players.scripted import Scripted, scripted
 from detente.policies import Policies
 from detente.records import Completion, Episode, PolicyRef, write_episodes
@@ -23,7 +24,7 @@ AGAINST = ["greedy", "welfare", "reciprocator", "random"]
 
 
 @dataclass
-class Learner:
+class Learner(MemorylessPlayer):
     """Plays as a script does under a policy of its own; now and then its answer is ``reply``, which is invalid."""
 
     policy: PolicyRef
@@ -36,9 +37,6 @@ class Learner:
         done = await self.script.act(observation)
         text = self.reply if self.rng.random() < self.invalid else done.text
         return Completion(text, self.policy, tokens=(1, 2), logprobs=(-0.1, -0.0))
-
-    def close(self) -> None:
-        pass
 
 
 def make_split_run(

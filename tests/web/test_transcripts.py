@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from detente import api, games, jsonl, web
 from detente.errors import UserError
 from detente.games.base import Observation
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, Episode, PolicyRef, read_episodes, write_episodes
 from detente.rollout import Match, play_matches
 from detente.web import episodes, transcripts
@@ -100,7 +101,7 @@ def test_exploited_rounds_of_a_splitting_game_by_hand(tmp_path: Path) -> None:
 
 
 @dataclass
-class Asks:
+class Asks(MemorylessPlayer):
     """Always asks for the same number of coins."""
 
     coins: int
@@ -109,9 +110,6 @@ class Asks:
     async def act(self, observation: Observation) -> Completion:
         view = observation.view
         return Completion(view.message("") if observation.phase == "message" else view.ask([self.coins]), self.policy)
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize(("coins", "robs"), [(4, False), (5, False), (6, True), (10, True)])

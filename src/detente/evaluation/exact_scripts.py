@@ -113,6 +113,13 @@ class Follower:
 
     async def act(self, observation: Observation) -> Completion:
         """The plan's answer."""
+        return self._answered(observation)
+
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """What it answered was what the plan says."""
+        self._answered(observation)
+
+    def _answered(self, observation: Observation) -> Completion:
         rounds, ended, now = self.process.tells(observation.view)
         if rounds > self.rounds:
             self.state = follow(self.process, self.state, (*self.path, ended))

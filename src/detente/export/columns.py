@@ -91,6 +91,7 @@ TURNS: tuple[Column[TurnRow], ...] = (
     Column("text", "string", "the answer as it was given", lambda r: r.answer.text),
     Column("action", "string", "what the game took it for, in JSON", lambda r: to_json(r.turn.action)),
     Column("valid", "bool", "false where the game's default action was played in place of the answer", lambda r: r.turn.valid),
+    Column("replayed", "bool", "true where the answer was taken from the record of an earlier episode", lambda r: r.turn.replayed),
     Column("attempts", "int64", "how many answers it took; only the last one counts", lambda r: r.answer.attempts),
     *of_families(fact(known) for family in FAMILIES for known in family.facts),
     Column("reward", "float64", "the player's points in this round", lambda r: r.played.rewards[r.player]),
@@ -129,7 +130,12 @@ EPISODES: tuple[Column[PlayerRow], ...] = (
         "the share of the player's answers that were invalid",
         lambda r: mean(not turn.valid for turn in r.turns),
     ),
-    Column("num_tokens", "int64", "how many tokens the player generated", lambda r: sum(len(t.completion.tokens) for t in r.turns)),
+    Column(
+        "num_tokens",
+        "int64",
+        "how many tokens the player generated",
+        lambda r: sum(len(t.completion.tokens) for t in r.turns if not t.replayed),
+    ),
     *of_families(measure(known) for family in FAMILIES for known in family.measures if not known.table),
 )
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from detente.config import Config
 from detente.errors import UserError, out_of_memory, unknown
 from detente.foreign import fault, imported, is_foreign
+from detente.learning.annealing import options_at
 from detente.options import AlgorithmOptions, AlignmentOptions, CreditOptions, LearnerConfig
 from detente.validation import sentence
 
@@ -41,8 +42,6 @@ class LearnerAlgorithm:
 
     def credit(self, group: Group, progress: float) -> Tensor:
         """(G, K, T), as the options are at this point of the run, from 0 to 1. UserError where somebody's own algorithm fails."""
-        from detente.learning.credit import options_at
-
         if not is_foreign(self.name):
             return self.function(group, options_at(self.options, progress))
         with _blamed(self.name):

@@ -226,7 +226,7 @@ def _sample(
 
 
 def _any_turn(episode: Episode, sources: Mapping[PolicyRef, Scope], draw: float) -> Turn | None:
-    served = [turn for turn in episode.turns() if turn.completion.policy in sources]
+    served = [turn for turn in episode.turns() if turn.completion.policy in sources and not turn.replayed]
     return served[int(draw * len(served))] if served else None
 
 

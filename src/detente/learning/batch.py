@@ -20,6 +20,8 @@ from torch import Tensor
 
 from detente.engines.grammar import Grammar
 from detente.errors import UserError
+from detente.learning.alternatives import alternative_rewards, rewards_of, stacked
+from detente.learning.branches import by_place
 from detente.learning.credit import Group
 from detente.records import Completion, Episode, Round, Turn
 
@@ -47,6 +49,7 @@ class Trajectory:
     index: int = 0  # in its iteration
     others: tuple[str, ...] = ()  # the other learners that train on the episode
     observed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (P,) tokens of the later observations
+    alternatives: Tensor | None = None  # (T, A, D, P) what else could have come of each round, as for credit.Group
 
     @property
     def own(self) -> Tensor:
@@ -55,7 +58,10 @@ class Trajectory:
 
 
 def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) -> Trajectory:
-    """The chat of one seat, with the masks replayed from the patterns; empty if the seat has no tokens."""
+    """The chat of one seat, with the masks replayed from the patterns; empty if the seat has no tokens.
+
+    Replayed turns are part of the chat alone: their tokens train, and count as generated, where they were drawn.
+    """
     tokens: list[int] = []
     drawn, rounds, logprobs, starts = [], [], [], []
     observed: list[int] = []
@@ -67,9 +73,12 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
         starts.append(len(tokens) + len(mine[0].completion.prompt_tokens) - 1 if mine else max(0, len(tokens) - 1))
         for turn in mine:
             answer = turn.completion
-            if tokens:  # the first observation has the rules, which nobody has to foresee
+            if tokens and not turn.replayed:  # the first observation has the rules, which nobody has to foresee
                 observed += range(len(tokens), len(tokens) + len(answer.prompt_tokens))
             tokens += answer.prompt_tokens
+            if turn.replayed:
+                tokens += answer.tokens
+                continue
             own = grammar.masks(answer.pattern, answer.tokens) if answer.pattern is not None else []
             for i in range(len(answer.tokens)):
                 if own and own[i].forced is not None:
@@ -84,7 +93,7 @@ def trajectory(episode: Episode, seat: int, divisor: float, grammar: Grammar) ->
     return Trajectory(
         group=episode.group,
         seat=seat,
-        rewards=torch.tensor([r.rewards for r in episode.rounds], dtype=torch.float64) / divisor,
+        rewards=rewards_of(episode, divisor),
         tokens=np.array(tokens, dtype=np.int64),
         drawn=np.array(drawn, dtype=np.int64),
         rounds=np.array(rounds, dtype=np.int64),
@@ -115,9 +124,10 @@ def _decisions(played: Round) -> tuple[Any, ...]:
 
 
 def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, grammar: Grammar) -> list[Trajectory]:
-    """Every seat's chat that trains the learner."""
+    """Every seat's chat that trains the learner, with the alternatives to it that are among the episodes."""
+    others = by_place(episodes)
     return [
-        trajectory(episode, seat, divisor, grammar)
+        replace(trajectory(episode, seat, divisor, grammar), alternatives=alternative_rewards(episode, seat, divisor, others))
         for episode in episodes
         for seat in range(episode.num_players)
         if episode.learners[seat] == learner
@@ -158,6 +168,7 @@ def with_credit(
             seat=trajectories[members[0]].seat,
             values=None if values is None else torch.stack([values[i] for i in members])[None],
             actions=(tuple(trajectories[i].actions for i in members),),
+            alternatives=stacked([trajectories[i].alternatives for i in members]),
         )
         for i, credit in zip(members, assign(group)[0], strict=True):
             credited[i] = replace(trajectories[i], credit=credit)

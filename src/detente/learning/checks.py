@@ -20,6 +20,7 @@ from detente.games.base import Game
 from detente.games.family import can_face, seats_for, strategies_for
 from detente.games.roles import roles, seat_name
 from detente.learning import algorithms, shaping
+from detente.learning.branches import check_branches
 from detente.learning.opponents import check_updates
 from detente.learning.planning import check_curriculum
 from detente.learning.trials import check_trials
@@ -68,6 +69,7 @@ def check(config: Config, *, begun: bool = False) -> Game:
             adapter_folder(start_of(options.start_from, name))
     check_trials(config, game)
     check_curriculum(config)
+    check_branches(config, game)
     check_updates(config, game)
     algorithms.check(config)
     trackers.check(config.trackers)
@@ -122,6 +124,7 @@ def _check_varied(config: Config, game: Game, varied: Game) -> None:
             located(name, varied)
     _check_opponents(config, varied)
     check_trials(config, varied)
+    check_branches(config, varied)
 
 
 def _check_lengths(config: Config, games: Mapping[int, Sequence[Game]]) -> None:

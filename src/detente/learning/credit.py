@@ -10,12 +10,14 @@ device, without state or gradient. docs/algorithms.md has the equations and wher
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from detente.learning.branch_values import branch_advantages
+from detente.learning.branch_values import tree_mean as tree_mean
 from detente.options import AlgorithmOptions, AlignmentOptions
 
 Baseline = Callable[[Tensor], Tensor]
@@ -29,13 +31,15 @@ class Group:
     ``rewards`` (G, K, T, P) of all players, divided by ``credit.reward_divisor``; ``seat`` is the player that trains; ``values``
     (G, K, T) what a critic expects at the start of each round, None without one (``credit.baseline``, ``weight_baseline``).
     ``actions[g][k][t][p]`` is what player p decided in round t, a value such as JSON has; None where it decided nothing, a tuple
-    where it decided several times.
+    where it decided several times. ``alternatives`` (G, K, T, A, D, P), with ``credit.baseline=branches``, are the rewards of what
+    else could have come of the state before each round, from that round on, at most D rounds; zeros after the end.
     """
 
     rewards: Tensor
     seat: int
     values: Tensor | None = None
     actions: Actions = ()
+    alternatives: Tensor | None = None
 
     @property
     def own(self) -> Tensor:
@@ -206,11 +210,18 @@ def advantage_alignment(
     return own_advantages + beta * weights * others_advantages
 
 
-def advantages_of(rewards: Tensor, options: AlgorithmOptions, values: Tensor | None = None) -> Tensor:
+def advantages_of(
+    rewards: Tensor, options: AlgorithmOptions, values: Tensor | None = None, alternatives: Tensor | None = None
+) -> Tensor:
     """Discounted returns less the baseline that the options name: (G, K, T) -> (G, K, T).
 
-    With a critic's ``values`` (G, K, T) of these rewards, their generalized advantages, nothing following the last round.
+    With a critic's ``values`` (G, K, T) of these rewards, their generalized advantages, nothing following the last round. The
+    baseline ``branches`` needs the same rewards in the ``alternatives`` (G, K, T, A, D), else ValueError.
     """
+    if options.baseline == "branches":
+        if alternatives is None:
+            raise ValueError("credit.baseline=branches needs the alternatives of the group")
+        return branch_advantages(rewards, alternatives, options.gamma)
     if values is None:
         return _baseline(options)(discounted_returns(rewards, options.gamma))
     return critic_advantages(rewards, values, options.gamma, options.gae_lambda)
@@ -236,8 +247,10 @@ def _baseline(options: AlgorithmOptions) -> Baseline:
 
 def _both_advantages(group: Group, options: AlgorithmOptions) -> dict[str, Any]:
     """The arguments that every algorithm takes."""
-    own = advantages_of(group.own, options, group.values if options.baseline == "critic" else None)
-    others = advantages_of(group.others, options)
+    otherwise = None if group.alternatives is None else replace(group, rewards=group.alternatives)
+    ours, theirs = (otherwise.own, otherwise.others) if otherwise else (None, None)
+    own = advantages_of(group.own, options, group.values if options.baseline == "critic" else None, ours)
+    others = advantages_of(group.others, options, None, theirs)
     return {"gamma": options.gamma, "baseline": _baseline(options), "advantages": (own, others)}
 
 
@@ -277,18 +290,6 @@ def whiten(credit: Tensor) -> Tensor:
     A deviation of the order of 1e-6 is rounding, not a signal, and is not blown up.
     """
     return (credit - credit.mean()) / (credit.std(correction=0) + 1e-6)
-
-
-def annealed(start: float, final: float | None, progress: float) -> float:
-    """Linear interpolation, ``progress`` from 0 (start) to 1 (final); final None: constant."""
-    return start if final is None else start + (final - start) * progress
-
-
-def options_at(options: _Own, progress: float) -> _Own:
-    """The options at a point of the run, from 0 to 1: where there are ``x`` and ``x_final``, x is the value between them."""
-    ends = {name: getattr(options, f"{name}_final", None) for name in type(options).model_fields}
-    present = {name: annealed(getattr(options, name), end, progress) for name, end in ends.items() if end is not None}
-    return options.model_copy(update=present)
 
 
 def _advantages(

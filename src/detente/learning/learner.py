@@ -23,6 +23,7 @@ from detente.finite import all_finite
 from detente.learning import credit as credits
 from detente.learning import health
 from detente.learning.algorithms import algorithm_of
+from detente.learning.annealing import annealed
 from detente.learning.batch import Trajectory, opening, with_credit
 from detente.learning.critic import Critic
 from detente.learning.forward import Forward, active, adapter_parameters, fitting_tokens, prepare, redraw
@@ -169,7 +170,7 @@ class Learner:
         The norm is that of adapter and critic together, of the adapter alone where the critic has a clip of its own.
         """
         options = self.options.optimizer
-        rate = credits.annealed(options.lr, options.lr_final, progress)
+        rate = annealed(options.lr, options.lr_final, progress)
         for group, own in zip(self.optimizer.param_groups, (None, options.critic_lr), strict=False):
             group["lr"] = rate if own is None else own
         adapter, trained = self.parameters, self.trained
@@ -232,7 +233,7 @@ class Learner:
         options, generated = self.options.loss, work.generated
         sums: dict[str, float] = {}
         seen: list[Tensor] = []
-        coefficient = credits.annealed(options.entropy, options.entropy_final, work.progress)
+        coefficient = annealed(options.entropy, options.entropy_final, work.progress)
         temperature = self.options.answer.temperature
         adapted, plain = Forward(self.model, self.keeps(work)), Forward(self.model)
         with active(self.model, self.name), adapted, plain:

@@ -25,6 +25,7 @@ from detente.evaluation.final import evaluate, flat, opponents
 from detente.files import replace_text
 from detente.learning import checkpoint, cluster, cluster_learners, parallel
 from detente.learning.batch import trajectories
+from detente.learning.branches import played as branched
 from detente.learning.checks import check
 from detente.learning.health import NotFiniteError, stopped
 from detente.learning.metrics import largest_mismatch, play_metrics
@@ -142,15 +143,8 @@ def rollout(session: Session, folder: RunFolder, state: RunState, watch: Watcher
         versions = {policy: partial(session.adapter, folder.adapters, policy) for policy in learning}
         return session.workers.play(seated, stream, versions, lambda episode: watch.episode(), settings(plan))
     session.serve_kept(folder.adapters, wanted)
-    return matches.play(
-        session.policies,
-        session.game,
-        seated,
-        stream=stream,
-        games=games,
-        watch=lambda episode: watch.episode(),
-        concurrency=config.concurrency,
-    )
+    play = partial(matches.play, session.policies, session.game, stream=stream, games=games, concurrency=config.concurrency)
+    return branched(config, seated, play, lambda episode: watch.episode())
 
 
 def audited(

@@ -83,7 +83,7 @@ def settings(plan: Sequence[Chosen]) -> dict[int, Setting]:
 def group_results(config: Config, iteration: int, plan: Sequence[Chosen], episodes: Sequence[Episode]) -> list[Result]:
     """What came of each group of an iteration; [] without a curriculum."""
     played: dict[int, list[Episode]] = {}
-    for episode in episodes if plan else ():
+    for episode in (e for e in episodes if plan and e.alternative_to is None):
         played.setdefault(episode.group, []).append(episode)
 
     def result(group: int) -> Result:

@@ -1,7 +1,7 @@
 """The run folder: its files, and the lock that lets one process write it.
 
 config.yaml  family.json  metrics.jsonl  episodes/NNNNNN.jsonl.gz  adapters/NAME/NNNNNN/  checkpoint/NNNNNN/  summary.json  report/
-changes.json  trackers/NAME/
+changes.json  trackers/NAME/  alternatives/NNNNNN.jsonl.gz
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class RunFolder:
         """The file of an iteration's episodes."""
         return self.path / "episodes" / f"{iteration:06d}{jsonl.PACKED}"
 
+    def alternatives(self, iteration: int) -> Path:
+        """The file of the alternatives to them."""
+        return self.path / "alternatives" / f"{iteration:06d}{jsonl.PACKED}"
+
     def begin(self, config: Config, iteration: int) -> None:
         """Write the options, and forget what was written after the checkpoint of that iteration (0: everything)."""
         text = to_yaml(config)
@@ -65,7 +69,7 @@ class RunFolder:
         lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines() if self.metrics.exists() else []
         kept = [line for line in lines if _iteration(line) <= iteration]
         replace_text(self.metrics, "".join(line + "\n" for line in kept))
-        for file in jsonl.files(self.path / "episodes"):
+        for file in (*jsonl.files(self.path / "episodes"), *jsonl.files(self.path / "alternatives")):
             if jsonl.name(file).isdecimal() and int(jsonl.name(file)) > iteration:
                 jsonl.remove(file)
         self.summary.unlink(missing_ok=True)
@@ -78,8 +82,10 @@ class RunFolder:
 
     def write(self, iteration: int, metrics: Mapping[str, Any], episodes: Sequence[Episode]) -> None:
         """Append one iteration's metrics and, where there are any, its episodes."""
-        if episodes:
-            write_episodes(self.episodes(iteration), episodes)
+        if own := [episode for episode in episodes if episode.alternative_to is None]:
+            write_episodes(self.episodes(iteration), own)
+        if others := [episode for episode in episodes if episode.alternative_to is not None]:
+            write_episodes(self.alternatives(iteration), others)
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
@@ -89,7 +95,8 @@ class RunFolder:
         So a run that was stopped or made longer leaves the same files as a run that was not.
         """
         if not due(iteration, every):
-            self.episodes(iteration).unlink(missing_ok=True)
+            for file in (self.episodes(iteration), self.alternatives(iteration)):
+                file.unlink(missing_ok=True)
 
 
 def check_folder(path: Path, config: Config, *, rates: bool = False) -> None:

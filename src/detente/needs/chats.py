@@ -18,6 +18,7 @@ from statistics import fmean
 
 from detente.games.base import Game, Observation
 from detente.matches import Counted, Guest, Scripts, in_turn, play_sync
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, Episode, PolicyRef, write_episodes
 
 CHARACTERS = 4  # of a token, where the tokenizer is not known
@@ -42,7 +43,7 @@ class Said:
 
 
 @dataclass
-class Listener:
+class Listener(MemorylessPlayer):
     """Answers nothing, and notes what it was told and how long its answers could be."""
 
     heard: list[Observation]
@@ -52,9 +53,6 @@ class Listener:
         """No text."""
         self.heard.append(observation)
         return Completion("", self.policy)
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 def expected(game: Game, max_tokens: int) -> Said:

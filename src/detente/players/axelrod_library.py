@@ -23,13 +23,14 @@ from detente.errors import UserError
 from detente.games.base import Game, Observation
 from detente.games.family import family_of
 from detente.games.matrix import MatrixGame, Payoffs
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, PolicyRef
 
 PREFIX = "axelrod:"
 
 
 @dataclass
-class AxelrodPlayer:
+class AxelrodPlayer(MemorylessPlayer):
     """A strategy of the library on one seat for one episode. What it does depends on its seed and the observation alone.
 
     A copy does not share the state of the library's player: it replays the observed history.

@@ -19,9 +19,23 @@ class Player(Protocol):
         """Answer. ``observation.text`` holds everything that the player was told since it last answered."""
         ...
 
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """Go on as if it had answered that: an episode begins with turns that were recorded."""
+        ...
+
     def close(self) -> None:
         """The episode is over."""
         ...
+
+
+class MemorylessPlayer:
+    """What a player is spared that keeps nothing between answers: all that it goes by is in the observation."""
+
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 def encodable(text: str) -> str:

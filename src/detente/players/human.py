@@ -14,7 +14,7 @@ from rich.text import Text
 
 from detente.errors import UserError
 from detente.games.base import Observation
-from detente.players.base import encodable
+from detente.players.base import MemorylessPlayer, encodable
 from detente.records import Completion, PolicyRef
 from detente.screen import Screen
 from detente.signals import at_once, handled
@@ -36,7 +36,7 @@ def asked(prompt: str) -> str:
 
 
 @dataclass
-class Human:
+class Human(MemorylessPlayer):
     """A person on one seat. ``read`` takes one line from them (``asked``, or a stand-in in tests)."""
 
     name: str = "human"
@@ -53,9 +53,7 @@ class Human:
         UserError where the person leaves, where the input ends, or where there is none. Waiting for a line blocks the event loop,
         so that Ctrl-C is obeyed at once.
         """
-        self.console.print(
-            Panel(Text(observation.text), title="The game says", title_align="left", subtitle=WAY_OUT, subtitle_align="right")
-        )
+        self.console.print(_panel(observation, subtitle=WAY_OUT))
         if observation.help:
             self.console.print(Text(observation.help, style="dim"))
         attempts = 1
@@ -63,6 +61,10 @@ class Human:
             self.console.print(Text(explanation(line, observation), style="yellow"))
             attempts += 1
         return Completion(answer, self.policy, attempts=attempts)
+
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """Show the question, and what was answered."""
+        self.console.print(_panel(observation), Text(f"The answer was: {completion.text}"))
 
     def _line(self, observation: Observation) -> str:
         """What the person types; UserError where they leave."""
@@ -79,8 +81,9 @@ class Human:
             raise UserError("You left the game before it was over, so it was given up.")
         return line
 
-    def close(self) -> None:
-        """Nothing is kept."""
+
+def _panel(observation: Observation, subtitle: str | None = None) -> Panel:
+    return Panel(Text(observation.text), title="The game says", title_align="left", subtitle=subtitle, subtitle_align="right")
 
 
 def leaves(line: str, observation: Observation) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from detente.engines.base import Engine, Request, Sampling
+from detente.errors import UserError
 from detente.games.base import Observation
 from detente.players.chat import Chat
 from detente.players.thoughts import spoken
@@ -42,7 +43,7 @@ class LLMPlayer:
 
     async def act(self, observation: Observation) -> Completion:
         """Append the observation to the chat and the answer after it."""
-        prompt = self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
+        prompt = self._prompt(observation)
         tokens = self._tokens + prompt
         free = self.decoding != "constrained"
         pattern = None if free and not self.guided else observation.pattern
@@ -57,9 +58,7 @@ class LLMPlayer:
             text = generation.text if pattern is not None else spoken(generation.text)
             if attempts >= tries or observation.accepts(text):
                 break
-        self._tokens = tokens + generation.tokens
-        self._previous = generation.tokens
-        self._turn += 1
+        self._append(prompt, generation.tokens)
         return Completion(
             text=text,
             policy=self.policy,
@@ -72,9 +71,27 @@ class LLMPlayer:
             attempts=attempts,
         )
 
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """Append the observation and the recorded tokens to the chat; UserError where they are not what follows in it."""
+        prompt = self._prompt(observation)
+        if prompt != completion.prompt_tokens or not completion.tokens:
+            raise UserError(
+                f"A recorded answer of {completion.policy} cannot be replayed by {self.policy}: it has other tokens, or another "
+                "model, game or briefing was before it."
+            )
+        self._append(prompt, completion.tokens)
+
     def close(self) -> None:
         """Let the engine forget the chat."""
         self.engine.release(self.chat_id)
+
+    def _prompt(self, observation: Observation) -> tuple[int, ...]:
+        return self.chat.reply(observation.text, self._previous) if self._turn else self.chat.opening(observation.text)
+
+    def _append(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> None:
+        self._tokens = self._tokens + prompt + answer
+        self._previous = answer
+        self._turn += 1
 
 
 def after_tries(probabilities: tuple[float, ...], tries: int) -> tuple[float, ...]:

@@ -51,6 +51,10 @@ class RemotePlayer:
         self._chat.append(_message("assistant", text))
         return Completion(text, self.policy, attempts=attempts)
 
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """Append the observation and the recorded answer to the chat."""
+        self._chat += [_message("user", observation.text), _message("assistant", completion.text)]
+
     def close(self) -> None:
         """The endpoint keeps nothing of a chat."""
 

@@ -15,6 +15,7 @@ from detente.games import FAMILIES
 from detente.games.base import Game, Observation
 from detente.games.family import Strategy, any_choice, family_of, strategies_for
 from detente.games.guard import brief
+from detente.players.base import MemorylessPlayer
 from detente.records import Completion, PolicyRef
 from detente.seeding import derive
 
@@ -22,7 +23,7 @@ NAMES = frozenset(name for family in FAMILIES for name in family.strategies)  # 
 
 
 @dataclass
-class Scripted:
+class Scripted(MemorylessPlayer):
     """A strategy on one seat for one episode. Its random numbers depend on ``seed`` and the turn alone.
 
     ``strategy`` None draws from the choices, all equally likely.
@@ -57,13 +58,14 @@ class Scripted:
             raise self._wrong(said, observation) from error
         return Completion(answer, self.policy, seed, probabilities=probabilities)
 
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        """The next turn's random numbers come next."""
+        self.turn += 1
+
     def _wrong(self, said: object, observation: Observation) -> UserError:
         choices = observation.choices
         also = f" or {len(choices)} probabilities that sum to 1, of {', '.join(choices)}" if choices else ""
         return UserError(f"The strategy '{self.name}' returned {brief(said)}; it should return an answer, a text{also}.")
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 def scripted(name: str, seed: int, game: Game) -> Scripted:

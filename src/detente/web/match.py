@@ -64,12 +64,16 @@ class LiveMatch:
 
     def ask(self, observation: Observation) -> asyncio.Future[Completion]:
         """Put a question to the person. In the loop."""
-        news = observation.text.removeprefix(self.rules).strip()
-        self.said = (*self.said, *([(len(self.rounds) + 1, "told", news)] if news else []))
+        self.tell(observation)
         self.asked, self.attempts = self.asked + 1, 1
         future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self.question = Question(self.asked, observation, future)
         return future
+
+    def tell(self, observation: Observation) -> None:
+        """Show what the observation says beside the rules."""
+        news = observation.text.removeprefix(self.rules).strip()
+        self.said = (*self.said, *([(len(self.rounds) + 1, "told", news)] if news else []))
 
     def answer(self, number: int, line: str) -> str:
         """Take the answer to a question; returns why it is invalid, or "". From any thread."""
@@ -145,6 +149,12 @@ class Person(Player):
             self.match.keep_rules(self.game, observation)
         return await self.match.ask(observation)
 
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        if not self.match.rules:
+            self.match.keep_rules(self.game, observation)
+        self.match.tell(observation)
+        self.match.said = (*self.match.said, (len(self.match.rounds) + 1, "said", completion.text))
+
     def close(self) -> None:
         """The match is over or has failed: the question, if any, is withdrawn."""
         question, self.match.question = self.match.question, None
@@ -169,6 +179,9 @@ class Watched(Player):
             return await self.player.act(observation)
         finally:
             self.match.thinking -= 1
+
+    def recall(self, observation: Observation, completion: Completion) -> None:
+        self.player.recall(observation, completion)
 
     def close(self) -> None:
         self.player.close()
