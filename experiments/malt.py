@@ -1,0 +1,198 @@
+"""Generator, verifier, refiner: learners who answer in turn, trained by a tree of answers (after Motwani et al., 2024).
+
+    python experiments/malt.py     # trains the three on pocket, prints the values of a tree, exports rows for SFT and DPO
+
+One of two labels is right, and each player hears a witness, who is right in a share ``reliable`` of the games. The generator
+answers, the verifier says what it thinks, the refiner gives the final answer; all get 1 point if that is right. Each answers three
+times to each beginning: 27 episodes of a group, for which 39 answers are asked, not 81.
+
+    leaves (27,) ── tree_mean ──> V of 3, 9 and 27 answers ── less the mean of their siblings ──> credit
+                                        └── above a half or not ──> sft.jsonl, dpo.jsonl for a trainer of one's choice
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby, product
+from math import prod
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+
+import detente
+from detente import config, presets
+from detente.cli.terminal import console, explain, hush
+from detente.errors import UserError
+from detente.files import replace_text
+from detente.games import Observation, Step, make
+from detente.learning.credit import Group, leave_one_out, tree_mean
+from detente.options import AlgorithmOptions
+from detente.progress import Progress
+from detente.records import Episode, Turn
+
+ROLES = ("generator", "verifier", "refiner")
+LABELS = ("<A>", "<B>")
+SIZES = (3, 3, 3)  # answers of each player to each beginning
+OPTIONS = (
+    "tree=[3,3,3] group_size=27 episodes=216 evaluation.episodes=0 lora.rank=8 lora.alpha=16 optimizer.lr=1e-3 loss.entropy=0.02"
+)
+RULES = """You are playing a game with two other players. One of two labels, <A> or <B>, is the right one. Each of you hears a
+witness of its own, who may be wrong. The first of you answers, the second says which label it thinks is right, and the third gives
+the final answer. If that is right, all three get 1 point. Answer with exactly one label, <A> or <B>, and nothing else."""
+
+
+class State(NamedTuple):
+    """The right label, what each player's witness says, and what the players have said so far."""
+
+    truth: str
+    heard: tuple[str, ...]
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Malt:
+    """A question, and a round in which the three players answer one after another."""
+
+    reliable: float = 0.75
+
+    name = "experiments.malt:Malt"
+    num_players = 3
+    reward_bounds = (0.0, 1.0)
+    symmetric = False
+    roles = ROLES
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.reliable <= 1:
+            raise UserError(f"reliable is a share from 0.5 to 1, not {self.reliable}.")
+
+    def parameters(self) -> dict[str, Any]:
+        return {"name": self.name, **asdict(self)}
+
+    def reset(self, rng: random.Random) -> State:
+        truth, wrong = rng.sample(LABELS, 2)
+        return State(truth, tuple(truth if rng.random() < self.reliable else wrong for _ in ROLES))
+
+    def to_act(self, state: State) -> tuple[int, ...]:
+        return (len(state.said),)
+
+    def observe(self, state: State, player: int) -> Observation:
+        news = f"The {ROLES[len(state.said) - 1]} says {state.said[-1]}." if state.said else RULES
+        witness = f" Your witness says {state.heard[player]}. Your label?" if player == len(state.said) else ""
+        return Observation(news + witness, (*state.said, state.heard[player]), "|".join(LABELS), LABELS)
+
+    def parse(self, state: State, player: int, text: str) -> str | None:
+        return text.strip() if text.strip() in LABELS else None
+
+    def default_action(self, state: State, player: int) -> str:
+        return LABELS[0]
+
+    def step(self, state: State, actions: Mapping[int, str]) -> Step:
+        said = (*state.said, *actions.values())
+        done, right = len(said) == len(ROLES), float(said[-1] == state.truth)
+        return Step(state._replace(said=said), (right,) * 3 if done else None, done, {"truth": state.truth})
+
+
+def siblings(group: Group, options: AlgorithmOptions) -> torch.Tensor:
+    """Credit of an answer: its value less the mean of those in its place, (1, 27, 1, 3) -> (1, 27, 1)."""
+    values = tree_mean(group.own[..., 0], SIZES)[group.seat + 1]  # (1, 3), (1, 9) or (1, 27)
+    compared = leave_one_out(values.unflatten(-1, (-1, SIZES[group.seat], 1))).flatten(1)
+    return compared.repeat_interleave(prod(SIZES[group.seat + 1 :]), 1)[..., None]
+
+
+class Node(NamedTuple):
+    """An answer in the tree of a group: whose, under which answer of the player before (its number), and its value."""
+
+    seat: int
+    parent: int
+    turn: Turn
+    value: float
+    positive: bool  # above a half
+
+    @property
+    def chat(self) -> list[dict[str, str]]:
+        said = self.turn.prompt, self.turn.completion.text
+        return [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=True)]
+
+    def __str__(self) -> str:
+        return f"{self.turn.action} {self.value:.2f} {'+' if self.positive else '-'}"
+
+
+def nodes(group: Sequence[Episode]) -> list[Node]:
+    """Every answer of a group once, level by level."""
+    levels = tree_mean(torch.tensor([episode.rewards(0)[0] for episode in group]), SIZES)[1:]
+    return [
+        Node(seat, place // SIZES[seat], episode.rounds[0].turns[seat], float(value), bool(value > 0.5))
+        for seat, level in enumerate(levels)
+        for place, (value, episode) in enumerate(zip(level, group[:: len(group) // len(level)], strict=True))
+    ]
+
+
+def sft_rows(tree: Sequence[Node]) -> list[dict[str, Any]]:
+    """What each role should say: the positive answers, as chats."""
+    return [{"role": ROLES[n.seat], "messages": n.chat} for n in tree if n.positive]
+
+
+def dpo_rows(tree: Sequence[Node]) -> list[dict[str, Any]]:
+    """What verifier and refiner should rather say: a positive and a negative answer to the same beginning."""
+    same = [(a, b) for a, b in product(tree, tree) if a.seat and a[:2] == b[:2] and a.positive and not b.positive]
+    return [{"role": ROLES[a.seat], "prompt": a.chat[:1], "chosen": a.chat[1:], "rejected": b.chat[1:]} for a, b in same]
+
+
+def drawn(tree: Sequence[Node]) -> str:
+    """The tree as text: each answer with its value, + where that is above a half."""
+    first, second, last = ([n for n in tree if n.seat == seat] for seat in range(3))
+    lines = [f"A tree, {fmean(n.value for n in first):.2f} of its final answers right: generator, verifier, refiner"]
+    for place, node in enumerate(second):
+        before, after = "" if place % SIZES[1] else first[node.parent], [str(n) for n in last if n.parent == place]
+        lines.append(f"  {before!s:<12}{node}   {', '.join(after)}")
+    return "\n".join(lines)
+
+
+def table(episodes: Sequence[Episode], last: int) -> str:
+    """How often each player is right, in the first and in the last five iterations."""
+    parts = [[e.rounds[0] for e in episodes if first <= e.iteration < first + 5] for first in (1, last - 4)]
+    right = [[fmean(r.turns[seat].action == r.info["truth"] for r in part) for part in parts] for seat in range(3)]
+    rows = [f"{role:<12}{first:>18.2f}{then:>17.2f}" for role, (first, then) in zip(ROLES, right, strict=True)]
+    return "\n".join(["right         first iterations  last iterations", *rows])
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Train, print what came of it, and export rows."""
+    parser = argparse.ArgumentParser(description="Generator, verifier and refiner, trained by a tree of answers.")
+    parser.add_argument("--iterations", type=int, default=30, help="of the training (default: 30); may be raised")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/malt"), help="the run's folder (default: runs/malt)")
+    parser.add_argument("options", nargs="*", metavar="key=value", help="a parameter of the game: reliable=0.75")
+    given = parser.parse_args(words)
+    hush()
+    try:
+        game = make(Malt.name, **presets.given(given.options))
+        own = [f"seats=[{','.join(ROLES)}]", *(f"learners.{role}.algorithm=experiments.malt:siblings" for role in ROLES)]
+        own += [f"game={json.dumps(game.parameters())}", f"iterations={given.iterations}", f"seed={given.seed}"]
+        chosen = config.load_game(Malt.name, [*OPTIONS.split(), *own])
+        with Progress(console(stderr=True)) as progress:
+            detente.train(chosen, given.out, watchers=[progress])
+        episodes = detente.read_episodes(given.out)
+        last = [episode for episode in episodes if episode.iteration == given.iterations]
+        trees = [nodes([*group]) for _, group in groupby(last, key=lambda episode: episode.group)]
+        for name, rows in (("sft", sft_rows), ("dpo", dpo_rows)):
+            lines = [json.dumps(row) + "\n" for tree in trees for row in rows(tree)]
+            replace_text(given.out / f"{name}.jsonl", "".join(lines))
+            print(f"{given.out / name}.jsonl: {len(lines)} rows of the last {len(trees)} questions", file=sys.stderr)
+    except (UserError, OSError, KeyboardInterrupt) as error:
+        sentence, status = explain(error)
+        print(sentence, file=sys.stderr)
+        return status
+    print(drawn(max(trees, key=lambda tree: len(dpo_rows(tree)))), table(episodes, given.iterations), sep="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
