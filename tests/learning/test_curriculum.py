@@ -256,6 +256,7 @@ def test_metrics_say_what_was_played() -> None:
         "curriculum/trained/rounds": 4.5,
     }
     assert curriculum_metrics(config_of, []) == {}
+    assert curriculum_metrics(config_of, both[:1])["curriculum/share/present"] == 0
 
 
 def test_workers_elsewhere_play_the_settings() -> None:

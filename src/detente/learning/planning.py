@@ -120,8 +120,9 @@ def curriculum_metrics(config: Config, played: Sequence[Result]) -> dict[str, fl
         return {}
     metrics = {"curriculum/regret": fmean(r.regret for r in played), "curriculum/fresh": fmean(r.chosen.fresh for r in played)}
     options = config.opponents
-    scripts = options.scripts if options.scripted else ()
-    for name in dict.fromkeys((*scripts, *([KEPT] if options.kept else []), *map(_shown, played))):
+    possible = [*(options.scripts if options.scripted else ()), *([KEPT] if options.kept else [])]
+    possible += [PRESENT] if options.kept + options.scripted < 1 else []
+    for name in dict.fromkeys((*possible, *map(_shown, played))):
         regrets = [result.regret for result in played if _shown(result) == name]
         metrics[f"curriculum/share/{name}"] = len(regrets) / len(played)
         metrics |= {f"curriculum/regret/{name}": fmean(regrets)} if regrets else {}
