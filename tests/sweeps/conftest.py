@@ -11,12 +11,15 @@ FORKED = """
 import os, signal
 from detente.learning import processes
 
+usual = processes.subprocess.Popen
+
 class Forked:
     def __init__(self, words, stdout, **others):
         self.status, self.pid = None, os.fork()
         if self.pid == 0:
             status = 1
             try:
+                processes.subprocess.Popen = usual
                 os.setsid()
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 os.dup2(stdout.fileno(), 1)
