@@ -166,8 +166,8 @@ def test_gain_and_loss_of_a_defector_against_a_cooperator() -> None:
     found = outcome(options, table, PolicyRef("script", "always_defect"), PolicyRef("script", "always_cooperate"))
     assert (found["gain"]["mean"], found["loss"]["mean"]) == (2, 3)
     assert found["responder"] == {
-        "reward": {"mean": 5, "low": pytest.approx(5 * SHARE), "high": 5, "n": 4},
-        "agent_reward": {"mean": 0, "low": 0, "high": pytest.approx(5 - 5 * SHARE), "n": 4},
+        "reward": {"mean": 5, "low": pytest.approx(5 * SHARE), "high": 5, "n": 4, "alike": True},
+        "agent_reward": {"mean": 0, "low": 0, "high": pytest.approx(5 - 5 * SHARE), "n": 4, "alike": True},
         "measures": {"invalid": 0, "cooperation_rate": 0},
     }
     assert found["self_play"]["reward"]["mean"] == 3

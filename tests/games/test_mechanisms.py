@@ -261,7 +261,7 @@ def test_scripts_are_those_of_the_game_inside_and_those_that_use_the_mechanism()
         ({"of": {"name": "ipd", "round": 1}}, "'game.round'; did you mean 'game.rounds'"),
         ({"look_back": -1}, "The option look_back is a whole number from 0"),
         ({"name": "reputation", "players": 3}, "a multiple of the 2 who play ipd together, at least 4, not 3"),
-        ({"name": "reputation", "told": "all"}, "no value of told 'all'"),
+        ({"name": "reputation", "told": "all"}, "The option told has no value 'all'"),
         (
             {"name": "contract", "of": "commons"},
             r"of 2 to 6 choices, such as ipd, or public_goods with institutions=false and levels=\[0,10,20\]; commons",
