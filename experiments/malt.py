@@ -2,9 +2,9 @@
 
     python experiments/malt.py     # trains the three on pocket, prints the values of a tree, exports rows for SFT and DPO
 
-One of two labels is right, and each player hears a witness, who is right in a share ``reliable`` of the games. The generator
-answers, the verifier says what it thinks, the refiner gives the final answer; all get 1 point if that is right. Each answers three
-times to each beginning: 27 episodes of a group, for which 39 answers are asked, not 81.
+One of two labels is right. The generator and the verifier each hear a witness, who is right in a share ``reliable`` of the games;
+the generator answers, the verifier says what it thinks, the refiner gives the final answer, and all get 1 point if that is right.
+Each answers three times to each beginning: 27 episodes of a group, for which 39 answers are asked, not 81.
 
     leaves (27,) ── tree_mean ──> V of 3, 9 and 27 answers ── less the mean of their siblings ──> credit
                                         └── above a half or not ──> sft.jsonl, dpo.jsonl for a trainer of one's choice
@@ -43,13 +43,13 @@ SIZES = (3, 3, 3)  # answers of each player to each beginning
 OPTIONS = (
     "tree=[3,3,3] group_size=27 episodes=216 evaluation.episodes=0 lora.rank=8 lora.alpha=16 optimizer.lr=1e-3 loss.entropy=0.02"
 )
-RULES = """You are playing a game with two other players. One of two labels, <A> or <B>, is the right one. Each of you hears a
-witness of its own, who may be wrong. The first of you answers, the second says which label it thinks is right, and the third gives
-the final answer. If that is right, all three get 1 point. Answer with exactly one label, <A> or <B>, and nothing else."""
+RULES = """You are playing a game with two other players. One of two labels, <A> or <B>, is the right one. The first of you hears
+a witness, who may be wrong, and answers. The second hears another one, and says which label it thinks is right. The third gives the
+final answer. If that is right, all three get 1 point. Answer with exactly one label, <A> or <B>, and nothing else."""
 
 
 class State(NamedTuple):
-    """The right label, what each player's witness says, and what the players have said so far."""
+    """The right label, what the witnesses of the first two players say, and what the players have said so far."""
 
     truth: str
     heard: tuple[str, ...]
@@ -60,7 +60,7 @@ class State(NamedTuple):
 class Malt:
     """A question, and a round in which the three players answer one after another."""
 
-    reliable: float = 0.75
+    reliable: float = 0.8
 
     name = "experiments.malt:Malt"
     num_players = 3
@@ -77,15 +77,16 @@ class Malt:
 
     def reset(self, rng: random.Random) -> State:
         truth, wrong = rng.sample(LABELS, 2)
-        return State(truth, tuple(truth if rng.random() < self.reliable else wrong for _ in ROLES))
+        return State(truth, tuple(truth if rng.random() < self.reliable else wrong for _ in ROLES[:2]))
 
     def to_act(self, state: State) -> tuple[int, ...]:
         return (len(state.said),)
 
     def observe(self, state: State, player: int) -> Observation:
         news = f"The {ROLES[len(state.said) - 1]} says {state.said[-1]}." if state.said else RULES
-        witness = f" Your witness says {state.heard[player]}. Your label?" if player == len(state.said) else ""
-        return Observation(news + witness, (*state.said, state.heard[player]), "|".join(LABELS), LABELS)
+        heard = state.heard[player : player + 1]
+        asked = "".join([*(f" Your witness says {label}." for label in heard), " Your label?"]) if player == len(state.said) else ""
+        return Observation(news + asked, (*state.said, *heard), "|".join(LABELS), LABELS)
 
     def parse(self, state: State, player: int, text: str) -> str | None:
         return text.strip() if text.strip() in LABELS else None
@@ -169,7 +170,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, default=30, help="of the training (default: 30); may be raised")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/malt"), help="the run's folder (default: runs/malt)")
-    parser.add_argument("options", nargs="*", metavar="key=value", help="a parameter of the game: reliable=0.75")
+    parser.add_argument("options", nargs="*", metavar="key=value", help="a parameter of the game: reliable=0.8")
     given = parser.parse_args(words)
     hush()
     try:
@@ -180,12 +181,11 @@ def main(words: Sequence[str] | None = None) -> int:
         with Progress(console(stderr=True)) as progress:
             detente.train(chosen, given.out, watchers=[progress])
         episodes = detente.read_episodes(given.out)
-        last = [episode for episode in episodes if episode.iteration == given.iterations]
-        trees = [nodes([*group]) for _, group in groupby(last, key=lambda episode: episode.group)]
+        trees = [nodes([*group]) for _, group in groupby(episodes, key=lambda episode: (episode.iteration, episode.group))]
         for name, rows in (("sft", sft_rows), ("dpo", dpo_rows)):
             lines = [json.dumps(row) + "\n" for tree in trees for row in rows(tree)]
             replace_text(given.out / f"{name}.jsonl", "".join(lines))
-            print(f"{given.out / name}.jsonl: {len(lines)} rows of the last {len(trees)} questions", file=sys.stderr)
+            print(f"{given.out / name}.jsonl: {len(lines)} rows of {len(trees)} questions", file=sys.stderr)
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
         print(sentence, file=sys.stderr)
