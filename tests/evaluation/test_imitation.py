@@ -114,8 +114,3 @@ def test_what_does_not_fit(agent: Path, options: list[str], tmp_path: Path, caps
     assert capsys.readouterr().err.startswith("iterations=3 is about the training of a learner; add --train PRESET.")
     assert cli.main([*command, "--run", str(tmp_path / "run")]) == 2
     assert not (tmp_path / "run").exists()
-
-
-def test_what_is_kept_of_a_command_that_was_stopped() -> None:
-    assert cli.goes_on(["preferences", "runs/x", "--agent", "main", "--train", "ipd"])
-    assert not cli.goes_on(["preferences", "runs/x", "--agent", "main"])
