@@ -279,7 +279,10 @@ def test_a_model_without_chat_template_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("smollm2-135", r"There is no model 'smollm2-135'; did you mean 'smollm2-135m'\?"),
+        (
+            "smollm2-135",
+            r"There is no model 'smollm2-135'; there are: pocket, pocket_groups, smollm2-135m; did you mean 'smollm2-135m'\?",
+        ),
         ("nobody/nothing", r"The model 'nobody/nothing' cannot be loaded from a folder, the hub or its cache: [^\n]*[^.]\."),
     ],
 )
