@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from detente.cli.terminal import Trust, console, doing, say
+from detente.cli.terminal import Trust, console, doing, kept, say
 from detente.errors import UserError, counted
 from detente.files import folder_name
 
@@ -61,7 +61,7 @@ def preferences(
         folder = run or Path("runs", "imitation", folder_name(agent))
         screen = console(stderr=as_json or as_csv)
         say(screen, f"Training a learner that imitates {agent} in {folder}")
-        with Progress(screen) as progress:
+        with kept(folder), Progress(screen) as progress:
             options: dict[str, Any] = {"train": train, "run": folder, "overrides": overrides, "trust": trust}
             result = explained(named, agent, form=form, versions=versions, watchers=[progress], **options)
     show(result, "json" if as_json else "csv" if as_csv else "text")
