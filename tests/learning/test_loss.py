@@ -329,6 +329,15 @@ def test_mismatch_estimates_the_divergence_of_the_learner_from_the_engine() -> N
     close(engine.probs[0] * each[0] + engine.probs[1] * each[1], kl_divergence(engine, learner))
 
 
+def test_observation_loss_by_hand() -> None:
+    # a token that three chats share and one of one chat: 3 * 0.5 + 2
+    logprobs = torch.tensor([-0.5, -2.0], requires_grad=True)
+    total = loss.observation_loss(logprobs, torch.tensor([3.0, 1.0]))
+    close(total, 3.5)
+    total.backward()
+    close(logprobs.grad, [-3.0, -1.0])
+
+
 def test_critic_loss_by_hand() -> None:
     # errors 1/2, -1, 3: 1/8 + 1/2 + 5/2; derivative 1/2, -1, 1
     values = torch.tensor([1.5, 1.0, 3.0], requires_grad=True)
