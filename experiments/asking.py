@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -21,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import detente
-from detente import config
-from detente.cli.terminal import explain, hush
+from detente import config, presets
+from detente.cli.terminal import console, explain, hush
 from detente.errors import UserError
 from detente.games import Game, make
 from detente.games.family import measures
@@ -38,6 +39,8 @@ HEAD = f"{'price':>6}  {'asking':<18}{'reward':>8}{{}}{'asks':>8}"
 NAME = "experiments.advised:advised"
 RUN = ("algorithm=reinforce", "iterations=30", "episodes=32", "group_size=32", "opponents.kept=0", "evaluation.every=0")
 EPISODES = 64
+SHOWN = 8  # states of the offline form, the most frequent ones
+FIXED = (*(f"game.{name}" for name in ("name", "helper", "price", "rate", "seat")), "seats")
 POCKET = ("game.ask=<C>", "answer.temperature=3", "evaluation.against=[]")  # a word that pocket says at times, if it is led to
 
 
@@ -98,8 +101,6 @@ def in_tasks(prices: Sequence[float]) -> None:
     print(HEAD.format(f"{'solved':>8}"))
     rng = np.random.default_rng(0)
     for price in prices:
-        if not 0 <= price < math.inf:
-            raise UserError(f"A price is 0 or more, not {price:g}.")
         learned = online(price)
         kinds, asked, rewards = played(np.full(len(SHARES), 0.5), price, 20_000, rng)
         log = [*zip(kinds.flat, asked.flat, np.repeat(rewards, STEPS), strict=True)]
@@ -111,12 +112,16 @@ def in_tasks(prices: Sequence[float]) -> None:
 
 def in_game(preset: str, prices: Sequence[float], helper: str, partner: str, out: Path, options: Sequence[str]) -> None:
     """Print the table of a game: a run for each price, then episodes of its agent, on the first seat, and the partner elsewhere."""
+    presets.check_free(options, FIXED)
+    inside = dict(config.load(preset, [*RUN, *POCKET, *options]).game)
+    around = {"name": NAME, "of": inside, "helper": helper, "ask": inside.pop("ask")}
+    others = [partner] * (make(**inside).num_players - 1)
     lines = [HEAD.format(f"{'cooperates':>12}")]
-    others = [partner] * (make(**config.load(preset).game).num_players - 1)
     for price in prices:
-        words = [f"game.name={NAME}", f"game.helper={helper}", f"game.price={price:g}", f"seats={json.dumps(['main', *others])}"]
-        chosen = config.load(preset, [*RUN, *POCKET, *options, *words])
-        run = detente.train(chosen, out / f"{preset}-price{price:g}", progress=Progress())
+        words = [f"game={json.dumps({**around, 'price': price})}", f"seats={json.dumps(['main', *others])}"]
+        chosen = config.load(preset, [*RUN, *POCKET, *options, *words], without=["game"])
+        with Progress(console(stderr=True)) as progress:
+            run = detente.train(chosen, out / f"{chosen.preset}-price{price:g}", watchers=[progress])
         game = make(**chosen.game)
         learned, rows = _measured(game, _episodes(run, str(run), others)), {}
         for name, share in {"never": 0.0, "always": 1.0, "random, as often": learned["asked"]}.items():
@@ -124,7 +129,8 @@ def in_game(preset: str, prices: Sequence[float], helper: str, partner: str, out
         for name, row in {"learned": learned, **rows}.items():
             lines.append(_line(price, name, row["reward"], row.get("cooperation_rate"), row["asked"], width=12))
         log = [entry for episode in _episodes(run, f"model:{chosen.model}", others, 0.5) for entry in logged(episode)]
-        policy = ", ".join(f"{state} {ask:.2f}" for state, ask in offline(log).items())
+        usual = [state for state, _ in Counter(state for state, _, _ in log).most_common(SHOWN)]
+        policy = ", ".join(f"{state} {ask:.2f}" for state, ask in offline(log).items() if state in usual)
         lines.append(f"{price:>6g}  offline, P(ask | last moves): {policy}")
     print("\n".join(lines))  # after all that the trainings print
 
@@ -148,29 +154,43 @@ def _measured(game: Game, episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 def _line(price: float, name: str, reward: float, reached: float | None, asks: float, width: int = 8) -> str:
-    return f"{price:>6g}  {name:<18}{reward:>8.3f}{math.nan if reached is None else reached:>{width}.3f}{asks:>8.2f}"
+    number = "" if reached is None else f"{reached:.3f}"
+    return f"{price:>6g}  {name:<18}{reward:>8.3f}{number:>{width}}{asks:>8.2f}"
+
+
+def prices(text: str) -> list[float]:
+    """The numbers of ``0.06,0.2``; UserError unless all are prices."""
+    try:
+        numbers = [*map(float, text.split(","))]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(0 <= number < math.inf for number in numbers):
+        raise UserError(f"--prices are numbers of 0 or more, such as 0.06,0.2, not '{text}'.")
+    return numbers
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Learn when to ask at each price, and print what it brings."""
     parser = argparse.ArgumentParser(description="When to ask for help that has a price.")
     parser.add_argument("game", help="tasks (tabular, seconds), or the preset of a game, e.g. ipd")
-    parser.add_argument(
-        "--prices",
-        type=lambda text: [*map(float, text.split(","))],
-        help="what asking costs (default: 0.06,0.08,0.2 in tasks, else 0,2)",
-    )
-    parser.add_argument("--helper", default="tit_for_tat", help="the script that helps (default: tit_for_tat)")
-    parser.add_argument("--partner", default="tit_for_tat", help="who sits on the other seats (default: tit_for_tat)")
-    parser.add_argument("--out", type=Path, default=Path("runs/advised"), help="the folder of the runs (default: runs/advised)")
-    parser.add_argument("options", nargs="*", metavar="key=value", help="options of the runs, e.g. iterations=10")
+    parser.add_argument("--prices", help="what asking costs (default: 0.06,0.08,0.2 in tasks, else 0,2)")
+    parser.add_argument("--helper", help="the script that helps in a game (default: tit_for_tat)")
+    parser.add_argument("--partner", help="who sits on the other seats of a game (default: tit_for_tat)")
+    parser.add_argument("--out", type=Path, help="the folder of a game's runs (default: runs/advised)")
+    parser.add_argument("options", nargs="*", metavar="key=value", help="options of a game's runs, e.g. iterations=10")
     given = parser.parse_intermixed_args(words)
     hush()
     try:
-        if given.game == "tasks":
-            in_tasks(given.prices or [0.06, 0.08, 0.2])
+        asked = prices(given.prices or ("0.06,0.08,0.2" if given.game == "tasks" else "0,2"))
+        names, out = (given.helper or "tit_for_tat", given.partner or "tit_for_tat"), given.out or Path("runs/advised")
+        if given.game != "tasks":
+            in_game(given.game, asked, *names, out, given.options)
+        elif given.helper or given.partner or given.out or given.options:
+            raise UserError(
+                "tasks takes --prices alone; --helper, --partner, --out and options such as iterations=10 are of games."
+            )
         else:
-            in_game(given.game, given.prices or [0, 2], given.helper, given.partner, given.out, given.options)
+            in_tasks(asked)
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
         print(sentence, file=sys.stderr)

@@ -203,7 +203,14 @@ def test_the_program_trains_an_agent_for_each_price(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["tasks", "--prices=-1"], "A price is 0 or more, not -1."),
+        (["ipd", "--prices=-1"], "--prices are numbers of 0 or more, such as 0.06,0.2, not '-1'."),
+        (["ipd", "--prices=a"], "not 'a'."),
+        (["ipd", "--prices=1,inf"], "not '1,inf'."),
+        (["split_no_comm"], "The strategy 'tit_for_tat' cannot play split_no_comm"),
+        (["ipd", "game.name=investor"], "'game.name' is no option here"),
+        (["ipd", "game=investor"], "'game.name' is no option here"),
+        (["ipd", "game.helper=random"], "'game.helper' is no option here"),
+        (["ipd", "seats=[main,main]"], "'seats' is no option here"),
         (["ipdd"], "ipdd"),
         (["ipd", "--helper", "tit_for_tit"], "did you mean 'tit_for_tat'?"),
         (["ipd", "iterations=0"], "iterations"),
@@ -215,3 +222,25 @@ def test_the_program_says_what_is_wrong(
     assert asking.main([*words, "--out", str(tmp_path / "out")]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["iterations=3"], ["--helper", "random"], ["--partner", "random"], ["--out", "out"], ["--prices=a"], ["--prices=-1"]]
+)
+def test_tasks_take_prices_alone(words: list[str], asking: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert asking.main(["tasks", *words]) == 2
+    said = capsys.readouterr()
+    assert "--prices" in said.err
+    assert said.out == ""
+
+
+def test_the_preset_says_which_game_is_inside(
+    asking: Any, tiny_model: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = [f"model={tiny_model}", "iterations=1", "episodes=2", "group_size=2", "evaluation.episodes=0", "game.rounds=2"]
+    names = ["--helper", "random", "--partner", "random", "--prices=0.5", "--out", str(tmp_path)]
+    assert asking.main(["investor", *names, "game.ask=<help>", *small]) == 0
+    game = detente.load(str(tmp_path / "investor-price0.5"), trust=True).game
+    assert game["of"] == {"name": "investor", "rounds": 2}
+    assert (game["ask"], game["price"], game["helper"]) == ("<help>", 0.5, "random")
+    assert "nan" not in capsys.readouterr().out

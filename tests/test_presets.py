@@ -105,3 +105,11 @@ def test_a_run_folder_is_a_preset_of_its_own(tmp_path: Path) -> None:
 def test_what_is_no_preset(name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
         detente.load(name)
+
+
+@pytest.mark.parametrize("words", ["game.name=ipd", "game=ipd", "game={name: ipd}", "seats=[main]", "seats.first=3"])
+def test_what_a_program_sets_by_itself_is_no_option(words: str) -> None:
+    fixed = ("game.name", "seats")
+    presets.check_free(["iterations=1", "game.rounds=3"], fixed)
+    with pytest.raises(UserError, match=r"^'(game\.name|seats)' is no option here"):
+        presets.check_free(["iterations=1", words], fixed)

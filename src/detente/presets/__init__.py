@@ -112,3 +112,14 @@ def given(overrides: Iterable[str]) -> dict[str, Any]:
             value = {part: value}
         options = merged(options, spelled_out(former.renamed(value)))
     return options
+
+
+def check_free(overrides: Iterable[str], fixed: Iterable[str]) -> None:
+    """UserError where overrides say anything of the options ``fixed``, dotted names, which a program sets by itself."""
+    options = given(overrides)
+    for name in fixed:
+        inside, parts = options, name.split(".")
+        while parts and isinstance(inside, dict) and parts[0] in inside:
+            inside = inside[parts.pop(0)]
+        if not parts or not isinstance(inside, dict):  # game=ipd says game.name
+            raise UserError(f"'{name}' is no option here: the program sets it by itself.")
