@@ -278,7 +278,8 @@ class Run:
     def trajectories(self, episodes: Any, name: str = "main") -> Any:
         from detente.learning.batch import trajectories
 
-        return trajectories(episodes, name, self.learners[name].options.credit.reward_divisor, self.engine.grammar)  # type: ignore[attr-defined]
+        credit = self.learners[name].options.credit
+        return trajectories(episodes, name, credit.reward_divisor, self.engine.grammar, depth=credit.depth)  # type: ignore[attr-defined]
 
 
 @pytest.fixture

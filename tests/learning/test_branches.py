@@ -20,6 +20,7 @@ from detente.errors import UserError
 from detente.games import make
 from detente.learning import loop
 from detente.learning.alternatives import alternative_rewards, rewards_of
+from detente.learning.branch_values import branch_advantages
 from detente.learning.branches import alternatives, by_place, check_branches, played, starts
 from detente.learning.credit import Group, advantages_of
 from detente.matches import Named, Scripts, play
@@ -149,6 +150,19 @@ def test_what_alternatives_earn_by_hand() -> None:
     assert rewards.tolist() == [first, second]  # (T, A, D, P)
     assert alternative_rewards(own, 0, 2.0, by_place([own, *others[:2]])) is None
     assert alternative_rewards(own, 0, 2.0, by_place([own])) is None
+
+
+def test_an_episode_that_lasts_longer_than_its_alternatives_keeps_its_return() -> None:
+    """Two rounds, rewards 1 and 2, and alternatives that end in their first round, with 1 and with 2: 1 + .9 * 2 - 1 and 2 - 2."""
+    rounds = [Round((turn(0),), (points,), {}, (1,)) for points in (1.0, 2.0)]
+    own = Episode({}, 0, (SCRIPT,), tuple(rounds), ("main",))
+    sooner = replace(own, rounds=(rounds[0],), learners=(None,), alternative_to=0)
+    replayed = replace(rounds[0], turns=(replace(turn(0), replayed=True),))
+    places = by_place([own, sooner, replace(sooner, rounds=(replayed, rounds[1]))])
+    for depth, advantages in {None: [1.8, 0], 1: [0, 0], 2: [1.8, 0], 9: [1.8, 0]}.items():
+        given = alternative_rewards(own, 0, 1.0, places, depth)
+        assert given is not None
+        assert branch_advantages(rewards_of(own, 1.0)[:, 0], given[..., 0], 0.9).tolist() == pytest.approx(advantages)
 
 
 def test_advantages_are_q_less_v_on_the_average() -> None:

@@ -14,14 +14,17 @@ from detente.learning.branches import Alternatives, starts
 from detente.records import Episode
 
 
-def alternative_rewards(episode: Episode, seat: int, divisor: float, others: Alternatives) -> Tensor | None:
+def alternative_rewards(
+    episode: Episode, seat: int, divisor: float, others: Alternatives, depth: int | None = None
+) -> Tensor | None:
     """(T, A, D, P) what the alternatives to the seat's answers in each round earned from there on, divided; 0 after their end. None
-    where one of these is missing."""
+    where one of these is missing. D is ``depth`` where so many rounds were played; None: all, those of the episode among them."""
     places = [others.get((episode.iteration, episode.index, start), ()) for start in starts(episode, seat)] if others else []
     if not all(places) or not places:
         return None
     earned = [[rewards_of(other, divisor)[number:] for other in place] for number, place in enumerate(places)]
-    longest = max(len(rewards) for place in earned for rewards in place)
+    own = len(episode.rounds) if depth is None else min(depth, len(episode.rounds))
+    longest = max(own, *(len(rewards) for place in earned for rewards in place))
     return torch.stack([torch.stack([_lengthened(rewards, longest) for rewards in place]) for place in earned])
 
 

@@ -9,7 +9,7 @@ the loss but need no logits. Must not know the model.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,11 +123,16 @@ def _decisions(played: Round) -> tuple[Any, ...]:
     return tuple(tuple(actions) if len(actions) > 1 else actions[0] if actions else None for actions in made)
 
 
-def trajectories(episodes: Sequence[Episode], learner: str, divisor: float, grammar: Grammar) -> list[Trajectory]:
-    """Every seat's chat that trains the learner, with the alternatives to it that are among the episodes."""
+def trajectories(
+    episodes: Sequence[Episode], learner: str, divisor: float, grammar: Grammar, *, depth: int | None = None
+) -> list[Trajectory]:
+    """Every seat's chat that trains the learner, with the alternatives to it that are among the episodes, ``depth`` rounds each
+    (None: to the end)."""
     others = by_place(episodes)
     return [
-        replace(trajectory(episode, seat, divisor, grammar), alternatives=alternative_rewards(episode, seat, divisor, others))
+        replace(
+            trajectory(episode, seat, divisor, grammar), alternatives=alternative_rewards(episode, seat, divisor, others, depth)
+        )
         for episode in episodes
         for seat in range(episode.num_players)
         if episode.learners[seat] == learner
@@ -157,10 +162,7 @@ def with_credit(
         groups[() if batch else (trajectory.iteration, trajectory.group), trajectory.seat].append(index)
     credited: dict[int, Trajectory] = {}
     for members in groups.values():
-        if len({len(trajectories[i].own) for i in members}) > 1:
-            raise UserError(
-                "credit.baseline=batch needs episodes of equal length; use credit.baseline=group with a random horizon."
-            )
+        _check_lengths({len(trajectories[i].own) for i in members}, batch)
         if len(members) < fewest:
             continue
         group = Group(
@@ -173,6 +175,17 @@ def with_credit(
         for i, credit in zip(members, assign(group)[0], strict=True):
             credited[i] = replace(trajectories[i], credit=credit)
     return [credited[i] for i in sorted(credited)]
+
+
+def _check_lengths(rounds: Collection[int], batch: bool) -> None:
+    """UserError for episodes of a group, or of a batch, that last differently many rounds."""
+    if len(rounds) > 1 and batch:
+        raise UserError("credit.baseline=batch needs episodes of equal length; use credit.baseline=group with a random horizon.")
+    if len(rounds) > 1:
+        raise UserError(
+            f"Episodes of a group need equal length, and these last from {min(rounds)} to {max(rounds)} rounds, since what is done "
+            "ends them; set credit.baseline=branches and group_size=1, and no tree."
+        )
 
 
 def single_turn(episode: Episode, turn: Turn, grammar: Grammar) -> Trajectory:

@@ -179,7 +179,8 @@ def update(session: Session, state: RunState, episodes: Sequence[Episode]) -> di
             if reward := learner.options.reward:
                 batch = shaped(batch, reward, learner.options.social)
                 rewards[f"shaped_reward/{name}"] = mean_reward(batch, name)
-            chats = trajectories(batch, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
+            credit, grammar = learner.options.credit, session.hosts[name].grammar
+            chats = trajectories(batch, name, credit.reward_divisor, grammar, depth=credit.depth)
             with room_for("an update", "lower optimizer.micro_batch_tokens or episodes, or choose a smaller model"):
                 metrics |= learner.update(chats, state.iteration / max(1, session.config.iterations - 1))
     return averaged(session.config, rewards | largest_mismatch(metrics, session.learners))

@@ -84,7 +84,8 @@ def _learned(session: Session, episodes: Sequence[Episode]) -> tuple[float, dict
     sums, seconds = {"absolute": 0.0, "largest": 0.0, "tokens": 0.0}, 0.0
     for name, learner in session.learners.items():
         start = time.perf_counter()
-        chats = trajectories(episodes, name, learner.options.credit.reward_divisor, session.hosts[name].grammar)
+        credit, grammar = learner.options.credit, session.hosts[name].grammar
+        chats = trajectories(episodes, name, credit.reward_divisor, grammar, depth=credit.depth)
         with room_for("an update", "lower optimizer.micro_batch_tokens, or choose a smaller model"):
             seen = learner.gradients(chats, 0.0)
         learner.optimizer.zero_grad(set_to_none=True)
