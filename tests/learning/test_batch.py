@@ -221,6 +221,12 @@ def test_the_whole_batch_as_one_group() -> None:
         with_credit([lone(0, 0, [1.0]), lone(1, 0, [2.0, 3.0])], minus_mean_of_others, None, batch=True)
 
 
+def test_episodes_that_begin_alike_and_end_differently_make_no_group() -> None:
+    found = [lone(0, 0, [1.0]), lone(0, 0, [2.0, 3.0])]
+    with pytest.raises(UserError, match=r"last from 1 to 2 rounds.*set credit\.baseline=branches and group_size=1"):
+        with_credit(found, minus_mean_of_others, None)
+
+
 def test_who_is_alone_is_left_out_unless_nothing_is_compared() -> None:
     found = [lone(0, 0, [1.0]), lone(0, 1, [2.0]), lone(0, 1, [4.0])]
     assert [one.seat for one in with_credit(found, minus_mean_of_others, None)] == [1, 1]

@@ -2,7 +2,7 @@
 
     rewards (G, K, T) ── discounted_returns ── leave_one_out ──> advantages (G, K, T) ── an algorithm ──> credit (G, K, T)
 
-G groups (same game seed, so the same T), K episodes in a group, T rounds, P players; rewards are divided by the game's constant
+G groups (same game seed, same T), K episodes in a group, T rounds, P players; rewards are divided by the game's constant
 already. ``own`` belongs to the seat that trains, ``others`` is the sum over the other seats. Pure functions of any float dtype and
 device, without state or gradient. docs/algorithms.md has the equations and where they come from.
 """
