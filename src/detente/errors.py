@@ -27,7 +27,7 @@ def unknown(what: str, name: str, known: Iterable[str], owner: str = "") -> User
     is near. ``unknown("option", "foo", known, "The mechanism contract")`` -> "The mechanism contract has no option 'foo'; ..."."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listing = [f"there are: {', '.join(names)}"] if len(", ".join(names)) <= SHORT or not near else []
+    listing = [f"there are: {', '.join(names)}"] if not near or (len(names) > 1 and len(", ".join(names)) <= SHORT) else []
     guess = [f"did you mean '{near[0]}'?"] if near else []
     wrong = f"{owner} has no {what} '{name}'" if owner else f"There is no {what} '{name}'"
     return UserError("; ".join([wrong, *listing, *guess]) + ("" if guess else "."))
