@@ -94,7 +94,9 @@ def test_a_family_of_ones_own_plays_and_measures(own: Any) -> None:
     assert first.completion.probabilities == (1, 0)
     assert later.completion.probabilities == pytest.approx((2 / 3, 1 / 3))
     assert measures(own, [(episode, 0)]) == {"reward": episode.mean_reward(0), "invalid": 0, "giving": 1}
-    with pytest.raises(UserError, match=r"no strategy 'keper'; there are: conditional, giver, keeper, random; did you mean 'keeper'\?"):
+    with pytest.raises(
+        UserError, match=r"no strategy 'keper'; there are: conditional, giver, keeper, random; did you mean 'keeper'\?"
+    ):
         detente.play(own, ["keper", "giver", "giver"])
 
 
