@@ -177,7 +177,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"files", "config", "policies", "presets"}
     | {f"learning.{name}" for name in ("checks", "loop", "processes", "run_folder", "session", "starting", "watchers")},
     "evaluation.imitation": PLAY
-    | {"config", "playable"}
+    | {"config", "files", "playable", "stored"}
     | {f"learning.{name}" for name in ("loop", "run_folder", "shaping", "variation", "watchers")},
     "evaluation.shapers": PLAY | {"config", "policies", "learning.run_folder"},
     "evaluation.best_response": PLAY | {"files", "config", "playable", "policies", "learning.loop", "learning.watchers"},

@@ -2,7 +2,7 @@
 
     config.yaml ── options     metrics.jsonl ── metrics, newest_metrics     summary.json ── summary     changes.json ── changes
     arena.json ── arena        fingerprint.json ── fingerprint            best_response.json ── best_response
-    worst_case.json ── worst_case
+    worst_case.json ── worst_case         imitation.json ── imitated
 
 A folder may be foreign, cut short, or damaged. What these return has the shape that their readers rely on; everything else
 is a UserError of one sentence that names the file and the first thing wrong with it. Fields that nobody asks for pass. Must not
@@ -114,6 +114,11 @@ def best_response(path: Path) -> dict[str, Any]:
 def worst_case(path: Path) -> dict[str, Any]:
     """How bad the worst adversary is for an agent."""
     return _json(path, "the worst case of an agent", measurements.WorstCase)
+
+
+def imitated(path: Path) -> dict[str, Any] | None:
+    """What the learner of a run imitates; None where there is no file."""
+    return _json(path, "what a learner imitates", measurements.Imitated) if path.is_file() else None
 
 
 def _row(path: Path, where: str, line: str | bytes) -> dict[str, Any]:

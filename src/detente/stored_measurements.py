@@ -20,6 +20,14 @@ class Step(Stored):
     cooperate: Number
 
 
+class Imitated(Stored):
+    """What a learner imitates: so many choices, which have this digest, in one form of preferences."""
+
+    choices: Count
+    digest: Text
+    form: Text
+
+
 class Response(Stored):
     """What an agent asks for in one situation."""
 

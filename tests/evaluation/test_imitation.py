@@ -15,7 +15,7 @@ import detente
 from detente import cli
 from detente.errors import UserError
 from detente.evaluation.choices import Choice, choices_of
-from detente.evaluation.imitation import Imitation, learner_config, policy
+from detente.evaluation.imitation import Imitation, imitated, learner_config, policy, target
 from detente.records import read_episodes, write_episodes
 from tests.evaluation.made_choices import softmax_episodes
 
@@ -99,6 +99,24 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(agent: Path, options
     learned = whole["imitation"]
     assert 0 <= learned["distance"] <= 1
     assert [sum(policy) for policy in learned["after"]["start"]] == pytest.approx([1, 1])
+
+
+def test_a_run_imitates_the_same_to_its_end(agent: Path, options: list[str], tmp_path: Path) -> None:
+    first, *rest = choices = choices_of([read_episodes(agent)], "me")
+    run, config = tmp_path / "run", learner_config("ipd", options, choices)
+    (run / "checkpoint" / "000001").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"^The run .*run does not say what its learner imitates, and not these 400 choices in "):
+        imitated(choices, "altruism", config, run)
+    Imitation(choices, "altruism").start(config, run, 0)
+    with pytest.raises(UserError, match=r"imitates 400 choices in the form altruism, and not these 400 choices in the form ineq"):
+        imitated(choices, "inequity", config, run)
+    for others in (rest, [replace(first, action=1 - first.action), *rest]):
+        with pytest.raises(UserError, match=r"; give --run another folder, or repeat the agent, episodes, versions and form that"):
+            imitated(others, "altruism", config, run)
+    (run / "imitation.json").write_text("{}")
+    with pytest.raises(UserError, match=r"imitation\.json cannot be read as what a learner imitates: "):
+        imitated(choices, "altruism", config, run)
+    assert target([*rest, replace(first, seed=(3, 0))], "altruism") == target(choices, "altruism")
 
 
 def test_what_does_not_fit(agent: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ what the discriminator knows follows from the run's own episodes, so that it is 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -20,19 +22,22 @@ from typing import Any
 
 import numpy as np
 
+from detente import stored
 from detente.config import Config
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.evaluation.choices import FEATURES, Choice, Floats, Situation, choices_at, features
 from detente.evaluation.preferences import FORMS, Form
+from detente.files import replace_text
 from detente.games import configured, family_of
 from detente.learning import shaping
 from detente.learning.loop import train
-from detente.learning.run_folder import RunFolder
+from detente.learning.run_folder import ANOTHER, RunFolder
 from detente.learning.variation import possible_games
 from detente.learning.watchers import Watcher
 from detente.playable import options_of
 from detente.records import Episode, read_episodes
 
+FILE = "imitation.json"  # of the run folder: what its learner imitates
 REWARD = "imitation"
 LEARNER = {
     "algorithm": "reinforce",
@@ -53,15 +58,16 @@ class Imitation(Watcher):
     learner trains on."""
 
     def __init__(self, choices: Sequence[Choice], form: Form) -> None:
-        self.names, self.agent = FORMS[form], list(choices)
+        self.names, self.agent, self.target = FORMS[form], list(choices), target(choices, form)
         self.columns = [0, *(FEATURES.index(feature) for feature, _ in self.names.values())]
         self.beliefs = _beliefs(choices)
         self.weights, self.levels = np.zeros(len(self.columns)), dict[Situation, float]()
         self.run: Path | None = None
 
     def start(self, config: Config, run: Path, first_iteration: int) -> None:
-        """Take the steps that were taken in a run that goes on."""
+        """Write down what is imitated, and take the steps that were taken in a run that goes on."""
         self.run = run
+        replace_text(run / FILE, json.dumps(self.target) + "\n")
         for iteration in range(1, first_iteration + 1):
             self.step(self.played(iteration))
 
@@ -133,11 +139,38 @@ def imitated(
     choices: Sequence[Choice], form: Form, config: Config, run: Path, *, watchers: Sequence[Watcher] = ()
 ) -> dict[str, Any]:
     """Train a learner to imitate an agent in a run folder, or go on with that, and say what reward it was trained on; see
-    ``Imitation.result``."""
+    ``Imitation.result``. UserError for a run that imitates something else."""
     imitation = Imitation(choices, form)
+    _check_same_target(run, imitation.target)
     with shaping.offered(REWARD, imitation.reward):
         train(config, run, watchers=[*watchers, imitation])
     return imitation.result(config.iterations) | {"iterations": config.iterations}
+
+
+def target(choices: Sequence[Choice], form: Form) -> dict[str, Any]:
+    """What imitating these choices is told from imitating others by; from which source they are makes no difference."""
+    lines = sorted(map(_line, choices))
+    return {"choices": len(choices), "digest": hashlib.sha256("\n".join(lines).encode()).hexdigest(), "form": form}
+
+
+def _line(choice: Choice) -> str:
+    stage, seat, last = choice.situation
+    return repr((stage.actions, stage.terms, seat, last, choice.action, choice.others, choice.probabilities, choice.chance))
+
+
+def _check_same_target(run: Path, wanted: dict[str, Any]) -> None:
+    """UserError where the run in a folder has trained to imitate something else."""
+    if not RunFolder(run).has_trained or (begun := stored.imitated(run / FILE)) == wanted:
+        return
+    old = "does not say what its learner imitates" if begun is None else f"imitates {_target_in_words(begun)}"
+    raise UserError(
+        f"The run {run} {old}, and not these {_target_in_words(wanted)}; {ANOTHER}, or repeat the agent, episodes, versions and "
+        "form that it was started with."
+    )
+
+
+def _target_in_words(known: dict[str, Any]) -> str:
+    return f"{counted(known['choices'], 'choice')} in the form {known['form']}"
 
 
 def learner_config(preset: str, overrides: Sequence[str], choices: Sequence[Choice], *, trust: bool = False) -> Config:
