@@ -119,6 +119,15 @@ def test_a_run_imitates_the_same_to_its_end(agent: Path, options: list[str], tmp
     assert target([*rest, replace(first, seed=(3, 0))], "altruism") == target(choices, "altruism")
 
 
+def test_an_iteration_without_choices_is_no_step(agent: Path, options: list[str], tmp_path: Path) -> None:
+    """As where a curriculum scores new settings alone."""
+    command = ["preferences", str(agent), "--agent", "me", "--train", "ipd", "--run", str(tmp_path / "run"), *options]
+    command += ["curriculum=plr", "curriculum.replay=1"]
+    assert cli.main([*command, "iterations=1"]) == 2
+    assert cli.main([*command, "iterations=2"]) == 0
+    assert json.loads((tmp_path / "run" / "preferences.json").read_text())["imitation"]["iterations"] == 2
+
+
 def test_what_does_not_fit(agent: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     choices = choices_of([read_episodes(agent)], "me")
     with pytest.raises(UserError, match=r"^The agent met payoffs that training with ipd does not have; .* vary\.payoffs\.choices="):

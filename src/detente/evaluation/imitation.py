@@ -92,7 +92,10 @@ class Imitation(Watcher):
         return rows
 
     def step(self, learned: Sequence[Choice]) -> None:
-        """Part of a Newton step that makes the choices of both easier to tell apart (the mean of both sides' cross-entropy)."""
+        """Part of a Newton step that makes the choices of both easier to tell apart (the mean of both sides' cross-entropy); none
+        where the learner chose nothing, as where all answers are invalid, or a curriculum scores new settings alone."""
+        if not learned:
+            return
         situations = list(dict.fromkeys(choice.situation for choice in (*self.agent, *learned)))
         ours, theirs = (shares(choices, situations) for choices in (self.agent, learned))
         log_pi = np.log(np.maximum(policy(learned, situations), RAREST)).ravel()
@@ -109,13 +112,20 @@ class Imitation(Watcher):
 
     def result(self, iterations: int) -> dict[str, Any]:
         """The ratios of the recovered reward (None where own points do not count), and how far the two policies are apart: the
-        total variation of the next move, a mean over what the agent met, and both policies after each last joint move."""
+        total variation of the next move, a mean over what the agent met, and both policies after each last joint move.
+
+        The learner's policy is that of the newest iteration with choices; UserError where there is none."""
         own = float(self.weights[0])
         ratios = {
             name: float(sign * weight / own) if own > 0 else None
             for (name, (_, sign)), weight in zip(self.names.items(), self.weights[1:], strict=True)
         }
-        learned = self.played(iterations)
+        learned = next(filter(None, map(self.played, range(iterations, 0, -1))), [])
+        if not learned:
+            raise UserError(
+                f"The learner in {self.run} has made no choice yet that it trained on: its answers were invalid, or a curriculum "
+                "scored new settings alone; raise iterations."
+            )
         situations = list(dict.fromkeys(choice.situation for choice in self.agent))
         apart = abs(policy(self.agent, situations) - policy(learned, situations)).sum(1) / 2
         met = shares(self.agent, situations).sum(1)
