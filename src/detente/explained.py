@@ -12,6 +12,7 @@ from detente.evaluation.preferences import Form
 from detente.evaluation.preferences import preferences as explained
 from detente.export.values import read_by_source
 from detente.files import replace_text
+from detente.visible import visible
 
 if TYPE_CHECKING:
     from detente.learning.watchers import Watcher
@@ -31,15 +32,15 @@ def preferences(
 ) -> dict[str, Any]:
     """Which social preference explains an agent's choices in episodes whose payoffs vary: altruism, or envy and guilt.
 
-    ``sources`` are run folders, arena folders and files of episodes; ``agent`` is a name as they have it, and of an adapter its
-    newest ``versions`` count. See ``detente.evaluation.preferences``.
+    ``sources`` are run folders, arena folders and files of episodes; ``agent`` is a name as all of them have it, and of an adapter
+    the newest ``versions`` that played in each count. See ``detente.evaluation.preferences``.
 
     ``train`` names a preset or a run folder with whose options, and ``overrides``, a learner trains in the folder ``run`` until it
     does the same; "imitation" in what is returned, and in preferences.json there, has the reward that it trained on. See
     ``detente.evaluation.imitation``.
     """
     named = [sources] if isinstance(sources, str | Path) else sources
-    choices = choices_of(read_by_source(*named), agent, versions)
+    choices = choices_of(read_by_source(*named), agent, versions, [visible(str(source), keep="") for source in named])
     result = explained(agent, choices, form).to_json()
     if train is None or run is None:
         return result

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,15 +130,23 @@ def test_what_is_expected_counts_with_the_game_seed() -> None:
 def test_versions_of_a_learner() -> None:
     def at(version: int) -> Episode:
         (episode,) = softmax_episodes(altruist(0), 1, version)
-        return replace(episode, policies=(replace(ME, kind="adapter", name="main", version=version), THEM))
+        return replace(episode, seed=version, policies=(replace(ME, kind="adapter", name="main", version=version), THEM))
 
-    episodes = [at(version) for version in (3, 9, 10)]
-    seeds = [
-        {choice.situation[0].terms for choice in choices_of([episodes], *named)} for named in (("main",), ("main", 2), ("main@3",))
-    ]
-    assert [len(terms) for terms in seeds] == [1, 2, 1]
-    assert seeds[0] < seeds[1]
-    assert not seeds[2] & seeds[1]
+    def versions(sources: Sequence[Sequence[int]], *named: Any) -> set[int]:
+        choices = choices_of([[at(version) for version in source] for source in sources], *named)
+        return {choice.seed[1] for choice in choices}
+
+    recorded = [(0, 2, 4, 7, 10)]
+    assert [versions(recorded, "main", count) for count in (1, 2, 3, 9)] == [{10}, {7, 10}, {4, 7, 10}, {0, 2, 4, 7, 10}]
+    assert versions(recorded, "main@4") == {4}
+    assert versions([(1, 3), *recorded], "main") == {3, 10}
+    with pytest.raises(UserError, match=r"^Nobody called 'main@99' played in these .*: main@0, main@2, main@4, main@7, main@10\.$"):
+        versions(recorded, "main@99")
+    with pytest.raises(UserError, match=r": main@0, .*, main@4, \.\.\., main@25, .*, main@29\.$"):
+        versions([range(30)], "main@30")
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(UserError, match=rf"^versions says how many of an agent's newest versions count, 1 or .* is {wrong}\.$"):
+            versions(recorded, "main", wrong)
 
 
 def test_invalid_answers_are_no_choices() -> None:
@@ -217,3 +227,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["preferences", *files, "--agent", "me", "--csv", "--json"]) == 2
     assert cli.main(["preferences", files[0], files[0], "--agent", "x"]) == 2
     assert "named twice" in capsys.readouterr().err
+    write_episodes(other := tmp_path / "other.jsonl", detente.play("ipd", ["random", "random"]))
+    assert cli.main(["preferences", *files, str(other), "--agent", "me"]) == 2
+    assert capsys.readouterr().err == f"Nobody called 'me' played in {other}; there played: random.\n"

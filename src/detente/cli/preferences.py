@@ -30,7 +30,10 @@ def preferences(
         Literal["altruism", "inequity"], typer.Option(help="What counts beside its own points: the others', or who has more.")
     ] = "altruism",
     versions: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Of an agent that learned: the newest so many versions that played.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Of an agent that learned: the newest so many versions that played in each source."
+        ),
     ] = 1,
     train: Annotated[
         str | None,

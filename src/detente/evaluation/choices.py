@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detente.errors import UserError
+from detente.errors import UserError, as_typed
 from detente.games import family_of, recorded
 from detente.games.sides import carried_out
 from detente.games.stage_game import StageGame
 from detente.records import UNREADABLE, Episode, PolicyRef
 
 FEATURES = ("own", "others", "ahead", "behind")  # points: own, mean of the others', what others have more, what others have less
+SHOWN = 5  # names at either end of a long list
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Moves = tuple[int, ...]  # numbers of actions
@@ -77,19 +78,25 @@ class Choices:
         return np.einsum("sabf,sb->saf", self.outcomes[self.places[seen]], likely), counts[seen]
 
 
-def choices_of(sources: Sequence[Sequence[Episode]], agent: str, versions: int = 1) -> list[Choice]:
-    """The choices of an agent in the episodes of several sources.
+def choices_of(
+    sources: Sequence[Sequence[Episode]], agent: str, versions: int = 1, names: Sequence[str] | None = None
+) -> list[Choice]:
+    """The choices of an agent in the episodes of several sources, which have these ``names`` in sentences.
 
-    ``agent`` is a name as episodes have it, with a version or without; without one, the newest ``versions`` of an adapter count.
-    UserError where it did not play or gave no valid answer, and for games that cannot be read so, or not together.
+    ``agent`` is a name as episodes have it, with a version or without; without one, the newest ``versions`` of an adapter that
+    played in a source count there. UserError for a source in which it did not play, where it gave no valid answer, and for games
+    that cannot be read so, or not together.
     """
-    policies = _policies([episode for source in sources for episode in source], agent, versions)
+    policies = [
+        _policies(source, agent, versions, name)
+        for source, name in zip(sources, names or ["these episodes"] * len(sources), strict=True)
+    ]
     choices = [
         choice
         for number, source in enumerate(sources)
         for episode in source
         for seat, policy in enumerate(episode.policies)
-        if policy in policies
+        if policy in policies[number]
         for choice in choices_at(episode, seat, number)
     ]
     if not choices:
@@ -176,16 +183,25 @@ def _choices(episode: Episode, seat: int, source: int) -> Iterator[Choice]:
         last = (moves[seat], *others)
 
 
-def _policies(episodes: Iterable[Episode], agent: str, versions: int) -> set[PolicyRef]:
-    """The policies that a name stands for; UserError where nobody of that name played."""
+def _policies(episodes: Iterable[Episode], agent: str, versions: int, where: str) -> set[PolicyRef]:
+    """The policies that a name stands for in a source; UserError where nobody of that name played."""
+    if not isinstance(versions, int) or versions < 1:
+        raise UserError(f"versions says how many of an agent's newest versions count, 1 or more, and is {as_typed(versions)}.")
     played = {policy for episode in episodes for policy in episode.policies}
     if exact := {policy for policy in played if str(policy) == agent}:
         return exact
-    named = sorted((policy for policy in played if policy.name == agent.rstrip("/")), key=lambda policy: policy.version)
-    if not named:
-        names = ", ".join(sorted({policy.name for policy in played})) or "nobody"
-        raise UserError(f"Nobody called '{agent}' played in these episodes; there played: {names}.")
-    return {policy for policy in named if policy.version > named[-1].version - versions}
+    if named := {policy for policy in played if policy.name == agent.rstrip("/")}:
+        newest = sorted({policy.version for policy in named})[-versions:]
+        return {policy for policy in named if policy.version in newest}
+    others = sorted({policy.version for policy in played if policy.kind == "adapter" and policy.name == agent.rpartition("@")[0]})
+    known = [f"{agent.rpartition('@')[0]}@{version}" for version in others] or sorted({policy.name for policy in played})
+    raise UserError(f"Nobody called '{agent}' played in {where}; there played: {_abridged(known)}.")
+
+
+def _abridged(names: Sequence[str]) -> str:
+    """All of them, or the ends of a long list."""
+    shown = names if len(names) <= 2 * SHOWN else [*names[:SHOWN], "...", *names[-SHOWN:]]
+    return ", ".join(shown) or "nobody"
 
 
 def _numbered(values: Iterable[Hashable]) -> dict[Any, int]:
