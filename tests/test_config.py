@@ -142,6 +142,9 @@ def test_written_options_read_back(preset: str, tmp_path: Path) -> None:
         ["seats=[main,b]", "algorithm=reinforce", "learners.b.algorithm=advantage_alignment", "credit.beta=2"],
         ["reward=social", "social.altruism=0.5"],
         ["seats=[main,b]", "learners.b.reward=social", "social.envy=2"],
+        ["reward=social", "social.altruism=0"],  # one end of a sweep
+        ["curriculum=plr", "curriculum.replay=0.2", "curriculum.buffer=3"],
+        ["curriculum=maestro", "curriculum.replay=0.2", "curriculum.buffer=3", "curriculum.spread=0.2"],
     ],
 )
 def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overrides: list[str]) -> None:
@@ -176,8 +179,22 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
             r"^social\.altruism is an option of the reward social, and training uses the points; .* or add reward=social\.$",
         ),
         (
-            ["seats=[main,b]", "reward=social", "learners.b.reward=harm", "learners.b.social.envy=1"],
+            ["seats=[main,b]", "reward=social", "social.guilt=1", "learners.b.reward=harm", "learners.b.social.envy=1"],
             r"^learners\.b\.social\.envy is an .*, and training uses harm; leave it out, or add learners\.b\.reward=social\.$",
+        ),
+        (["reward=social"], r"^reward=social changes nothing where social\.altruism, envy and guilt are all 0; give one of them, "),
+        (
+            ["seats=[main,b]", "learners.b.reward=social"],
+            r"^learners\.b\.reward=social changes nothing where learners\.b\.social\.",
+        ),
+        (
+            ["curriculum.replay=0.2"],
+            r"^curriculum\.replay is an option of the curricula plr and maestro, and training uses none; .* add curriculum=plr\.$",
+        ),
+        (["curriculum=plr", "curriculum.spread=0.2"], r"^curriculum\.spread is .* pfsp and maestro, and training uses plr; leave"),
+        (
+            ["curriculum=pfsp", "curriculum.buffer=3"],
+            r"^curriculum\.buffer is .* plr and maestro, and training uses pfsp; leave it",
         ),
         (["reward=social", "social.altuism=1"], r"no option 'social\.altuism'; there are: .*; did you mean 'social\.altruism'\?"),
         (["reward=social", "social.envy=nan"], r"social\.envy is wrong: .*finite"),

@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "stored_shapes": {"faults"},
     "options": {"errors", "foreign"},
     "engine_options": {"options"},
-    "unused": {"errors", "options"},
+    "unused": {"curriculum_options", "errors", "options"},
     "validation": {"errors", "options"},
     "briefing": {"errors", "files", "visible"},
     "executor_options": {"options"},

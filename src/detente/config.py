@@ -214,7 +214,7 @@ def load(preset: str, overrides: Sequence[str] = (), *, trust: bool = False, wit
     merged = presets.merged({"preset": Path(preset).stem}, *layers)
     foreign.check_trusted(preset, merged, dotted, trusted=trust)
     config = build(merged)
-    check_used(dotted, {name: config.learner(name) for name in config.learner_names})
+    check_used(dotted, {name: config.learner(name) for name in config.learner_names}, config.curriculum)
     if not trust:
         _check_seats_here(preset, config.seats, dotted.get("seats"))
         _check_servers_here(preset, config.engine, dotted.get("engine", {}).get("urls"))

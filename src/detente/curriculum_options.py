@@ -8,6 +8,14 @@ from pydantic import Field
 
 from detente.options import Options
 
+USED: dict[str, tuple[str, ...]] = {  # the options that each method takes into account
+    "none": (),
+    "uniform": (),
+    "plr": ("replay", "buffer"),
+    "pfsp": ("spread",),
+    "maestro": ("replay", "spread", "buffer"),
+}
+
 
 class CurriculumOptions(Options):
     """With which setting of the game, and with which co-player, each group of episodes is played; ``curriculum=maestro`` is short
@@ -30,4 +38,4 @@ class CurriculumOptions(Options):
     @property
     def replays(self) -> bool:
         """Whether settings are played again, and new ones scored first."""
-        return self.method in ("plr", "maestro")
+        return "replay" in USED[self.method]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from detente.curriculum_options import USED, CurriculumOptions
 from detente.errors import UserError
 from detente.options import ALGORITHMS, ALIGNMENT, SOCIAL, AlgorithmOptions, AlignmentOptions, LearnerConfig, SocialOptions
 
 
-def check_used(given: Mapping[str, Any], learners: Mapping[str, LearnerConfig]) -> None:
-    """UserError for an option of one algorithm or reward that the command line gives to learners of others, which ignore it."""
+def check_used(given: Mapping[str, Any], learners: Mapping[str, LearnerConfig], curriculum: CurriculumOptions) -> None:
+    """UserError for an option of one algorithm, reward or curriculum that the command line gives to others, which ignore it, and
+    for a reward that it leaves without any of its options."""
+    _check_curriculum(given, curriculum)
     _check("", given, learners)
     for name, changes in (given.get("learners") or {}).items():
         _check(f"learners.{name}.", changes, {name: learners[name]} if name in learners else {})
@@ -29,6 +32,23 @@ def _check(before: str, given: Mapping[str, Any], learners: Mapping[str, Learner
         raise UserError(
             f"{before}social.{unused} is an option of the reward {SOCIAL}, and training uses "
             f"{' and '.join(sorted(reward or 'the points' for reward in rewards))}; leave it out, or add {before}reward={SOCIAL}."
+        )
+    weights = [learner.social for learner in learners.values() if learner.reward == SOCIAL]
+    if given.get("reward") == SOCIAL and "social" not in given and set(weights) == {SocialOptions()}:
+        raise UserError(
+            f"{before}reward={SOCIAL} changes nothing where {before}social.altruism, envy and guilt are all 0; give one of them, "
+            f"e.g. {before}social.altruism=0.5, or leave out {before}reward={SOCIAL}."
+        )
+
+
+def _check_curriculum(given: Mapping[str, Any], curriculum: CurriculumOptions) -> None:
+    """UserError for an option of other curricula."""
+    unused = _first(given, "curriculum", CurriculumOptions.model_fields.keys() - {"method", *USED[curriculum.method]})
+    if unused:
+        methods = [method for method, options in USED.items() if unused in options]
+        raise UserError(
+            f"curriculum.{unused} is an option of the curricula {' and '.join(methods)}, and training uses {curriculum.method}; "
+            f"leave it out, or add curriculum={methods[0]}."
         )
 
 

@@ -395,7 +395,7 @@ def test_a_run_that_goes_on_equals_one_that_was_left_alone(
 
 def test_without_a_curriculum_a_run_is_as_it_was(tiny_model: str, tmp_path: Path) -> None:
     plain = train(tiny_model, tmp_path / "plain", *SCRIPTS, *VARIED, "iterations=2")
-    none = train(tiny_model, tmp_path / "none", *SCRIPTS, *VARIED, "iterations=2", "curriculum={method: none, replay: 0.9}")
+    none = train(tiny_model, tmp_path / "none", *SCRIPTS, *VARIED, "iterations=2", "curriculum=none")
     same(plain, none)
     assert not any(key.startswith("curriculum/") for row in lines(plain) for key in row)
     state = json.loads(next((plain / "checkpoint").glob("*/state.json")).read_text())
