@@ -18,8 +18,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, product
-from math import prod
+from itertools import chain, groupby, product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -40,9 +39,7 @@ from detente.records import Episode, Turn
 ROLES = ("generator", "verifier", "refiner")
 LABELS = ("<A>", "<B>")
 SIZES = (3, 3, 3)  # answers of each player to each beginning
-OPTIONS = (
-    "tree=[3,3,3] group_size=27 episodes=216 evaluation.episodes=0 lora.rank=8 lora.alpha=16 optimizer.lr=1e-3 loss.entropy=0.02"
-)
+OPTIONS = "tree=[3,3,3] group_size=27 episodes=216 lora.rank=8 lora.alpha=16 optimizer.lr=1e-3 loss.entropy=0.02"
 RULES = """You are playing a game with two other players. One of two labels, <A> or <B>, is the right one. The first of you hears
 a witness, who may be wrong, and answers. The second hears another one, and says which label it thinks is right. The third gives the
 final answer. If that is right, all three get 1 point. Answer with exactly one label, <A> or <B>, and nothing else."""
@@ -104,7 +101,7 @@ def siblings(group: Group, options: AlgorithmOptions) -> torch.Tensor:
     """Credit of an answer: its value less the mean of those in its place, (1, 27, 1, 3) -> (1, 27, 1)."""
     values = tree_mean(group.own[..., 0], SIZES)[group.seat + 1]  # (1, 3), (1, 9) or (1, 27)
     compared = leave_one_out(values.unflatten(-1, (-1, SIZES[group.seat], 1))).flatten(1)
-    return compared.repeat_interleave(prod(SIZES[group.seat + 1 :]), 1)[..., None]
+    return compared.repeat_interleave(group.rewards.shape[1] // compared.shape[1], 1)[..., None]
 
 
 class Node(NamedTuple):
@@ -118,8 +115,7 @@ class Node(NamedTuple):
 
     @property
     def chat(self) -> list[dict[str, str]]:
-        said = self.turn.prompt, self.turn.completion.text
-        return [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=True)]
+        return [{"role": "user", "content": self.turn.prompt}, {"role": "assistant", "content": self.turn.completion.text}]
 
     def __str__(self) -> str:
         return f"{self.turn.action} {self.value:.2f} {'+' if self.positive else '-'}"
@@ -141,9 +137,13 @@ def sft_rows(tree: Sequence[Node]) -> list[dict[str, Any]]:
 
 
 def dpo_rows(tree: Sequence[Node]) -> list[dict[str, Any]]:
-    """What verifier and refiner should rather say: a positive and a negative answer to the same beginning."""
-    same = [(a, b) for a, b in product(tree, tree) if a.seat and a[:2] == b[:2] and a.positive and not b.positive]
-    return [{"role": ROLES[a.seat], "prompt": a.chat[:1], "chosen": a.chat[1:], "rejected": b.chat[1:]} for a, b in same]
+    """What verifier and refiner should rather say to a beginning: answers worth more than a half, and others, in the mean."""
+    same: dict[tuple[int, str, str], list[Node]] = {}
+    for n in tree:
+        same.setdefault((n.seat, n.turn.prompt, n.turn.completion.text), []).append(n)
+    means = [(key[:2], alike[0].chat, fmean(n.value for n in alike)) for key, alike in sorted(same.items()) if key[0]]
+    pairs = [(begun, a, b) for (begun, a, high), (other, b, low) in product(means, means) if begun == other and high > 0.5 >= low]
+    return [{"role": ROLES[seat], "prompt": a[:1], "chosen": a[1:], "rejected": b[1:]} for (seat, _), a, b in pairs]
 
 
 def drawn(tree: Sequence[Node]) -> str:
@@ -174,21 +174,22 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     hush()
     try:
+        presets.check_free(given.options, ["name"])
         game = make(Malt.name, **presets.given(given.options))
         own = [f"seats=[{','.join(ROLES)}]", *(f"learners.{role}.algorithm=experiments.malt:siblings" for role in ROLES)]
         own += [f"game={json.dumps(game.parameters())}", f"iterations={given.iterations}", f"seed={given.seed}"]
-        chosen = config.load_game(Malt.name, [*OPTIONS.split(), *own])
+        chosen = config.load_game(Malt.name, [*OPTIONS.split(), "evaluation.episodes=0", *own])
         with Progress(console(stderr=True)) as progress:
             detente.train(chosen, given.out, watchers=[progress])
         episodes = detente.read_episodes(given.out)
         trees = [nodes([*group]) for _, group in groupby(episodes, key=lambda episode: (episode.iteration, episode.group))]
         for name, rows in (("sft", sft_rows), ("dpo", dpo_rows)):
-            lines = [json.dumps(row) + "\n" for tree in trees for row in rows(tree)]
+            lines = [json.dumps(row) + "\n" for row in rows([*chain(*trees)])]
             replace_text(given.out / f"{name}.jsonl", "".join(lines))
             print(f"{given.out / name}.jsonl: {len(lines)} rows of {len(trees)} questions", file=sys.stderr)
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
-        print(sentence, file=sys.stderr)
+        print(sentence.replace("--run", "--out"), file=sys.stderr)
         return status
     print(drawn(max(trees, key=lambda tree: len(dpo_rows(tree)))), table(episodes, given.iterations), sep="\n\n")
     return 0

@@ -78,6 +78,22 @@ def test_rows_by_hand(recipe: Any) -> None:
         assert row["prompt"][0]["content"].startswith("asked ")
 
 
+def test_pairs_of_answers_differ_and_are_all_different(recipe: Any) -> None:
+    """Verifiers say 0 or 1 after the same beginning, in two trees; 0 is right more often than not, 1 at most in a half."""
+
+    def tree(*verifiers: tuple[str, float]) -> list[Any]:
+        policy = PolicyRef("adapter", "x")
+        turns = [Turn(1, "asked", said, True, Completion(said, policy)) for said, _ in verifiers]
+        return [recipe.Node(1, 0, turn, value, value > 0.5) for turn, (_, value) in zip(turns, verifiers, strict=True)]
+
+    first, second = tree(("0", 1.0), ("0", 1 / 3), ("1", 0.0)), tree(("0", 2 / 3), ("1", 1.0), ("1", 0.0))
+    for trees in (first, first + second):
+        (row,) = recipe.dpo_rows(trees)
+        assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("0", "1")
+    assert recipe.dpo_rows(second) == [row]
+    assert recipe.dpo_rows(tree(("0", 1.0), ("0", 0.0))) == []
+
+
 def test_credit_is_the_value_less_that_of_the_siblings(recipe: Any) -> None:
     rewards = torch.tensor([float(leaf) for leaf in "110100000" + "1" * 9 + "0" * 9], dtype=torch.float64)
     rewards = rewards[None, :, None, None].expand(1, 27, 1, 3)
@@ -161,6 +177,7 @@ def test_the_recipe_trains_and_writes_its_rows(
     [
         (["reliable=2"], "reliable is a share from 0.5 to 1, not 2"),
         (["--iterations", "0"], "iterations"),
+        (["name=ipd"], "'name' is no option here"),
         (["relable=1"], "does not take these parameters"),
     ],
 )
