@@ -132,7 +132,7 @@ def in_game(preset: str, prices: Sequence[float], helper: str, partner: str, out
         usual = [state for state, _ in Counter(state for state, _, _ in log).most_common(SHOWN)]
         policy = ", ".join(f"{state} {ask:.2f}" for state, ask in offline(log).items() if state in usual)
         lines.append(f"{price:>6g}  offline, P(ask | last moves): {policy}")
-    print("\n".join(lines))  # after all that the trainings print
+    print("\n".join(lines))
 
 
 def logged(episode: Episode) -> Iterator[tuple[str, bool, float]]:
@@ -193,6 +193,6 @@ def main(words: Sequence[str] | None = None) -> int:
             in_tasks(asked)
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
-        print(sentence, file=sys.stderr)
+        print(sentence.replace("--run", "--out"), file=sys.stderr)
         return status
     return 0

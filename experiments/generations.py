@@ -264,9 +264,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if given.generations < 1:
             raise UserError(f"--generations is 1 or more, not {given.generations}.")
+        presets.check_free(given.options, ("name", "swapped"))  # every generation plays the donor game both ways round
         parameters = presets.given(given.options)
-        if fixed := next((name for name in ("name", "swapped") if name in parameters), None):
-            raise UserError(f"'{fixed}' is no option here: every generation plays the donor game both ways round.")
         learn = _learning(given.agents, given.iterations)
         game = make(**(config.load("donor").game if learn else {"name": "donor"}) | parameters)  # small models know the preset's
         society = opened(given.agents, game, out / LEARNERS, **learn)

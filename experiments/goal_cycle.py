@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 import detente
 from detente import config, presets
 from detente.cli.terminal import explain, hush
-from detente.errors import UserError
+from detente.errors import UserError, counted
 from detente.games import Family, Observation, Step, make
 
 NAME = "experiments.goal_cycle:GoalCycle"
@@ -158,9 +158,10 @@ FAMILY = Family(name="goal cycle", strategies={"expert": expert}, seats=lambda _
 def row(setting: str, game: Any, loss: float, given: argparse.Namespace) -> str:
     """Train a learner and measure it: its line of the table."""
     run = given.out / f"{setting}-{loss:g}"
-    print(f"{run}: {given.iterations} iterations", file=sys.stderr)
     own = (f"game={json.dumps(game.parameters())}", f"loss.observation={loss}", f"iterations={given.iterations}")
-    detente.train(config.load_game(NAME, [*OPTIONS.split(), *own, f"seed={given.seed}"]), run)
+    chosen = config.load_game(NAME, [*OPTIONS.split(), *own, f"seed={given.seed}"])
+    print(f"{run}: {counted(given.iterations, 'iteration')}", file=sys.stderr)
+    detente.train(chosen, run)
     points = [line["reward/main"] * game.visits for line in detente.read_metrics(run)]
     cells = [fmean(points[:5]), fmean(points[-5:])]
     for share in (1.0, 0.0):
@@ -180,9 +181,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     hush()
     try:
-        fixed = presets.given(given.options)
-        if varied := next((name for name in ("name", "share", "companion") if name in fixed), None):
-            raise UserError(f"'{varied}' is no option here: the settings differ in it.")
+        presets.check_free(given.options, ("name", "share", "companion"))
         if not 0 < given.loss < 1e30 or given.iterations < 1:
             raise UserError("--loss is a number above 0, and --iterations 1 or more.")
         games = {setting: make(NAME, **presets.given([*given.options, own])) for setting, own in SETTINGS.items()}
@@ -190,7 +189,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("setting  loss   first 5  last 5  beside an expert  beside a wrong one   points in an episode", *rows, sep="\n")
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
-        print(sentence, file=sys.stderr)
+        print(sentence.replace("--run", "--out"), file=sys.stderr)
         return status
     return 0
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from detente import config, train
-from detente.cli.terminal import explain, hush
+from detente import config, presets, train
+from detente.cli.terminal import console, explain, hush
 from detente.errors import UserError
 from detente.games import Family, Measure, Observation, Step
 from detente.games.sides import Scalars, Side, Tables, mean
@@ -93,17 +93,15 @@ class Judged:
         return Observation(text, state, "|".join(choices), choices, topic=("solution", "evaluation", "score")[player])
 
     def parse(self, state: View, player: int, text: str) -> Any:
-        if player == SCORER:
-            return SCORES.get(text.strip())
-        return text.strip() if text.strip() in state.answers else None
+        meanings: dict[str, Any] = SCORES if player == SCORER else {answer: answer for answer in state.answers}
+        return meanings.get(text.strip())
 
     def default_action(self, state: View, player: int) -> str:
         return "none"
 
     def step(self, state: View, actions: Mapping[int, Any]) -> Step:
         state = replace(state, solution=actions.get(SOLVER, state.solution), evaluation=actions.get(EVALUATOR, state.evaluation))
-        left = self.to_act(state)
-        if SCORER in actions or not left:
+        if SCORER in actions or not self.to_act(state):
             tau, truth = actions.get(SCORER, 3), str(sum(state.numbers))
             return Step(state, paid(tau, self.evaluation), True, {"truth": truth, "right": state.solution == truth, "tau": tau})
         return Step(state)
@@ -178,19 +176,21 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     hush()
     try:
+        presets.check_free(given.options, ("game.name", "game.evaluation", "game.scoring", "seats", "opponents.rotate"))
         lines = [ROW.format("", "", "reward", "correct", "evaluates", "agreement")]
         for arm, own in ARMS.items():
             chosen = config.load_game(Judged.name, [*OPTIONS, *own, *given.options])
-            run = train(chosen, given.out / arm.replace(" ", "-"), progress=Progress())
-            found = curves(run)
+            with Progress(console(stderr=True)) as progress:
+                by_iteration = curves(train(chosen, given.out / arm.replace(" ", "-"), watchers=[progress]))
             for when, part in {"first": slice(WINDOW), "last": slice(-WINDOW, None)}.items():
-                lines.append(ROW.format(arm, when, *(f"{fmean(values[part]):.2f}" for values in found.values())))
-            if alarm(found["reward"], found["agreement"]):
+                means = (f"{fmean(values[part]):.2f}" for values in by_iteration.values())
+                lines.append(ROW.format(arm, when, *("" if mean == "nan" else mean for mean in means)))
+            if alarm(by_iteration["reward"], by_iteration["agreement"]):
                 lines.append("Alarm: solvers get almost all there is, while scores agree less with the truth than before.")
-        print("\n".join(lines))  # after all that the trainings print
+        print("\n".join(lines))
     except (UserError, OSError, KeyboardInterrupt) as error:
         sentence, status = explain(error)
-        print(sentence, file=sys.stderr)
+        print(sentence.replace("--run", "--out"), file=sys.stderr)
         return status
     return 0
 

@@ -202,12 +202,16 @@ def test_a_tiny_policy_learns_to_follow_the_expert(recipe: Any) -> None:
     ("words", "sentence"),
     [
         (["goals=2"], "goals is a number from 3 to 6, not 2."),
-        (["share=0.5"], "'share' is no option here: the settings differ in it."),
+        (["share=0.5"], "'share' is no option here: the program sets it by itself."),
+        (["name=x"], "'name' is no option here"),
+        (["--seed", "-1"], "seed"),
         (["--loss", "0"], "--loss is a number above 0"),
         (["prestige=no"], "should be 'shown' or 'hidden'"),
     ],
 )
 def test_wrong_words_are_one_sentence(recipe: Any, words: list[str], sentence: str, capsys: Any, tmp_path: Path) -> None:
     assert recipe.main([*words, "--out", str(tmp_path / "runs")]) == 2
-    assert sentence in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
     assert not (tmp_path / "runs").exists()

@@ -146,16 +146,25 @@ def test_the_program_trains_every_arm_and_prints_what_came(
 ) -> None:
     words = ["--out", str(tmp_path), f"model={tiny_model}", *SMALL, *(f"learners.{name}.lora.rank=2" for name in judged.NAMES)]
     assert judged.main(words) == 0
-    rows = [line for line in capsys.readouterr().out.splitlines() if line[20:28].strip() in ("first", "last")]
+    rows = capsys.readouterr().out.splitlines()[1:]  # nothing else is printed
     assert [row[:20].strip() for row in rows] == [arm for arm in judged.ARMS for _ in range(2)]
-    assert [row.split()[-4] for row in rows[4:]] == ["1.00", "1.00"]  # without scoring
-    assert [row.split()[-2:] for row in rows[2:]] == [["nan", rows[2].split()[-1]], ["nan", rows[3].split()[-1]]] + [
-        [row.split()[-2], "nan"] for row in rows[4:]
-    ]
+    assert [row[20:36].split() for row in rows[4:]] == [["first", "1.00"], ["last", "1.00"]]  # without scoring
+    assert [[bool(row[46:57].strip()), bool(row[57:].strip())] for row in rows[::2]] == [[True, True], [False, True], [True, False]]
     assert judged.main(words) == 0  # nothing is trained again
 
 
-def test_the_program_says_what_is_wrong(judged: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judged.main(["--out", str(tmp_path / "out"), "game.answers=1"]) == 2
-    assert "answers is how many" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("game.answers=1", "answers is how many"),
+        ("game.name=ipd", "'game.name' is no option here"),
+        ("game.evaluation=false", "'game.evaluation' is no option here"),
+        ("seats=[ann,bob,cem]", "'seats' is no option here"),
+    ],
+)
+def test_the_program_says_what_is_wrong(
+    word: str, sentence: str, judged: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judged.main(["--out", str(tmp_path / "out"), word]) == 2
+    assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
