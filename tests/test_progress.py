@@ -79,7 +79,7 @@ def test_a_line_tells_pace_time_left_and_every_learner() -> None:
     last = shown(progress).splitlines()[-1]
     assert last == (
         "x: iteration 11/40; 20.0 a minute, 0:01:27 left; main: reward 2.50, with each other 2.90, CC 0.97; "
-        "other: reward 1.50, with each other , CC ; engine-learner mismatch 3.1e-07"
+        "other: reward 1.50; engine-learner mismatch 3.1e-07"
     )
 
 

@@ -179,7 +179,7 @@ class Progress(Watcher):
         return _number(self.metrics.get(self._key(self.columns[heading], label)))
 
     def _line(self) -> str:
-        cells = {label: [f"{head} {self._cell(head, label)}" for head in self._columns()] for label in self.rows}
+        cells = {label: [f"{head} {cell}" for head in self._columns() if (cell := self._cell(head, label))] for label in self.rows}
         learners = (f"{label}: {', '.join(own) or 'nothing to train on yet'}" for label, own in cells.items())
         parts = [f"iteration {self.done}/{self.config.iterations}", self._pace(), *learners, self._invalid(), self._mismatch()]
         return "; ".join(filter(None, parts))
