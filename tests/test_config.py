@@ -151,6 +151,9 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
     config.load(preset, overrides)
 
 
+ALIGNED = "algorithm=advantage_alignment"
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -211,7 +214,9 @@ def test_options_that_a_learner_uses_or_that_a_preset_brings(preset: str, overri
             ["episodes=63"],
             r"episodes \(63\) must be a multiple of group_size \(8\); try episodes=56 or 64, or group_size=7 or 9\.$",
         ),
-        (["group_size=1"], r"baseline needs 2 episodes"),
+        (["group_size=1", "algorithm=reinforce"], r"set credit\.baseline=none\.?$"),
+        (["group_size=1", ALIGNED], r"set credit\.baseline=none and credit\.weight_baseline=none\.?$"),
+        (["group_size=1", ALIGNED, "credit.baseline=branches", "credit.shaping=causal"], r"set credit\.weight_baseline=none\.?$"),
         (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
         (["opponents.scripted=0.5"], r"names no strategy"),
         (["seed"], r"'seed' is not of the form key=value"),

@@ -24,6 +24,7 @@ from detente.errors import UserError
 from detente.executor_options import ExecutorOptions
 from detente.files import read_text, reason
 from detente.options import (
+    ALIGNMENT,
     COUNT,
     AlgorithmName,
     AnswerOptions,
@@ -145,8 +146,9 @@ class Config(Options):
         if self.episodes % self.group_size:
             raise ValueError(no_whole_groups(self.episodes, self.group_size))
         if (self.episodes if self.credit.baseline == "batch" else self.group_size) < self.credit.fewest(self.algorithm):
-            also = " and credit.weight_baseline=none" if self.algorithm == "advantage_alignment" else ""
-            raise ValueError(f"A leave-one-out baseline needs 2 episodes: raise group_size, or set credit.baseline=none{also}")
+            single = self.credit.baseline in ("none", "branches")  # then it is the weight that compares episodes
+            changes = ([] if single else ["credit.baseline=none"]) + ["credit.weight_baseline=none"] * (self.algorithm == ALIGNMENT)
+            raise ValueError(f"A leave-one-out baseline needs 2 episodes: raise group_size, or set {' and '.join(changes)}")
         others = max(0, sum(seat in self.learner_names for seat in self.seats) - 1)
         if (replaced := self.opponents.replaced) is not None and replaced > others:
             raise ValueError(f"opponents.replaced ({replaced}) is more than there are other seats that learn ({others})")
