@@ -72,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "copies": {"config", "records"},
     "rotation": {"config", "games", "seeding"},
     "playable": {"config", "errors", "games", "presets"},
-    "explained": {"evaluation", "export", "files", "visible", "learning.watchers"},
+    "explained": {"errors", "evaluation", "export", "files", "visible", "learning.watchers"},
     "comparisons": {"config", "errors", "evaluation", "files", "reports"},
     "games": BASE | {"games"},
     "backbone": {"errors", "finite"},

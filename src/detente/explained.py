@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detente.errors import UserError
 from detente.evaluation.choices import choices_of
 from detente.evaluation.preferences import Form
 from detente.evaluation.preferences import preferences as explained
@@ -39,6 +40,11 @@ def preferences(
     does the same; "imitation" in what is returned, and in preferences.json there, has the reward that it trained on. See
     ``detente.evaluation.imitation``.
     """
+    if (train is None) != (run is None):
+        missing, given = ("run, the folder of that run", "train") if run is None else ("train, a preset", "run")
+        raise UserError(f"{given} is about the training of a learner that imitates {agent}; give {missing}, too, or neither.")
+    if train is None and overrides:
+        raise UserError(f"overrides, {overrides[0]}, are about the training of a learner; give train, a preset, and run, too.")
     named = [sources] if isinstance(sources, str | Path) else sources
     choices = choices_of(read_by_source(*named), agent, versions, [visible(str(source), keep="") for source in named])
     result = explained(agent, choices, form).to_json()

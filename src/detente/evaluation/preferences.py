@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detente.errors import UserError
+from detente.errors import UserError, unknown
 from detente.evaluation.choices import FEATURES, Choice, Floats, gathered
 from detente.evaluation.statistics import LEVEL, resamples
 
@@ -72,8 +72,11 @@ class Preferences:
 def preferences(agent: str, choices: Sequence[Choice], form: Form = "altruism") -> Preferences:
     """The preferences that explain an agent's choices best, with bootstrap intervals over game seeds.
 
-    UserError where nothing can be said: where payoffs do not vary, or not enough, and where own points do not count.
+    UserError where nothing can be said: where payoffs do not vary, or not enough, and where own points do not count; and for a
+    form that there is not.
     """
+    if form not in FORMS:
+        raise unknown("form", form, FORMS)
     arrays, names = gathered(choices), FORMS[form]
     columns = [0, *(FEATURES.index(feature) for feature, _ in names.values())]
     brought, counts = arrays.expected()
