@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 import detente
 from detente import cli
+from detente.cli.preferences import show
 from detente.errors import UserError
 from detente.evaluation.choices import Choice, choices_of
 from detente.evaluation.imitation import Imitation, imitated, learner_config, policy, target
@@ -119,13 +122,22 @@ def test_a_run_imitates_the_same_to_its_end(agent: Path, options: list[str], tmp
     assert target([*rest, replace(first, seed=(3, 0))], "altruism") == target(choices, "altruism")
 
 
-def test_an_iteration_without_choices_is_no_step(agent: Path, options: list[str], tmp_path: Path) -> None:
+def test_an_iteration_without_choices_is_no_step(
+    agent: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As where a curriculum scores new settings alone."""
     command = ["preferences", str(agent), "--agent", "me", "--train", "ipd", "--run", str(tmp_path / "run"), *options]
     command += ["curriculum=plr", "curriculum.replay=1"]
     assert cli.main([*command, "iterations=1"]) == 2
     assert cli.main([*command, "iterations=2"]) == 0
-    assert json.loads((tmp_path / "run" / "preferences.json").read_text())["imitation"]["iterations"] == 2
+    result = json.loads((tmp_path / "run" / "preferences.json").read_text())
+    assert result["imitation"]["iterations"] == 2
+    show(result, "csv")
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines()[-2:])
+    assert float(row["imitation_value"] or "nan") == pytest.approx(
+        result["imitation"]["ratios"]["altruism"] or math.nan, nan_ok=True
+    )
+    assert float(row["imitation_distance"]) == result["imitation"]["distance"]
 
 
 def test_what_does_not_fit(agent: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -149,6 +150,22 @@ def test_versions_of_a_learner() -> None:
             versions(recorded, "main", wrong)
 
 
+def test_what_is_missing_or_unknown_in_python(tmp_path: Path) -> None:
+    write_episodes(file := tmp_path / "me.jsonl", softmax_episodes(altruist(0), 40, 0))
+    with pytest.raises(UserError, match=r"^There is no form 'inequty'; there are: altruism, inequity; did you mean 'inequity'\?$"):
+        detente.preferences(file, "me", form="inequty")  # type: ignore[arg-type]
+    with pytest.raises(
+        UserError, match=r"^train is about the training of a learner .*; give run, the folder .*, too, or neither\.$"
+    ):
+        detente.preferences(file, "me", train="ipd")
+    with pytest.raises(UserError, match=r"^run is about the training of a learner .*; give train, a preset, too, or neither\.$"):
+        detente.preferences(file, "me", run=tmp_path / "run")
+    with pytest.raises(
+        UserError, match=r"^overrides, iterations=3, are about the training of a learner; give train, a preset, and"
+    ):
+        detente.preferences(file, "me", overrides=["iterations=3"])
+
+
 def test_invalid_answers_are_no_choices() -> None:
     one, two = softmax_episodes(altruist(0), 2, 0, rounds=3)
     turns = one.rounds[1].turns
@@ -223,7 +240,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     content = json.loads(capsys.readouterr().out)
     assert content == detente.preferences(files, "me")
     assert cli.main(["preferences", *files, "--agent", "me", "--csv", "--form", "inequity"]) == 0
-    assert [line.split(",")[1] for line in capsys.readouterr().out.splitlines()] == ["preference", "envy", "guilt"]
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["preference"] for row in rows] == ["envy", "guilt"]
+    assert {"own", "separable", "log_likelihood", "choices", "seeds", "tables"} < rows[0].keys()
     assert cli.main(["preferences", *files, "--agent", "me", "--csv", "--json"]) == 2
     assert cli.main(["preferences", files[0], files[0], "--agent", "x"]) == 2
     assert "named twice" in capsys.readouterr().err

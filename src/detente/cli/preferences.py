@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,12 +76,23 @@ def show(result: Mapping[str, Any], how: Literal["json", "csv", "text"]) -> None
     if how == "json":
         print(json.dumps(result, indent=2))
     elif how == "csv":
-        table = csv.writer(sys.stdout)
-        table.writerow(("agent", "preference", "value", "low", "high"))
-        table.writerows((result["agent"], name, *ratio.values()) for name, ratio in result["ratios"].items())
+        rows = list(map(partial(_row, result), result["ratios"]))
+        table = csv.DictWriter(sys.stdout, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
     else:
         for line in (*sentences(result), *imitation_sentences(result)):
             say(console(), line)
+
+
+def _row(result: Mapping[str, Any], preference: str) -> dict[str, Any]:
+    """All of one preference that is a single value, by column."""
+    row = {"agent": result["agent"], "preference": preference, **result["ratios"][preference]}
+    row |= {name: value for name, value in result.items() if name not in ("ratios", "imitation")}
+    if learned := result.get("imitation"):
+        row |= {f"imitation_{name}": value for name, value in learned.items() if name not in ("ratios", "after")}
+        row["imitation_value"] = learned["ratios"][preference]
+    return row
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
