@@ -217,7 +217,10 @@ ALIGNED = "algorithm=advantage_alignment"
         (["group_size=1", "algorithm=reinforce"], r"set credit\.baseline=none\.?$"),
         (["group_size=1", ALIGNED], r"set credit\.baseline=none and credit\.weight_baseline=none\.?$"),
         (["group_size=1", ALIGNED, "credit.baseline=branches", "credit.shaping=causal"], r"set credit\.weight_baseline=none\.?$"),
-        (["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"], r"add up to more than 1"),
+        (
+            ["opponents.kept=0.7", "opponents.scripted=0.7", "opponents.scripts=[random]"],
+            r"opponents\.kept \(0\.7\) and opponents\.scripted \(0\.7\) add up to more than 1\.$",
+        ),
         (["opponents.scripted=0.5"], r"names no strategy"),
         (["seed"], r"'seed' is not of the form key=value"),
         (["model=[a"], r"The option model is wrong: .*did not find expected"),

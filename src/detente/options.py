@@ -192,7 +192,7 @@ class OpponentOptions(Options):
     @model_validator(mode="after")
     def _shares_add_up(self) -> OpponentOptions:
         if self.kept + self.scripted > 1:
-            raise ValueError("the shares of kept and scripted opponents add up to more than 1")
+            raise ValueError(f"opponents.kept ({self.kept:g}) and opponents.scripted ({self.scripted:g}) add up to more than 1")
         if self.scripted > 0 and not self.scripts:
             raise ValueError("opponents.scripted is above 0 but opponents.scripts names no strategy")
         return self

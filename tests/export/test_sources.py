@@ -175,7 +175,7 @@ def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run: 
     path.write_bytes(whole[:-8] + b"????" + whole[-4:])
     assert cli.main(["export", str(run)]) == 2
     said = capsys.readouterr()
-    assert said.err == f"{path} cannot be unpacked after line 2; mend or remove it to export the rest.\n"
+    assert said.err == f"{path} cannot be unpacked after line 2; mend or remove it to read the rest.\n"
     assert (said.out, (run / "export").exists()) == ("", False)
 
 
@@ -183,7 +183,7 @@ def test_a_compressed_file_that_is_damaged_is_named_and_nothing_is_written(run: 
     ("words", "sentence"),
     [
         (["runs/none"], "There is no run folder, arena folder or file of episodes runs/none."),
-        (["runs"], "The folder runs holds nothing to export: "),
+        (["runs"], "The folder runs holds nothing that was recorded: "),
         (["notes.txt"], "notes.txt is no file of episodes: it should end in .jsonl, "),
         (["runs/mine", "./runs/mine"], "runs/mine is named twice; "),
         (["runs/mine", "link"], "link is named twice; "),
@@ -238,7 +238,7 @@ def test_a_damaged_line_is_named_and_nothing_is_written(
     assert cli.main(["export", str(run)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"Line 2 of runs/mine/episodes/000011.jsonl {sentence}")
-    assert said.err.endswith("; mend or remove it to export the rest.\n")
+    assert said.err.endswith("; mend or remove it to read the rest.\n")
     assert (said.err.count("\n"), said.out) == (1, "")
     assert contents(run) == there
 

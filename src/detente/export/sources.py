@@ -59,22 +59,22 @@ class Line:
 
 
 def find(paths: Sequence[Path]) -> list[Source]:
-    """The sources of these names; UserError where there is nothing to export."""
+    """The sources of these names; UserError where there are none, or nothing was recorded."""
     if not paths:
-        raise UserError("An export needs at least one run folder, arena folder or file of episodes.")
+        raise UserError("No source is named; name at least one run folder, arena folder or file of episodes.")
     for number, path in enumerate(paths):
         if path.resolve() in {other.resolve() for other in paths[:number]}:
-            raise UserError(f"{path} is named twice; each source is exported once.")
+            raise UserError(f"{path} is named twice; each source counts once.")
     return [_folder(path) if path.is_dir() else _file(path) for path in paths]
 
 
 def _folder(path: Path) -> Source:
     episodes = tuple(jsonl.files(path / "episodes"))
     if not episodes and not any((path / name).is_file() for name in BEGUN):
-        raise UserError(f"The folder {path} holds nothing to export: neither episodes/*.jsonl.gz nor metrics.jsonl.")
+        raise UserError(f"The folder {path} holds nothing that was recorded: neither episodes/*.jsonl.gz nor metrics.jsonl.")
     for file in episodes:
         if not os.path.isfile(file):
-            raise UserError(f"{file} is no file, or leads to none; remove it to export the rest.")
+            raise UserError(f"{file} is no file, or leads to none; remove it to read the rest.")
     metrics = path / "metrics.jsonl"
     return Source(visible(str(path), keep=""), path, episodes, metrics if metrics.is_file() else None)
 
@@ -111,9 +111,9 @@ def _unpacked(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             number += 1
             yield number, raw
     except jsonl.TooMuchError as error:
-        raise UserError(f"{path} cannot be exported: {error}.") from error
+        raise UserError(f"{path} cannot be read: {error}.") from error
     except ValueError as error:
-        raise UserError(f"{path} cannot be unpacked after line {number}; mend or remove it to export the rest.") from error
+        raise UserError(f"{path} cannot be unpacked after line {number}; mend or remove it to read the rest.") from error
 
 
 def _whole(raw: bytes) -> bool:
@@ -131,7 +131,7 @@ def located(path: Path, line: int, what: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise UserError(f"Line {line} of {path} is no {what}: {_reason(error)}; mend or remove it to export the rest.") from error
+        raise UserError(f"Line {line} of {path} is no {what}: {_reason(error)}; mend or remove it to read the rest.") from error
 
 
 def _reason(error: BaseException) -> str:
