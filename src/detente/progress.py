@@ -41,12 +41,14 @@ class Progress(Watcher):
     """Told by the training loop what happened; use it as a context manager so that the terminal is always given back.
 
     ``every_s``: seconds between two plain lines. ``clock``: seconds, increasing. ``afterwards``: what comes after the end.
+    ``about``: a line that says what trains, once nothing was wrong with its options.
     """
 
     console: Console = field(default_factory=Screen)
     every_s: float = 10.0
     clock: Callable[[], float] = time.monotonic
     afterwards: str = ""
+    about: str = ""
 
     def __post_init__(self) -> None:
         self._live: Live | None = None
@@ -79,6 +81,8 @@ class Progress(Watcher):
         self.said = -float("inf")
         self.doing = ""
         self._stop()
+        if self.about:
+            self._say(self.about)
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._picture, console=self.console, refresh_per_second=4)
             self._live.start()

@@ -14,6 +14,7 @@ import pytest
 
 import detente
 from detente import cli
+from detente.cli.preferences import sentences
 from detente.errors import UserError
 from detente.evaluation.choices import choices_of, features, gathered, stage_game
 from detente.evaluation.preferences import Preferences, fitted, preferences
@@ -175,6 +176,21 @@ def test_invalid_answers_are_no_choices() -> None:
     assert len(choices_of([episodes], "them")) == 6
 
 
+def test_what_has_no_interval_says_why() -> None:
+    ratios: dict[str, dict[str, float | None]] = {"altruism": {"value": -0.001, "low": -0.002, "high": -0.004}}
+    result: dict[str, Any] = {"agent": "me", "ratios": ratios, "own": 1, "separable": False, "log_likelihood": -0.1, "chance": -0.7}
+    result |= {"choices": 9, "seeds": 3, "tables": 2}
+    assert sentences(result)[:2] == [
+        "me: altruism 0.00 [0.00, 0.00]",
+        "one point of its own multiplies the odds of an action by 2.72",
+    ]
+    ratios["altruism"] = {"value": 0.86, "low": None, "high": None}
+    first, why, *_ = sentences(result)
+    assert first == "me: altruism 0.86 (no interval)"
+    assert why == "No interval: in more than 2.5 % of the resamples own points do not count, so that it has no end."
+    assert sentences(result | {"seeds": 1})[1].startswith("No interval: it takes several game seeds")
+
+
 def test_resamples_are_the_same_every_time() -> None:
     counts = resamples(5, lambda times: times)
     assert len(counts) == 500
@@ -245,7 +261,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {"own", "separable", "log_likelihood", "choices", "seeds", "tables"} < rows[0].keys()
     assert cli.main(["preferences", *files, "--agent", "me", "--csv", "--json"]) == 2
     assert cli.main(["preferences", files[0], files[0], "--agent", "x"]) == 2
-    assert "named twice" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"{files[0]} is named twice; each source counts once.\n")
+    assert cli.main(["preferences", "rounds=3", "--agent", "me", "--train", "ipd"]) == 2
+    refused = capsys.readouterr()
+    assert refused.err == "No source is named; name at least one run folder, arena folder or file of episodes.\n"
+    assert not refused.out
     write_episodes(other := tmp_path / "other.jsonl", detente.play("ipd", ["random", "random"]))
     assert cli.main(["preferences", *files, str(other), "--agent", "me"]) == 2
     assert capsys.readouterr().err == f"Nobody called 'me' played in {other}; there played: random.\n"

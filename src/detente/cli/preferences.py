@@ -15,6 +15,7 @@ import typer
 
 from detente.cli.terminal import Trust, console, doing, kept, say
 from detente.errors import UserError, counted
+from detente.evaluation.statistics import LEVEL
 from detente.files import folder_name
 
 
@@ -64,8 +65,8 @@ def preferences(
 
         folder = run or Path("runs", "imitation", folder_name(agent))
         screen = console(stderr=as_json or as_csv)
-        say(screen, f"Training a learner that imitates {agent} in {folder}")
-        with kept(folder), Progress(screen) as progress:
+        about = f"Training a learner that imitates {agent} in {folder}"
+        with kept(folder), Progress(screen, about=about) as progress:
             options: dict[str, Any] = {"train": train, "run": folder, "overrides": overrides, "trust": trust}
             result = explained(named, agent, form=form, versions=versions, watchers=[progress], **options)
     show(result, "json" if as_json else "csv" if as_csv else "text")
@@ -100,12 +101,14 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     played = (
         f"{counted(result['choices'], 'choice')} on {counted(result['seeds'], 'game seed')} in "
         f"{counted(result['tables'], 'payoff table')}; log-likelihood "
-        f"{round(result['log_likelihood'], 3) + 0:.3f} a choice, chance {result['chance']:.3f}"
+        f"{_number(result['log_likelihood'], 3)} a choice, chance {result['chance']:.3f}"
     )
     if result["separable"]:
         lines = [f"{result['agent']}: {name} {_bound(**ratio)}" for name, ratio in result["ratios"].items()]
         return [*lines, played, "Its choices leave no doubt anywhere, so they bound what it prefers and give no number."]
     lines = [f"{result['agent']}: {name} {_value(**ratio)}" for name, ratio in result["ratios"].items()]
+    if any(ratio["low"] is None for ratio in result["ratios"].values()):
+        lines.append(_why_no_interval(result["seeds"]))
     return [*lines, f"one point of its own multiplies the odds of an action by {math.exp(result['own']):.2f}", played]
 
 
@@ -114,7 +117,7 @@ def imitation_sentences(result: Mapping[str, Any]) -> list[str]:
     if "imitation" not in result:
         return []
     learned = result["imitation"]
-    ratios = [f"{name} {'none' if ratio is None else f'{ratio:.2f}'}" for name, ratio in learned["ratios"].items()]
+    ratios = [f"{name} {'none' if ratio is None else _number(ratio)}" for name, ratio in learned["ratios"].items()]
     after = [f"{last} {_first(agent)} / {_first(learner)}" for last, (agent, learner) in learned["after"].items()]
     return [
         f"imitated for {counted(learned['iterations'], 'iteration')}: {', '.join(ratios)}",
@@ -128,10 +131,25 @@ def _first(probabilities: Sequence[float]) -> str:
 
 
 def _value(value: float, low: float | None, high: float | None) -> str:
-    return f"{value:.2f}" + (" (no interval)" if low is None else f" [{low:.2f}, {high:.2f}]")
+    ends = " (no interval)" if low is None or high is None else f" [{_number(low)}, {_number(high)}]"
+    return _number(value) + ends
+
+
+def _why_no_interval(seeds: int) -> str:
+    if seeds == 1:
+        return "No interval: it takes several game seeds, and these choices are all on the same."
+    share = f"{(1 - LEVEL) / 2:.1%}".replace("%", " %")
+    return f"No interval: in more than {share} of the resamples own points do not count, so that it has no end."
 
 
 def _bound(value: None, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return "anything" if low is high else f"at most {high:.2f}" if low is None else f"at least {low:.2f}"
-    return f"between {low:.2f} and {high:.2f}"
+    if low is not None and high is not None:
+        return f"between {_number(low)} and {_number(high)}"
+    if low is not None:
+        return f"at least {_number(low)}"
+    return "anything" if high is None else f"at most {_number(high)}"
+
+
+def _number(value: float, digits: int = 2) -> str:
+    """Without the sign of a zero."""
+    return f"{round(value, digits) + 0:.{digits}f}"
